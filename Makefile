@@ -1,0 +1,53 @@
+# `make help` lists the targets. Nothing but Python 3.11 is needed: the environment is made from the committed locks.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+
+.DEFAULT_GOAL := help
+.PHONY: help setup parity test lint types ui bench lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(RUNTIME)  ## build the environment, nothing else
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEVELOPMENT): requirements/development.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	touch $@
+
+parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
+	$(BIN)/cj-pipeline materialize --all
+
+test: $(DEVELOPMENT)  ## everything that proves it
+	$(BIN)/python -m pytest
+
+lint: $(DEVELOPMENT)  ## ruff, lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEVELOPMENT)  ## strict typing
+	$(BIN)/mypy
+
+ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
+	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/
+	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
+
+bench: $(DEVELOPMENT)  ## print the benchmark tables
+	$(BIN)/python -m benchmarks
+
+lock:  ## write both locks anew from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" pyproject.toml --extra dagster requirements/build.in -o requirements/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements/development.in -o requirements/development.txt
+
+clean:  ## remove the environment and everything that runs have written
+	rm -rf $(VENV) data .dagster .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks *.egg-info

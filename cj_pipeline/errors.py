@@ -1,0 +1,47 @@
+"""What every room raises when its input is bad.
+
+Here: the base class, and the one error that says where. Not here: errors of a single room (a winless item, a full
+queue), which derive from these and live beside the code that raises them, and the wire's error codes (contracts).
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CjPipelineError(Exception):
+    """Anything a user can mend; the CLI prints it without a traceback and exits with 2."""
+
+
+class BadInput(CjPipelineError):
+    """Input that cannot be used, with the place it stands and what to do about it.
+
+    path: the file; line: 1-based, None when the whole file is meant; field: dotted key, None when no key is meant.
+    """
+
+    def __init__(
+        self, problem: str, *, path: Path | str, line: int | None = None, field: str | None = None, remedy: str = ""
+    ) -> None:
+        self.problem = problem
+        self.path = Path(path)
+        self.line = line
+        self.field = field
+        self.remedy = remedy
+        where = f"{path}:{line}" if line is not None else str(path)
+        parts = [where, *([field] if field else []), problem]
+        super().__init__(": ".join(parts) + (f" {remedy}" if remedy else ""))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence naming the nearest of the known names, and all of them; empty when nothing is known."""
+    names = sorted(known)
+    if not names:
+        return ""
+    near = get_close_matches(name, names, n=1)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{hint}Known: {', '.join(names)}."
