@@ -1,0 +1,21 @@
+"""What every wire model has in common: unknown fields survive, numbers are finite, values do not change."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class WireModel(BaseModel):
+    """Base of the models that travel between services.
+
+    Unknown fields are kept and written out again: a newer peer must not lose data by passing through an older one.
+    NaN and the infinities are not JSON; they are refused on the way in.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class FileModel(BaseModel):
+    """Base of the models that people write by hand: an unknown key is a typing error, and said so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())

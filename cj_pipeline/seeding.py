@@ -1,0 +1,40 @@
+"""Randomness that every process draws alike: SHA-256 of a key that says what is being drawn.
+
+Here: keyed uniforms, keyed UUIDs, keyed numpy generators. Not here: what is drawn with them.
+
+Each draw names its own purpose in the key, so adding a draw never shifts another one.
+Never `hash()`: Python salts it per process, which made the production mock answer differently in each.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from uuid import UUID
+
+import numpy as np
+
+KeyPart = str | int
+
+
+def _digest(parts: tuple[KeyPart, ...]) -> bytes:
+    # Length-prefixed, so that ("a", "bc") and ("ab", "c") are different keys.
+    text = "".join(f"{len(str(part))}:{part};" for part in parts)
+    return sha256(text.encode()).digest()
+
+
+def uniform(*key: KeyPart) -> float:
+    """A number in [0, 1) that depends on the key alone; 53 bits, as many as a double holds."""
+    return (int.from_bytes(_digest(key)[:8]) >> 11) / (1 << 53)
+
+
+def keyed_uuid(*key: KeyPart) -> UUID:
+    """A version-8 UUID (RFC 9562: vendor-defined content) that depends on the key alone."""
+    raw = int.from_bytes(_digest(key)[:16])
+    raw = raw & ~(0xF << 76) | (0x8 << 76)
+    raw = raw & ~(0x3 << 62) | (0x2 << 62)
+    return UUID(int=raw)
+
+
+def keyed_generator(*key: KeyPart) -> np.random.Generator:
+    """A numpy generator seeded by the key alone (PCG64, named so that numpy's default may change)."""
+    return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(key)[:16])))

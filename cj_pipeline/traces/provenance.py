@@ -1,0 +1,117 @@
+"""Where a trace comes from, field by field, and proof that nobody edited it since.
+
+Here: `provenance.json` and `SHA256SUMS`. Not here: making a trace (reconstruct.py) or reading its callbacks (store.py).
+
+`SHA256SUMS` has the format of the sha256sum program, so that `sha256sum -c SHA256SUMS` works without us. It covers
+everything in the folder but `scenario.yaml`, which people edit: its tolerances change, the recording does not.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, ValidationError
+
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.errors import BadInput
+
+PROVENANCE_FILE = "provenance.json"
+CHECKSUM_FILE = "SHA256SUMS"
+
+
+class TraceOrigin(StrEnum):
+    """How the callbacks of a trace came to be."""
+
+    CAPTURED = "captured"
+    RECONSTRUCTED = "reconstructed"
+
+
+class FieldOrigin(StrEnum):
+    """What the values of one field rest on."""
+
+    PUBLISHED = "published"
+    """The value itself was published."""
+    FITTED = "fitted"
+    """Drawn so that its published aggregates come out exactly."""
+    DRAWN = "drawn"
+    """Plausible, and nothing more."""
+
+
+class FieldProvenance(FileModel):
+    """What stands behind one field of the callbacks."""
+
+    origin: FieldOrigin
+    note: str
+
+
+class Provenance(FileModel):
+    """`provenance.json`."""
+
+    schema_version: Literal[1] = 1
+    scenario_id: str
+    origin: TraceOrigin
+    statement: str
+    """One paragraph for somebody who is about to mistake this trace for something it is not."""
+    sources: tuple[str, ...]
+    generated_by: str
+    seed: int | None = None
+    recorded_at: AwareDatetime | None = None
+    fields: dict[str, FieldProvenance]
+
+
+def read_provenance(folder: Path) -> Provenance:
+    """Read `provenance.json`; raises BadInput naming file and field."""
+    path = folder / PROVENANCE_FILE
+    try:
+        return Provenance.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(
+            "no such file.", path=path, remedy="A trace without provenance proves nothing; capture or reconstruct it."
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadInput(f"{first['msg']}.", path=path, field=".".join(str(part) for part in first["loc"])) from None
+
+
+def file_sha256(path: Path) -> str:
+    """Lower-case hex SHA-256 of a file's bytes."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
+    """The text of `SHA256SUMS` for some files of a folder, in the order of their names."""
+    return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))
+
+
+def verify_checksums(folder: Path) -> dict[str, str]:
+    """Check every file that `SHA256SUMS` names; the digests by file name.
+
+    Raises BadInput naming the first file that is missing or whose bytes differ, or the line that cannot be read.
+    """
+    sums = folder / CHECKSUM_FILE
+    try:
+        lines = sums.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise BadInput(
+            "no such file.", path=sums, remedy="Without it an edited trace looks like a real one; capture it again."
+        ) from None
+    digests: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        digest, separator, name = line.partition("  ")
+        if not separator or len(digest) != 64:
+            raise BadInput("is not '<sha256>  <file name>'.", path=sums, line=number)
+        path = folder / name
+        if not path.is_file():
+            raise BadInput("is listed, but the file is not there.", path=sums, line=number, field=name)
+        actual = file_sha256(path)
+        if actual != digest:
+            raise BadInput(
+                f"sha256 is {actual}, recorded was {digest}.",
+                path=path,
+                remedy="The file was edited after it was recorded; restore it, or capture the trace again.",
+            )
+        digests[name] = digest
+    return digests

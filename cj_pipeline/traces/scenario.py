@@ -1,0 +1,161 @@
+"""The scenario file: what is judged and how, as a person writes it.
+
+Here: the schema of `scenario.yaml` and reading it, with errors that name file and key.
+Not here: whether its mode exists (runs/) or its check names do (parity/): those rooms know, this one does not.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+
+from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.errors import BadInput
+
+SCENARIO_FILE = "scenario.yaml"
+
+
+class Profile(StrEnum):
+    """Which of production's test profiles a scenario belongs to; it picks the floor tolerances."""
+
+    GENERIC = "generic"
+    ENG5_ANCHOR = "eng5_anchor"
+    ENG5_LOWER5 = "eng5_lower5"
+
+
+class Item(FileModel):
+    """One essay of the net. `id` is what travels in callbacks; `label` is what people read."""
+
+    id: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(min_length=1)]
+    grade: str | None = None
+
+
+class Net(FileModel):
+    """The essays compared, and the scale on which the known ones are graded."""
+
+    grade_scale: tuple[str, ...] | None = None
+    """Grades from best to worst; None when no essay is graded."""
+    items: Annotated[tuple[Item, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ids = [item.id for item in self.items]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two items have the same id")
+        for item in self.items:
+            if item.grade is not None and item.grade not in (self.grade_scale or ()):
+                raise ValueError(f"grade '{item.grade}' of '{item.label}' is not on the net's grade_scale")
+        return self
+
+
+class ProviderIdentity(FileModel):
+    """Who judged when the trace was recorded, and the hints that were sent along."""
+
+    name: Provider
+    model: str | None = None
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    output_verbosity: OutputVerbosity | None = None
+
+
+class Batch(FileModel):
+    """The identity of the batch in the system that recorded it."""
+
+    bos_batch_id: Annotated[str, Field(min_length=1)]
+    cj_batch_id: int
+    callback_topic: Annotated[str, Field(min_length=1)] = COMPARISON_RESULT_TOPIC
+    started_at: AwareDatetime
+
+
+class Service(FileModel):
+    """LPS settings under which the live side runs."""
+
+    queue_processing_mode: QueueProcessingMode = QueueProcessingMode.SERIAL_BUNDLE
+    serial_bundle_max_requests_per_call: Annotated[int, Field(ge=1, le=64)] = 64
+
+
+class Repeats(FileModel):
+    """Further live batches over the same net, for what one batch cannot show (stability, tight means)."""
+
+    batches: Annotated[int, Field(ge=1)]
+    comparisons: Annotated[int, Field(ge=1)]
+    """Comparisons in each batch; the trace's pairs are taken in order, and again from the first when they run out."""
+
+
+class Live(FileModel):
+    """How the mock side is run."""
+
+    seed: int = 42
+    callback_budget_s: Annotated[float, Field(gt=0.0)]
+    """How long a batch may take on the loop's clock before the run fails."""
+    repeats: Repeats | None = None
+
+
+class Scenario(FileModel):
+    """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
+
+    schema_version: Literal[1]
+    scenario_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    title: str
+    profile: Profile
+    mode: Annotated[str, Field(min_length=1)]
+    net: Net
+    provider: ProviderIdentity
+    batch: Batch
+    engine: EngineSettings = EngineSettings()
+    service: Service = Service()
+    live: Live
+    tolerances: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Per check, limits tighter than the profile's; parity knows the names."""
+    checks_off: dict[str, Annotated[str, Field(min_length=10)]] = Field(default_factory=dict)
+    """Checks that do not apply, each with the reason that the report prints."""
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read one `scenario.yaml`.
+
+    Raises BadInput naming the file and the key when it is missing, is not YAML, or does not fit the schema, or when
+    its `scenario_id` is not the name of its folder (a copied folder that kept its id would overwrite the original's data).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(
+            "no such file.", path=path, remedy="A trace folder needs a scenario.yaml; copy one and adapt it."
+        ) from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadInput(
+            f"not YAML: {getattr(error, 'problem', None) or error}.",
+            path=path,
+            line=None if mark is None else mark.line + 1,
+            remedy="Mend the syntax there.",
+        ) from None
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadInput(
+            f"{first['msg']}.",
+            path=path,
+            field=".".join(str(part) for part in first["loc"]) or "(top level)",
+            remedy="The schema is in docs/scenarios.md.",
+        ) from None
+    if scenario.scenario_id != path.parent.name:
+        raise BadInput(
+            f"is '{scenario.scenario_id}', but its folder is '{path.parent.name}'.",
+            path=path,
+            field="scenario_id",
+            remedy="Give both the same name.",
+        )
+    return scenario
