@@ -1,0 +1,56 @@
+"""A bus in this process: a list per topic.
+
+Here: the embedded transport. It keeps every message until it is dropped with its stack, which is what lets a late
+reader start at the beginning, as a Kafka consumer with `earliest` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from cj_pipeline.bus.protocol import Message
+
+
+class MemoryBus:
+    """The bus protocol without a broker. One event loop; not for threads."""
+
+    def __init__(self) -> None:
+        self._logs: defaultdict[str, list[Message]] = defaultdict(list)
+        self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+
+    async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
+        """Append to the topic and wake its readers."""
+        log = self._logs[topic]
+        log.append(Message(topic=topic, offset=len(log), key=key, value=value))
+        waiters, self._waiters[topic] = self._waiters[topic], []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def subscribe(self, topic: str) -> MemorySubscription:
+        """Read a topic from its first message on."""
+        return MemorySubscription(self, topic)
+
+    async def message(self, topic: str, offset: int) -> Message:
+        """The message at an offset, once it has been published."""
+        while len(self._logs[topic]) <= offset:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters[topic].append(waiter)
+            await waiter
+        return self._logs[topic][offset]
+
+
+class MemorySubscription:
+    """A position in one topic of a MemoryBus."""
+
+    def __init__(self, bus: MemoryBus, topic: str) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._offset = 0
+
+    async def next(self) -> Message:
+        """The next message, waiting for it if need be; cancelling the wait loses nothing."""
+        message = await self._bus.message(self._topic, self._offset)
+        self._offset += 1
+        return message

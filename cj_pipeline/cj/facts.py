@@ -1,0 +1,111 @@
+"""What follows from a state: the quantities that decisions are made of, each defined once.
+
+Here: definitions, in production's names. Not here: which decision they lead to (decisions.py).
+
+Where production is known to be wrong the definition is the right one, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cj_pipeline.cj.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A batch when all callbacks are in.
+
+    max_score_change: logits, None without a previous score to compare with.
+    """
+
+    callbacks: int
+    completed: int
+    remaining: int
+    success_rate: float | None
+    low_success: bool
+    max_score_change: float | None
+    stable: bool
+    reached_cap: bool
+    budget_exhausted: bool
+    is_small_net: bool
+    unique_coverage_complete: bool
+    resampling_passes: int
+    resampling_cap: int
+    small_cap_reached: bool
+    full_coverage: bool
+
+
+def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
+    """The facts of a state whose wave is all in.
+
+    scores: logits by essay from the rescoring just made; None when it failed. A failed rescoring is never stable
+    (production falls back on the old scores, sees no change, and may stop there).
+    """
+    settings = state.batch.settings
+    callbacks = state.callbacks
+    success_rate = state.completed / callbacks if callbacks else None
+    low_success = success_rate is not None and success_rate < settings.min_success_rate_threshold
+    change = max_score_change(state.scores, scores)
+    coverage_complete = successful_pairs(state) >= state.batch.max_possible_pairs
+    small = len(state.batch.items) <= settings.min_resampling_net_size
+    return Facts(
+        callbacks=callbacks,
+        completed=state.completed,
+        remaining=state.remaining,
+        success_rate=success_rate,
+        low_success=low_success,
+        max_score_change=change,
+        # The floor counts successes: production counts failures too, so ten errors could make a batch "stable".
+        stable=(
+            change is not None
+            and state.completed >= settings.min_comparisons_for_stability_check
+            and change <= settings.score_stability_threshold
+            and not low_success
+        ),
+        reached_cap=callbacks >= state.batch.total_budget,
+        budget_exhausted=state.remaining <= 0,
+        is_small_net=small,
+        unique_coverage_complete=coverage_complete,
+        resampling_passes=state.resampling_pass_count,
+        resampling_cap=resampling_cap(state),
+        small_cap_reached=small_net_cap_reached(state),
+        full_coverage=coverage_complete,
+    )
+
+
+def max_score_change(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> float | None:
+    """Largest movement of a score, logits; an essay that had none counts from 0."""
+    if before is None or not after:
+        return None
+    return max(abs(score - before.get(essay, 0.0)) for essay, score in after.items())
+
+
+def successful_pairs(state: State) -> int:
+    """Distinct unordered pairs with a winner; a pair that only ever failed is not covered."""
+    return len({tuple(sorted(outcome)) for outcome in state.won()})
+
+
+def is_small_net(state: State) -> bool:
+    """Whether the net is resampled as a small one."""
+    return len(state.batch.items) <= state.batch.settings.min_resampling_net_size
+
+
+def resampling_cap(state: State) -> int:
+    """Resampling passes that this net may make; a regular net never more than a small one."""
+    settings = state.batch.settings
+    small_cap = settings.max_resampling_passes_for_small_net
+    if is_small_net(state):
+        return small_cap
+    regular = settings.max_resampling_passes_for_regular_batch
+    return min(regular, small_cap) if small_cap > 0 else regular
+
+
+def small_net_cap_reached(state: State) -> bool:
+    """Whether a small net is covered and has made all its passes."""
+    return (
+        is_small_net(state)
+        and successful_pairs(state) >= state.batch.max_possible_pairs
+        and state.resampling_pass_count >= state.batch.settings.max_resampling_passes_for_small_net
+    )

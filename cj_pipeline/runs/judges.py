@@ -1,0 +1,142 @@
+"""Who answers comparisons: a recording, or a provider behind an LPS. The only thing in which two runs differ.
+
+Here: the `Judge` protocol and its two kinds. Not here: the batch that asks (batch_run.py), the stack behind a
+provider (stack.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import httpx
+
+from cj_pipeline.bus.protocol import Subscription
+from cj_pipeline.cj.effects import SubmitWave
+from cj_pipeline.cj.requests import comparison_request
+from cj_pipeline.cj.state import Batch
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.comparison import LLMConfigOverrides, QueuedResponse
+from cj_pipeline.errors import CjPipelineError
+
+
+class Judge(Protocol):
+    """Whatever answers comparisons."""
+
+    def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
+        """Answer one wave; callbacks in order of arrival, one for each comparison."""
+        ...
+
+
+class NoRecordedAnswer(CjPipelineError):
+    """A recording was asked for something that it does not hold."""
+
+
+class ServiceRefused(CjPipelineError):
+    """The LPS did not accept a comparison, or answered with something that is no callback."""
+
+
+class RecordedJudge:
+    """A trace as a judge: the recorded callback itself is the answer.
+
+    It answers only what was recorded, by correlation id. A run that follows the trace (`Pairing.RECORDED`) asks
+    nothing else; re-serving an answer for another question would make evidence out of nothing.
+    """
+
+    def __init__(self, events: Sequence[CallbackEvent]) -> None:
+        self._events: defaultdict[UUID, list[CallbackEvent]] = defaultdict(list)
+        for event in events:
+            self._events[event.data.correlation_id].append(event)
+
+    async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
+        """The recorded callbacks of one wave, in the wave's order. Raises NoRecordedAnswer naming the pair."""
+        for comparison in wave.comparisons:
+            answers = self._events.get(comparison.correlation_id)
+            if answers is None:
+                raise NoRecordedAnswer(
+                    f"{batch.bos_batch_id}: wave {wave.iteration} asks for {comparison.essay_a} against "
+                    f"{comparison.essay_b}, which was not recorded. Follow the trace (engine.pairing: recorded)."
+                )
+            for event in answers:
+                yield event
+
+
+class ProviderJudge:
+    """An LPS as a judge: requests over HTTP, callbacks off a bus.
+
+    It does not know whether the service is embedded or remote, mock or real, in real or in virtual time.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        subscription: Subscription,
+        *,
+        callback_topic: str,
+        overrides: LLMConfigOverrides,
+        texts: Mapping[str, str],
+        budget_s: float,
+    ) -> None:
+        """texts: essay text by id; budget_s: seconds on the loop's clock that a wave may take."""
+        self._client = client
+        self._subscription = subscription
+        self._topic = callback_topic
+        self._overrides = overrides
+        self._texts = texts
+        self._budget_s = budget_s
+
+    async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
+        """Post one wave and yield its callbacks as they arrive.
+
+        Raises ServiceRefused when the service takes a comparison not at all, or the callbacks come too late.
+        """
+        for comparison in wave.comparisons:
+            request = comparison_request(
+                comparison,
+                batch=batch,
+                wave_size=len(wave.comparisons),
+                texts=self._texts,
+                overrides=self._overrides,
+                callback_topic=self._topic,
+            )
+            response = await self._client.post(
+                "/api/v1/comparison",
+                content=request.model_dump_json(exclude_none=True).encode(),
+                headers={"content-type": "application/json"},
+            )
+            _accepted(response)
+        waiting = {comparison.correlation_id for comparison in wave.comparisons}
+        deadline = asyncio.get_running_loop().time() + self._budget_s
+        while waiting:
+            event = await self._next(deadline, len(waiting))
+            if event.data.request_metadata.get("bos_batch_id") != batch.bos_batch_id:
+                continue  # the topic may be shared
+            # A repeat or an orphan goes to the engine as well: it is evidence, and the engine counts it.
+            waiting.discard(event.data.correlation_id)
+            yield event
+
+    async def _next(self, deadline: float, missing: int) -> CallbackEvent:
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await self._subscription.next()
+        except TimeoutError:
+            raise ServiceRefused(
+                f"{missing} callbacks of the wave are missing after {self._budget_s:g} s. "
+                "Raise live.callback_budget_s, or look at the service's log."
+            ) from None
+        event = parse_callback(message.value)
+        if isinstance(event, Rejection):
+            raise ServiceRefused(
+                f"message {message.offset} on {message.topic} is no callback: {event.field}: {event.reason}"
+            )
+        return event
+
+
+def _accepted(response: httpx.Response) -> None:
+    # Production's client accepts nothing but 202; a 200 would mean a verdict in the body, which no service sends.
+    if response.status_code != httpx.codes.ACCEPTED:
+        raise ServiceRefused(f"{response.request.url}: {response.status_code} {response.text[:300]}")
+    QueuedResponse.model_validate_json(response.content)

@@ -1,0 +1,227 @@
+"""What a run leaves behind: the same record for a recording and for the mock.
+
+Here: `RunRecord` and its parts, and making one from a finished batch. Not here: how the callbacks came (judges,
+live runs), how a record is stored (tables.py), how two are compared (parity/).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summary
+from cj_pipeline.bt.fit import neutral_fit
+from cj_pipeline.cj.facts import is_small_net, small_net_cap_reached, successful_pairs
+from cj_pipeline.cj.scoring import SCORING_ERRORS, outcomes, score
+from cj_pipeline.cj.state import Decision, State
+from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
+from cj_pipeline.contracts.model import FileModel
+
+# What an ordinary loop cannot repeat to the microsecond; everything else is the same in real and virtual time.
+CLOCK_FIELDS = ("requested_at", "completed_at")
+
+
+class Side(StrEnum):
+    """Which of the two runs that parity compares."""
+
+    RECORDED = "recorded"
+    LIVE = "live"
+
+
+class ScoredEssay(FileModel):
+    """One row of the fit. theta, standard_error: logits, centred gauge; standard_error None where nothing is known."""
+
+    essay_id: str
+    theta: float
+    standard_error: float | None
+    rank: int
+    wins: int
+    losses: int
+
+
+class BtFit(FileModel):
+    """The Bradley-Terry fit of a run: rows in the order of their essay ids, summary and flags in production's keys."""
+
+    estimator: str
+    kappa: float
+    essays: tuple[ScoredEssay, ...]
+    se_summary: dict[str, float]
+    quality_flags: dict[str, bool]
+    vacuous_flags: tuple[str, ...]
+    """Flags that no judge could change on this net."""
+    warnings: tuple[str, ...]
+
+
+class Coverage(FileModel):
+    """Which pairs were judged, and how often."""
+
+    max_possible_pairs: int
+    successful_pairs_count: int
+    unique_coverage_complete: bool
+    comparison_count: int
+
+
+class LoggedDecision(FileModel):
+    """One decision of the engine; see cj.state.Decision."""
+
+    kind: str
+    reason: str
+    iteration: int
+    callbacks: int
+    success_rate: float | None
+    max_score_change: float | None
+
+
+class Sample(FileModel):
+    """One sample of /metrics."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class RunDocument(FileModel):
+    """Everything about a run but its callbacks: what is stored as one JSON document."""
+
+    scenario_id: str
+    side: Side
+    judge: str
+    judge_sha256: str
+    seed: int
+    upload_status: str
+    submitted: int
+    completed: int
+    failed: int
+    duplicate_callbacks: int
+    late_callbacks: int
+    orphan_callbacks: int
+    iterations: int
+    is_small_net: bool
+    resampling_pass_count: int
+    small_net_cap_reached: bool
+    coverage: Coverage
+    decisions: tuple[LoggedDecision, ...]
+    fit: BtFit
+    service_metrics: tuple[Sample, ...] = ()
+
+
+class RunRecord(FileModel):
+    """One run: its callbacks in order of arrival, what the engine made of them, and further batches if there were."""
+
+    document: RunDocument
+    events: tuple[CallbackEvent, ...]
+    repeats: tuple[tuple[CallbackEvent, ...], ...] = ()
+
+    @property
+    def callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
+        """The verdicts of the batch itself."""
+        return tuple(event.data for event in self.events)
+
+    @property
+    def pooled_callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
+        """The verdicts of the batch and of its repeats: what says more about the judge than about one batch."""
+        return self.callbacks + tuple(event.data for batch in self.repeats for event in batch)
+
+    def canonical_bytes(self) -> bytes:
+        """The whole record as JSON; two runs are the same when these bytes are."""
+        return self.model_dump_json().encode()
+
+    def answers_sha256(self) -> str:
+        """Digest of what was answered, apart from when: equal in real and in virtual time."""
+        digest = sha256()
+        for callback in self.pooled_callbacks:
+            digest.update(callback.model_dump_json(exclude=set(CLOCK_FIELDS)).encode())
+        return digest.hexdigest()
+
+
+def record_of(
+    state: State,
+    *,
+    scenario_id: str,
+    side: Side,
+    judge: str,
+    judge_sha256: str,
+    events: tuple[CallbackEvent, ...],
+    repeats: tuple[tuple[CallbackEvent, ...], ...] = (),
+    service_metrics: tuple[Sample, ...] = (),
+) -> RunRecord:
+    """The record of a batch as it stands; finished or not, `upload_status` says which."""
+    document = RunDocument(
+        scenario_id=scenario_id,
+        side=side,
+        judge=judge,
+        judge_sha256=judge_sha256,
+        seed=state.batch.seed,
+        upload_status=state.upload_status.value,
+        submitted=state.submitted,
+        completed=state.completed,
+        failed=state.failed,
+        duplicate_callbacks=state.duplicate_callbacks,
+        late_callbacks=state.late_callbacks,
+        orphan_callbacks=state.orphan_callbacks,
+        iterations=len(state.waves),
+        is_small_net=is_small_net(state),
+        resampling_pass_count=state.resampling_pass_count,
+        small_net_cap_reached=small_net_cap_reached(state),
+        coverage=_coverage(state),
+        decisions=tuple(_logged(decision) for decision in state.decisions),
+        fit=_fit(state),
+        service_metrics=service_metrics,
+    )
+    return RunRecord(document=document, events=events, repeats=repeats)
+
+
+def _coverage(state: State) -> Coverage:
+    successful = successful_pairs(state)
+    return Coverage(
+        max_possible_pairs=state.batch.max_possible_pairs,
+        successful_pairs_count=successful,
+        unique_coverage_complete=successful >= state.batch.max_possible_pairs,
+        comparison_count=state.completed,
+    )
+
+
+def _logged(decision: Decision) -> LoggedDecision:
+    fields: dict[str, Any] = {name: getattr(decision, name) for name in LoggedDecision.model_fields}
+    return LoggedDecision(**{**fields, "kind": decision.kind.value})
+
+
+def _fit(state: State) -> BtFit:
+    """The final fit; neutral scores when nothing was judged, which the warnings then say."""
+    comparisons = outcomes(state)
+    try:
+        fitted = score(state).fit
+    except SCORING_ERRORS:
+        fitted = neutral_fit(len(state.batch.items))
+    wins = Counter(winner for winner, _ in state.won())
+    losses = Counter(loser for _, loser in state.won())
+    by_score = np.lexsort((np.arange(fitted.n_items), -fitted.theta))
+    rank = {int(item): position + 1 for position, item in enumerate(by_score)}
+    summary = se_summary(fitted.standard_error, comparisons)
+    return BtFit(
+        estimator=fitted.estimator,
+        kappa=fitted.kappa,
+        essays=tuple(
+            ScoredEssay(
+                essay_id=essay,
+                theta=float(fitted.theta[item]),
+                standard_error=_finite(float(fitted.standard_error[item])),
+                rank=rank[item],
+                wins=wins[essay],
+                losses=losses[essay],
+            )
+            for item, essay in enumerate(state.batch.items)
+        ),
+        se_summary=summary.as_dict(),
+        quality_flags=quality_flags(summary).as_dict(),
+        vacuous_flags=flags_are_vacuous(comparisons).names,
+        warnings=fitted.warnings,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,226 @@
+"""A scenario as two runs: the recording through the engine, and the same net in front of the mock.
+
+Here: from a scenario and its callbacks to batches and records. Not here: the loop that drives a batch (batch_run.py),
+what the mock stack consists of (stack.py).
+
+Both sides end in `replay`: the recorded side replays its trace, the live side the callbacks that the mock just gave.
+The engine is pure, so the replay of a live batch takes the very decisions that were taken while it ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.cj.effects import SubmitWave
+from cj_pipeline.cj.engine import correlation_id
+from cj_pipeline.cj.plan import Plan, plan_of, repeated_pairs
+from cj_pipeline.cj.state import Batch, Comparison, PlannedPair, WaveKind
+from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.comparison import LLMConfigOverrides
+from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.lps.mode import Mode
+from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.runs.batch_run import Progress, run_batch
+from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
+from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
+from cj_pipeline.runs.service_metrics import parse_metrics
+from cj_pipeline.runs.stack import Stack, embedded_stack
+from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.traces.scenario import Scenario
+
+Events = tuple[CallbackEvent, ...]
+
+
+class Pace(StrEnum):
+    """How time passes in a live run."""
+
+    VIRTUAL = "virtual"
+    """The loop jumps to its next timer: as fast as the machine computes."""
+    REAL = "real"
+    """An ordinary loop: as long as the latencies take."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeIdentity:
+    """What gave the answers of a run: a trace or a mode, and the digest of its content."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAnswers:
+    """What the mock answered: the batch, its repeats, and the service's metrics at the end."""
+
+    events: Events
+    repeats: tuple[Events, ...]
+    service_metrics: tuple[Sample, ...]
+
+
+def replay(
+    scenario: Scenario,
+    events: Sequence[CallbackEvent],
+    *,
+    side: Side,
+    judge: JudgeIdentity,
+    seed: int | None = None,
+    repeats: tuple[Events, ...] = (),
+    service_metrics: tuple[Sample, ...] = (),
+) -> RunRecord:
+    """Feed callbacks through the engine, following the pairs they answer, under their own ids.
+
+    seed: of the run that gave the callbacks; the scenario's by default. Raises NoRecordedAnswer never: a plan made of
+    the callbacks asks for nothing else.
+    """
+    plan = plan_of([event.data for event in events], keep_ids=True)
+    batch = _batch(scenario, scenario.batch.bos_batch_id, plan, seed, Pairing.RECORDED)
+    state, answered = run_virtual(run_batch(batch, RecordedJudge(events)))
+    return record_of(
+        state,
+        scenario_id=scenario.scenario_id,
+        side=side,
+        judge=judge.name,
+        judge_sha256=judge.sha256,
+        events=answered,
+        repeats=repeats,
+        service_metrics=service_metrics,
+    )
+
+
+def ask_live(
+    scenario: Scenario,
+    recorded: Sequence[CallbackEvent],
+    mode: Mode,
+    *,
+    seed: int | None = None,
+    pace: Pace = Pace.VIRTUAL,
+    progress: Progress | None = None,
+) -> LiveAnswers:
+    """Put the scenario's net to the mock on an embedded stack, then its repeats.
+
+    recorded: the trace, whose pairs are asked again where the scenario says `pairing: recorded`.
+    Raises ServiceRefused when the service takes a comparison not at all or answers too late.
+    """
+    work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, progress)
+    return run_virtual(work) if pace is Pace.VIRTUAL else asyncio.run(work)
+
+
+def run_live(
+    scenario: Scenario,
+    recorded: Sequence[CallbackEvent],
+    mode: Mode,
+    *,
+    seed: int | None = None,
+    pace: Pace = Pace.VIRTUAL,
+    progress: Progress | None = None,
+) -> RunRecord:
+    """`ask_live`, and the record of it."""
+    answers = ask_live(scenario, recorded, mode, seed=seed, pace=pace, progress=progress)
+    return replay(
+        scenario,
+        answers.events,
+        side=Side.LIVE,
+        judge=JudgeIdentity(mode.name, mode.sha256()),
+        seed=seed,
+        repeats=answers.repeats,
+        service_metrics=answers.service_metrics,
+    )
+
+
+async def _ask_live(
+    scenario: Scenario, recorded: Sequence[CallbackEvent], mode: Mode, seed: int, progress: Progress | None
+) -> LiveAnswers:
+    settings = LpsSettings(
+        mock_mode=mode.name,
+        mock_provider_seed=seed,
+        queue_processing_mode=scenario.service.queue_processing_mode,
+        serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
+    )
+    plan = plan_of([event.data for event in recorded], keep_ids=False)
+    async with embedded_stack(settings, mode, origin=scenario.batch.started_at) as stack:
+        judge = _provider_judge(scenario, stack)
+        batch = _batch(scenario, live_batch_id(scenario, 0), plan, seed, scenario.engine.pairing)
+        _, events = await run_batch(batch, judge, progress)
+        repeats: list[Events] = []
+        if (wanted := scenario.live.repeats) is not None:
+            pairs = repeated_pairs(plan, wanted.comparisons)
+            for number in range(1, wanted.batches + 1):
+                repeats.append(await _repeat(scenario, pairs, seed, number, judge, progress))
+        metrics = await stack.client.get("/metrics")
+    return LiveAnswers(events=events, repeats=tuple(repeats), service_metrics=parse_metrics(metrics.text))
+
+
+async def _repeat(
+    scenario: Scenario,
+    pairs: list[PlannedPair],
+    seed: int,
+    number: int,
+    judge: ProviderJudge,
+    progress: Progress | None,
+) -> Events:
+    """One further batch, as one wave and without the engine: it is there to show the judge, not the decisions."""
+    batch = _batch(scenario, live_batch_id(scenario, number), (), seed, Pairing.RECORDED)
+    comparisons = tuple(
+        Comparison(correlation_id(batch, 0, position), pair.essay_a, pair.essay_b, WaveKind.COVERAGE, 0)
+        for position, pair in enumerate(pairs)
+    )
+    events: list[CallbackEvent] = []
+    async for event in judge.judge(batch, SubmitWave(WaveKind.COVERAGE, 0, comparisons)):
+        events.append(event)
+        if progress is not None:
+            progress(1)
+    return tuple(events)
+
+
+def comparisons_asked(scenario: Scenario, recorded: int) -> int:
+    """How many comparisons a live run that follows a trace of this many will ask; for a progress bar."""
+    repeats = scenario.live.repeats
+    return min(recorded, scenario.engine.max_pairwise_comparisons) + (
+        0 if repeats is None else repeats.batches * repeats.comparisons
+    )
+
+
+def live_batch_id(scenario: Scenario, number: int) -> str:
+    """Batch id on the mock side; never one that a real batch has. number: 0 the batch itself, 1.. its repeats."""
+    return f"live-{scenario.scenario_id}-{number:03d}"
+
+
+def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, pairing: Pairing) -> Batch:
+    return Batch(
+        bos_batch_id=bos_batch_id,
+        cj_batch_id=scenario.batch.cj_batch_id,
+        items=tuple(sorted(item.id for item in scenario.net.items)),
+        settings=scenario.engine.model_copy(update={"pairing": pairing}),
+        seed=scenario.live.seed if seed is None else seed,
+        plan=plan,
+    )
+
+
+def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
+    bus: Bus = stack.bus
+    provider = scenario.provider
+    return ProviderJudge(
+        stack.client,
+        bus.subscribe(scenario.batch.callback_topic),
+        callback_topic=scenario.batch.callback_topic,
+        overrides=LLMConfigOverrides(
+            provider_override=Provider.MOCK,
+            model_override=provider.model,
+            temperature_override=provider.temperature,
+            reasoning_effort=provider.reasoning_effort,
+            output_verbosity=provider.output_verbosity,
+        ),
+        texts={item.id: placeholder_text(item.id) for item in scenario.net.items},
+        budget_s=scenario.live.callback_budget_s,
+    )
+
+
+def placeholder_text(essay_id: str) -> str:
+    """What stands in the prompt for an essay whose text is not part of its scenario: distinct, and without its name."""
+    return f"(The text of this essay is not part of the scenario; placeholder {keyed_uuid('essay', essay_id)}.)"

@@ -1,0 +1,60 @@
+"""An event loop whose clock jumps: when nothing is ready to run, it is at once as late as the next timer.
+
+Here: the loop and a way to run a coroutine on it. Not here: who asks what time it is (clock.py).
+
+Everything that waits with asyncio's own timers takes no time and has the same latencies on record; a suite of 66
+comparisons of 1.6 s each is over in milliseconds. It holds only while nothing waits for the outside world: a thread
+or a socket would be starved, so a loop with nothing left to wait for stops with an error that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class NothingLeftToWaitFor(RuntimeError):
+    """Every task waits and no timer is set: on this loop that can never end."""
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop on simulated time, which starts at 0.0 s."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Simulated seconds since the loop was made."""
+        return self._now
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Where an ordinary loop sleeps until its next timer, this one moves the clock there."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise NothingLeftToWaitFor("every task waits, and no timer is set")
+        self._loop.jump(timeout)
+        return ready
+
+
+def run_virtual(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end on a fresh virtual-time loop."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main)

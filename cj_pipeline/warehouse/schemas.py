@@ -1,0 +1,173 @@
+"""Every dataset, with its columns: the one place where they are declared.
+
+Here: Arrow schemas and what each column means. Not here: rows (the rooms that make them), files (store.py).
+Units stand in the names (`_ms`, `_s`) or in the descriptions; scores and standard errors are logits.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+_SCENARIO = _column("scenario_id", pa.string(), "folder under traces/")
+_SIDE = _column("side", pa.string(), "recorded or live")
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "callbacks": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("batch", pa.int32(), "0 the batch that parity compares, 1.. its repeats"),
+            _column("sequence", pa.int32(), "order of arrival within the batch, from 0"),
+            _column("request_id", pa.string(), "the LPS's queue id"),
+            _column("correlation_id", pa.string(), "the comparison's id in the CJ engine"),
+            _column("essay_a_id", pa.string(), "essay shown as A"),
+            _column("essay_b_id", pa.string(), "essay shown as B"),
+            _column("winner", pa.string(), "Essay A or Essay B; null for an error", nullable=True),
+            _column("winning_essay_id", pa.string(), "id of the essay that won; null for an error", nullable=True),
+            _column("confidence", pa.float64(), "the judge's own, 1 to 5", nullable=True),
+            _column("error_code", pa.string(), "why there is no winner", nullable=True),
+            _column("provider", pa.string(), "provider asked for"),
+            _column("model", pa.string(), "model that answered"),
+            _column("response_time_ms", pa.int64(), "provider call alone, without queueing"),
+            _column("prompt_tokens", pa.int64(), "tokens read"),
+            _column("completion_tokens", pa.int64(), "tokens written"),
+            _column("total_tokens", pa.int64(), "both, as reported"),
+            _column("cost_estimate", pa.float64(), "US dollars"),
+            _column("requested_at", TIMESTAMP, "enqueued"),
+            _column("completed_at", TIMESTAMP, "published"),
+            _column("raw", pa.binary(), "the event's bytes as they arrived"),
+        ]
+    ),
+    "quarantine": pa.schema(
+        [
+            _SCENARIO,
+            _column("line", pa.int32(), "1-based line of llm_callbacks.jsonl"),
+            _column("field", pa.string(), "dotted key at fault; empty when the whole line is"),
+            _column("reason", pa.string(), "why the line is not a usable callback"),
+            _column("raw", pa.binary(), "the line's bytes"),
+        ]
+    ),
+    "summaries": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("total_events", pa.int64(), "callbacks"),
+            _column("success_count", pa.int64(), "callbacks with a winner"),
+            _column("error_count", pa.int64(), "callbacks with an error"),
+            _column("winner_a_count", pa.int64(), "won by the essay shown as A"),
+            _column("winner_b_count", pa.int64(), "won by the essay shown as B"),
+            _column("mean_ms", pa.float64(), "mean response time"),
+            _column("p50_ms", pa.float64(), "median response time"),
+            _column("p95_ms", pa.float64(), "95th percentile, interpolated"),
+            _column("p99_ms", pa.float64(), "99th percentile, interpolated"),
+            _column("prompt_tokens_mean", pa.float64(), "tokens"),
+            _column("completion_tokens_mean", pa.float64(), "tokens"),
+            _column("total_tokens_mean", pa.float64(), "tokens"),
+            _column("document", pa.string(), "summary.json"),
+        ]
+    ),
+    "runs": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("judge", pa.string(), "trace or mode that answered"),
+            _column("judge_sha256", pa.string(), "of that trace or mode"),
+            _column("seed", pa.int64(), "of everything drawn"),
+            _column("upload_status", pa.string(), "how the batch ended"),
+            _column("submitted", pa.int64(), "comparisons asked for"),
+            _column("completed", pa.int64(), "comparisons with a winner"),
+            _column("failed", pa.int64(), "comparisons with an error"),
+            _column("iterations", pa.int64(), "waves"),
+            _column("resampling_pass_count", pa.int64(), "passes over covered pairs"),
+            _column("max_possible_pairs", pa.int64(), "unordered pairs of the net"),
+            _column("successful_pairs_count", pa.int64(), "distinct pairs with a winner"),
+            _column("document", pa.string(), "the whole record as JSON, callbacks apart"),
+        ]
+    ),
+    "decisions": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("ordinal", pa.int32(), "order, from 0"),
+            _column("kind", pa.string(), "what the engine did"),
+            _column("reason", pa.string(), "the facts that made it do so"),
+            _column("iteration", pa.int32(), "waves submitted by then"),
+            _column("callbacks", pa.int64(), "comparisons answered by then"),
+            _column("success_rate", pa.float64(), "share with a winner", nullable=True),
+            _column("max_score_change", pa.float64(), "logits; null before there are two fits", nullable=True),
+        ]
+    ),
+    "bt_fit": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("rank", pa.int32(), "1 is best"),
+            _column("essay_id", pa.string(), "essay"),
+            _column("label", pa.string(), "the name people use"),
+            _column("grade", pa.string(), "known grade", nullable=True),
+            _column("theta", pa.float64(), "Bradley-Terry score, logits, mean-centred"),
+            _column(
+                "standard_error", pa.float64(), "logits, centred gauge; null when nothing was compared", nullable=True
+            ),
+            _column("wins", pa.int64(), "comparisons won"),
+            _column("losses", pa.int64(), "comparisons lost"),
+        ]
+    ),
+    "service_metrics": pa.schema(
+        [
+            _SCENARIO,
+            _column("name", pa.string(), "sample name as /metrics shows it"),
+            _column("labels", pa.string(), "JSON object, keys sorted"),
+            _column("value", pa.float64(), "sample value"),
+        ]
+    ),
+    "parity_checks": pa.schema(
+        [
+            _SCENARIO,
+            _column("check", pa.string(), "name of the check"),
+            _column("verdict", pa.string(), "pass, fail or off"),
+            _column(
+                "evidence",
+                pa.string(),
+                "EQUIVALENT, DIFFERENT or INCONCLUSIVE; null where none is computed",
+                nullable=True,
+            ),
+            _column("recorded", pa.float64(), "recorded value", nullable=True),
+            _column("live", pa.float64(), "live value", nullable=True),
+            _column("value", pa.float64(), "the number held against the tolerance", nullable=True),
+            _column("tolerance", pa.string(), "the limits, in words"),
+            _column("unit", pa.string(), "unit of value"),
+            _column("sentence", pa.string(), "the result in words"),
+        ]
+    ),
+    "alignment": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("essay_id", pa.string(), "graded anchor"),
+            _column("label", pa.string(), "the name people use"),
+            _column("grade", pa.string(), "known grade"),
+            _column("theta", pa.float64(), "logits"),
+            _column("rank", pa.int32(), "by theta, 1 is best"),
+            _column("expected_rank", pa.int32(), "by grade; equal grades keep their order by theta"),
+            _column("wins", pa.int64(), "comparisons won"),
+            _column("losses", pa.int64(), "comparisons lost"),
+            _column("win_rate", pa.float64(), "wins / comparisons; 0 without any"),
+        ]
+    ),
+}
+
+
+def describe(dataset: str) -> list[tuple[str, str, bool, str]]:
+    """(name, type, nullable, description) of each column of a dataset, in order."""
+    return [
+        (field.name, str(field.type), field.nullable, (field.metadata or {}).get(b"description", b"").decode())
+        for field in SCHEMAS[dataset]
+    ]

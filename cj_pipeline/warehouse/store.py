@@ -1,0 +1,132 @@
+"""Parquet on disk and the DuckDB catalogue over it.
+
+Here: writing a dataset's part whole, reading it back, the catalogue of views, queries. Not here: what the columns are
+(schemas.py) or what the rows mean.
+
+Parquet is the record: one file per (dataset, scenario, part), written under a temporary name and renamed, so a reader
+sees the old file or the new one and parallel steps never share one. The catalogue is derived: views with absolute
+paths, built beside and swapped in, opened read-only by everyone else (a DuckDB writer shuts out even readers).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cj_pipeline.errors import BadInput, CjPipelineError, did_you_mean
+from cj_pipeline.warehouse.schemas import SCHEMAS
+
+CATALOGUE_FILE = "warehouse.duckdb"
+
+Row = Mapping[str, Any]
+
+
+class QueryFailed(CjPipelineError):
+    """A query that DuckDB refused, in DuckDB's words."""
+
+
+class Warehouse:
+    """Datasets below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @property
+    def catalogue_path(self) -> Path:
+        """The DuckDB file."""
+        return self.root / CATALOGUE_FILE
+
+    def path(self, dataset: str, scenario_id: str, part: str) -> Path:
+        """Where one part of a dataset stands, whether or not it exists."""
+        return self.root / dataset / scenario_id / f"{part}.parquet"
+
+    def write(self, dataset: str, scenario_id: str, part: str, rows: Sequence[Row]) -> Path:
+        """Replace one part of a dataset by these rows (none is a valid part).
+
+        Raises BadInput naming the column when a row does not fit the declared schema; the old part then stays.
+        """
+        path = self.path(dataset, scenario_id, part)
+        table = _table(SCHEMAS[dataset], rows, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            pq.write_table(table, temporary, compression="zstd")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def read(self, dataset: str, scenario_id: str, part: str) -> list[dict[str, Any]]:
+        """The rows of one part, in the order in which they were written. Raises BadInput when it was never written."""
+        path = self.path(dataset, scenario_id, part)
+        if not path.is_file():
+            raise BadInput(
+                f"no {dataset} of '{scenario_id}' ({part}).", path=path, remedy="Materialise the scenario first."
+            )
+        rows: list[dict[str, Any]] = pq.read_table(path, schema=SCHEMAS[dataset]).to_pylist()
+        return rows
+
+    def rebuild_catalogue(self) -> Path:
+        """Write the catalogue anew and swap it in; open readers keep the one they have."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        temporary = self.root / f".{CATALOGUE_FILE}.{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        try:
+            with duckdb.connect(str(temporary)) as connection:
+                for dataset, schema in SCHEMAS.items():
+                    self._define(connection, dataset, schema)
+            temporary.replace(self.catalogue_path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self.catalogue_path
+
+    def _define(self, connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema) -> None:
+        """One dataset in the catalogue: a view over its files, or an empty table while it has none."""
+        if any((self.root / dataset).glob("*/*.parquet")):
+            pattern = str(self.root / dataset / "*" / "*.parquet").replace("'", "''")
+            connection.execute(f"create view {dataset} as select * from read_parquet('{pattern}')")  # noqa: S608
+            return
+        connection.register("no_rows", schema.empty_table())
+        connection.execute(f"create table {dataset} as select * from no_rows")  # noqa: S608
+        connection.unregister("no_rows")
+
+    def query(self, sql: str) -> pa.Table:
+        """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
+        if not self.catalogue_path.is_file():
+            raise BadInput(
+                "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
+            )
+        with duckdb.connect(str(self.catalogue_path), read_only=True) as connection:
+            try:
+                return connection.execute(sql).to_arrow_table()
+            except duckdb.Error as error:
+                raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+
+
+def _table(schema: pa.Schema, rows: Sequence[Row], path: Path) -> pa.Table:
+    """Rows as a table of exactly this schema."""
+    for number, row in enumerate(rows):
+        for name in row:
+            if name not in schema.names:
+                raise BadInput(
+                    f"row {number} has a column that is not declared.",
+                    path=path,
+                    field=name,
+                    remedy=did_you_mean(name, schema.names),
+                )
+        for field in schema:
+            if not field.nullable and row.get(field.name) is None:
+                raise BadInput(f"row {number} has no value for a column that needs one.", path=path, field=field.name)
+    arrays = []
+    for field in schema:
+        try:
+            arrays.append(pa.array([row.get(field.name) for row in rows], type=field.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise BadInput(f"does not fit {field.type}: {error}.", path=path, field=field.name) from None
+    return pa.Table.from_arrays(arrays, schema=schema)
