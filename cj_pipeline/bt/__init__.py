@@ -1,0 +1,13 @@
+"""Bradley-Terry numerics: numbers in, numbers out.
+
+    comparisons      Comparisons, checked on the way in
+    fit              fit, neutral_fit, Fit: scores by the estimators production, mle, map
+    replicates       fit_replicates: hundreds of refits of one pair design at once
+    standard_errors  standard_errors (centred, component, reference), production_standard_errors
+    diagnostics      se_summary, quality_flags, flags_are_vacuous, displayed
+    agreement        kendall_tau_a, kendall_tau_b
+    simulate         outcomes drawn from the model
+    pairs, newton, separation   what `fit` is made of
+
+Imported from these modules by name: `from cj_pipeline.bt.fit import fit`. Not here: essays, judges, item ids, files.
+"""
