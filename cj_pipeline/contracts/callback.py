@@ -7,7 +7,9 @@ Not here: files of callbacks (traces/), the bus that carries them (bus/).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
@@ -19,6 +21,9 @@ from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE
 
 MAX_JUSTIFICATION_CHARS = 500
+
+# Where a number that no double holds may stand: a constant, an exponent of three digits, or very many digits.
+_MAYBE_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{200}")
 
 Data = TypeVar("Data", bound=WireModel)
 
@@ -97,7 +102,7 @@ class CallbackEvent(EventEnvelope[LLMComparisonResultV1]):
     @model_validator(mode="after")
     def _right_type(self) -> Self:
         if self.event_type != COMPARISON_RESULT_EVENT_TYPE:
-            raise ValueError(f"event_type is '{self.event_type}', expected '{COMPARISON_RESULT_EVENT_TYPE}'")
+            raise ValueError(f"event_type is not '{COMPARISON_RESULT_EVENT_TYPE}'")
         return self
 
 
@@ -114,21 +119,30 @@ class Rejection:
 
 def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     """One callback from its JSON bytes, straight into the model (no intermediate dict)."""
-    if (b"NaN" in message or b"Infinity" in message) and _has_non_finite_number(message):
-        return Rejection(field="", reason="NaN and Infinity are not JSON")
     try:
-        return CallbackEvent.model_validate_json(message)
+        event = CallbackEvent.model_validate_json(message)
     except ValidationError as error:
         # The input is left out of the complaint: justifications quote essays.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         return Rejection(field=".".join(str(part) for part in first["loc"]), reason=first["msg"])
+    if _MAYBE_NOT_FINITE.search(message) and _has_non_finite_number(message):
+        return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
+    return event
 
 
 def _has_non_finite_number(message: bytes) -> bool:
-    """Whether a constant that JSON does not have stands anywhere, free-form metadata included."""
-    found: list[str] = []
-    try:
-        json.loads(message, parse_constant=found.append)
-    except ValueError:
-        return False  # not JSON at all: the model's own parser says where
+    """Whether a number that is not finite stands anywhere in valid JSON, free-form metadata included.
+
+    The model's own check does not reach into `dict[str, Any]`, and such a number would be written out as null.
+    Only for what the model has accepted: its parser bounds the nesting, Python's does not.
+    """
+    found: list[float] = []
+
+    def note(literal: str) -> float:
+        number = float(literal)
+        if not isfinite(number):
+            found.append(number)
+        return number
+
+    json.loads(message, parse_constant=note, parse_float=note)
     return bool(found)

@@ -20,7 +20,10 @@ Progress = Callable[[int], None]
 async def run_batch(
     batch: Batch, judge: Judge, progress: Progress | None = None
 ) -> tuple[State, tuple[CallbackEvent, ...]]:
-    """Drive a batch to its end; the final state and every callback in order of arrival."""
+    """Drive a batch to its end, or to where its judge falls silent.
+
+    Returns the state (unfinished in the second case) and every callback in order of arrival.
+    """
     events: list[CallbackEvent] = []
     state, effects = start(batch)
     while waves := [effect for effect in effects if isinstance(effect, SubmitWave)]:

@@ -99,6 +99,8 @@ class RunDocument(FileModel):
     duplicate_callbacks: int
     late_callbacks: int
     orphan_callbacks: int
+    quarantined_lines: int = 0
+    """Lines of the trace that could not be used; always 0 on the live side."""
     iterations: int
     is_small_net: bool
     resampling_pass_count: int
@@ -148,6 +150,7 @@ def record_of(
     events: tuple[CallbackEvent, ...],
     repeats: tuple[tuple[CallbackEvent, ...], ...] = (),
     service_metrics: tuple[Sample, ...] = (),
+    quarantined_lines: int = 0,
 ) -> RunRecord:
     """The record of a batch as it stands; finished or not, `upload_status` says which."""
     document = RunDocument(
@@ -163,6 +166,7 @@ def record_of(
         duplicate_callbacks=state.duplicate_callbacks,
         late_callbacks=state.late_callbacks,
         orphan_callbacks=state.orphan_callbacks,
+        quarantined_lines=quarantined_lines,
         iterations=len(state.waves),
         is_small_net=is_small_net(state),
         resampling_pass_count=state.resampling_pass_count,

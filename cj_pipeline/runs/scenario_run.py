@@ -72,11 +72,11 @@ def replay(
     seed: int | None = None,
     repeats: tuple[Events, ...] = (),
     service_metrics: tuple[Sample, ...] = (),
+    quarantined_lines: int = 0,
 ) -> RunRecord:
     """Feed callbacks through the engine, following the pairs they answer, under their own ids.
 
-    seed: of the run that gave the callbacks; the scenario's by default. Raises NoRecordedAnswer never: a plan made of
-    the callbacks asks for nothing else.
+    seed: of the run that gave the callbacks; the scenario's by default.
     """
     plan = plan_of([event.data for event in events], keep_ids=True)
     batch = _batch(scenario, scenario.batch.bos_batch_id, plan, seed, Pairing.RECORDED)
@@ -90,6 +90,7 @@ def replay(
         events=answered,
         repeats=repeats,
         service_metrics=service_metrics,
+        quarantined_lines=quarantined_lines,
     )
 
 
@@ -105,7 +106,8 @@ def ask_live(
     """Put the scenario's net to the mock on an embedded stack, then its repeats.
 
     recorded: the trace, whose pairs are asked again where the scenario says `pairing: recorded`.
-    Raises ServiceRefused when the service takes a comparison not at all or answers too late.
+    Callbacks that do not arrive within `live.callback_budget_s` are missing from the answer, and parity says so.
+    Raises ServiceRefused when the service does not take a comparison.
     """
     work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, progress)
     return run_virtual(work) if pace is Pace.VIRTUAL else asyncio.run(work)
@@ -126,7 +128,7 @@ def run_live(
         scenario,
         answers.events,
         side=Side.LIVE,
-        judge=JudgeIdentity(mode.name, mode.sha256()),
+        judge=JudgeIdentity(mode.expression, mode.sha256()),
         seed=seed,
         repeats=answers.repeats,
         service_metrics=answers.service_metrics,
@@ -137,7 +139,7 @@ async def _ask_live(
     scenario: Scenario, recorded: Sequence[CallbackEvent], mode: Mode, seed: int, progress: Progress | None
 ) -> LiveAnswers:
     settings = LpsSettings(
-        mock_mode=mode.name,
+        mock_mode=mode.expression,
         mock_provider_seed=seed,
         queue_processing_mode=scenario.service.queue_processing_mode,
         serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,

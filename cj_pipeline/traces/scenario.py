@@ -10,14 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
 
@@ -123,34 +123,14 @@ def read_scenario(path: Path) -> Scenario:
     """Read one `scenario.yaml`.
 
     Raises BadInput naming the file and the key when it is missing, is not YAML, or does not fit the schema, or when
-    its `scenario_id` is not the name of its folder (a copied folder that kept its id would overwrite the original's data).
+    its `scenario_id` is not its folder's name (a copied folder that kept its id would overwrite the original's data).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(
-            "no such file.", path=path, remedy="A trace folder needs a scenario.yaml; copy one and adapt it."
-        ) from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise BadInput(
-            f"not YAML: {getattr(error, 'problem', None) or error}.",
-            path=path,
-            line=None if mark is None else mark.line + 1,
-            remedy="Mend the syntax there.",
-        ) from None
-    try:
-        scenario = Scenario.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadInput(
-            f"{first['msg']}.",
-            path=path,
-            field=".".join(str(part) for part in first["loc"]) or "(top level)",
-            remedy="The schema is in docs/scenarios.md.",
-        ) from None
+    scenario = read_yaml_model(
+        path,
+        Scenario,
+        when_missing="A trace folder needs a scenario.yaml; copy one and adapt it.",
+        when_unfit="The schema is in docs/scenarios.md.",
+    )
     if scenario.scenario_id != path.parent.name:
         raise BadInput(
             f"is '{scenario.scenario_id}', but its folder is '{path.parent.name}'.",

@@ -1,7 +1,7 @@
 """Reading traces: folders of recorded callbacks, line by line, with every bad line kept and named.
 
 Here: `TraceStore` (the folders) and `read_callbacks` (one JSONL file). Not here: what a trace says (summary.py),
-writing one (reconstruct.py).
+writing one (reconstruct/).
 """
 
 from __future__ import annotations

@@ -1,0 +1,154 @@
+"""Checks on /metrics: did the service really do what the callbacks suggest?
+
+Production's seven guardrails for serial bundles. Bucket bounds are read as floats: clients print `le="1.0"`, and a rule
+that wants an integer there never checks anything. In per_request mode the two bundle rules do not apply.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
+from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere, needs_metrics
+from cj_pipeline.runs.record import Sample
+
+GROUP = "service"
+PREFIX = "llm_provider_"
+RESULTS = {"success", "failure", "expired"}
+
+
+def needs_bundles(case: Case) -> str | None:
+    """For the rules on bundles."""
+    if case.scenario.service.queue_processing_mode is not QueueProcessingMode.SERIAL_BUNDLE:
+        return f"the service runs in {case.scenario.service.queue_processing_mode} mode"
+    return needs_metrics(case)
+
+
+@check("guardrail_bundle_calls", group=GROUP, floors=everywhere(at_least_calls=1), not_applicable=needs_bundles)
+def bundle_calls(case: Case, limits: Limits) -> Outcome:
+    """Did the service make bundled calls?"""
+    model, calls = _busiest_model(case)
+    return Outcome(
+        passed=calls >= limits["at_least_calls"],
+        live=calls,
+        value=calls,
+        unit="calls",
+        tolerance=f"at least {limits['at_least_calls']:g}",
+        sentence=f"{calls:g} calls for model '{model}'" if model is not None else "no bundled call is counted",
+    )
+
+
+@check("guardrail_bundle_items", group=GROUP, floors=everywhere(at_least_calls=1), not_applicable=needs_bundles)
+def bundle_items(case: Case, limits: Limits) -> Outcome:
+    """Is the size of every bundle on record, and within the cap?"""
+    model, calls = _busiest_model(case)
+    cap = case.scenario.service.serial_bundle_max_requests_per_call
+    observed = _total(case, "serial_bundle_items_per_call_count", provider=Provider.MOCK, model=model or "")
+    largest = _largest_bundle(case, model or "", observed)
+    return Outcome(
+        passed=observed >= limits["at_least_calls"] and observed == calls and 1 <= largest <= cap,
+        live=largest,
+        value=largest,
+        unit="items",
+        tolerance=f"one size per call, the largest between 1 and {cap}",
+        sentence=f"{observed:g} bundles on record for {calls:g} calls, the largest of at most {largest:g} items",
+    )
+
+
+@check("guardrail_queue_wait", group=GROUP, floors=everywhere(seconds=120), not_applicable=needs_metrics)
+def queue_wait(case: Case, limits: Limits) -> Outcome:
+    """Do requests wait no longer than they may?"""
+    mode = case.scenario.service.queue_processing_mode.value
+    count = _total(case, "queue_wait_time_seconds_count", queue_processing_mode=mode)
+    average = _total(case, "queue_wait_time_seconds_sum", queue_processing_mode=mode) / count if count else 0.0
+    return Outcome(
+        passed=count > 0 and 0 <= average <= limits["seconds"],
+        live=average,
+        value=average,
+        unit="s",
+        tolerance=f"some wait on record, mean between 0 and {limits['seconds']:g} s",
+        sentence=f"{average:.2f} s on average over {count:g} requests" if count else "no wait is on record",
+    )
+
+
+@check("guardrail_results", group=GROUP, not_applicable=needs_metrics)
+def results(case: Case, limits: Limits) -> Outcome:
+    """Does every request end in one of the known ways?"""
+    mode = case.scenario.service.queue_processing_mode.value
+    found = {
+        sample.labels.get("result", "")
+        for sample in _samples(case, "queue_wait_time_seconds_count", queue_processing_mode=mode)
+        if sample.value > 0
+    }
+    strangers = sorted(found - RESULTS)
+    return Outcome(
+        passed=bool(found) and not strangers,
+        value=len(strangers),
+        unit="labels",
+        tolerance=f"some, all among {', '.join(sorted(RESULTS))}",
+        sentence=f"results on record: {', '.join(sorted(found)) or 'none'}",
+    )
+
+
+@check("guardrail_callbacks", group=GROUP, not_applicable=needs_metrics)
+def callbacks(case: Case, limits: Limits) -> Outcome:
+    """Does the service count as many callbacks as arrived?"""
+    mode = case.scenario.service.queue_processing_mode.value
+    counted = _total(case, "comparison_callbacks_total", queue_processing_mode=mode)
+    arrived = len(case.live.pooled_callbacks)
+    return Outcome(
+        passed=counted == arrived and counted >= 1,
+        recorded=None,
+        live=counted,
+        value=counted - arrived,
+        unit="callbacks",
+        tolerance="equal, and at least 1",
+        sentence=f"{counted:g} counted by the service, {arrived} arrived",
+    )
+
+
+@check("guardrail_queue_depth", group=GROUP, floors=everywhere(items=1000), not_applicable=needs_metrics)
+def queue_depth(case: Case, limits: Limits) -> Outcome:
+    """Does the queue stay within its size?"""
+    depths = [sample.value for sample in _samples(case, "queue_depth", queue_type="total")]
+    deepest = max(depths, default=0.0)
+    return Outcome(
+        passed=bool(depths) and 0 <= deepest <= limits["items"],
+        live=deepest,
+        value=deepest,
+        unit="requests",
+        tolerance=f"on record, at most {limits['items']:g}",
+        sentence=f"{deepest:g} requests in the queue at the end" if depths else "no depth is on record",
+    )
+
+
+CHECKS = (bundle_calls, bundle_items, queue_wait, results, callbacks, queue_depth)
+
+
+def _samples(case: Case, name: str, **labels: str) -> list[Sample]:
+    """Samples of one series with these labels; a sample that lacks a label is taken, as older services have fewer."""
+    return [
+        sample
+        for sample in case.live.document.service_metrics
+        if sample.name == PREFIX + name and all(sample.labels.get(key, value) == value for key, value in labels.items())
+    ]
+
+
+def _total(case: Case, name: str, **labels: str) -> float:
+    return sum(sample.value for sample in _samples(case, name, **labels))
+
+
+def _busiest_model(case: Case) -> tuple[str | None, float]:
+    """The model with most bundled calls (the profile's), and how many; (None, 0) when none is counted."""
+    samples = _samples(case, "serial_bundle_calls_total", provider=Provider.MOCK)
+    if not samples:
+        return None, 0.0
+    busiest = max(samples, key=lambda sample: (sample.value, sample.labels.get("model", "")))
+    return busiest.labels.get("model"), busiest.value
+
+
+def _largest_bundle(case: Case, model: str, calls: float) -> float:
+    """Upper bound of the largest bundle: the smallest finite bucket that holds all calls; inf when none does."""
+    buckets = _samples(case, "serial_bundle_items_per_call_bucket", provider=Provider.MOCK, model=model)
+    holding = [float(sample.labels["le"]) for sample in buckets if sample.value >= calls > 0]
+    return min((bound for bound in holding if isfinite(bound)), default=float("inf"))

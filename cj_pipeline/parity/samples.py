@@ -1,0 +1,45 @@
+"""The numbers that checks compare, taken from callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.enums import Winner
+
+FloatArray = npt.NDArray[np.float64]
+Callbacks = Sequence[LLMComparisonResultV1]
+
+
+def latencies_ms(callbacks: Callbacks) -> FloatArray:
+    """(n,) response times, errors included, as production's summaries have it."""
+    return np.array([callback.response_time_ms for callback in callbacks], dtype=float)
+
+
+def tokens(callbacks: Callbacks, kind: str) -> FloatArray:
+    """(n,) tokens of one kind: prompt_tokens, completion_tokens or total_tokens."""
+    return np.array([getattr(callback.token_usage, kind) for callback in callbacks], dtype=float)
+
+
+def confidences(callbacks: Callbacks) -> FloatArray:
+    """(n successes,) the judge's own confidence, 1 to 5."""
+    return np.array([callback.confidence for callback in callbacks if callback.confidence is not None], dtype=float)
+
+
+def a_wins(callbacks: Callbacks) -> tuple[int, int]:
+    """How many successes there are for `Essay A`, and how many in all."""
+    winners = [callback.winner for callback in callbacks if callback.winner is not None]
+    return sum(winner is Winner.A for winner in winners), len(winners)
+
+
+def share(count: int, of: int) -> float:
+    """The ratio of two counts, 0 of nothing."""
+    return count / of if of else 0.0
+
+
+def mean(values: FloatArray) -> float:
+    """The mean, 0 of nothing (as production's summaries have it)."""
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,138 @@
+"""From a folder's scenario.yaml and published.yaml to its reconstructed trace.
+
+Here: `reconstruct` (bytes) and `write_trace` (files). Not here: how the callbacks are made (events.py and below).
+
+The same two files give the same bytes on every machine: all draws are SHA-256 of the seed and their own name.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.provenance import (
+    CHECKSUM_FILE,
+    PROVENANCE_FILE,
+    TraceOrigin,
+    checksum_lines,
+    read_provenance,
+)
+from cj_pipeline.traces.reconstruct.events import events, to_line
+from cj_pipeline.traces.reconstruct.origins import provenance
+from cj_pipeline.traces.reconstruct.published import (
+    PUBLISHED_FILE,
+    CannotReconstruct,
+    read_published,
+    require_agreement,
+)
+from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+from cj_pipeline.traces.store import CALLBACKS_FILE, SUMMARY_FILE
+from cj_pipeline.traces.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cj_pipeline.traces.reconstruct.published import Published
+    from cj_pipeline.traces.scenario import Scenario
+    from cj_pipeline.traces.summary import Summary
+
+COVERED_FILES = (CALLBACKS_FILE, SUMMARY_FILE, PROVENANCE_FILE, PUBLISHED_FILE)
+
+
+def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[bytes]:
+    """The lines of llm_callbacks.jsonl, without newlines; every published figure holds on them.
+
+    Raises CannotReconstruct when the facts contradict each other, the scenario, or what is assumed.
+    """
+    _require_same_run(scenario, published)
+    lines = [to_line(event) for event in events(scenario, published, seed)]
+    require_agreement(_summary(lines, scenario.scenario_id), published)
+    return lines
+
+
+def write_trace(folder: Path) -> Path:
+    """Reconstruct a folder's trace in place: callbacks, summary, provenance, and last their checksums.
+
+    Returns the folder. Each file is replaced whole. Raises BadInput, and writes nothing, when the folder holds a
+    captured trace, callbacks of unknown origin, or facts from which nothing can be reconstructed.
+    """
+    _refuse_recordings(folder)
+    scenario = read_scenario(folder / SCENARIO_FILE)
+    published = read_published(folder)
+    seed = published.assumed.seed
+    try:
+        lines = reconstruct(scenario, published, seed)
+    except CannotReconstruct as error:
+        raise BadInput(
+            f"{error.problem}.", path=folder / PUBLISHED_FILE, field=error.field, remedy="Nothing was written."
+        ) from None
+    described = provenance(scenario, published, seed).model_dump_json(indent=2, exclude_none=True)
+    # Provenance first: callbacks without it would be of unknown origin, and refused next time.
+    _replace(folder / PROVENANCE_FILE, described.encode() + b"\n")
+    _replace(folder / CALLBACKS_FILE, b"".join(line + b"\n" for line in lines))
+    _replace(folder / SUMMARY_FILE, _summary(lines, scenario.scenario_id).to_json().encode())
+    _replace(folder / CHECKSUM_FILE, checksum_lines(folder, COVERED_FILES).encode())
+    return folder
+
+
+def _require_same_run(scenario: Scenario, published: Published) -> None:
+    """The scenario must carry the identity that was published; an id typed wrongly would otherwise travel for ever."""
+    carried = {
+        "bos_batch_id": scenario.batch.bos_batch_id,
+        "cj_batch_id": scenario.batch.cj_batch_id,
+        "provider": scenario.provider.name,
+        "model": scenario.provider.model or published.run.model,
+        "reasoning_effort": scenario.provider.reasoning_effort,
+        "output_verbosity": scenario.provider.output_verbosity,
+    }
+    for name, value in carried.items():
+        known = getattr(published.run, name)
+        if known is not None and known != value:
+            raise CannotReconstruct(f"published '{known}', but the scenario has '{value}'", field=f"run.{name}")
+
+
+def _summary(lines: Sequence[bytes], scenario_id: str) -> Summary:
+    """Of the lines as a reader will see them, so that nothing is agreed on that is not in the file."""
+    callbacks: list[LLMComparisonResultV1] = []
+    for line in lines:
+        parsed = parse_callback(line)
+        if isinstance(parsed, Rejection):
+            raise CannotReconstruct(f"a callback breaks the contract: {parsed.reason}", field=parsed.field)
+        callbacks.append(parsed.data)
+    return summarise(callbacks, scenario_id)
+
+
+def _refuse_recordings(folder: Path) -> None:
+    path = folder / PROVENANCE_FILE
+    if not path.exists():
+        if (folder / CALLBACKS_FILE).exists():
+            raise BadInput(
+                "its origin is unknown, so it is not overwritten.",
+                path=folder / CALLBACKS_FILE,
+                remedy="Move it away if it may go.",
+            )
+    elif read_provenance(folder).origin is TraceOrigin.CAPTURED:
+        raise BadInput(
+            "this trace was captured; a reconstruction never overwrites a recording.",
+            path=path,
+            field="origin",
+            remedy="Reconstruct into a folder of its own.",
+        )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole, or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.chmod(0o644)  # mkstemp's 0600 would make a committed file unreadable to others
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

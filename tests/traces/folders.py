@@ -1,0 +1,47 @@
+"""Trace folders that tests may write to, and one callback as a dict that tests may spoil. Not here: any assertion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+TRACES = Path(__file__).parents[2] / "traces"
+
+GENERIC = "cj_lps_roundtrip_mock_20251205"
+ANCHORS = "eng5_anchor_align_gpt51_low_20251201"
+LOWER5 = "eng5_lower5_gpt51_low_20251202"
+LADDER = "eng5_anchor_ladder_20251202"
+SCENARIOS = (GENERIC, ANCHORS, LADDER, LOWER5)
+
+
+def copy_of(scenario_id: str, into: Path) -> Path:
+    return shutil.copytree(TRACES / scenario_id, into / scenario_id)
+
+
+def sources_of(scenario_id: str, into: Path) -> Path:
+    """A folder with the two hand-written files only."""
+    folder = into / scenario_id
+    folder.mkdir()
+    for name in ("scenario.yaml", "published.yaml"):
+        shutil.copy(TRACES / scenario_id / name, folder / name)
+    return folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def one_event(line: int = 0) -> dict[str, Any]:
+    """A committed callback's envelope, to be changed at will."""
+    event: dict[str, Any] = json.loads((TRACES / LOWER5 / "llm_callbacks.jsonl").read_bytes().splitlines()[line])
+    return event
+
+
+def write_lines(path: Path, *events: dict[str, Any] | str) -> Path:
+    lines = (event if isinstance(event, str) else json.dumps(event) for event in events)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path

@@ -1,0 +1,72 @@
+"""An edited, incomplete or unproven trace is refused, and the complaint names the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.store import TraceStore, read_trace
+from tests.traces.folders import LOWER5, SCENARIOS, TRACES, copy_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COVERED = ("llm_callbacks.jsonl", "summary.json", "provenance.json", "published.yaml")
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_a_committed_trace_is_accepted(scenario_id: str) -> None:
+    trace = read_trace(TRACES / scenario_id)
+    assert trace.scenario.scenario_id == trace.provenance.scenario_id == scenario_id
+    assert len(trace.sha256) == 64
+
+
+@pytest.mark.parametrize("name", COVERED)
+@pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
+def test_one_flipped_byte_is_refused_and_its_file_named(name: str, where: float, tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    content = bytearray((folder / name).read_bytes())
+    content[round(where * (len(content) - 1))] ^= 1
+    (folder / name).write_bytes(bytes(content))
+    with pytest.raises(BadInput, match="sha256 is") as caught:
+        read_trace(folder)
+    assert caught.value.path == folder / name
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_a_file_that_is_gone_is_named(name: str, tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(BadInput) as caught:
+        read_trace(folder)
+    assert name in str(caught.value)
+
+
+def test_an_edited_digest_is_refused(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    sums = (folder / "SHA256SUMS").read_text(encoding="utf-8")
+    (folder / "SHA256SUMS").write_text("0" * 64 + sums[64:], encoding="utf-8")
+    with pytest.raises(BadInput, match="recorded was 0000"):
+        read_trace(folder)
+
+
+def test_callbacks_that_no_digest_covers_are_refused(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "SHA256SUMS").write_text("".join(line for line in lines if "jsonl" not in line), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"llm_callbacks\.jsonl: is not covered"):
+        read_trace(folder)
+
+
+def test_scenario_yaml_may_be_edited(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    with (folder / "scenario.yaml").open("a", encoding="utf-8") as file:
+        file.write("\ntolerances: {winner_share: {delta: 0.1}}\n")
+    assert read_trace(folder).scenario.tolerances == {"winner_share": {"delta": 0.1}}
+
+
+def test_an_unknown_scenario_gets_the_nearest_name() -> None:
+    with pytest.raises(BadInput, match="Did you mean 'eng5_lower5_gpt51_low_20251202'"):
+        TraceStore(TRACES).trace("eng5_lower5_gpt51_20251202")
