@@ -6,10 +6,7 @@ Not here: files of callbacks (traces/), the bus that carries them (bus/).
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from math import isfinite
 from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
@@ -17,13 +14,12 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.errors import ErrorDetail
+from cj_pipeline.contracts.finite import has_non_finite_number
 from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE
 
 MAX_JUSTIFICATION_CHARS = 500
 
-# Where a number that no double holds may stand: a constant, an exponent of three digits, or very many digits.
-_MAYBE_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{200}")
 
 Data = TypeVar("Data", bound=WireModel)
 
@@ -125,24 +121,6 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
         # The input is left out of the complaint: justifications quote essays.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         return Rejection(field=".".join(str(part) for part in first["loc"]), reason=first["msg"])
-    if _MAYBE_NOT_FINITE.search(message) and _has_non_finite_number(message):
+    if has_non_finite_number(message):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     return event
-
-
-def _has_non_finite_number(message: bytes) -> bool:
-    """Whether a number that is not finite stands anywhere in valid JSON, free-form metadata included.
-
-    The model's own check does not reach into `dict[str, Any]`, and such a number would be written out as null.
-    Only for what the model has accepted: its parser bounds the nesting, Python's does not.
-    """
-    found: list[float] = []
-
-    def note(literal: str) -> float:
-        number = float(literal)
-        if not isfinite(number):
-            found.append(number)
-        return number
-
-    json.loads(message, parse_constant=note, parse_float=note)
-    return bool(found)

@@ -71,8 +71,8 @@ def bt_se(case: Case, limits: Limits) -> Outcome:
         value=means[1] - means[0],
         unit="logits",
         tolerance=f"mean within {limits['share']:.0%}, as many isolated items",
-        sentence=f"mean SE as displayed (at most 2): recorded {means[0]:.3f} with {recorded['items_at_cap']:g} at the cap, "
-        f"live {means[1]:.3f} with {live['items_at_cap']:g}",
+        sentence=f"mean SE as displayed (at most 2): recorded {means[0]:.3f} with {recorded['items_at_cap']:g} at the "
+        f"cap, live {means[1]:.3f} with {live['items_at_cap']:g}",
     )
 
 

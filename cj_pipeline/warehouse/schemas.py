@@ -42,7 +42,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("cost_estimate", pa.float64(), "US dollars"),
             _column("requested_at", TIMESTAMP, "enqueued"),
             _column("completed_at", TIMESTAMP, "published"),
-            _column("raw", pa.binary(), "the event's bytes as they arrived"),
+            _column("event", pa.string(), "the event as JSON, with exactly the fields that arrived"),
         ]
     ),
     "quarantine": pa.schema(

@@ -11,7 +11,10 @@ paths, built beside and swapped in, opened read-only by everyone else (a DuckDB 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cj_pipeline.errors import BadInput, CjPipelineError, did_you_mean
-from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.schemas import SCHEMAS, TIMESTAMP
 
 CATALOGUE_FILE = "warehouse.duckdb"
 
@@ -52,7 +55,7 @@ class Warehouse:
         Raises BadInput naming the column when a row does not fit the declared schema; the old part then stays.
         """
         path = self.path(dataset, scenario_id, part)
-        table = _table(SCHEMAS[dataset], rows, path)
+        table = _table(self._schema(dataset), rows, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -65,15 +68,24 @@ class Warehouse:
     def read(self, dataset: str, scenario_id: str, part: str) -> list[dict[str, Any]]:
         """The rows of one part, in the order in which they were written. Raises BadInput when it was never written."""
         path = self.path(dataset, scenario_id, part)
+        schema = self._schema(dataset)
         if not path.is_file():
             raise BadInput(
                 f"no {dataset} of '{scenario_id}' ({part}).", path=path, remedy="Materialise the scenario first."
             )
-        rows: list[dict[str, Any]] = pq.read_table(path, schema=SCHEMAS[dataset]).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(path, schema=schema, partitioning=None).to_pylist()
         return rows
 
+    def _schema(self, dataset: str) -> pa.Schema:
+        if dataset not in SCHEMAS:
+            raise BadInput(f"no dataset is called '{dataset}'.", path=self.root, remedy=did_you_mean(dataset, SCHEMAS))
+        return SCHEMAS[dataset]
+
     def rebuild_catalogue(self) -> Path:
-        """Write the catalogue anew and swap it in; open readers keep the one they have."""
+        """Write the catalogue anew and swap it in; open readers keep the one they have.
+
+        Raises BadInput naming the dataset of which a file is no Parquet; the old catalogue then stays.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         temporary = self.root / f".{CATALOGUE_FILE}.{os.getpid()}"
         temporary.unlink(missing_ok=True)
@@ -89,8 +101,15 @@ class Warehouse:
     def _define(self, connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema) -> None:
         """One dataset in the catalogue: a view over its files, or an empty table while it has none."""
         if any((self.root / dataset).glob("*/*.parquet")):
-            pattern = str(self.root / dataset / "*" / "*.parquet").replace("'", "''")
-            connection.execute(f"create view {dataset} as select * from read_parquet('{pattern}')")  # noqa: S608
+            files = f"{_literal_glob(self.root)}/{dataset}/*/*.parquet"
+            # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
+            source = f"read_parquet({_quoted(files)}, hive_partitioning = false)"
+            try:
+                connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
+            except duckdb.Error as error:
+                raise BadInput(
+                    f"{error}.", path=self.root / dataset, remedy="Materialise the scenario of that file again."
+                ) from None
             return
         connection.register("no_rows", schema.empty_table())
         connection.execute(f"create table {dataset} as select * from no_rows")  # noqa: S608
@@ -102,11 +121,40 @@ class Warehouse:
             raise BadInput(
                 "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
             )
-        with duckdb.connect(str(self.catalogue_path), read_only=True) as connection:
+        # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
+        # catalogue open, a new connection would be given the one from before the swap.
+        with duckdb.connect() as connection:
             try:
-                return connection.execute(sql).to_arrow_table()
+                connection.execute(f"attach {_quoted(str(self.catalogue_path))} as warehouse (read_only)")
+                connection.execute("use warehouse")
+                connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
+                relation = connection.sql(sql)
+                if relation is None:
+                    raise QueryFailed(f"The query gives no rows.\nTables: {', '.join(SCHEMAS)}")
+                return relation.to_arrow_table()
             except duckdb.Error as error:
                 raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+
+
+def _quoted(text: str) -> str:
+    """Text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _literal_glob(folder: Path) -> str:
+    """A pattern that matches this folder alone, whatever characters its name has."""
+    return re.sub(r"([*?\[])", r"[\1]", str(folder))
+
+
+# What may stand in a column, by Arrow type. Arrow itself would cut 1.5 to 1, take 5 for a time and True for 1.0.
+_FITS: dict[pa.DataType, Callable[[object], bool]] = {
+    pa.string(): lambda value: isinstance(value, str),
+    pa.binary(): lambda value: isinstance(value, bytes),
+    pa.int32(): lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    pa.int64(): lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    pa.float64(): lambda value: isinstance(value, Real) and not isinstance(value, bool),
+    TIMESTAMP: lambda value: isinstance(value, datetime) and value.utcoffset() is not None,
+}
 
 
 def _table(schema: pa.Schema, rows: Sequence[Row], path: Path) -> pa.Table:
@@ -121,12 +169,16 @@ def _table(schema: pa.Schema, rows: Sequence[Row], path: Path) -> pa.Table:
                     remedy=did_you_mean(name, schema.names),
                 )
         for field in schema:
-            if not field.nullable and row.get(field.name) is None:
+            value = row.get(field.name)
+            if value is None and not field.nullable:
                 raise BadInput(f"row {number} has no value for a column that needs one.", path=path, field=field.name)
+            if value is not None and not _FITS[field.type](value):
+                found = type(value).__name__
+                raise BadInput(f"row {number}: a {found} does not fit {field.type}.", path=path, field=field.name)
     arrays = []
     for field in schema:
         try:
             arrays.append(pa.array([row.get(field.name) for row in rows], type=field.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError) as error:  # Arrow's own errors are ValueErrors and TypeErrors
             raise BadInput(f"does not fit {field.type}: {error}.", path=path, field=field.name) from None
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,78 @@
+"""The anchor alignment of one run: rows for the warehouse and the markdown that people read.
+
+Here: showing an alignment. Not here: computing it (parity/alignment.py), comparing two (parity/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cj_pipeline.parity.alignment import Alignment, align
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.warehouse.store import Warehouse
+
+# Production's targets for an alignment run.
+TARGET_INVERSIONS = 1
+TARGET_ZERO_WIN = 0
+TARGET_TAU = 0.90
+
+
+def scenario_alignment(scenario: Scenario, record: RunRecord) -> Alignment | None:
+    """The alignment of a run with the scenario's grades; None when fewer than two different grades are known."""
+    grades = {item.id: item.grade for item in scenario.net.items if item.grade is not None}
+    if scenario.net.grade_scale is None or len(set(grades.values())) < 2:
+        return None
+    return align(record.document.fit, record.callbacks, grades, scenario.net.grade_scale)
+
+
+def store_alignment(warehouse: Warehouse, scenario: Scenario, side: Side, alignment: Alignment | None) -> Path:
+    """Write one row per graded essay; no rows where there is no alignment."""
+    labels = {item.id: item.label for item in scenario.net.items}
+    rows = [
+        {
+            "scenario_id": scenario.scenario_id,
+            "side": side.value,
+            "essay_id": anchor.essay_id,
+            "label": labels[anchor.essay_id],
+            "grade": anchor.grade,
+            "theta": anchor.theta,
+            "rank": anchor.rank,
+            "expected_rank": anchor.expected_rank,
+            "wins": anchor.wins,
+            "losses": anchor.losses,
+            "win_rate": anchor.win_rate,
+        }
+        for anchor in (() if alignment is None else alignment.anchors)
+    ]
+    return warehouse.write("alignment", scenario.scenario_id, side, rows)
+
+
+def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, str]) -> str:
+    """The report as markdown: summary against production's targets, one line per anchor, inversions if any."""
+    met = {True: "met", False: "missed"}
+    lines = [
+        f"## {title}",
+        "",
+        "| measure | value | target |",
+        "|---|---|---|",
+        f"| Kendall tau-a | {alignment.tau_a:.3f} | >= {TARGET_TAU:.2f}, {met[alignment.tau_a >= TARGET_TAU]} |",
+        f"| direct inversions | {len(alignment.inversions)} | "
+        f"<= {TARGET_INVERSIONS}, {met[len(alignment.inversions) <= TARGET_INVERSIONS]} |",
+        f"| anchors without a win | {len(alignment.zero_win)} | "
+        f"{TARGET_ZERO_WIN}, {met[len(alignment.zero_win) <= TARGET_ZERO_WIN]} |",
+        "",
+        "| expected | rank | anchor | grade | theta (logits) | W | L | win rate |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for anchor in sorted(alignment.anchors, key=lambda anchor: anchor.expected_rank):
+        lines.append(
+            f"| {anchor.expected_rank} | {anchor.rank} | {labels[anchor.essay_id]} | {anchor.grade} "
+            f"| {anchor.theta:.3f} | {anchor.wins} | {anchor.losses} | {anchor.win_rate:.2f} |"
+        )
+    if alignment.inversions:
+        lines += ["", "Direct inversions: " + "; ".join(
+            f"{labels[pair.lower]} beat {labels[pair.higher]}" for pair in alignment.inversions
+        ) + "."]  # fmt: skip
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,182 @@
+"""Runs in the warehouse: from callbacks and records to rows, and back.
+
+Here: what a run writes and how it is read again. Not here: columns and files
+(warehouse/).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.errors import BadInput
+from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
+from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.traces.store import QuarantinedLine
+from cj_pipeline.traces.summary import Summary
+from cj_pipeline.warehouse.store import Warehouse
+
+Events = tuple[CallbackEvent, ...]
+
+
+def store_callbacks(
+    warehouse: Warehouse, scenario_id: str, side: Side, events: Events, repeats: Sequence[Events] = ()
+) -> Path:
+    """Write the callbacks of one side, its repeats included."""
+    rows = [
+        _callback_row(scenario_id, side, number, sequence, event)
+        for number, batch in enumerate((events, *repeats))
+        for sequence, event in enumerate(batch)
+    ]
+    return warehouse.write("callbacks", scenario_id, side, rows)
+
+
+def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[Events, tuple[Events, ...]]:
+    """The callbacks of one side and of its repeats. Raises BadInput when they were never written, or were damaged."""
+    rows = warehouse.read("callbacks", scenario_id, side)
+    batches: list[list[CallbackEvent]] = [[] for _ in range(1 + max((row["batch"] for row in rows), default=0))]
+    for number, row in enumerate(rows):
+        event = parse_callback(row["event"].encode())
+        if isinstance(event, Rejection):
+            raise BadInput(
+                f"row {number} is no callback: {event.reason}.",
+                path=warehouse.path("callbacks", scenario_id, side),
+                field=event.field,
+                remedy="Materialise the scenario again.",
+            )
+        batches[row["batch"]].append(event)
+    return tuple(batches[0]), tuple(tuple(batch) for batch in batches[1:])
+
+
+def store_quarantine(warehouse: Warehouse, scenario_id: str, lines: Sequence[QuarantinedLine]) -> Path:
+    """Write the lines of a trace that could not be used; none is the usual case."""
+    rows = [
+        {"scenario_id": scenario_id, "line": line.line, "field": line.field, "reason": line.reason, "raw": line.raw}
+        for line in lines
+    ]
+    return warehouse.write("quarantine", scenario_id, Side.RECORDED, rows)
+
+
+def quarantined_lines(warehouse: Warehouse, scenario_id: str) -> int:
+    """How many lines of the trace are in quarantine."""
+    return len(warehouse.read("quarantine", scenario_id, Side.RECORDED))
+
+
+def store_metrics(warehouse: Warehouse, scenario_id: str, samples: Sequence[Sample]) -> Path:
+    """Write what /metrics showed at the end of the live run."""
+    rows = [
+        {"scenario_id": scenario_id, "name": sample.name, "labels": _labels(sample.labels), "value": sample.value}
+        for sample in samples
+    ]
+    return warehouse.write("service_metrics", scenario_id, Side.LIVE, rows)
+
+
+def load_metrics(warehouse: Warehouse, scenario_id: str) -> tuple[Sample, ...]:
+    """What /metrics showed at the end of the live run."""
+    rows = warehouse.read("service_metrics", scenario_id, Side.LIVE)
+    return tuple(Sample(name=row["name"], labels=json.loads(row["labels"]), value=row["value"]) for row in rows)
+
+
+def store_summary(warehouse: Warehouse, side: Side, summary: Summary) -> Path:
+    """Write one side's summary."""
+    latency, tokens = summary.response_time_ms, summary.token_usage
+    row = {
+        "scenario_id": summary.scenario_id,
+        "side": side.value,
+        "total_events": summary.total_events,
+        "success_count": summary.success_count,
+        "error_count": summary.error_count,
+        "winner_a_count": summary.winner_counts.get(Winner.A, 0),
+        "winner_b_count": summary.winner_counts.get(Winner.B, 0),
+        "mean_ms": latency.mean_ms,
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "p99_ms": latency.p99_ms,
+        "prompt_tokens_mean": tokens.prompt_tokens.mean,
+        "completion_tokens_mean": tokens.completion_tokens.mean,
+        "total_tokens_mean": tokens.total_tokens.mean,
+        "document": summary.to_json(),
+    }
+    return warehouse.write("summaries", summary.scenario_id, side, [row])
+
+
+def store_run(warehouse: Warehouse, record: RunRecord) -> Path:
+    """Write a run and its decisions; its callbacks and its fit are datasets of their own."""
+    document = record.document
+    shown = document.model_dump(mode="json")
+    same_name = (
+        "scenario_id", "side", "judge", "judge_sha256", "seed", "upload_status", "submitted", "completed", "failed",
+        "iterations", "resampling_pass_count",
+    )  # fmt: skip
+    row = {
+        **{name: shown[name] for name in same_name},
+        "max_possible_pairs": document.coverage.max_possible_pairs,
+        "successful_pairs_count": document.coverage.successful_pairs_count,
+        "document": document.model_dump_json(),
+    }
+    decisions = [
+        {"scenario_id": document.scenario_id, "side": document.side.value, "ordinal": ordinal, **decision.model_dump()}
+        for ordinal, decision in enumerate(document.decisions)
+    ]
+    warehouse.write("decisions", document.scenario_id, document.side, decisions)
+    return warehouse.write("runs", document.scenario_id, document.side, [row])
+
+
+def load_run(warehouse: Warehouse, scenario_id: str, side: Side) -> RunRecord:
+    """A run as it was written, with its callbacks. Raises BadInput when it was never written."""
+    document = RunDocument.model_validate_json(warehouse.read("runs", scenario_id, side)[0]["document"])
+    events, repeats = load_callbacks(warehouse, scenario_id, side)
+    return RunRecord(document=document, events=events, repeats=repeats)
+
+
+def store_bt_fit(warehouse: Warehouse, scenario: Scenario, record: RunRecord) -> Path:
+    """Write the fit of a run, best essay first, with the labels and grades of the scenario."""
+    items = {item.id: item for item in scenario.net.items}
+    rows = [
+        {
+            "scenario_id": scenario.scenario_id,
+            "side": record.document.side.value,
+            "label": items[row.essay_id].label,
+            "grade": items[row.essay_id].grade,
+            **row.model_dump(),
+        }
+        for row in sorted(record.document.fit.essays, key=lambda row: row.rank)
+    ]
+    return warehouse.write("bt_fit", scenario.scenario_id, record.document.side, rows)
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return json.dumps(labels, sort_keys=True)
+
+
+def _callback_row(scenario_id: str, side: Side, batch: int, sequence: int, event: CallbackEvent) -> dict[str, Any]:
+    data = event.data
+    essay_a, essay_b = data.essay_ids()
+    return {
+        "scenario_id": scenario_id,
+        "side": side.value,
+        "batch": batch,
+        "sequence": sequence,
+        "request_id": data.request_id,
+        "correlation_id": str(data.correlation_id),
+        "essay_a_id": essay_a,
+        "essay_b_id": essay_b,
+        "winner": None if data.winner is None else data.winner.value,
+        "winning_essay_id": data.winning_essay(),
+        "confidence": data.confidence,
+        "error_code": None if data.error_detail is None else data.error_detail.error_code,
+        "provider": data.provider.value,
+        "model": data.model,
+        "response_time_ms": data.response_time_ms,
+        "prompt_tokens": data.token_usage.prompt_tokens,
+        "completion_tokens": data.token_usage.completion_tokens,
+        "total_tokens": data.token_usage.total_tokens,
+        "cost_estimate": data.cost_estimate,
+        "requested_at": data.requested_at,
+        "completed_at": data.completed_at,
+        "event": event.model_dump_json(exclude_unset=True),
+    }
