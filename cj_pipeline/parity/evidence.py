@@ -76,7 +76,8 @@ def difference_of_shares(recorded: tuple[int, int], live: tuple[int, int], margi
     difference = share_l - share_r
     low = difference - math.hypot(share_l - low_l, high_r - share_r)
     high = difference + math.hypot(high_l - share_l, share_r - low_r)
-    pooled = (count_r + count_l) / (n_r + n_l)
+    # One success and one failure added: none seen in 120 is not proof that there are none.
+    pooled = (count_r + count_l + 1) / (n_r + n_l + 2)
     spread = math.sqrt(pooled * (1 - pooled) * (1 / n_r + 1 / n_l))
     # Worst case p = 1/2: 108 an arm for 20 points, 429 for 10.
     needed = math.ceil(_EQUIVALENCE_FACTOR * 0.5 / margin**2)

@@ -21,6 +21,15 @@ class NothingLeftToWaitFor(RuntimeError):
     """Every task waits and no timer is set: on this loop that can never end."""
 
 
+class TooLate(RuntimeError):
+    """More simulated time than a loop can tell apart."""
+
+
+# 194 days: from here on a double's steps are wider than asyncio's clock resolution of 1 ns, and a timer that is due
+# would never be seen to be.
+END_OF_TIME_S = 2.0**24
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An asyncio loop on simulated time, which starts at 0.0 s."""
 
@@ -33,8 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass. Raises TooLate after 194 days."""
         self._now += seconds
+        if self._now >= END_OF_TIME_S:
+            raise TooLate(f"simulated time has passed {END_OF_TIME_S:.0f} s; is a timer set that nobody waits for?")
 
 
 class _JumpingSelector(selectors.DefaultSelector):

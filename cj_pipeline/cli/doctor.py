@@ -1,0 +1,99 @@
+"""`cj-pipeline doctor`: what is configured, what is reachable, what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.sources import trace_store
+from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.lps.mode_files import load_mode, mode_names
+from cj_pipeline.parity.compare import validate_tolerances
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.traces.scenario import SCENARIO_FILE
+from cj_pipeline.warehouse.store import Warehouse
+
+EXIT_MISSING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. state: ok, missing (something does not work) or absent (something optional is not there)."""
+
+    what: str
+    state: str
+    detail: str
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what is configured and whether it works. Exits with 2 when something needed does not."""
+    findings = [look() for look in LOOKS]
+    if as_json:
+        print_json([{"what": f.what, "state": f.state, "detail": f.detail} for f in findings])
+    else:
+        print_table("cj-pipeline doctor", ("what", "state", "detail"), [(f.what, f.state, f.detail) for f in findings])
+    if any(finding.state == "missing" for finding in findings):
+        sys.exit(EXIT_MISSING)
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} on {platform.system()}")
+
+
+def _scenarios() -> Finding:
+    store = trace_store()
+    ids = store.scenario_ids()
+    if not ids:
+        return Finding("scenarios", "missing", f"none below '{store.root}'; set CJ_PIPELINE_TRACES_DIR")
+    for scenario_id in ids:
+        try:
+            trace = store.trace(scenario_id)
+            scenario_mode(trace.scenario, scenario_file=trace.folder / SCENARIO_FILE)
+            validate_tolerances(trace.scenario, trace.folder / SCENARIO_FILE)
+        except CjPipelineError as error:
+            return Finding("scenarios", "missing", str(error))
+    return Finding("scenarios", "ok", f"{len(ids)} below '{store.root}', all intact")
+
+
+def _modes() -> Finding:
+    try:
+        loaded = [load_mode(name) for name in mode_names()]
+    except CjPipelineError as error:
+        return Finding("modes", "missing", str(error))
+    return Finding("modes", "ok", f"{len(loaded)} built in")
+
+
+def _data() -> Finding:
+    folder = PipelineSettings().data_dir.absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        return Finding("data", "missing", f"'{nearest}' cannot be written; set CJ_PIPELINE_DATA_DIR")
+    catalogue = Warehouse(folder).catalogue_path
+    if not catalogue.is_file():
+        return Finding("data", "absent", f"nothing materialised yet below '{folder}'; run: make parity")
+    return Finding("data", "ok", str(catalogue))
+
+
+def _dagster() -> Finding:
+    try:
+        found = version("dagster")
+    except PackageNotFoundError:
+        return Finding("dagster", "absent", "not installed; parity works without it, the graph and the UI do not")
+    storage = "PostgreSQL" if os.environ.get("CJ_PIPELINE_POSTGRES_URL") else "SQLite"
+    home = os.environ.get("DAGSTER_HOME")
+    return Finding(
+        "dagster", "ok", f"{found}, storage {storage}, DAGSTER_HOME {home or 'not set (throw-away storage)'}"
+    )
+
+
+LOOKS: tuple[Callable[[], Finding], ...] = (_python, _scenarios, _modes, _data, _dagster)

@@ -1,0 +1,207 @@
+"""`cj-pipeline replay`, `live`, `parity`: one side, the other, and both held together."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cj_pipeline.cli.output import console, json_option, print_json, print_table, progress_bar
+from cj_pipeline.cli.sources import Source, find_source, names_callbacks
+from cj_pipeline.parity.compare import ParityReport, compare
+from cj_pipeline.reports.parity_report import as_json as report_json
+from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
+from cj_pipeline.traces.scenario import Profile, Scenario
+
+EXIT_FAILED = 1
+EXIT_INCONCLUSIVE = 3
+
+seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
+realtime_option = click.option(
+    "--realtime", is_flag=True, help="Take as long as the latencies do. Same answers as in virtual time."
+)
+profile_option = click.option(
+    "--profile",
+    type=click.Choice([profile.value for profile in Profile]),
+    default=Profile.ENG5_ANCHOR.value,
+    show_default=True,
+    help="Whose floor tolerances are meant, for a file without a scenario.",
+)
+
+
+@click.command()
+@click.argument("source")
+@json_option
+def replay(source: str, as_json: bool) -> None:
+    """Run the recorded answers of SOURCE through the engine: decisions, coverage, fit.
+
+    SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks.
+    """
+    found = find_source(source)
+    _show_run(found.replayed(Side.RECORDED), found.scenario, as_json)
+    _warn_of_quarantine(found)
+
+
+@click.command()
+@click.argument("source", metavar="SCENARIO")
+@click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own. See: cj-pipeline lps modes")
+@seed_option
+@realtime_option
+@json_option
+def live(source: str, expression: str | None, seed: int | None, realtime: bool, as_json: bool) -> None:
+    """Put the net of SCENARIO to the mock on the embedded stack."""
+    found = find_source(source)
+    _show_run(_run_live(found, expression, seed, realtime), found.scenario, as_json)
+
+
+@click.command()
+@click.argument("recorded")
+@click.argument("live_source", metavar="[LIVE]", required=False)
+@click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own; instead of LIVE.")
+@seed_option
+@realtime_option
+@profile_option
+@click.option("--strict", is_flag=True, help="Exit with 3 when all gates pass but evidence is inconclusive.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write the report as JUnit XML.")
+@json_option
+def parity(
+    recorded: str,
+    live_source: str | None,
+    expression: str | None,
+    seed: int | None,
+    realtime: bool,
+    profile: str,
+    strict: bool,
+    markdown: Path | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    """Hold RECORDED against LIVE, check by check.
+
+    RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: a folder or file likewise, or a mode
+    expression to run the scenario under; without it, the scenario's own mode.
+
+    \b
+    cj-pipeline parity eng5_lower5_gpt51_low_20251202
+    cj-pipeline parity eng5_lower5_gpt51_low_20251202 --mode +inverted
+    cj-pipeline parity yesterday.jsonl today.jsonl
+    """
+    if live_source is not None and expression is not None:
+        raise click.UsageError("Give LIVE or --mode, not both.")
+    found = find_source(recorded, Profile(profile))
+    if live_source is not None and names_callbacks(live_source):
+        other = find_source(live_source, Profile(profile))
+        run = other.replayed(Side.LIVE, _widened(found.scenario, other.scenario))
+        _warn_of_quarantine(other)
+    else:
+        run = _run_live(found, live_source or expression, seed, realtime)
+    report = compare(found.scenario, found.replayed(Side.RECORDED), run, scenario_file=found.scenario_file)
+    if markdown is not None:
+        markdown.write_text(as_markdown(report), encoding="utf-8")
+    if junit is not None:
+        junit.write_text(as_junit([report]), encoding="utf-8")
+    if as_json:
+        print_json(report_json(report))
+    else:
+        show_report(report)
+    if not report.passed:
+        sys.exit(EXIT_FAILED)
+    if strict and report.inconclusive:
+        sys.exit(EXIT_INCONCLUSIVE)
+
+
+def show_report(report: ParityReport) -> None:
+    """Print one report as a table, then its headline, then what would settle the inconclusive evidence."""
+    rows = [
+        [
+            result.check.name,
+            result.verdict.value,
+            None if result.outcome is None else result.outcome.recorded,
+            None if result.outcome is None else result.outcome.live,
+            "" if result.outcome is None else result.outcome.unit,
+            "" if result.outcome is None else result.outcome.tolerance,
+            "" if result.outcome is None or result.outcome.evidence is None else result.outcome.evidence.verdict.value,
+        ]
+        for result in report.results
+    ]
+    print_table(report.scenario.title, ("check", "gate", "recorded", "live", "unit", "tolerance", "evidence"), rows)
+    terminal = console()
+    terminal.print(headline(report))
+    for result in report.failed:
+        terminal.print(f"  [bold red]{result.check.name}[/]: {result.check.question} {result.sentence}", soft_wrap=True)
+    for result in report.inconclusive:
+        if result.outcome is not None and result.outcome.evidence is not None:
+            sentence = result.outcome.evidence.sentence(result.outcome.unit)
+            terminal.print(f"  [dim]{result.check.name}: {sentence}[/]", soft_wrap=True)
+
+
+def _run_live(found: Source, expression: str | None, seed: int | None, realtime: bool) -> RunRecord:
+    mode = scenario_mode(found.scenario, expression, scenario_file=found.scenario_file)
+    total = comparisons_asked(found.scenario, len(found.events))
+    with progress_bar(f"{found.scenario.scenario_id} under {mode.expression}", total) as progress:
+        return run_live(
+            found.scenario,
+            found.events,
+            mode,
+            seed=seed,
+            pace=Pace.REAL if realtime else Pace.VIRTUAL,
+            progress=progress,
+        )
+
+
+def _widened(scenario: Scenario, other: Scenario) -> Scenario:
+    """The scenario with essays added that only the other side knows, so that its fit has a place for them."""
+    known = {item.id for item in scenario.net.items}
+    strangers = tuple(item for item in other.net.items if item.id not in known)
+    net = scenario.net.model_copy(update={"items": (*scenario.net.items, *strangers)})
+    return scenario.model_copy(update={"net": net})
+
+
+def _show_run(record: RunRecord, scenario: Scenario, as_json: bool) -> None:
+    document = record.document
+    if as_json:
+        print_json({**document.model_dump(mode="json"), "answers_sha256": record.answers_sha256()})
+        return
+    labels = {item.id: item for item in scenario.net.items}
+    coverage = document.coverage
+    print_table(
+        f"{scenario.title}: {document.side} by {document.judge}",
+        ("rank", "essay", "grade", "theta (logits)", "SE (logits)", "wins", "losses"),
+        [
+            [
+                row.rank,
+                labels[row.essay_id].label,
+                labels[row.essay_id].grade,
+                row.theta,
+                row.standard_error,
+                row.wins,
+                row.losses,
+            ]
+            for row in sorted(document.fit.essays, key=lambda row: row.rank)
+        ],
+    )
+    print_table(
+        "Decisions",
+        ("after wave", "callbacks", "decision", "because", "largest score change (logits)"),
+        [[d.iteration, d.callbacks, d.kind, d.reason, d.max_score_change] for d in document.decisions],
+    )
+    click.echo(
+        f"{document.upload_status}: {document.completed} of {document.submitted} comparisons judged in "
+        f"{document.iterations} waves, "
+        f"{coverage.successful_pairs_count} of {coverage.max_possible_pairs} pairs covered."
+    )
+    for warning in document.fit.warnings:
+        click.echo(warning)
+
+
+def _warn_of_quarantine(found: Source) -> None:
+    for line in found.callbacks.quarantined[:5]:
+        where = f"{found.callbacks.path}:{line.line}"
+        click.echo(f"{where}: {line.field + ': ' if line.field else ''}{line.reason} (line left out)", err=True)
+    if len(found.callbacks.quarantined) > 5:
+        click.echo(f"... and {len(found.callbacks.quarantined) - 5} more lines left out", err=True)

@@ -1,0 +1,56 @@
+"""A file of callbacks without a scenario, looked at as if it had one.
+
+Here: the least that a replay needs to know, taken from the callbacks themselves. Not here: grades, tolerances, a mode:
+a bare file has none.
+"""
+
+from __future__ import annotations
+
+from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, ProviderIdentity, Scenario
+from cj_pipeline.traces.store import CallbackFile
+
+NO_MODE = "default"
+
+
+def bare_scenario(callbacks: CallbackFile, profile: Profile) -> Scenario:
+    """A scenario that follows a file: its essays, ungraded, and a budget of exactly its comparisons.
+
+    profile: whose floor tolerances are meant. Raises BadInput when no line is a usable callback, or one essay is all.
+    """
+    verdicts = [event.event.data for event in callbacks.events]
+    if not verdicts:
+        first = callbacks.quarantined[0]
+        raise BadInput(
+            f"no line is a usable callback; the first: {first.reason}.",
+            path=callbacks.path,
+            line=first.line,
+            field=first.field or None,
+        )
+    essays = sorted({essay for verdict in verdicts for essay in verdict.essay_ids()})
+    if len(essays) < 2:
+        raise BadInput("compares one essay with itself only.", path=callbacks.path)
+    comparisons = len({verdict.correlation_id for verdict in verdicts})
+    first_verdict = verdicts[0]
+    return Scenario(
+        schema_version=1,
+        scenario_id="bare_callbacks",
+        title=f"callbacks of {callbacks.path.name}",
+        profile=profile,
+        mode=NO_MODE,
+        net=Net(items=tuple(Item(id=essay, label=essay) for essay in essays)),
+        provider=ProviderIdentity(name=first_verdict.provider),
+        batch=Batch(
+            bos_batch_id=str(first_verdict.request_metadata.get("bos_batch_id", "unknown")),
+            cj_batch_id=0,
+            started_at=min(verdict.requested_at for verdict in verdicts),
+        ),
+        engine=EngineSettings(
+            pairing=Pairing.RECORDED,
+            max_pairwise_comparisons=comparisons,
+            # Above the budget: what was recorded is replayed to its end, whatever the scores do.
+            min_comparisons_for_stability_check=comparisons + 1,
+        ),
+        live=Live(callback_budget_s=3600),
+    )
