@@ -40,7 +40,7 @@ def guard_refuses(facts: Facts) -> bool:
 def can_resample(facts: Facts) -> bool:
     """Whether covered pairs may be judged once more."""
     allowed = facts.remaining > 0 and facts.resampling_passes < facts.resampling_cap and not facts.stable
-    return allowed and facts.full_coverage and facts.callbacks > 0 and not facts.reached_cap
+    return allowed and facts.unique_coverage_complete and facts.callbacks > 0 and not facts.reached_cap
 
 
 TABLE: tuple[Row, ...] = (

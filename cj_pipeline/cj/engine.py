@@ -68,11 +68,12 @@ def _take(state: State, callback: LLMComparisonResultV1) -> tuple[State, bool]:
     index = state.wave_of.get(callback.correlation_id)
     if index is None:
         return replace(state, orphan_callbacks=state.orphan_callbacks + 1), False
+    # Before the check for repeats: a batch ends with every answer in, so afterwards each callback would be a repeat.
+    if state.finished:
+        return replace(state, late_callbacks=state.late_callbacks + 1), False
     wave = state.waves[index]
     if callback.correlation_id in wave.answers:
         return replace(state, duplicate_callbacks=state.duplicate_callbacks + 1), False
-    if state.finished:
-        return replace(state, late_callbacks=state.late_callbacks + 1), False
     comparison = next(c for c in wave.comparisons if c.correlation_id == callback.correlation_id)
     answer = _answer(comparison, callback)
     answered = replace(wave, answers={**wave.answers, callback.correlation_id: answer})

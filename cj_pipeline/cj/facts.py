@@ -29,12 +29,10 @@ class Facts:
     stable: bool
     reached_cap: bool
     budget_exhausted: bool
-    is_small_net: bool
     unique_coverage_complete: bool
     resampling_passes: int
     resampling_cap: int
     small_cap_reached: bool
-    full_coverage: bool
 
 
 def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
@@ -48,8 +46,6 @@ def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
     success_rate = state.completed / callbacks if callbacks else None
     low_success = success_rate is not None and success_rate < settings.min_success_rate_threshold
     change = max_score_change(state.scores, scores)
-    coverage_complete = successful_pairs(state) >= state.batch.max_possible_pairs
-    small = len(state.batch.items) <= settings.min_resampling_net_size
     return Facts(
         callbacks=callbacks,
         completed=state.completed,
@@ -66,12 +62,10 @@ def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
         ),
         reached_cap=callbacks >= state.batch.total_budget,
         budget_exhausted=state.remaining <= 0,
-        is_small_net=small,
-        unique_coverage_complete=coverage_complete,
+        unique_coverage_complete=successful_pairs(state) >= state.batch.max_possible_pairs,
         resampling_passes=state.resampling_pass_count,
         resampling_cap=resampling_cap(state),
         small_cap_reached=small_net_cap_reached(state),
-        full_coverage=coverage_complete,
     )
 
 

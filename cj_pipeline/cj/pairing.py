@@ -105,10 +105,14 @@ def _matching(state: State, candidates: list[Pair], counts: Counter[str]) -> lis
 
 
 def _leave_one_out(graph: nx.Graph[int], items: tuple[str, ...], counts: Counter[str]) -> None:
-    """With an odd net somebody must sit out: whoever was compared most, the smallest id among those."""
+    """With an odd net somebody must sit out: whoever was compared most, the smallest id among those.
+
+    Never an essay that all remaining pairs share: without it no pair would be left, and the wave would come out empty.
+    """
     if len(items) % 2 == 0 or graph.number_of_nodes() < len(items):
         return
-    graph.remove_node(min(range(len(items)), key=lambda node: (-counts[items[node]], items[node])))
+    spared = (node for node in graph if graph.degree(node) < graph.number_of_edges())
+    graph.remove_node(min(spared, key=lambda node: (-counts[items[node]], items[node])))
 
 
 def _counts(state: State) -> Counter[str]:

@@ -1,0 +1,203 @@
+"""For every check, a live side (or a recording) that is wrong in just that respect, and the check that turns red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
+from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.errors import ErrorDetail
+from cj_pipeline.parity.compare import ALL_CHECKS, Verdict
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
+from tests.sides import ANCHORS, GENERIC, LOWER5, live, recorded, result, scenario
+
+Change = Callable[[LLMComparisonResultV1], LLMComparisonResultV1]
+
+
+def changed(record: RunRecord, change: Change, *, every: int = 1) -> RunRecord:
+    """The run that would have been if every n-th callback, repeats included, had been another."""
+
+    def doctored(events: tuple[CallbackEvent, ...]) -> tuple[CallbackEvent, ...]:
+        return tuple(
+            event.model_copy(update={"data": change(event.data)}) if number % every == 0 else event
+            for number, event in enumerate(events)
+        )
+
+    return replay(
+        scenario(record.document.scenario_id),
+        doctored(record.events),
+        side=Side.LIVE,
+        judge=JudgeIdentity("doctored", "0" * 64),
+        repeats=tuple(doctored(batch) for batch in record.repeats),
+        service_metrics=record.document.service_metrics,
+    )
+
+
+def setting(**fields: object) -> Change:
+    return lambda data: data.model_copy(update=fields)
+
+
+def flipped(data: LLMComparisonResultV1) -> LLMComparisonResultV1:
+    return data.model_copy(update={"winner": Winner.B if data.winner is Winner.A else Winner.A})
+
+
+def failed_with(code: str) -> Change:
+    def change(data: LLMComparisonResultV1) -> LLMComparisonResultV1:
+        detail = ErrorDetail(
+            error_code=code,
+            message="refused",
+            correlation_id=data.correlation_id,
+            timestamp=data.completed_at,
+            service="llm_provider_service",
+            operation="compare",
+        )
+        return data.model_copy(
+            update={"winner": None, "justification": None, "confidence": None, "error_detail": detail}
+        )
+
+    return change
+
+
+def with_metadata(**fields: object) -> Change:
+    return lambda data: data.model_copy(update={"request_metadata": {**data.request_metadata, **fields}})
+
+
+def with_tokens(**fields: int) -> Change:
+    return lambda data: data.model_copy(update={"token_usage": data.token_usage.model_copy(update=fields)})
+
+
+def slower(factor: float) -> Change:
+    return lambda data: data.model_copy(update={"response_time_ms": round(data.response_time_ms * factor)})
+
+
+def without_last_callback(record: RunRecord) -> RunRecord:
+    return replay(
+        scenario(record.document.scenario_id),
+        record.events[:-1],
+        side=Side.LIVE,
+        judge=JudgeIdentity("one short", "0" * 64),
+        repeats=record.repeats,
+        service_metrics=record.document.service_metrics,
+    )
+
+
+def with_document(record: RunRecord, **fields: object) -> RunRecord:
+    return record.model_copy(update={"document": record.document.model_copy(update=fields)})
+
+
+def with_samples(record: RunRecord, name: str, value: float, **labels: str) -> RunRecord:
+    """Every sample of a series that has these labels set to a value."""
+    samples = tuple(
+        sample.model_copy(update={"value": value})
+        if sample.name == f"llm_provider_{name}" and labels.items() <= sample.labels.items()
+        else sample
+        for sample in record.document.service_metrics
+    )
+    assert samples != record.document.service_metrics, "no such sample"
+    return with_document(record, service_metrics=samples)
+
+
+def with_fit(record: RunRecord, **fields: object) -> RunRecord:
+    return with_document(record, fit=record.document.fit.model_copy(update=fields))
+
+
+def batches(record: RunRecord, change: Callable[[tuple[CallbackEvent, ...]], tuple[CallbackEvent, ...]]) -> RunRecord:
+    """The run with its first repeat changed."""
+    return record.model_copy(update={"repeats": (change(record.repeats[0]), *record.repeats[1:])})
+
+
+def first_flipped(events: tuple[CallbackEvent, ...]) -> tuple[CallbackEvent, ...]:
+    return (events[0].model_copy(update={"data": flipped(events[0].data)}), *events[1:])
+
+
+def all_but_last_twice(events: tuple[CallbackEvent, ...]) -> tuple[CallbackEvent, ...]:
+    return (*events[:-1], events[0])
+
+
+WRONG: dict[str, tuple[str, Callable[[], RunRecord]]] = {
+    "counts": (LOWER5, lambda: without_last_callback(live(LOWER5))),
+    "error_rate": (LOWER5, lambda: changed(live(LOWER5), failed_with("TIMEOUT"), every=10)),
+    "error_mix": (LOWER5, lambda: changed(live(LOWER5), failed_with("RATE_LIMIT"), every=10)),
+    "echo": (LOWER5, lambda: changed(live(LOWER5), with_metadata(prompt_sha256="ABC"), every=10)),
+    "schema": (LOWER5, lambda: changed(live(LOWER5), with_metadata(usage={"prompt_tokens": 1}))),
+    "winner_share": (ANCHORS, lambda: changed(live(ANCHORS), setting(winner=Winner.B))),
+    "pair_agreement": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=4)),
+    "rank_agreement": (ANCHORS, lambda: changed(live(ANCHORS), flipped)),
+    "anchor_tau": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=3)),
+    "inversions": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=3)),
+    "zero_win": (ANCHORS, lambda: with_fit(
+        live(ANCHORS),
+        essays=tuple(
+            row.model_copy(update={"wins": 0}) if row.rank > 9 else row for row in live(ANCHORS).document.fit.essays
+        ),
+    )),
+    "confidence": (ANCHORS, lambda: changed(live(ANCHORS), setting(confidence=1.0))),
+    "latency_mean": (ANCHORS, lambda: changed(live(ANCHORS), slower(1.2))),
+    "latency_p95": (ANCHORS, lambda: changed(live(ANCHORS), slower(1.2))),
+    "latency_p99": (ANCHORS, lambda: changed(live(ANCHORS), slower(3.0), every=50)),
+    "latency_shape": (ANCHORS, lambda: changed(live(ANCHORS), slower(0.8))),
+    "tokens_prompt": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(prompt_tokens=1800))),
+    "tokens_completion": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(completion_tokens=70))),
+    "tokens_total": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(total_tokens=1100))),
+    "coverage": (LOWER5, lambda: without_last_callback(live(LOWER5))),
+    "decisions": (LOWER5, lambda: without_last_callback(live(LOWER5))),
+    "bt_se": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=2)),
+    "bt_flags": (ANCHORS, lambda: with_fit(
+        live(ANCHORS), quality_flags={**live(ANCHORS).document.fit.quality_flags, "has_isolated_items": True}
+    )),
+    "small_net": (LOWER5, lambda: with_document(live(LOWER5), resampling_pass_count=3)),
+    "repeat_counts": (GENERIC, lambda: batches(live(GENERIC), lambda events: events[:-1])),
+    "repeat_share": (GENERIC, lambda: batches(live(GENERIC), first_flipped)),
+    "repeat_pairs": (LOWER5, lambda: batches(live(LOWER5), all_but_last_twice)),
+    "repeat_winners": (LOWER5, lambda: batches(live(LOWER5), first_flipped)),
+    "repeat_tokens": (GENERIC, lambda: batches(
+        live(GENERIC),
+        lambda events: (
+            events[0].model_copy(update={"data": with_tokens(prompt_tokens=6)(events[0].data)}), *events[1:]
+        ),
+    )),
+    "guardrail_bundle_calls": (LOWER5, lambda: with_samples(live(LOWER5), "serial_bundle_calls_total", 0)),
+    "guardrail_bundle_items": (LOWER5, lambda: with_samples(live(LOWER5), "serial_bundle_items_per_call_count", 1)),
+    "guardrail_queue_wait": (LOWER5, lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_sum", 1e6)),
+    "guardrail_results": (LOWER5, lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_count", 0)),
+    "guardrail_callbacks": (LOWER5, lambda: with_samples(live(LOWER5), "comparison_callbacks_total", 109)),
+    "guardrail_queue_depth": (LOWER5, lambda: with_samples(live(LOWER5), "queue_depth", 1001, queue_type="total")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("check", WRONG)
+def test_a_side_that_is_wrong_in_this_respect_turns_the_check_red(check: str) -> None:
+    scenario_id, wrong = WRONG[check]
+    assert result(scenario_id, check, live(scenario_id)).verdict is Verdict.PASS
+    assert result(scenario_id, check, wrong()).verdict is Verdict.FAIL
+
+
+def test_a_recording_with_lines_in_quarantine_turns_its_check_red() -> None:
+    unusable = with_document(recorded(LOWER5), quarantined_lines=1)
+    assert result(LOWER5, "recorded_lines", live(LOWER5), unusable).verdict is Verdict.FAIL
+
+
+def test_no_check_is_left_out() -> None:
+    assert {*WRONG, "recorded_lines"} == {check.name for check in ALL_CHECKS}
+
+
+def test_a_side_without_a_single_success_fails_instead_of_dividing_by_nothing() -> None:
+    silent = changed(live(LOWER5), failed_with("TIMEOUT"))
+    assert result(LOWER5, "winner_share", silent).sentence == "the live side holds no success"
+
+
+def test_a_bundle_bound_is_read_as_a_float() -> None:
+    # Clients print le="1.0"; 11 calls of at most one item would otherwise look like bundles of the cap.
+    one_each = with_samples(live(LOWER5), "serial_bundle_items_per_call_bucket", 15, le="1.0")
+    outcome = result(LOWER5, "guardrail_bundle_items", one_each).outcome
+    assert outcome is not None
+    assert outcome.value == 1.0
+
+
+def test_a_later_callback_is_not_a_slower_one() -> None:
+    later = changed(live(LOWER5), lambda d: d.model_copy(update={"completed_at": d.completed_at + timedelta(hours=1)}))
+    assert result(LOWER5, "latency_mean", later).verdict is Verdict.PASS

@@ -1,0 +1,63 @@
+"""Does parity reject wrong mocks, and accept right ones? The reason for this project to exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, failed
+
+ENG5 = (ANCHORS, LADDER, LOWER5)
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+@pytest.mark.parametrize("seed", [42, *range(12)])
+def test_the_faithful_mock_passes_whatever_its_seed(scenario_id: str, seed: int) -> None:
+    assert failed(scenario_id, "", seed) == set()
+
+
+@pytest.mark.parametrize("scenario_id", ENG5)
+def test_a_coin_fails_on_pairs_and_on_known_grades(scenario_id: str) -> None:
+    assert failed(scenario_id, "+coin") >= {"pair_agreement", "anchor_tau", "inversions"}
+
+
+@pytest.mark.parametrize("scenario_id", [ANCHORS, LADDER])
+def test_a_coin_fails_on_ranks_where_there_are_enough_of_them(scenario_id: str) -> None:
+    # Of five essays a coin gets an order within the tolerance too often for rank_agreement to be asked of LOWER5.
+    assert "rank_agreement" in failed(scenario_id, "+coin")
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_an_inverted_ranking_fails_on_ranks(scenario_id: str) -> None:
+    assert failed(scenario_id, "+inverted") >= {"pair_agreement", "rank_agreement"}
+
+
+@pytest.mark.parametrize("scenario_id", ENG5)
+def test_a_mock_that_answers_at_once_fails_on_latency_and_on_nothing_else(scenario_id: str) -> None:
+    assert failed(scenario_id, "+instant") == {"latency_mean", "latency_p95", "latency_p99", "latency_shape"}
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_forty_percent_more_tokens_fail_on_tokens_and_on_nothing_else(scenario_id: str) -> None:
+    assert failed(scenario_id, "+tokens_x1_4") == {"tokens_prompt", "tokens_completion", "tokens_total"}
+
+
+@pytest.mark.parametrize("scenario_id", ENG5)
+def test_a_mock_that_always_says_a_fails_on_its_share(scenario_id: str) -> None:
+    assert failed(scenario_id, "+always_a") >= {"winner_share", "pair_agreement", "rank_agreement"}
+
+
+@pytest.mark.parametrize("scenario_id", ENG5)
+def test_a_mock_half_as_slow_again_fails_on_its_latency(scenario_id: str) -> None:
+    assert failed(scenario_id, "+slow_x1_5") >= {"latency_mean", "latency_p95", "latency_shape"}
+
+
+@pytest.mark.parametrize(("scenario_id", "mode"), [(ANCHORS, "production_hash_anchor"), (LOWER5, "production_hash_lower5")])
+def test_productions_own_mock_fails_on_what_its_own_suite_never_asks(scenario_id: str, mode: str) -> None:
+    # Its winner share passes here as it does there; who wins is a hash of the prompt.
+    red = failed(scenario_id, mode)
+    assert "winner_share" not in red
+    assert red >= {"pair_agreement", "anchor_tau", "schema"}
+
+
+def test_four_identical_answers_cannot_reveal_a_wrong_winner_rule_that_gives_them_too() -> None:
+    assert failed(GENERIC, "+always_a") == set()

@@ -1,0 +1,169 @@
+"""A room imports only from floors below it, and nothing but the code location knows of Dagster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import assets
+import resources
+from tests.house import PACKAGES, REPOSITORY, imports, modules
+
+FLOORS = {
+    "contracts": 0,
+    "bus": 1,
+    "bt": 1,
+    "warehouse": 1,
+    "traces": 2,
+    "cj": 2,
+    "lps": 2,
+    "runs": 3,
+    "parity": 4,
+    "reports": 5,
+    "eng5": 5,
+    "cli": 6,
+    "definitions": 6,
+    "resources": 7,
+    "assets": 7,
+}
+
+KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance"}
+
+
+def room_of(module: str) -> str:
+    """`cj` for cj_pipeline.cj.engine; a module at the top of cj_pipeline is a room of its own."""
+    parts = module.split(".")
+    return parts[0] if parts[0] != "cj_pipeline" else (parts[1] if len(parts) > 1 else "cj_pipeline")
+
+
+def floor_of(room: str) -> int:
+    """Plain modules at the top of cj_pipeline (errors, clock, seeding) lie at the bottom."""
+    return FLOORS.get(room, 0)
+
+
+def may_import(room: str, other: str) -> bool:
+    # Resources and assets share a floor: an asset is handed a resource, a resource knows no asset.
+    # The code location is the roof: it assembles what stands on the floor above the terminal's, and the terminal may
+    # ask it to materialise (`cj-pipeline materialize`), the one command that needs Dagster.
+    if room == other or (room, other) in {
+        ("assets", "resources"),
+        ("cli", "definitions"),
+        ("definitions", "assets"),
+        ("definitions", "resources"),
+    }:
+        return True
+    if floor_of(room) == floor_of(other) == 0:
+        return True
+    return floor_of(other) < floor_of(room)
+
+
+def upward_imports(root: Path) -> list[str]:
+    """Every import, below a root, of a room that the importing one must not know."""
+    found = []
+    for module, path in modules(root):
+        for line, name in imports(path, module):
+            if name.split(".")[0] in PACKAGES and not may_import(room_of(module), room_of(name)):
+                found.append(f"{path.relative_to(root)}:{line}: {room_of(module)} imports {room_of(name)}")
+    return found
+
+
+def test_no_room_imports_from_its_own_floor_or_above() -> None:
+    assert upward_imports(REPOSITORY) == []
+
+
+def test_every_folder_of_cj_pipeline_has_a_floor() -> None:
+    folders = {path.parent.name for path in (REPOSITORY / "cj_pipeline").glob("*/__init__.py")}
+    assert folders - set(FLOORS) == set()
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "rooms"),
+    [
+        ("cj_pipeline/bt/fit.py", "from cj_pipeline.cj import state", "bt imports cj"),
+        ("cj_pipeline/cj/engine.py", "import cj_pipeline.lps.mode", "cj imports lps"),
+        ("cj_pipeline/cj/engine.py", "from cj_pipeline import runs", "cj imports runs"),
+        ("cj_pipeline/cj/engine.py", "from ..runs.record import RunRecord", "cj imports runs"),
+        ("cj_pipeline/clock.py", "def f():\n    from .bus import memory", "clock imports bus"),
+        ("cj_pipeline/contracts/model.py", "if TYPE_CHECKING:\n    import cj_pipeline.bt", "contracts imports bt"),
+        ("cj_pipeline/cli/main.py", "from assets import graph", "cli imports assets"),
+        ("resources/lps.py", "from assets.graph import trace", "resources imports assets"),
+    ],
+)
+def test_a_planted_upward_import_is_found(place: str, line: str, rooms: str, tmp_path: Path) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text(f"import os\n{line}\n")
+    (found,) = upward_imports(tmp_path)
+    assert found.startswith(f"{place}:")
+    assert found.endswith(rooms)
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("cj_pipeline/cj/engine.py", "from cj_pipeline.cj.state import State"),
+        ("cj_pipeline/cj/engine.py", "from cj_pipeline.bt.fit import fit"),
+        ("cj_pipeline/contracts/model.py", "from cj_pipeline.errors import BadInput"),
+        ("assets/graph.py", "from resources.lps import Service"),
+        ("cj_pipeline/definitions.py", "from assets import graph"),
+    ],
+)
+def test_an_import_from_below_is_not(place: str, line: str, tmp_path: Path) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert upward_imports(tmp_path) == []
+
+
+def test_dagster_is_imported_by_the_code_location_alone() -> None:
+    importing = {
+        module
+        for module, path in modules(REPOSITORY)
+        if module.startswith("cj_pipeline")
+        for _, name in imports(path, module)
+        if name.split(".")[0].startswith("dagster")
+    }
+    assert importing - KNOW_DAGSTER == set()
+
+
+WITHOUT_DAGSTER = """
+import importlib, sys
+
+class NoDagster:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0].startswith("dagster"):
+            raise ImportError(f"{name} is not installed")
+
+sys.meta_path.insert(0, NoDagster())
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+"""
+
+
+def test_cj_pipeline_works_without_dagster_installed() -> None:
+    names = [module for module, _ in modules(REPOSITORY) if module.startswith("cj_pipeline")]
+    names = [name for name in names if name not in KNOW_DAGSTER and not name.endswith("__main__")]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_DAGSTER, *names], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_assets_and_resources_are_ours() -> None:
+    # Both names are common; an installed package of either would shadow the folder without a word.
+    assert [Path(str(package.__file__)).parent for package in (assets, resources)] == [
+        REPOSITORY / "assets",
+        REPOSITORY / "resources",
+    ]
+
+
+def test_every_package_is_listed_for_installation() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    folders = {path.parent for _, path in modules(REPOSITORY)}
+    present = sorted(".".join(folder.relative_to(REPOSITORY).parts) for folder in folders)
+    assert project["tool"]["setuptools"]["packages"] == present

@@ -1,0 +1,155 @@
+"""The DuckDB catalogue: one table per dataset over all scenarios, swapped in whole, and read only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cj_pipeline.errors import BadInput
+from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.store import QueryFailed, Warehouse
+from tests.warehouse.rows import metric, row
+
+COUNT = "select count(*) as n from service_metrics"
+
+
+@pytest.fixture
+def two_scenarios(tmp_path: Path) -> Warehouse:
+    """A warehouse with metrics of two scenarios and a catalogue."""
+    warehouse = Warehouse(tmp_path / "data")
+    warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 1.0), metric("anchors", 2.0)])
+    warehouse.write("service_metrics", "lower5", "live", [metric("lower5", 4.0)])
+    warehouse.rebuild_catalogue()
+    return warehouse
+
+
+def counted(warehouse: Warehouse) -> int:
+    (answer,) = warehouse.query(COUNT).to_pylist()
+    return int(answer["n"])
+
+
+def test_a_table_spans_all_scenarios(two_scenarios: Warehouse) -> None:
+    sums = two_scenarios.query(
+        "select scenario_id, sum(value) as total from service_metrics group by scenario_id order by scenario_id"
+    )
+    assert sums.to_pylist() == [
+        {"scenario_id": "anchors", "total": 3.0},
+        {"scenario_id": "lower5", "total": 4.0},
+    ]
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["no part yet", "one part"])
+@pytest.mark.parametrize("dataset", SCHEMAS)
+def test_every_dataset_is_a_table_of_its_declared_columns(dataset: str, written: bool, tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    if written:
+        warehouse.write(dataset, "anchors", "live", [row(dataset)])
+    warehouse.rebuild_catalogue()
+    table = warehouse.query(f"select * from {dataset}")  # noqa: S608
+    assert table.schema.names == SCHEMAS[dataset].names
+    assert table.schema.types == SCHEMAS[dataset].types
+    assert table.num_rows == written
+
+
+def test_instants_are_shown_in_utc_on_every_machine(two_scenarios: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    two_scenarios.write("callbacks", "anchors", "live", [row("callbacks")])
+    two_scenarios.rebuild_catalogue()
+    (shown,) = two_scenarios.query("select completed_at::varchar as at from callbacks").to_pylist()
+    assert shown["at"] == "2025-11-01 12:00:00.123456+00"
+
+
+def test_new_parts_of_a_known_dataset_are_seen_at_once(two_scenarios: Warehouse) -> None:
+    two_scenarios.write("service_metrics", "third", "live", [metric("third")])
+    assert counted(two_scenarios) == 4
+
+
+def test_the_catalogue_is_rebuilt_while_somebody_reads_the_old_one(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    warehouse.rebuild_catalogue()
+    with duckdb.connect(str(warehouse.catalogue_path), read_only=True) as reader:
+        assert reader.execute(COUNT).fetchone() == (0,)
+        warehouse.write("service_metrics", "anchors", "live", [metric("anchors")])
+        warehouse.rebuild_catalogue()
+        # The reader keeps what it opened; a query made now sees the new one, though both are in this process.
+        assert reader.execute(COUNT).fetchone() == (0,)
+        assert counted(warehouse) == 1
+
+
+def test_nothing_but_the_catalogue_is_left_behind(two_scenarios: Warehouse) -> None:
+    two_scenarios.rebuild_catalogue()
+    assert sorted(path.name for path in two_scenarios.root.iterdir()) == ["service_metrics", "warehouse.duckdb"]
+
+
+def test_a_broken_part_is_named_and_the_old_catalogue_stays(two_scenarios: Warehouse) -> None:
+    path = two_scenarios.path("bt_fit", "anchors", "live")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no Parquet")
+    with pytest.raises(BadInput, match=r"bt_fit.*live\.parquet"):
+        two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 3
+    assert sorted(path.name for path in two_scenarios.root.glob("*.duckdb*")) == ["warehouse.duckdb"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table mine as select 1",
+        "drop view service_metrics",
+        "insert into bt_fit select * from bt_fit",
+        "delete from bt_fit",
+        "create or replace view service_metrics as select 1 as n",
+    ],
+)
+def test_a_query_cannot_write(statement: str, two_scenarios: Warehouse) -> None:
+    before = two_scenarios.catalogue_path.read_bytes()
+    with pytest.raises(QueryFailed, match="read-only"):
+        two_scenarios.query(statement)
+    assert two_scenarios.catalogue_path.read_bytes() == before
+    assert counted(two_scenarios) == 3
+
+
+@pytest.mark.parametrize(
+    "sql", ["selec", "select * from callback", "select no_such_column from runs", "", "-- nothing"]
+)
+def test_bad_sql_is_answered_with_the_tables(sql: str, two_scenarios: Warehouse) -> None:
+    with pytest.raises(QueryFailed, match=r"Tables: callbacks, .*alignment"):
+        two_scenarios.query(sql)
+
+
+def test_the_shell_statements_people_type_first_work(two_scenarios: Warehouse) -> None:
+    assert "service_metrics" in two_scenarios.query("show tables")["name"].to_pylist()
+    assert two_scenarios.query("describe bt_fit").num_rows == len(SCHEMAS["bt_fit"])
+    assert two_scenarios.query("from service_metrics").num_rows == 3
+
+
+def test_without_a_catalogue_a_query_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="make parity"):
+        Warehouse(tmp_path).query(COUNT)
+
+
+def test_a_catalogue_that_is_no_database_is_an_error_of_ours(two_scenarios: Warehouse) -> None:
+    two_scenarios.catalogue_path.write_bytes(b"not a database")
+    with pytest.raises(QueryFailed, match="not a valid DuckDB database"):
+        two_scenarios.query(COUNT)
+
+
+# A quote ends an SQL string, brackets and stars are patterns, `run=3` is a partition column to whoever guesses.
+@pytest.mark.parametrize("name", ["it's", "a[1]", "star*", "run=3", "with space", "ünïcode"])
+def test_any_folder_name_will_do(name: str, tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / name)
+    warehouse.write("service_metrics", "anchors", "live", [metric("anchors")])
+    warehouse.rebuild_catalogue()
+    assert counted(warehouse) == 1
+    assert warehouse.query("from service_metrics").schema.names == ["scenario_id", "name", "labels", "value"]
+    assert warehouse.read("service_metrics", "anchors", "live") == [metric("anchors")]
+
+
+def test_a_star_in_a_folder_name_matches_only_itself(tmp_path: Path) -> None:
+    for name in ("data-1", "data*"):
+        Warehouse(tmp_path / name).write("service_metrics", "anchors", "live", [metric("anchors")])
+    warehouse = Warehouse(tmp_path / "data*")
+    warehouse.rebuild_catalogue()
+    assert counted(warehouse) == 1
