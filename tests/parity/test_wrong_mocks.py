@@ -51,7 +51,9 @@ def test_a_mock_half_as_slow_again_fails_on_its_latency(scenario_id: str) -> Non
     assert failed(scenario_id, "+slow_x1_5") >= {"latency_mean", "latency_p95", "latency_shape"}
 
 
-@pytest.mark.parametrize(("scenario_id", "mode"), [(ANCHORS, "production_hash_anchor"), (LOWER5, "production_hash_lower5")])
+@pytest.mark.parametrize(
+    ("scenario_id", "mode"), [(ANCHORS, "production_hash_anchor"), (LOWER5, "production_hash_lower5")]
+)
 def test_productions_own_mock_fails_on_what_its_own_suite_never_asks(scenario_id: str, mode: str) -> None:
     # Its winner share passes here as it does there; who wins is a hash of the prompt.
     red = failed(scenario_id, mode)

@@ -1,0 +1,208 @@
+"""The rest of the terminal: traces, replay, live, bt, align, lps, sql, doctor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, live
+
+
+def test_traces_list_names_every_scenario(cj_pipeline: Terminal) -> None:
+    rows = cj_pipeline("traces", "list", "--json").document
+    assert [(row["scenario_id"], row["callbacks"], row["origin"]) for row in rows] == [
+        (GENERIC, 4, "reconstructed"),
+        (ANCHORS, 66, "reconstructed"),
+        (LADDER, 66, "reconstructed"),
+        (LOWER5, 10, "reconstructed"),
+    ]
+
+
+def test_traces_validate_accepts_the_committed_scenarios(cj_pipeline: Terminal) -> None:
+    answer = cj_pipeline("traces", "validate", "--json")
+    assert answer.code == 0
+    assert [row["valid"] for row in answer.document] == [True] * len(SCENARIOS)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the LOWER5 folder that a test may damage."""
+    return Path(shutil.copytree(TRACES / LOWER5, tmp_path / "traces" / LOWER5))
+
+
+MODE = "mode: eng5_lower5_gpt51_low"
+SHARE = "tokens_prompt: {share: 0.15}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (MODE, "mode: eng5_lower5", "mode: 'eng5_lower5' is not a mode. Did you mean 'eng5_lower5_gpt51_low'"),
+        (SHARE, "tokens_promt: {share: 0.15}", "tolerances.tokens_promt: 'tokens_promt' is not a check. Did you mean"),
+        (SHARE, "tokens_prompt: {shares: 0.15}", "tolerances.tokens_prompt.shares: 'shares' is not a limit"),
+        (SHARE, "tokens_prompt: {share: 0.6}", "0.6 is looser than the floor of 0.5"),
+        ("at_least_tau: 0.60", "at_least_tau: -0.1", "-0.1 is looser than the floor of 0"),
+    ],
+)
+def test_traces_validate_names_file_and_key(
+    cj_pipeline: Terminal, copied: Path, old: str, new: str, words: str
+) -> None:
+    scenario_file = copied / "scenario.yaml"
+    text = scenario_file.read_text()
+    assert old in text
+    scenario_file.write_text(text.replace(old, new))
+    answer = cj_pipeline("traces", "validate", copied)
+    assert answer.code == 2
+    assert f"{scenario_file}: " in answer.err
+    assert words in answer.err
+
+
+def test_traces_validate_sees_a_single_edited_byte(cj_pipeline: Terminal, copied: Path) -> None:
+    callbacks = copied / "llm_callbacks.jsonl"
+    content = bytearray(callbacks.read_bytes())
+    content[1000] ^= 1
+    callbacks.write_bytes(content)
+    answer = cj_pipeline("traces", "validate", copied)
+    assert answer.code == 2
+    assert f"{callbacks}: sha256 is" in answer.err
+
+
+def test_traces_summarise_prints_the_committed_summary(cj_pipeline: Terminal) -> None:
+    assert cj_pipeline("traces", "summarise", ANCHORS).out == (TRACES / ANCHORS / "summary.json").read_text()
+
+
+def test_traces_reconstruct_writes_the_committed_bytes(cj_pipeline: Terminal, copied: Path) -> None:
+    (copied / "llm_callbacks.jsonl").unlink()
+    assert cj_pipeline("traces", "reconstruct", copied).code == 0
+    assert (copied / "llm_callbacks.jsonl").read_bytes() == (TRACES / LOWER5 / "llm_callbacks.jsonl").read_bytes()
+
+
+def test_replay_shows_the_published_ladder(cj_pipeline: Terminal) -> None:
+    document = cj_pipeline("replay", LADDER, "--json").document
+    ranked = sorted(document["fit"]["essays"], key=lambda row: row["rank"])
+    assert [row["wins"] for row in ranked] == [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    # Published for run a259881c: the best and the worst of its scores.
+    assert (round(ranked[0]["theta"], 2), round(ranked[-1]["theta"], 2)) == (5.36, -7.68)
+
+
+def test_live_shows_the_same_run_that_parity_compares(cj_pipeline: Terminal) -> None:
+    assert cj_pipeline("live", LOWER5, "--json").document["answers_sha256"] == live(LOWER5).answers_sha256()
+    assert "vt_005_D-" in cj_pipeline("live", LOWER5).out
+
+
+def test_realtime_gives_the_answers_of_virtual_time(cj_pipeline: Terminal) -> None:
+    real, virtual = (cj_pipeline("live", GENERIC, "--json", *extra).document for extra in (("--realtime",), ()))
+    assert real["answers_sha256"] == virtual["answers_sha256"]
+
+
+OUTCOMES = [{"winner": "a", "loser": "b"}, {"winner": "b", "loser": "c"}, {"winner": "a", "loser": "c"}]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_bt_fit_reads_csv_jsonl_and_parquet(cj_pipeline: Terminal, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"outcomes.{kind}"
+    if kind == "csv":
+        path.write_text("winner,loser\n" + "".join(f"{row['winner']},{row['loser']}\n" for row in OUTCOMES))
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in OUTCOMES))
+    else:
+        pq.write_table(pa.Table.from_pylist(OUTCOMES), path)
+    items = cj_pipeline("bt", "fit", path, "--json").document["items"]
+    # Production's scores of a transitive triple.
+    scores = {row["item"]: row["theta"] for row in items}
+    assert scores == pytest.approx({"a": 3.096, "b": 0.221, "c": -3.317}, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "winner,loser\na,b\na,\n", "a.csv:3: loser: missing"),
+        ("a.csv", "winner,loser,count\na,b,many\n", "a.csv:2: count: 'many' is not a number"),
+        ("a.csv", "winner,loser,count\na,b,-1\n", "a.csv:2: a: "),
+        ("a.csv", "winner,loser\na,b\na,a\n", "a.csv:3: a: "),
+        ("a.jsonl", '{"winner": "a", "loser": "b"}\n{"winner"\n', "a.jsonl:2: not JSON"),
+        ("a.txt", "", "'.txt' is not a kind that is read"),
+        ("a.parquet", "no", "a.parquet: not a parquet file"),
+    ],
+)
+def test_bt_fit_names_what_it_cannot_read(
+    cj_pipeline: Terminal, tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    answer = cj_pipeline("bt", "fit", tmp_path / name)
+    assert answer.code == 2
+    assert words in answer.err
+
+
+def test_the_mle_of_a_ladder_does_not_exist_and_says_why(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "ladder.csv").write_text("winner,loser\na,b\nb,c\na,c\n")
+    answer = cj_pipeline("bt", "fit", tmp_path / "ladder.csv", "--estimator", "mle")
+    assert answer.code == 2
+    assert "map" in answer.err
+
+
+def test_align_holds_a_file_against_grades(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    ids = [row["essay_id"] for row in cj_pipeline("align", LADDER, "--json").document["anchors"]]
+    upside_down = tmp_path / "reversed.csv"
+    upside_down.write_text("id,grade\n" + "".join(f"{essay},{g}\n" for essay, g in zip(ids[:4], "DCBA", strict=True)))
+    bad = tmp_path / "bad.csv"
+    bad.write_text(f"essay_id,grade\n{ids[0]},Z\n")
+    callbacks = TRACES / LADDER / "llm_callbacks.jsonl"
+    assert "give --grades FILE" in cj_pipeline("align", callbacks).err
+    assert cj_pipeline("align", callbacks, "--grades", upside_down, "--json").document["tau_a"] == -1.0
+    answer = cj_pipeline("align", callbacks, "--grades", bad)
+    assert (answer.code, "bad.csv:2: grade: 'Z' is not a grade" in answer.err) == (2, True)
+
+
+def test_align_reports_the_published_run_with_its_targets_met(cj_pipeline: Terminal) -> None:
+    report = cj_pipeline("align", LADDER).out
+    assert "| Kendall tau-a | 1.000 | >= 0.90, met |" in report
+    assert "| direct inversions | 0 | <= 1, met |" in report
+
+
+def test_lps_modes_lists_the_three_named_ones_and_what_overlays_break(cj_pipeline: Terminal) -> None:
+    document = cj_pipeline("lps", "modes", "--json").document
+    assert document["modes"].keys() >= {"cj_generic_batch", "eng5_anchor_gpt51_low", "eng5_lower5_gpt51_low"}
+    assert document["overlays"].keys() >= {"coin", "inverted", "instant", "tokens_x1_4"}
+
+
+def test_lps_mode_shows_overlays_applied(cj_pipeline: Terminal) -> None:
+    document = cj_pipeline("lps", "mode", "eng5_anchor_ladder+instant", "--json").document
+    assert document["latency"] == {"model": "constant", "ms": 0.0, "scale": 1.0}
+
+
+def test_a_mode_file_with_an_impossible_probability_is_named_by_line_and_key(
+    cj_pipeline: Terminal, tmp_path: Path
+) -> None:
+    mode = tmp_path / "mine.yaml"
+    source = (Path(__file__).parents[2] / "cj_pipeline/lps/modes/default.yaml").read_text()
+    mode.write_text(source.replace("name: default", "name: mine").replace("\n  rate: 0.0", "\n  rate: 1.5"))
+    answer = cj_pipeline("live", LOWER5, "--mode", mode)
+    line = mode.read_text().splitlines().index("  rate: 1.5") + 1
+    assert answer.code == 2
+    assert f"{mode}:{line}: errors.rate: Input should be less than or equal to 1" in answer.err
+
+
+def test_sql_without_a_catalogue_says_how_to_get_one(cj_pipeline: Terminal) -> None:
+    answer = cj_pipeline("sql", "select 1")
+    assert (answer.code, "make parity" in answer.err) == (2, True)
+
+
+def test_doctor_finds_everything_here_and_nothing_in_an_empty_folder(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cj_pipeline("doctor").code == 0
+    monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(tmp_path))
+    answer = cj_pipeline("doctor", "--json")
+    assert answer.code == 2
+    assert {row["what"] for row in answer.document if row["state"] == "missing"} == {"scenarios"}
+
+
+def test_an_unknown_command_exits_with_2(cj_pipeline: Terminal) -> None:
+    assert cj_pipeline("judge").code == 2

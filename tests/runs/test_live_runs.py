@@ -1,0 +1,122 @@
+"""Live runs: the same answers every time, in every process, at any pace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.scenario_run import (
+    JudgeIdentity,
+    Pace,
+    ask_live,
+    comparisons_asked,
+    live_batch_id,
+    replay,
+    run_live,
+)
+from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, scenario, trace
+
+
+def again(scenario_id: str, *, seed: int | None = None, pace: Pace = Pace.VIRTUAL) -> RunRecord:
+    found = trace(scenario_id)
+    events = [line.event for line in found.callbacks.events]
+    return run_live(found.scenario, events, load_mode(found.scenario.mode), seed=seed, pace=pace)
+
+
+def test_24_live_runs_of_one_seed_are_byte_identical() -> None:
+    assert {again(LOWER5).canonical_bytes() for _ in range(24)} == {live(LOWER5).canonical_bytes()}
+
+
+def test_24_replays_of_one_trace_are_byte_identical() -> None:
+    found = trace(ANCHORS)
+    events = [line.event for line in found.callbacks.events]
+    judge = JudgeIdentity(ANCHORS, found.sha256)
+    replays = {replay(found.scenario, events, side=Side.RECORDED, judge=judge).canonical_bytes() for _ in range(24)}
+    assert replays == {recorded(ANCHORS).canonical_bytes()}
+
+
+def test_another_seed_gives_other_answers() -> None:
+    assert again(LOWER5, seed=43).answers_sha256() != live(LOWER5).answers_sha256()
+
+
+def test_real_time_gives_the_answers_of_virtual_time_and_takes_as_long_as_its_latencies() -> None:
+    # The generic scenario: 40 comparisons of 0 to 3 ms, so that real time is bearable here.
+    async def timed() -> float:
+        return asyncio.get_running_loop().time()
+
+    began = asyncio.run(timed())
+    real = again(GENERIC, pace=Pace.REAL)
+    took_ms = (asyncio.run(timed()) - began) * 1000
+    assert real.answers_sha256() == live(GENERIC).answers_sha256()
+    assert took_ms >= sum(callback.response_time_ms for callback in real.pooled_callbacks)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_a_process_with_another_hash_seed_gives_the_same_answers(hash_seed: str) -> None:
+    # Production's mock draws from hash(), which Python salts per process.
+    code = f"from tests.sides import live; print(live({LOWER5!r}).answers_sha256())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == live(LOWER5).answers_sha256()
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_the_mock_is_asked_the_recorded_pairs_in_the_recorded_order_and_orientation(scenario_id: str) -> None:
+    asked = [callback.essay_ids() for callback in live(scenario_id).callbacks]
+    assert asked == [callback.essay_ids() for callback in recorded(scenario_id).callbacks]
+
+
+@pytest.mark.parametrize(("scenario_id", "batches", "size"), [(GENERIC, 3, 12), (LOWER5, 10, 10), (ANCHORS, 3, 66)])
+def test_repeats_come_as_the_scenario_orders_them(scenario_id: str, batches: int, size: int) -> None:
+    record = live(scenario_id)
+    assert [len(batch) for batch in record.repeats] == [size] * batches
+    assert comparisons_asked(scenario(scenario_id), len(record.events)) == len(record.pooled_callbacks)
+    for number, batch in enumerate(record.repeats, start=1):
+        ids = {event.data.request_metadata["bos_batch_id"] for event in batch}
+        assert ids == {live_batch_id(scenario(scenario_id), number)}
+
+
+def test_the_clock_on_record_is_the_scenarios_and_runs_through_the_latencies() -> None:
+    # 66 calls one after another: their own sum, and no more than a millisecond of anything else each.
+    record = live(ANCHORS)
+    began = scenario(ANCHORS).batch.started_at
+    spent_ms = (record.callbacks[-1].completed_at - began).total_seconds() * 1000
+    calls_ms = sum(callback.response_time_ms for callback in record.callbacks)
+    assert record.callbacks[0].requested_at == began
+    assert calls_ms - 66 <= spent_ms <= calls_ms + 66
+
+
+def test_the_trace_is_followed_to_its_end() -> None:
+    # 12 anchors: 11 waves of 6; 5 anchors: 5 waves of 2; one pair four times: a first look and three passes.
+    assert [(recorded(s).document.iterations, recorded(s).document.completed) for s in (ANCHORS, LADDER, LOWER5)] == [
+        (11, 66), (11, 66), (5, 10),
+    ]  # fmt: skip
+    generic = recorded(GENERIC).document
+    assert (generic.iterations, generic.resampling_pass_count, generic.is_small_net) == (4, 3, True)
+    assert [decision.kind for decision in generic.decisions] == ["RESAMPLE"] * 3 + ["FINALIZE_SCORING"]
+
+
+def test_a_mock_too_slow_for_its_batch_leaves_callbacks_missing_and_the_batch_unfinished() -> None:
+    record = live(ANCHORS, "+slow_x1_5")  # 66 x 2.4 s do not fit into 120 s
+    assert 40 <= len(record.callbacks) < 66
+
+
+def test_live_answers_bring_the_services_own_count() -> None:
+    found = trace(LOWER5)
+    answers = ask_live(found.scenario, [line.event for line in found.callbacks.events], load_mode(found.scenario.mode))
+    counted = [s.value for s in answers.service_metrics if s.name == "llm_provider_comparison_callbacks_total"]
+    assert sum(counted) == 110
+    assert not [s.name for s in answers.service_metrics if s.name.endswith("_created")]
