@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.errors import ErrorDetail
-from cj_pipeline.contracts.finite import has_non_finite_number
+from cj_pipeline.contracts.finite import all_finite
 from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE
 
@@ -121,6 +121,6 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
         # The input is left out of the complaint: justifications quote essays.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         return Rejection(field=".".join(str(part) for part in first["loc"]), reason=first["msg"])
-    if has_non_finite_number(message):
+    if not all_finite(event):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     return event

@@ -1,33 +1,29 @@
 """Numbers that JSON does not have, found in a message before they get any further.
 
-Here: NaN, the infinities, and literals beyond a double. The models refuse them in their own fields; their check does
-not reach into free-form metadata, where such a number would be echoed as null.
+Here: NaN and the infinities (which a literal beyond a double also becomes). The models refuse them in their own fields;
+that check does not reach into free-form metadata, where such a number would be echoed as null.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from math import isfinite
 
-# Where a number that no double holds may stand: a constant, an exponent of three digits, or very many digits.
-_MAYBE_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{200}")
+from cj_pipeline.contracts.model import WireModel
 
 
-def has_non_finite_number(message: bytes) -> bool:
-    """Whether a number that is not finite stands anywhere in a message that a model has accepted.
-
-    Only for what a model has accepted: its parser bounds the nesting, Python's does not.
-    """
-    if not _MAYBE_NOT_FINITE.search(message):
-        return False
-    found: list[float] = []
-
-    def note(literal: str) -> float:
-        number = float(literal)
-        if not isfinite(number):
-            found.append(number)
-        return number
-
-    json.loads(message, parse_constant=note, parse_float=note)
-    return bool(found)
+def all_finite(value: object) -> bool:
+    """Whether every number is finite in a value read from JSON: a model with all it holds, a dict, a list, a scalar."""
+    # One loop instead of a recursion into every scalar: this runs for each callback, and most of what it sees is text.
+    unseen = [value]
+    while unseen:
+        element = unseen.pop()
+        if isinstance(element, float):
+            if not isfinite(element):
+                return False
+        elif isinstance(element, dict):
+            unseen += [below for below in element.values() if not isinstance(below, str)]
+        elif isinstance(element, list):
+            unseen += element
+        elif isinstance(element, WireModel):
+            unseen += [element.__dict__, element.model_extra]
+    return True

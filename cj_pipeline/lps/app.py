@@ -18,7 +18,7 @@ from starlette.routing import Route
 from cj_pipeline.contracts.comparison import ComparisonRequest, QueuedResponse
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.contracts.finite import has_non_finite_number
+from cj_pipeline.contracts.finite import all_finite
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.lps.refusals import FlatRefusal, NestedRefusal, Refusal
 from cj_pipeline.lps.service import LlmProviderService
@@ -49,7 +49,7 @@ def parse_request(content_type: str, body: bytes) -> ComparisonRequest:
         request = ComparisonRequest.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, body) from None
-    if has_non_finite_number(body):  # a callback could not echo it
+    if not all_finite(request):  # a callback could not echo it
         raise FlatRefusal(400, "Malformed JSON", details="NaN and Infinity are not JSON.")
     return request
 

@@ -9,7 +9,6 @@ The engine is pure, so the replay of a live batch takes the very decisions that 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,7 +29,7 @@ from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
 from cj_pipeline.runs.service_metrics import parse_metrics
 from cj_pipeline.runs.stack import Stack, embedded_stack
-from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.scenario import Scenario
 
@@ -110,7 +109,7 @@ def ask_live(
     Raises ServiceRefused when the service does not take a comparison.
     """
     work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, progress)
-    return run_virtual(work) if pace is Pace.VIRTUAL else asyncio.run(work)
+    return run_virtual(work) if pace is Pace.VIRTUAL else run_real(work)
 
 
 def run_live(

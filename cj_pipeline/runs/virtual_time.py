@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -67,5 +67,22 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 def run_virtual(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end on a fresh virtual-time loop."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+    return _run(main, VirtualTimeLoop)
+
+
+def run_real(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end on an ordinary loop, in real time."""
+    return _run(main, asyncio.new_event_loop)
+
+
+def _run(main: Coroutine[Any, Any, Result], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Result:
+    kept: list[Result] = []
+
+    # The task itself returns nothing: asyncio's handling of SIGINT makes a repr of the finished task, result included,
+    # which took a tenth of a run whose result is thousands of callbacks.
+    async def keep() -> None:
+        kept.append(await main)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(keep())
+    return kept[0]

@@ -1,0 +1,15 @@
+"""Every benchmark table, one after another: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+from benchmarks import bt_fit, callbacks, embedded_stack
+
+
+def main() -> None:
+    for benchmark in (bt_fit, callbacks, embedded_stack):
+        print(f"\n## {benchmark.__name__.removeprefix('benchmarks.')}\n")
+        benchmark.main()
+
+
+if __name__ == "__main__":
+    main()
