@@ -7,7 +7,9 @@ Here: what a run writes and how it is read again. Not here: columns and files
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,67 @@ from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callb
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
+from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.store import QuarantinedLine
 from cj_pipeline.traces.summary import Summary
 from cj_pipeline.warehouse.store import Warehouse
 
 Events = tuple[CallbackEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Everything that one side's judge gave, and who it was: what a replay needs, and what is stored before it."""
+
+    judge: JudgeIdentity
+    seed: int
+    events: Events
+    repeats: tuple[Events, ...] = ()
+    service_metrics: tuple[Sample, ...] = ()
+    """Live side only."""
+    quarantined: tuple[QuarantinedLine, ...] = ()
+    """Recorded side only."""
+
+
+def store_answers(warehouse: Warehouse, scenario_id: str, side: Side, answers: Answers) -> None:
+    """Write one side's callbacks with the name of their judge, and its metrics (live) or quarantine (recorded).
+
+    The name is taken away first and put back last: callbacks that a crash left under another judge's name would be
+    believed.
+    """
+    judge_file = _judge_file(warehouse, scenario_id, side)
+    judge_file.unlink(missing_ok=True)
+    if side is Side.LIVE:
+        store_metrics(warehouse, scenario_id, answers.service_metrics)
+    else:
+        store_quarantine(warehouse, scenario_id, answers.quarantined)
+    store_callbacks(warehouse, scenario_id, side, answers.events, answers.repeats)
+    temporary = judge_file.with_name(f".{judge_file.name}.{os.getpid()}")
+    temporary.write_text(
+        json.dumps({"name": answers.judge.name, "sha256": answers.judge.sha256, "seed": answers.seed}), encoding="utf-8"
+    )
+    temporary.replace(judge_file)
+
+
+def load_answers(warehouse: Warehouse, scenario_id: str, side: Side) -> Answers:
+    """What store_answers wrote. Raises BadInput when it was never written, or only half."""
+    judge_file = _judge_file(warehouse, scenario_id, side)
+    events, repeats = load_callbacks(warehouse, scenario_id, side)
+    try:
+        judge = json.loads(judge_file.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(
+            "nobody knows who gave these callbacks.", path=judge_file, remedy="Materialise the scenario again."
+        ) from None
+    return Answers(
+        judge=JudgeIdentity(judge["name"], judge["sha256"]),
+        seed=judge["seed"],
+        events=events,
+        repeats=repeats,
+        service_metrics=load_metrics(warehouse, scenario_id) if side is Side.LIVE else (),
+        quarantined=load_quarantine(warehouse, scenario_id) if side is Side.RECORDED else (),
+    )
 
 
 def store_callbacks(
@@ -61,9 +118,10 @@ def store_quarantine(warehouse: Warehouse, scenario_id: str, lines: Sequence[Qua
     return warehouse.write("quarantine", scenario_id, Side.RECORDED, rows)
 
 
-def quarantined_lines(warehouse: Warehouse, scenario_id: str) -> int:
-    """How many lines of the trace are in quarantine."""
-    return len(warehouse.read("quarantine", scenario_id, Side.RECORDED))
+def load_quarantine(warehouse: Warehouse, scenario_id: str) -> tuple[QuarantinedLine, ...]:
+    """The lines of the trace that are in quarantine."""
+    rows = warehouse.read("quarantine", scenario_id, Side.RECORDED)
+    return tuple(QuarantinedLine(row["line"], row["raw"], row["field"], row["reason"]) for row in rows)
 
 
 def store_metrics(warehouse: Warehouse, scenario_id: str, samples: Sequence[Sample]) -> Path:
@@ -147,6 +205,11 @@ def store_bt_fit(warehouse: Warehouse, scenario: Scenario, record: RunRecord) ->
         for row in sorted(record.document.fit.essays, key=lambda row: row.rank)
     ]
     return warehouse.write("bt_fit", scenario.scenario_id, record.document.side, rows)
+
+
+def _judge_file(warehouse: Warehouse, scenario_id: str, side: Side) -> Path:
+    """Beside the callbacks it speaks of; JSON, because it is one fact about a file and no row of a dataset."""
+    return warehouse.path("callbacks", scenario_id, side).with_suffix(".judge.json")
 
 
 def _labels(labels: Mapping[str, str]) -> str:
