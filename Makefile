@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types ui bench lock clean
+.PHONY: help setup parity test lint types ui docs bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ types: $(DEVELOPMENT)  ## strict typing
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/
 	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
+
+docs: $(RUNTIME)  ## print the tables in docs/ anew from the code
+	$(BIN)/python -m cj_pipeline.reports.reference docs
 
 bench: $(DEVELOPMENT)  ## print the benchmark tables
 	$(BIN)/python -m benchmarks

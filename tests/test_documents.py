@@ -1,0 +1,51 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.cli.main import cli
+from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.reports.reference import TABLES, with_tables
+from cj_pipeline.traces.scenario import Scenario
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = sorted((REPOSITORY / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_tables_in_the_documents_are_those_of_the_code(path: Path) -> None:
+    # Out of date? make docs
+    text = path.read_text(encoding="utf-8")
+    assert with_tables(text, path) == text
+
+
+def test_every_table_stands_in_some_document() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    assert [name for name in TABLES if f"<!-- {name} -->" not in text] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if not re.search(rf"cj-pipeline {name}\b", readme)] == []
+
+
+def test_the_scenario_document_explains_every_key() -> None:
+    document = (REPOSITORY / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    assert [key for key in Scenario.model_fields if f"`{key}" not in document] == []
+    explained = ("pairing", "max_pairwise_comparisons", "min_comparisons_for_stability_check", "llm_batching_mode")
+    assert [key for key in explained if f"`engine.{key}`" not in document] == []
+    assert set(explained) <= EngineSettings.model_fields.keys()
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    named = {
+        name
+        for path in (*DOCUMENTS, REPOSITORY / "README.md")
+        for name in re.findall(r"`((?:cj_pipeline|docs|tests|traces)/[\w./]+\.\w+)`", path.read_text(encoding="utf-8"))
+    }
+    assert {name for name in named if not (REPOSITORY / name).exists()} == set()
+    assert named
