@@ -8,6 +8,7 @@ clients of production know both.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ from cj_pipeline.errors import CjPipelineError
 RETRY_AFTER_S = 300
 
 
-class Refusal(CjPipelineError):
+class Refusal(CjPipelineError, ABC):
     """A request that is not accepted. status: HTTP; headers: what goes along."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -29,9 +30,9 @@ class Refusal(CjPipelineError):
         self.headers = headers
         super().__init__(message)
 
+    @abstractmethod
     def body(self, now: datetime) -> dict[str, Any]:
         """The response's JSON. now: for shapes that carry a timestamp."""
-        raise NotImplementedError
 
 
 class FlatRefusal(Refusal):

@@ -100,15 +100,17 @@ def ask_live(
     *,
     seed: int | None = None,
     pace: Pace = Pace.VIRTUAL,
+    bus: Bus | None = None,
     progress: Progress | None = None,
 ) -> LiveAnswers:
     """Put the scenario's net to the mock on an embedded stack, then its repeats.
 
-    recorded: the trace, whose pairs are asked again where the scenario says `pairing: recorded`.
+    recorded: the trace, whose pairs are asked again where the scenario says `pairing: recorded`;
+    bus: where callbacks travel, a new one in memory by default.
     Callbacks that do not arrive within `live.callback_budget_s` are missing from the answer, and parity says so.
     Raises ServiceRefused when the service does not take a comparison.
     """
-    work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, progress)
+    work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, bus, progress)
     return run_virtual(work) if pace is Pace.VIRTUAL else run_real(work)
 
 
@@ -135,7 +137,12 @@ def run_live(
 
 
 async def _ask_live(
-    scenario: Scenario, recorded: Sequence[CallbackEvent], mode: Mode, seed: int, progress: Progress | None
+    scenario: Scenario,
+    recorded: Sequence[CallbackEvent],
+    mode: Mode,
+    seed: int,
+    bus: Bus | None,
+    progress: Progress | None,
 ) -> LiveAnswers:
     settings = LpsSettings(
         mock_mode=mode.expression,
@@ -144,7 +151,7 @@ async def _ask_live(
         serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
     )
     plan = plan_of([event.data for event in recorded], keep_ids=False)
-    async with embedded_stack(settings, mode, origin=scenario.batch.started_at) as stack:
+    async with embedded_stack(settings, mode, bus=bus, origin=scenario.batch.started_at) as stack:
         judge = _provider_judge(scenario, stack)
         batch = _batch(scenario, live_batch_id(scenario, 0), plan, seed, scenario.engine.pairing)
         _, events = await run_batch(batch, judge, progress)
@@ -204,11 +211,10 @@ def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, 
 
 
 def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
-    bus: Bus = stack.bus
     provider = scenario.provider
     return ProviderJudge(
         stack.client,
-        bus.subscribe(scenario.batch.callback_topic),
+        stack.bus.subscribe(scenario.batch.callback_topic),
         callback_topic=scenario.batch.callback_topic,
         overrides=LLMConfigOverrides(
             provider_override=Provider.MOCK,

@@ -33,9 +33,14 @@ class Stack:
 
 
 @asynccontextmanager
-async def embedded_stack(settings: LpsSettings, mode: Mode, *, origin: datetime | None = None) -> AsyncIterator[Stack]:
-    """A stack in this process for as long as the context lasts. origin: what its clock shows at the start."""
-    bus = MemoryBus()
+async def embedded_stack(
+    settings: LpsSettings, mode: Mode, *, bus: Bus | None = None, origin: datetime | None = None
+) -> AsyncIterator[Stack]:
+    """A stack in this process for as long as the context lasts.
+
+    bus: where callbacks travel, a new one in memory by default; origin: what the stack's clock shows at the start.
+    """
+    bus = MemoryBus() if bus is None else bus
     service = LlmProviderService(settings, mode, bus, LoopClock(origin))
     transport = httpx.ASGITransport(app=build_app(service))
     async with service, httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
