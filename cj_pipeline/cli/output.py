@@ -36,11 +36,11 @@ def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print one table; numbers are set right, verdicts in their colours."""
+    """Print one table; numbers are set right, verdicts in their colours, and the first column is never broken."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     console().print(table)

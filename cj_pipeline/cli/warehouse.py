@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 from rich.console import Console
@@ -10,7 +12,9 @@ from rich.console import Console
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.parity.tables import PART as PARITY_PART
+from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -57,7 +61,7 @@ def materialize(
     if as_json:
         print_json(rows)
     else:
-        print_table("Parity", list(rows[0]), [list(row.values()) for row in rows])
+        _print_suite(rows)
         click.echo(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
     if not all(succeeded.values()):
         sys.exit(EXIT_FAILED)
@@ -75,7 +79,7 @@ def sql(query: str, as_json: bool) -> None:
         print_table(f"{table.num_rows} rows", table.column_names, [list(row.values()) for row in table.to_pylist()])
 
 
-def _suite_row(warehouse: Warehouse, scenario_id: str, succeeded: bool) -> dict[str, object]:
+def _suite_row(warehouse: Warehouse, scenario_id: str, succeeded: bool) -> dict[str, Any]:
     """One scenario of the parity table, from what the graph stored."""
     try:
         checks = warehouse.read("parity_checks", scenario_id, PARITY_PART)
@@ -89,15 +93,45 @@ def _suite_row(warehouse: Warehouse, scenario_id: str, succeeded: bool) -> dict[
         "passed": verdicts.count("pass"),
         "failed": verdicts.count("fail"),
         "off": verdicts.count("off"),
-        "rank tau-b": _value(by_name, "rank_agreement", "value"),
-        "pairs agreeing": _value(by_name, "pair_agreement", "value"),
-        "mean ms recorded": _value(by_name, "latency_mean", "recorded"),
-        "mean ms live": _value(by_name, "latency_mean", "live"),
-        "tokens recorded": _value(by_name, "tokens_total", "recorded"),
-        "tokens live": _value(by_name, "tokens_total", "live"),
-        "failing": ", ".join(row["check"] for row in checks if row["verdict"] == "fail"),
+        "inconclusive": sum(row["evidence"] == EvidenceVerdict.INCONCLUSIVE for row in checks),
+        "rank_tau_b": by_name.get("rank_agreement", {}).get("value"),
+        "pair_agreement": by_name.get("pair_agreement", {}).get("value"),
+        "mean_ms": _both(by_name, "latency_mean"),
+        "mean_tokens": _both(by_name, "tokens_total"),
+        "failing": [row["check"] for row in checks if row["verdict"] == "fail"],
     }
 
 
-def _value(by_name: dict[str, dict[str, object]], check: str, column: str) -> object:
-    return by_name.get(check, {}).get(column)
+def _both(by_name: Mapping[str, Mapping[str, Any]], check: str) -> dict[str, Any]:
+    row = by_name.get(check, {})
+    return {side.value: row.get(side.value) for side in Side}
+
+
+def _print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The parity table; pairs of values are recorded and live."""
+
+    def pair(values: Mapping[str, float | None]) -> str:
+        return " / ".join("" if value is None else f"{value:,.1f}" for value in values.values())
+
+    print_table(
+        "Parity",
+        ("scenario", "verdict", "checks", "off", "unproven", "rank tau-b", "same winner", "mean ms", "mean tokens"),
+        [
+            (
+                row["scenario"],
+                row["verdict"],
+                f"{row['passed']} of {row['passed'] + row['failed']}",
+                row["off"],
+                row["inconclusive"],
+                row["rank_tau_b"],
+                row["pair_agreement"],
+                pair(row["mean_ms"]),
+                pair(row["mean_tokens"]),
+            )
+            for row in rows
+        ],
+    )
+    click.echo("Pairs of values are recorded / live; unproven: gates that passed on evidence that settles nothing.")
+    for row in rows:
+        if row["failing"]:
+            click.echo(f"{row['scenario']} failed: {', '.join(row['failing'])}")

@@ -47,7 +47,7 @@ def test_another_seed_gives_other_answers() -> None:
 
 
 def test_real_time_gives_the_answers_of_virtual_time_and_takes_as_long_as_its_latencies() -> None:
-    # The generic scenario: 40 comparisons of 0 to 3 ms, so that real time is bearable here.
+    # The generic scenario: 40 comparisons of 2 to 6 ms, so that real time is bearable here.
     async def timed() -> float:
         return asyncio.get_running_loop().time()
 
