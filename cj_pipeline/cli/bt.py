@@ -11,7 +11,7 @@ from cj_pipeline.bt.fit import Estimator, fit
 from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import find_source
-from cj_pipeline.eng5.alignment_report import alignment_markdown
+from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row
 from cj_pipeline.eng5.grades import GRADE_ORDER, read_grades
 from cj_pipeline.parity.alignment import align as align_fit
 from cj_pipeline.runs.record import Side
@@ -87,19 +87,7 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
                     {"higher": labels[pair.higher], "lower": labels[pair.lower]} for pair in aligned.inversions
                 ],
                 "zero_win": [labels[essay] for essay in aligned.zero_win],
-                "anchors": [
-                    {
-                        "essay_id": anchor.essay_id,
-                        "label": labels[anchor.essay_id],
-                        "grade": anchor.grade,
-                        "theta": anchor.theta,
-                        "rank": anchor.rank,
-                        "expected_rank": anchor.expected_rank,
-                        "wins": anchor.wins,
-                        "losses": anchor.losses,
-                    }
-                    for anchor in aligned.anchors
-                ],
+                "anchors": [anchor_row(anchor, labels) for anchor in aligned.anchors],
             }
         )
     else:

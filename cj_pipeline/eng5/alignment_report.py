@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cj_pipeline.parity.alignment import Alignment, align
+from cj_pipeline.parity.alignment import AlignedAnchor, Alignment, align
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.warehouse.store import Warehouse
@@ -31,22 +31,25 @@ def store_alignment(warehouse: Warehouse, scenario: Scenario, side: Side, alignm
     """Write one row per graded essay; no rows where there is no alignment."""
     labels = {item.id: item.label for item in scenario.net.items}
     rows = [
-        {
-            "scenario_id": scenario.scenario_id,
-            "side": side.value,
-            "essay_id": anchor.essay_id,
-            "label": labels[anchor.essay_id],
-            "grade": anchor.grade,
-            "theta": anchor.theta,
-            "rank": anchor.rank,
-            "expected_rank": anchor.expected_rank,
-            "wins": anchor.wins,
-            "losses": anchor.losses,
-            "win_rate": anchor.win_rate,
-        }
+        {"scenario_id": scenario.scenario_id, "side": side.value, **anchor_row(anchor, labels)}
         for anchor in (() if alignment is None else alignment.anchors)
     ]
     return warehouse.write("alignment", scenario.scenario_id, side, rows)
+
+
+def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, str | float | int]:
+    """One graded essay as the warehouse and the CLI's JSON show it. labels: by essay id."""
+    return {
+        "essay_id": anchor.essay_id,
+        "label": labels[anchor.essay_id],
+        "grade": anchor.grade,
+        "theta": anchor.theta,
+        "rank": anchor.rank,
+        "expected_rank": anchor.expected_rank,
+        "wins": anchor.wins,
+        "losses": anchor.losses,
+        "win_rate": anchor.win_rate,
+    }
 
 
 def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, str]) -> str:
