@@ -13,7 +13,6 @@ from uuid import UUID
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.model import WireModel
 
-
 # Left aside at a glance, by exact type: this runs for each callback, and nearly all of what it sees is one of these.
 _HARMLESS = frozenset({str, int, bool, type(None), UUID, datetime, Winner, Provider})
 

@@ -1,0 +1,85 @@
+"""Jobs and the nightly schedule.
+
+Here: what runs together, and when. Not here: assets.
+
+Every job has the one partitions definition, because its assets have it. A profile's job carries its profile as a tag,
+and TraceStoreResource refuses scenarios of any other: from the UI, the CLI and a backfill alike.
+
+The schedule, the launchpad and backfills run a scenario in one process unless told otherwise: it computes for about a
+second, and a process for each of its steps takes half a minute to start. (`dagster job execute` takes no job's word.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    AssetSelection,
+    DefaultScheduleStatus,
+    PartitionsDefinition,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    define_asset_job,
+    schedule,
+)
+
+from cj_pipeline.traces.scenario import Profile
+from resources.trace_store import PROFILE_TAG
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+ALL_JOB = "parity_all"
+
+IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
+
+
+def profile_job_name(profile: Profile) -> str:
+    """The job of one profile's scenarios."""
+    return f"parity_{profile}"
+
+
+def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
+    """One job for every scenario, one for each profile's."""
+    everything = AssetSelection.all()
+    return [
+        define_asset_job(
+            ALL_JOB,
+            everything,
+            description="Every asset and check of a scenario, of whatever profile.",
+            config=IN_PROCESS,
+        ),
+        *(
+            define_asset_job(
+                profile_job_name(profile),
+                everything,
+                description=f"Every asset and check of a scenario of the profile {profile}; refuses any other.",
+                config=IN_PROCESS,
+                tags={PROFILE_TAG: profile.value},
+            )
+            for profile in Profile
+        ),
+    ]
+
+
+def nightly_schedule(scenarios: PartitionsDefinition[str]) -> ScheduleDefinition:
+    """Every scenario, every night."""
+
+    # Running by default: a nightly check that has to be switched on is one that somebody forgot. It costs seconds of
+    # one processor and no key: the live side is the mock.
+    @schedule(
+        job_name=ALL_JOB,
+        cron_schedule="0 3 * * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.RUNNING,
+        description="Parity of every scenario at 03:00 UTC, one run each.",
+    )
+    def parity_nightly(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
+        # With a key, a tick that is evaluated twice launches once.
+        night = f"{context.scheduled_execution_time:%Y-%m-%d}"
+        for scenario_id in scenarios.get_partition_keys():
+            yield RunRequest(run_key=f"{night}/{scenario_id}", partition_key=scenario_id, run_config=IN_PROCESS)
+
+    return parity_nightly

@@ -1,0 +1,238 @@
+"""The two sides of a parity run, from a judge's answers to a scale.
+
+Here: callbacks, summary, run and fit of a side, each made once and used for both. Not here: what the judges are made of
+(trace.py, mode.py), holding the sides together (parity.py).
+
+The sides differ in what `JUDGES` says about them and in nothing else. Edges are what is read, with two exceptions:
+scenario.yaml is configuration, and a run's callbacks lie beside it, so who reads the run has no second edge to them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    asset_check,
+    multi_asset,
+)
+
+from assets.specs import MODE, TRACE, asset_spec, stored, table
+from cj_pipeline.runs.record import Side
+from cj_pipeline.runs.tables import (
+    load_answers,
+    load_callbacks,
+    load_quarantine,
+    load_run,
+    store_answers,
+    store_bt_fit,
+    store_run,
+    store_summary,
+)
+from cj_pipeline.traces.summary import summarise
+from resources.cj_engine import CjEngineResource
+from resources.trace_store import TraceStoreResource
+from resources.warehouse import WarehouseResource
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Who answers on one side.
+
+    reads: the assets that it answers from; resource: what asks it; by_product: the asset, and `dataset`, that comes
+    with its callbacks.
+    """
+
+    reads: tuple[AssetKey, ...]
+    resource: str
+    by_product: str
+    dataset: str
+    what: str
+
+
+JUDGES = {
+    Side.RECORDED: Judge(
+        reads=(TRACE,),
+        resource="trace_store",
+        by_product="quarantine",
+        dataset="quarantine",
+        what="Lines of the trace that are no usable callback, with number, reason and bytes; usually none.",
+    ),
+    # The trace too: the mock is asked the pairs that were recorded.
+    Side.LIVE: Judge(
+        reads=(TRACE, MODE),
+        resource="lps",
+        by_product="metrics",
+        dataset="service_metrics",
+        what="What the service's /metrics showed when the last answer was in.",
+    ),
+}
+
+
+def side_key(side: Side, name: str) -> AssetKey:
+    """The key of a side's asset."""
+    return AssetKey([side.value, name])
+
+
+def side_assets(side: Side, scenarios: PartitionsDefinition[str]) -> list[AssetsDefinition]:
+    """Everything of one side."""
+    return [make(side, scenarios) for make in (_callbacks, _summary, _run, _bt_fit)]
+
+
+def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    judge = JUDGES[side]
+    callbacks_key, by_product_key = side_key(side, "callbacks"), side_key(side, judge.by_product)
+    specs = [
+        asset_spec(key, what, reads=judge.reads, group=side.value, partitions=scenarios, dataset=dataset)
+        for key, what, dataset in (
+            (callbacks_key, f"What the {side} judge answered, callback by callback.", "callbacks"),
+            (by_product_key, judge.what, judge.dataset),
+        )
+    ]
+
+    @multi_asset(
+        name=f"{side}_callbacks",
+        specs=specs,
+        required_resource_keys={"trace_store", "engine", "warehouse", judge.resource},
+    )
+    def callbacks(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
+        trace = context.resources.trace_store.trace(context.partition_key)
+        scenario = context.resources.engine.configured(trace.scenario)
+        answers = getattr(context.resources, judge.resource).answers(scenario, trace)
+        warehouse = context.resources.warehouse.open()
+        store_answers(warehouse, scenario.scenario_id, side, answers)
+        path = warehouse.path("callbacks", scenario.scenario_id, side)
+        rows = len(answers.events) + sum(len(batch) for batch in answers.repeats)
+        told = {"judge": answers.judge.name, "judge_sha256": answers.judge.sha256, "seed": answers.seed}
+        yield MaterializeResult(asset_key=callbacks_key, metadata={**stored(path, rows), **told})
+        rows = len(answers.service_metrics) + len(answers.quarantined)
+        path = warehouse.path(judge.dataset, scenario.scenario_id, side)
+        yield MaterializeResult(asset_key=by_product_key, metadata=stored(path, rows))
+
+    return callbacks
+
+
+def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    spec = asset_spec(
+        side_key(side, "summary"),
+        "Counts, winners, errors, latency and tokens of the batch itself, without its repeats.",
+        reads=[side_key(side, "callbacks")],
+        group=side.value,
+        partitions=scenarios,
+        dataset="summaries",
+    )
+
+    @multi_asset(name=f"{side}_summary", specs=[spec])
+    def summary(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult[None]:
+        events, _ = load_callbacks(warehouse.open(), context.partition_key, side)
+        told = summarise([event.data for event in events], context.partition_key)
+        path = store_summary(warehouse.open(), side, told)
+        return MaterializeResult(
+            metadata={
+                **stored(path, 1),
+                "callbacks": told.total_events,
+                "errors": told.error_count,
+                "mean_ms": told.response_time_ms.mean_ms,
+                "p95_ms": told.response_time_ms.p95_ms,
+                "mean_total_tokens": told.token_usage.total_tokens.mean,
+                "summary": MetadataValue.json(told.model_dump(mode="json")),
+            }
+        )
+
+    return summary
+
+
+def _run(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    spec = asset_spec(
+        side_key(side, "run"),
+        "The callbacks through the CJ engine: waves, decisions, coverage, and the fit at the end.",
+        reads=[side_key(side, "callbacks"), side_key(side, JUDGES[side].by_product)],
+        group=side.value,
+        partitions=scenarios,
+        dataset="runs",
+    )
+
+    @multi_asset(name=f"{side}_run", specs=[spec])
+    def run(
+        context: AssetExecutionContext,
+        trace_store: TraceStoreResource,
+        engine: CjEngineResource,
+        warehouse: WarehouseResource,
+    ) -> MaterializeResult[None]:
+        answers = load_answers(warehouse.open(), context.partition_key, side)
+        record = engine.replay(trace_store.scenario(context.partition_key), side, answers)
+        path = store_run(warehouse.open(), record)
+        return MaterializeResult(
+            metadata={
+                **stored(path, 1),
+                "status": record.document.upload_status,
+                "comparisons": record.document.completed,
+                "waves": record.document.iterations,
+                "decisions": table(decision.model_dump() for decision in record.document.decisions),
+                "answers_sha256": record.answers_sha256(),
+            }
+        )
+
+    return run
+
+
+def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    spec = asset_spec(
+        side_key(side, "bt_fit"),
+        "The Bradley-Terry scale of the run: theta and standard error (logits) of each essay.",
+        reads=[side_key(side, "run")],
+        group=side.value,
+        partitions=scenarios,
+        dataset="bt_fit",
+    )
+
+    @multi_asset(name=f"{side}_bt_fit", specs=[spec])
+    def bt_fit(
+        context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
+    ) -> MaterializeResult[None]:
+        record = load_run(warehouse.open(), context.partition_key, side)
+        path = store_bt_fit(warehouse.open(), trace_store.scenario(context.partition_key), record)
+        fit = record.document.fit
+        return MaterializeResult(
+            metadata={
+                **stored(path, len(fit.essays)),
+                "estimator": fit.estimator,
+                "scores": table(row.model_dump() for row in fit.essays),
+                **fit.se_summary,
+                "flags": MetadataValue.json(fit.quality_flags),
+                "warnings": MetadataValue.json(list(fit.warnings)),
+            }
+        )
+
+    return bt_fit
+
+
+def quarantine_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
+    """`recorded/callbacks: quarantine`.
+
+    It blocks nothing: the gate is `parity/report: recorded_lines`. A blocking check here would skip that report, which
+    is to say what the lines left out have done, and the catalogue, in which people look them up.
+    """
+
+    @asset_check(
+        asset=side_key(Side.RECORDED, "callbacks"),
+        additional_deps=[side_key(Side.RECORDED, "quarantine")],
+        partitions_def=scenarios,
+    )
+    def quarantine(context: AssetCheckExecutionContext, warehouse: WarehouseResource) -> AssetCheckResult:
+        """Is every line of the trace a usable callback?"""
+        lines = load_quarantine(warehouse.open(), context.partition_key)
+        shown = ({"line": line.line, "field": line.field, "reason": line.reason} for line in lines[:20])
+        return AssetCheckResult(
+            passed=not lines,
+            metadata={"quarantined": len(lines), "first_lines": table(shown)},
+        )
+
+    return quarantine

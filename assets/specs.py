@@ -1,0 +1,84 @@
+"""What every asset says about itself: owner, group, kinds, columns.
+
+Here: specs, and metadata that several assets give. Not here: assets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetSpec,
+    MetadataValue,
+    PartitionsDefinition,
+    TableColumn,
+    TableColumnConstraints,
+    TableMetadataValue,
+    TableRecord,
+    TableSchema,
+)
+
+from cj_pipeline.warehouse.schemas import describe
+
+OWNER = "team:assessment-platform"
+
+TRACE = AssetKey("trace")
+MODE = AssetKey("mode")
+CHECKS = AssetKey(["parity", "checks"])
+REPORT = AssetKey(["parity", "report"])
+SUITE = AssetKey(["parity", "suite"])
+ALIGNMENT = AssetKey(["eng5", "alignment"])
+CATALOGUE = AssetKey("warehouse")
+
+
+def asset_spec(
+    key: AssetKey,
+    description: str,
+    *,
+    reads: Sequence[AssetKey],
+    group: str,
+    kinds: Sequence[str] = ("python",),
+    partitions: PartitionsDefinition[str] | None = None,
+    dataset: str | None = None,
+    code_version: str = "1",
+) -> AssetSpec:
+    """A spec in the house's manner.
+
+    reads: exactly what the computation reads; dataset: the warehouse's, of which the asset is one part a scenario;
+    code_version: to be raised when the same inputs would give other contents.
+    """
+    return AssetSpec(
+        key=key,
+        description=description,
+        deps=reads,
+        group_name=group,
+        kinds={*kinds, *(("parquet",) if dataset else ())},
+        owners=[OWNER],
+        partitions_def=partitions,
+        metadata={} if dataset is None else {"dagster/table_name": dataset, "dagster/column_schema": columns(dataset)},
+        code_version=code_version,
+    )
+
+
+def columns(dataset: str) -> TableSchema:
+    """The declared columns of a dataset, as Dagster shows them."""
+    return TableSchema(
+        [
+            TableColumn(name, kind, description, TableColumnConstraints(nullable=nullable))
+            for name, kind, nullable, description in describe(dataset)
+        ]
+    )
+
+
+def stored(path: Path, rows: int) -> Mapping[str, Any]:
+    """Metadata of a dataset's part that was just written."""
+    return {"path": MetadataValue.path(path), "dagster/partition_row_count": rows}
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> TableMetadataValue:
+    """Rows as a table in the UI. Dagster guesses the columns from the first row, and fails when there is none."""
+    records = [TableRecord(row) for row in rows]
+    return MetadataValue.table(records) if records else MetadataValue.table([], schema=TableSchema([]))

@@ -1,0 +1,181 @@
+"""The code location: assets, checks, jobs, schedule and resources, put together.
+
+Here: putting together, and running the whole in this process (`materialise`). Not here: anything that is put together
+(assets/, resources/), where Dagster keeps its events (instance.py).
+
+Loading reads the names of the scenario folders and nothing else. No executor is named: the UI runs steps in processes
+of their own, and a call can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+    PreviewWarning,
+)
+from dagster._core.events import RunFailureReason
+
+from assets.alignment import alignment_asset
+from assets.catalogue import catalogue_asset
+from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
+from assets.mode import mode_asset
+from assets.parity import parity_asset, suite_asset
+from assets.parity_checks import parity_checks
+from assets.partitions import scenario_partitions
+from assets.sides import quarantine_check, side_assets
+from assets.trace import checksums_check, trace_asset
+from cj_pipeline.runs.record import Side
+from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.traces.store import TraceStore
+from resources.cj_engine import CjEngineResource
+from resources.lps import LpsResource
+from resources.trace_store import TraceStoreResource
+from resources.warehouse import WarehouseResource
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
+
+logger = logging.getLogger(__name__)
+
+
+def build_defs(
+    *, resource_overrides: Mapping[str, object] | None = None, traces_dir: Path | None = None
+) -> Definitions:
+    """The code location over one folder of traces.
+
+    resource_overrides: by key (`trace_store`, `lps`, `engine`, `warehouse`), instead of the resource made of
+    PipelineSettings; traces_dir: instead of theirs. Folders are made absolute, since runs may start elsewhere.
+    """
+    settings = PipelineSettings()
+    traces = (traces_dir or settings.traces_dir).absolute()
+    scenarios = scenario_partitions(traces)
+    assets = [
+        trace_asset(scenarios),
+        mode_asset(scenarios),
+        *(asset for side in Side for asset in side_assets(side, scenarios)),
+        parity_asset(scenarios),
+        alignment_asset(scenarios),
+        suite_asset(scenarios),
+    ]
+    with warnings.catch_warnings():
+        # Checks with partitions are a preview of Dagster 1.13. We know; who types a command need not be told.
+        warnings.simplefilter("ignore", PreviewWarning)
+        checks = [checksums_check(scenarios), quarantine_check(scenarios), parity_checks(scenarios)]
+    return Definitions(
+        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs])],
+        asset_checks=checks,
+        jobs=parity_jobs(),
+        schedules=[nightly_schedule(scenarios)],
+        resources={
+            "trace_store": TraceStoreResource(root=str(traces)),
+            "lps": LpsResource(),
+            "engine": CjEngineResource(),
+            "warehouse": WarehouseResource(root=str(settings.data_dir.absolute())),
+            **(resource_overrides or {}),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Materialised:
+    """One scenario after all its assets were asked for.
+
+    failed_checks: `asset: check` of those that did not pass, warnings included; problems: `step: error` of what broke
+    off.
+    """
+
+    scenario_id: str
+    success: bool
+    failed_checks: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def materialise(
+    scenario_ids: Iterable[str],
+    *,
+    mode: str | None = None,
+    seed: int | None = None,
+    realtime: bool = False,
+    data_dir: Path | None = None,
+    traces_dir: Path | None = None,
+    on_result: Callable[[Materialised], None] | None = None,
+) -> dict[str, bool]:
+    """Materialise and check every asset of some scenarios in this process, and say which succeeded.
+
+    mode, seed, realtime: of the live side, see LpsResource; the folders default to PipelineSettings. Dagster's own log
+    is kept off the terminal and its events are forgotten; a step that broke off is logged as an error.
+    Raises BadInput when there is no such scenario, before anything is materialised.
+    """
+    settings = PipelineSettings()
+    traces = traces_dir or settings.traces_dir
+    wanted = tuple(scenario_ids)
+    for scenario_id in wanted:
+        TraceStore(traces).scenario(scenario_id)
+    overrides = {
+        "lps": LpsResource(mode=mode or "", seed=seed, realtime=realtime),
+        "warehouse": WarehouseResource(root=str((data_dir or settings.data_dir).absolute())),
+    }
+    job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)
+    succeeded: dict[str, bool] = {}
+    with DagsterInstance.ephemeral() as instance:
+        for scenario_id in wanted:
+            result = _outcome(
+                scenario_id,
+                job.execute_in_process(
+                    run_config=QUIET, partition_key=scenario_id, instance=instance, raise_on_error=False
+                ),
+            )
+            for problem in result.problems:
+                logger.error("%s: %s", scenario_id, problem)
+            succeeded[scenario_id] = result.success
+            if on_result is not None:
+                on_result(result)
+    return succeeded
+
+
+QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
+    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    return Materialised(
+        scenario_id=scenario_id,
+        success=result.success,
+        failed_checks=tuple(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks),
+        problems=tuple(_problems(result.all_events)),
+    )
+
+
+def _problems(events: Iterable[DagsterEvent]) -> Iterator[str]:
+    """`step: error` of each step that broke off, or `run: error` of a run that did before its first step."""
+    for event in events:
+        if event.is_step_failure:
+            cause = _first_cause(event.step_failure_data.error)
+            # A check that failed is not a step that broke off, though Dagster ends its step with an error.
+            if "DagsterAssetCheckFailedError" not in cause:
+                yield f"{event.step_key}: {cause}"
+        elif event.event_type is DagsterEventType.RUN_FAILURE:
+            data = event.job_failure_data
+            if data.failure_reason is not RunFailureReason.STEP_FAILURE:
+                yield f"run: {_first_cause(data.error)}"
+
+
+def _first_cause(error: SerializableErrorInfo | None) -> str:
+    """What went wrong, without Dagster's wrapping around it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else error.message.strip()
+
+
+defs = build_defs()

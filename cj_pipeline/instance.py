@@ -1,0 +1,55 @@
+"""Where Dagster keeps its runs, events and schedules: PostgreSQL when its URL is set, SQLite otherwise.
+
+Here: the storage that dagster.yaml names, so that one file serves a laptop and a deployment. Not here: the pipeline's
+data (cj_pipeline/warehouse/), any other setting of an instance (dagster.yaml).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster import DagsterInstance
+    from dagster._config.config_schema import UserConfigSchema
+    from dagster._serdes import ConfigurableClassData
+
+URL_VARIABLE = "CJ_PIPELINE_POSTGRES_URL"
+
+# Where `make ui` has its DAGSTER_HOME. The CLI without one writes there too, so the UI shows what the CLI ran.
+# Dagster's own choice is a temporary folder, of which a custom storage is not told.
+HOME = ".dagster"
+
+
+class EnvironmentStorage(DagsterStorage, ConfigurableClass):
+    """Chooses when an instance is loaded; `from_config_value` returns one of Dagster's own storages, never this."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """No configuration: the environment says everything."""
+        return {}
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]  # Dagster's signature says Self; what it needs is any storage
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DagsterStorage[DagsterInstance]:
+        """PostgreSQL at CJ_PIPELINE_POSTGRES_URL, or SQLite under DAGSTER_HOME."""
+        if url := os.environ.get(URL_VARIABLE):
+            from dagster_postgres import DagsterPostgresStorage
+
+            return DagsterPostgresStorage(postgres_url=with_driver(url), inst_data=inst_data)
+        home = Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+        return DagsterSqliteStorage(base_dir=str(home), inst_data=inst_data)
+
+
+def with_driver(url: str) -> str:
+    """A PostgreSQL URL that names its driver: else SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres brings 2."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)

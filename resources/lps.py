@@ -1,0 +1,50 @@
+"""The LLM Provider Service, as the judge of the live side.
+
+Here: which mode answers, from which seed, at which pace. Not here: the service (cj_pipeline/lps/), the stack that it
+runs in (cj_pipeline/runs/stack.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from cj_pipeline.lps.mode import Mode
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live
+from cj_pipeline.runs.tables import Answers
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.store import Trace
+
+
+class LpsResource(ConfigurableResource[None]):
+    """The service with its mock provider, embedded in the process of the step."""
+
+    mode: str = Field(
+        default="",
+        description="Mode expression; `+overlay` is laid over the scenario's own mode; empty: the scenario's own mode.",
+    )
+    seed: int | None = Field(default=None, description="Of everything the mock draws; empty: the scenario's own seed.")
+    realtime: bool = Field(
+        default=False, description="Take as long as the latencies do. Same answers as in virtual time."
+    )
+
+    def mode_of(self, scenario: Scenario, scenario_file: Path) -> Mode:
+        """The mode that answers for a scenario. Raises BadInput or UnknownMode when there is none of that name."""
+        return scenario_mode(scenario, self.mode or None, scenario_file=scenario_file)
+
+    def answers(self, scenario: Scenario, trace: Trace) -> Answers:
+        """What the live judge answers: the scenario's net, put to the mock, and its repeats."""
+        mode = self.mode_of(scenario, trace.folder / SCENARIO_FILE)
+        recorded = [line.event for line in trace.callbacks.events]
+        pace = Pace.REAL if self.realtime else Pace.VIRTUAL
+        answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace)
+        return Answers(
+            judge=JudgeIdentity(mode.expression, mode.sha256()),
+            seed=scenario.live.seed if self.seed is None else self.seed,
+            events=answers.events,
+            repeats=answers.repeats,
+            service_metrics=answers.service_metrics,
+        )

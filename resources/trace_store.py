@@ -1,0 +1,69 @@
+"""The traces, and the judge of the recorded side.
+
+Here: which folder, which scenarios of it a job may touch. Not here: reading and verifying (cj_pipeline/traces/).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import Field, PrivateAttr
+
+from cj_pipeline.errors import BadInput
+from cj_pipeline.runs.scenario_run import JudgeIdentity
+from cj_pipeline.runs.tables import Answers
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.store import Trace, TraceStore
+
+PROFILE_TAG = "cj_pipeline/profile"
+"""Run tag: take scenarios of this profile only."""
+
+
+class TraceStoreResource(ConfigurableResource[None]):
+    """A folder of scenarios; of one profile when the run is tagged with one."""
+
+    root: str = Field(description="Folder with one folder per scenario.")
+    _profile: str | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Take note of the profile that the run is tagged with."""
+        if context.run is not None:
+            self._profile = context.run.tags.get(PROFILE_TAG)
+
+    def folder(self, scenario_id: str) -> Path:
+        """Where one scenario stands."""
+        return Path(self.root) / scenario_id
+
+    def scenario_file(self, scenario_id: str) -> Path:
+        """The file that people edit; errors about a scenario name it."""
+        return self.folder(scenario_id) / SCENARIO_FILE
+
+    def scenario(self, scenario_id: str) -> Scenario:
+        """One scenario. Raises BadInput when there is none, or it is of another profile."""
+        return self._of_profile(TraceStore(Path(self.root)).scenario(scenario_id))
+
+    def trace(self, scenario_id: str) -> Trace:
+        """One verified trace. Raises BadInput as `scenario` does, and when anything in the folder was edited."""
+        trace = TraceStore(Path(self.root)).trace(scenario_id)
+        self._of_profile(trace.scenario)
+        return trace
+
+    def answers(self, scenario: Scenario, trace: Trace) -> Answers:
+        """What the recorded judge answered: the usable lines of the trace, and those that are not."""
+        return Answers(
+            judge=JudgeIdentity(scenario.scenario_id, trace.sha256),
+            seed=scenario.live.seed,
+            events=tuple(recorded.event for recorded in trace.callbacks.events),
+            quarantined=trace.callbacks.quarantined,
+        )
+
+    def _of_profile(self, scenario: Scenario) -> Scenario:
+        if self._profile not in (None, scenario.profile):
+            raise BadInput(
+                f"is '{scenario.profile}', and this job takes '{self._profile}' only.",
+                path=self.scenario_file(scenario.scenario_id),
+                field="profile",
+                remedy="Launch the job of its profile, or parity_all.",
+            )
+        return scenario

@@ -1,0 +1,23 @@
+"""Where the datasets stand.
+
+Here: which folder. Not here: files, schemas, the catalogue (cj_pipeline/warehouse/).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from cj_pipeline.warehouse.store import Warehouse
+
+
+class WarehouseResource(ConfigurableResource[None]):
+    """Parquet datasets below one folder, and the DuckDB catalogue over them."""
+
+    root: str = Field(description="Folder of the datasets; made when something is written.")
+
+    def open(self) -> Warehouse:
+        """The warehouse; nothing is held open, so nothing is to be closed."""
+        return Warehouse(Path(self.root))

@@ -1,0 +1,89 @@
+"""`cj-pipeline materialize` and `sql`: the graph in this process, and asking what it left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.traces.provenance import CHECKSUM_FILE, checksum_lines
+from cj_pipeline.traces.reconstruct.trace import COVERED_FILES
+from tests.cli.terminal import Terminal
+from tests.sides import LOWER5, TRACES
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cj_pipeline: Terminal) -> Path:
+    """A folder of traces with LOWER5 alone, which a test may damage."""
+    folder = tmp_path / "traces"
+    shutil.copytree(TRACES / LOWER5, folder / LOWER5)
+    monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(folder))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal, traces: Path) -> None:
+    answer = cj_pipeline("materialize", "--json")
+    assert answer.code == 0, answer.err
+    assert [(row["scenario"], row["verdict"], row["failed"]) for row in answer.document] == [(LOWER5, "pass", 0)]
+    rows = cj_pipeline(
+        "sql", "select side, count(*) as n from callbacks group by side order by side", "--json"
+    ).document
+    assert rows == [{"side": "live", "n": 110}, {"side": "recorded", "n": 10}]
+    best = cj_pipeline("sql", "select label from bt_fit where side = 'recorded' and rank = 1", "--json").document
+    assert best == [{"label": "vt_005_D-"}]
+
+
+def test_a_wrong_mock_exits_with_1_and_its_checks_are_on_record(cj_pipeline: Terminal, traces: Path) -> None:
+    answer = cj_pipeline("materialize", "--mode", "+instant")
+    assert answer.code == 1
+    assert f"{LOWER5} failed: latency_mean, latency_p95, latency_p99, latency_shape" in answer.out
+    failed = cj_pipeline(
+        "sql", "select \"check\" from parity_checks where verdict = 'fail' order by 1", "--json"
+    ).document
+    assert [row["check"] for row in failed] == ["latency_mean", "latency_p95", "latency_p99", "latency_shape"]
+
+
+def test_a_scenario_that_is_not_there_is_said_before_anything_runs(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path
+) -> None:
+    answer = cj_pipeline("materialize", LOWER5, "eng5_lower6")
+    assert (answer.code, "no scenario 'eng5_lower6'" in answer.err) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_edited_trace_exits_with_1_and_leaves_what_was_stored(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path
+) -> None:
+    assert cj_pipeline("materialize").code == 0
+    before = contents(tmp_path / "data")
+    callbacks = traces / LOWER5 / "llm_callbacks.jsonl"
+    callbacks.write_bytes(callbacks.read_bytes().replace(b"Essay A", b"Essay B", 1))
+    assert cj_pipeline("materialize").code == 1
+    assert contents(tmp_path / "data") == before
+
+
+def test_lines_that_are_no_callback_are_in_quarantine_and_fail_the_run(cj_pipeline: Terminal, traces: Path) -> None:
+    folder = traces / LOWER5
+    callbacks = folder / "llm_callbacks.jsonl"
+    first = json.loads(callbacks.read_bytes().splitlines()[0])
+    first["data"]["error_detail"] = {"error_code": "TIMEOUT"}
+    cut = callbacks.read_bytes() + json.dumps(first).encode() + b'\n{"event_id": "cut off\n'
+    callbacks.write_bytes(cut)
+    (folder / CHECKSUM_FILE).write_text(checksum_lines(folder, COVERED_FILES))
+    assert cj_pipeline("materialize").code == 1
+    rows = cj_pipeline("sql", "select line, field from quarantine order by line", "--json").document
+    assert [row["line"] for row in rows] == [11, 12]
+    assert rows[0]["field"].startswith("data.error_detail")
+
+
+def test_the_warehouse_cannot_be_written_through_sql(cj_pipeline: Terminal, traces: Path) -> None:
+    assert cj_pipeline("materialize").code == 0
+    answer = cj_pipeline("sql", "drop view callbacks")
+    assert answer.code == 2
+    assert "read-only" in answer.err

@@ -1,0 +1,71 @@
+"""One scenario through the real code location, in this process.
+
+Here: running it. Not here: assertions.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, ExecuteInProcessResult
+
+from cj_pipeline.definitions import build_defs
+from resources.warehouse import WarehouseResource
+from tests.house import REPOSITORY
+
+TRACES = REPOSITORY / "traces"
+
+ROUNDTRIP = "cj_lps_roundtrip_mock_20251205"
+ALIGN = "eng5_anchor_align_gpt51_low_20251201"
+LADDER = "eng5_anchor_ladder_20251202"
+LOWER5 = "eng5_lower5_gpt51_low_20251202"
+
+
+def execute(
+    scenario_id: str,
+    data_dir: Path,
+    *,
+    job: str = "parity_all",
+    traces_dir: Path = TRACES,
+    instance: DagsterInstance | None = None,
+    **resources: dict[str, Any],
+) -> ExecuteInProcessResult:
+    """Run a job on one scenario. resources: run configuration by resource key, as the launchpad gives it."""
+    overrides = {"warehouse": WarehouseResource(root=str(data_dir))}
+    return (
+        build_defs(resource_overrides=overrides, traces_dir=traces_dir)
+        .resolve_job_def(job)
+        .execute_in_process(
+            partition_key=scenario_id,
+            instance=instance,
+            raise_on_error=False,
+            run_config={
+                "resources": {key: {"config": config} for key, config in resources.items()},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+    )
+
+
+def red_checks(result: ExecuteInProcessResult) -> set[str]:
+    """`asset: check` of everything that was evaluated and did not pass."""
+    return {
+        f"{check.asset_key.to_user_string()}: {check.check_name}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    }
+
+
+def materialised(result: ExecuteInProcessResult) -> set[str]:
+    """Keys of what was materialised."""
+    events = result.get_asset_materialization_events()
+    return {event.asset_key.to_user_string() for event in events if event.asset_key is not None}
+
+
+def copied_trace(scenario_id: str, root: Path) -> Path:
+    """A copy of one trace folder that a test may damage."""
+    folder = root / scenario_id
+    shutil.copytree(TRACES / scenario_id, folder)
+    return folder

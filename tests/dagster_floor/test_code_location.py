@@ -1,0 +1,214 @@
+"""What the code location declares: every name, every edge, every check, and what it does to load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import (
+    AssetKey,
+    AssetSpec,
+    DagsterInstance,
+    DefaultScheduleStatus,
+    Definitions,
+    RunRequest,
+    TableSchema,
+    build_schedule_context,
+)
+
+from cj_pipeline.definitions import build_defs, defs
+from cj_pipeline.parity.compare import ALL_CHECKS
+from cj_pipeline.warehouse.schemas import SCHEMAS
+from tests.dagster_floor.floor import ALIGN, LADDER, LOWER5, ROUNDTRIP
+from tests.house import REPOSITORY
+
+SIDE = ("callbacks", "summary", "run", "bt_fit")
+
+# asset: what it reads.
+GRAPH = {
+    "trace": set(),
+    "mode": set(),
+    "recorded/callbacks": {"trace"},
+    "recorded/quarantine": {"trace"},
+    "recorded/summary": {"recorded/callbacks"},
+    "recorded/run": {"recorded/callbacks", "recorded/quarantine"},
+    "recorded/bt_fit": {"recorded/run"},
+    "live/callbacks": {"trace", "mode"},
+    "live/metrics": {"trace", "mode"},
+    "live/summary": {"live/callbacks"},
+    "live/run": {"live/callbacks", "live/metrics"},
+    "live/bt_fit": {"live/run"},
+    "parity/checks": {"recorded/run", "live/run"},
+    "parity/report": {"recorded/run", "live/run"},
+    "parity/suite": {"parity/checks"},
+    "eng5/alignment": {"recorded/run", "live/run"},
+    "warehouse": {
+        "recorded/summary",
+        "recorded/bt_fit",
+        "live/summary",
+        "live/bt_fit",
+        "parity/checks",
+        "eng5/alignment",
+    },
+}
+
+
+def specs() -> dict[str, AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_it_loads() -> None:
+    Definitions.validate_loadable(build_defs())
+
+
+def test_the_graph_is_exactly_this() -> None:
+    found = {
+        name: {dependency.asset_key.to_user_string() for dependency in spec.deps} for name, spec in specs().items()
+    }
+    assert found == GRAPH
+
+
+def test_the_sides_have_the_same_assets_apart_from_what_comes_with_their_callbacks() -> None:
+    sides = {side: {name.split("/")[1] for name in GRAPH if name.startswith(side)} for side in ("recorded", "live")}
+    assert sides["recorded"] - {"quarantine"} == sides["live"] - {"metrics"} == set(SIDE)
+
+
+def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
+    assert [name for name, reads in GRAPH.items() if "parity/report" in reads] == []
+
+
+def test_all_but_suite_and_catalogue_have_the_scenarios_as_partitions() -> None:
+    unpartitioned = {name for name, spec in specs().items() if spec.partitions_def is None}
+    assert unpartitioned == {"parity/suite", "warehouse"}
+    (scenarios,) = {spec.partitions_def for spec in specs().values() if spec.partitions_def is not None}
+    assert scenarios is not None
+    assert list(scenarios.get_partition_keys()) == [ROUNDTRIP, ALIGN, LADDER, LOWER5]
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_every_asset_says_whose_it_is_and_what(name: str) -> None:
+    spec = specs()[name]
+    assert list(spec.owners) == ["team:assessment-platform"]
+    assert spec.group_name == {"trace": "judges", "mode": "judges"}.get(name, name.split("/")[0])
+    assert spec.kinds
+    assert spec.code_version == "1"
+    assert len(spec.description or "") > 20
+
+
+def test_every_dataset_that_an_asset_is_shows_its_columns() -> None:
+    tables = {
+        spec.metadata["dagster/table_name"]: spec for spec in specs().values() if "dagster/table_name" in spec.metadata
+    }
+    # `decisions` is written with `runs` and is no asset of its own.
+    assert set(tables) == set(SCHEMAS) - {"decisions"}
+    for dataset, spec in tables.items():
+        schema = spec.metadata["dagster/column_schema"]
+        assert isinstance(schema, TableSchema)
+        assert [column.name for column in schema.columns] == SCHEMAS[dataset].names
+        assert all(column.description for column in schema.columns)
+    theta = next(c for c in tables["bt_fit"].metadata["dagster/column_schema"].columns if c.name == "standard_error")
+    assert (theta.type, theta.constraints.nullable) == ("double", True)
+
+
+def test_the_checks_are_parity_s_own_and_two_on_the_recording() -> None:
+    keys = defs.resolve_asset_graph().asset_check_keys
+    found = {(key.asset_key.to_user_string(), key.name) for key in keys}
+    assert found == {
+        ("trace", "checksums"),
+        ("recorded/callbacks", "quarantine"),
+        *(("parity/report", check.name) for check in ALL_CHECKS),
+    }
+    # 36 at the time of writing; a suite that lost half its checks would still equal itself.
+    assert len(found) >= 38
+
+
+def test_every_check_is_partitioned_and_asks_a_question_and_all_but_one_are_gates() -> None:
+    # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario.
+    # The quarantine's gate is parity's recorded_lines.
+    graph = defs.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        node = graph.get(key)
+        assert node.blocking is (key.name != "quarantine"), key
+        assert node.partitions_def == graph.get(AssetKey("trace")).partitions_def, key
+        assert (node.description or "").endswith("?"), key
+
+
+def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
+    jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    assert set(jobs) == {"parity_all", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
+    everything = {AssetKey(name.split("/")) for name in GRAPH}
+    for job in jobs.values():
+        assert set(job.asset_layer.selected_asset_keys) == everything
+        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 2
+
+
+def test_every_night_at_three_each_scenario_is_launched_once() -> None:
+    schedule = defs.resolve_schedule_def("parity_nightly")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "UTC")
+    assert schedule.default_status is DefaultScheduleStatus.RUNNING
+    assert schedule.job_name == "parity_all"
+    with DagsterInstance.ephemeral() as instance:
+        tick = build_schedule_context(
+            instance,
+            repository_def=defs.get_repository_def(),
+            scheduled_execution_time=datetime(2025, 12, 6, 3, tzinfo=UTC),
+        )
+        requests = schedule.evaluate_tick(tick).run_requests
+    assert requests is not None
+    assert all(isinstance(request, RunRequest) for request in requests)
+    assert [(request.run_key, request.partition_key) for request in requests] == [
+        (f"2025-12-06/{scenario_id}", scenario_id) for scenario_id in (ROUNDTRIP, ALIGN, LADDER, LOWER5)
+    ]
+
+
+def test_a_resource_can_be_replaced() -> None:
+    given = object()
+    assert (build_defs(resource_overrides={"lps": given}).resources or {})["lps"] is given
+
+
+def test_a_folder_without_scenarios_still_loads(tmp_path: Path) -> None:
+    Definitions.validate_loadable(build_defs(traces_dir=tmp_path / "nothing"))
+
+
+def test_the_workspace_names_the_code_location_and_its_folder() -> None:
+    (entry,) = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())["load_from"]
+    assert entry["python_module"] == {
+        "module_name": "cj_pipeline.definitions",
+        "working_directory": ".",
+        "location_name": "cj_pipeline",
+    }
+
+
+LOADING = """
+import sys
+import cj_pipeline.lps.mode_files, scipy.stats, duckdb, pyarrow.parquet, dagster, httpx  # not ours to account for
+
+touched = []
+def note(event, arguments):
+    if event in ("socket.connect", "subprocess.Popen", "os.listdir", "os.scandir", "os.mkdir"):
+        touched.append((event, str(arguments[0])))
+    if event == "open" and isinstance(arguments[0], str) and not arguments[0].endswith((".py", ".pyc")):
+        touched.append((event, arguments[0]))
+
+sys.addaudithook(note)
+import cj_pipeline.definitions
+repository = sys.argv[1]
+for event, place in touched:
+    inside = place.startswith(repository) and "/.venv/" not in place and "__pycache__" not in place
+    if inside or event in ("socket.connect", "subprocess.Popen", "os.mkdir"):
+        print(event, place.removeprefix(repository))
+print("matplotlib" in sys.modules, "pandas" in sys.modules)
+"""
+
+
+def test_loading_reads_the_names_of_the_scenarios_and_nothing_else() -> None:
+    command = [sys.executable, "-c", LOADING, f"{REPOSITORY}/"]
+    lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    # The import system lists the folders of packages; what counts is anything below `traces`, or any file.
+    seen = {line for line in lines[:-1] if line.split(" ", 1)[1].startswith("traces") or not line.startswith("os.")}
+    assert seen == {"os.scandir traces"}
+    assert lines[-1] == "False False"

@@ -1,0 +1,124 @@
+"""Where Dagster keeps its events: one dagster.yaml, SQLite or PostgreSQL by environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, DagsterInstance, MaterializeResult, asset, materialize
+
+from cj_pipeline.instance import URL_VARIABLE, with_driver
+from tests.house import REPOSITORY
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
+def loaded(home: Path) -> DagsterInstance:
+    """The instance of the project's dagster.yaml."""
+    home.mkdir(exist_ok=True)
+    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    return DagsterInstance.from_config(str(home))
+
+
+@asset
+def something() -> MaterializeResult[None]:
+    return MaterializeResult(metadata={"answer": 42})
+
+
+def remembers(home: Path) -> bool:
+    """Whether what one loading of the instance stored is there in the next."""
+    with loaded(home) as instance:
+        assert materialize([something], instance=instance).success
+    with loaded(home) as instance:
+        event = instance.get_latest_materialization_event(AssetKey("something"))
+        runs = instance.get_runs_count()
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.metadata["answer"].value == 42 and runs == 1
+
+
+def test_without_a_url_events_are_in_sqlite_under_dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert remembers(tmp_path / "home")
+    assert (tmp_path / "home/history/runs.db").is_file()
+
+
+def test_without_dagster_home_events_are_where_the_ui_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with loaded(tmp_path / "elsewhere") as instance:
+        assert materialize([something], instance=instance).success
+    assert (tmp_path / ".dagster/history/runs.db").is_file()
+
+
+def test_telemetry_is_off_and_dead_runs_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with loaded(tmp_path) as instance:
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+        assert instance.run_monitoring_enabled
+        assert instance.get_concurrency_config().run_queue_config is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://me@db/dagster", "postgresql+psycopg2://me@db/dagster"),
+        ("postgres://me@db/dagster", "postgresql+psycopg2://me@db/dagster"),
+        ("postgresql+psycopg2://me@db/dagster", "postgresql+psycopg2://me@db/dagster"),
+    ],
+)
+def test_a_url_gets_the_driver_that_is_installed(given: str, used: str) -> None:
+    assert with_driver(given) == used
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A throw-away PostgreSQL cluster on a free port of this machine."""
+    if not BINARIES:
+        pytest.skip("no PostgreSQL server below /usr/lib/postgresql; apt-get install postgresql brings one")
+    bin_folder = BINARIES[-1].parent
+    # The server refuses to run as root.
+    account = "postgres" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="cj-postgres-"))
+    if account is not None:
+        shutil.chown(folder, account)
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [bin_folder / program, "-D", folder / "data", *arguments],
+            user=account,
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    try:
+        run("initdb", "--username=dagster", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8")
+        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -c unix_socket_directories={folder}"
+        run("pg_ctl", "start", "--wait", "--silent", "--log", str(folder / "log"), "--options", options)
+        yield f"postgresql://dagster@127.0.0.1:{port}/postgres"
+        run("pg_ctl", "stop", "--mode=immediate", "--silent")
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_with_a_url_events_are_in_postgresql(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, postgres_url)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert remembers(tmp_path / "home")
+    assert not (tmp_path / "home/history").exists()

@@ -1,0 +1,321 @@
+"""Scenarios materialised for real: what is stored, which wrong mock turns what red, what bad input leaves intact."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from dagster import AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+
+from cj_pipeline.definitions import Materialised, materialise
+from cj_pipeline.errors import BadInput
+from cj_pipeline.lps.mode_files import MODES_FOLDER, load_mode
+from cj_pipeline.parity.compare import ALL_CHECKS
+from cj_pipeline.runs.record import Side
+from cj_pipeline.runs.scenario_run import run_live
+from cj_pipeline.runs.tables import load_answers, load_run
+from cj_pipeline.traces.provenance import CHECKSUM_FILE, file_sha256
+from cj_pipeline.traces.store import CALLBACKS_FILE, TraceStore
+from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.store import Warehouse
+from resources.lps import LpsResource
+from tests.dagster_floor.floor import ALIGN, LOWER5, ROUNDTRIP, TRACES, copied_trace, execute, materialised, red_checks
+from tests.dagster_floor.test_code_location import GRAPH
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def faithful(data: Path) -> ExecuteInProcessResult:
+    """The five lowest anchors against their own mode."""
+    return execute(LOWER5, data)
+
+
+def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    (event,) = (
+        e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.to_user_string() == asset
+    )
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def evaluation(result: ExecuteInProcessResult, name: str) -> AssetCheckEvaluation:
+    (found,) = (check for check in result.get_asset_check_evaluations() if check.check_name == name)
+    return found
+
+
+def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
+    return {key: value.value for key, value in evaluation(result, name).metadata.items()}
+
+
+def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
+    assert faithful.success
+    assert materialised(faithful) == set(GRAPH)
+    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + 2
+    assert red_checks(faithful) == set()
+
+
+def test_every_dataset_is_on_disk_and_in_the_catalogue(faithful: ExecuteInProcessResult, data: Path) -> None:
+    parts = {str(path.relative_to(data)) for path in data.glob("*/*/*.parquet")}
+    both = {"callbacks", "summaries", "runs", "decisions", "bt_fit", "alignment"}
+    assert parts == {
+        *(f"{dataset}/{LOWER5}/{side}.parquet" for dataset in both for side in Side),
+        f"quarantine/{LOWER5}/recorded.parquet",
+        f"service_metrics/{LOWER5}/live.parquet",
+        f"parity_checks/{LOWER5}/parity.parquet",
+    }
+    assert {part.split("/")[0] for part in parts} == set(SCHEMAS)
+    counted = Warehouse(data).query("select side, batch, count(*) as n from callbacks group by all order by all")
+    # 10 comparisons each, and ten repeats of 10 on the live side.
+    assert counted.to_pylist() == [
+        *({"side": "live", "batch": batch, "n": 10} for batch in range(11)),
+        {"side": "recorded", "batch": 0, "n": 10},
+    ]
+
+
+def test_the_stored_live_run_is_the_one_that_plain_python_makes(faithful: ExecuteInProcessResult, data: Path) -> None:
+    trace = TraceStore(TRACES).trace(LOWER5)
+    recorded = [line.event for line in trace.callbacks.events]
+    plain = run_live(trace.scenario, recorded, load_mode(trace.scenario.mode))
+    assert load_run(Warehouse(data), LOWER5, Side.LIVE).canonical_bytes() == plain.canonical_bytes()
+
+
+def test_data_versions_are_the_digests_of_trace_and_mode(data: Path) -> None:
+    with DagsterInstance.ephemeral() as instance:
+        result = execute(LOWER5, data, instance=instance)
+    tags = {
+        event.asset_key.to_user_string(): event.materialization.tags or {}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    assert tags["trace"]["dagster/data_version"] == file_sha256(TRACES / LOWER5 / CALLBACKS_FILE)
+    assert tags["mode"]["dagster/data_version"] == load_mode("eng5_lower5_gpt51_low").sha256()
+
+
+def test_the_trace_says_that_it_is_a_reconstruction(faithful: ExecuteInProcessResult) -> None:
+    shown = metadata(faithful, "trace")
+    assert shown["origin"] == "reconstructed"
+    assert str(shown["statement"]).startswith("This is a reconstruction, not a recording.")
+
+
+def test_the_report_shows_its_verdicts_and_two_pictures(faithful: ExecuteInProcessResult) -> None:
+    shown = metadata(faithful, "parity/report")
+    assert (shown["passed"], shown["failed"], shown["off"]) == (35, 0, 1)
+    assert str(shown["headline"]).startswith("PARITY: 35 of 35 checks passed")
+    assert "| `rank_agreement` | pass |" in str(shown["report"])
+    for name in ("scales", "latencies"):
+        # PNG's eight bytes, in base64.
+        assert str(shown[name]).split("base64,")[1].startswith("iVBORw0KGgo")
+        assert len(str(shown[name])) < 100_000  # it stands in the event log
+
+
+def test_the_same_run_draws_the_same_pictures(faithful: ExecuteInProcessResult, tmp_path: Path) -> None:
+    again = metadata(execute(LOWER5, tmp_path), "parity/report")
+    shown = metadata(faithful, "parity/report")
+    assert (again["scales"], again["latencies"]) == (shown["scales"], shown["latencies"])
+
+
+def test_a_check_tells_what_it_measured_as_numbers(faithful: ExecuteInProcessResult) -> None:
+    shown = told(faithful, "latency_mean")
+    assert shown["recorded"] == 1588.0  # published
+    assert {name: type(shown[name]) for name in ("value", "live", "minimum_detectable")} == {
+        "value": float,
+        "live": float,
+        "minimum_detectable": float,
+    }
+    assert (shown["verdict"], shown["unit"]) == ("pass", "ms")
+    assert {"tolerance", "sentence", "evidence", "evidence_in_words"} <= shown.keys()
+
+
+def test_a_check_that_is_off_passes_and_says_why(tmp_path: Path) -> None:
+    result = execute(ROUNDTRIP, tmp_path)
+    assert result.success
+    assert evaluation(result, "latency_shape").passed
+    shown = told(result, "latency_shape")
+    assert shown["verdict"] == "off"
+    assert str(shown["reason"]).startswith("the latency of this recording was never published")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "red"),
+    [
+        ("+coin", {"pair_agreement", "anchor_tau", "inversions", "bt_se", "repeat_share", "repeat_winners"}),
+        ("+inverted", {"pair_agreement", "rank_agreement", "anchor_tau", "inversions", "repeat_share"}),
+        ("+instant", {"latency_mean", "latency_p95", "latency_p99", "latency_shape"}),
+        ("+tokens_x1_4", {"tokens_prompt", "tokens_completion", "tokens_total"}),
+    ],
+)
+def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, red: set[str], tmp_path: Path) -> None:
+    result = execute(LOWER5, tmp_path, lps={"mode": overlay})
+    assert red_checks(result) == {f"parity/report: {name}" for name in red}
+    assert not result.success
+    assert {evaluation(result, name).severity for name in red} == {AssetCheckSeverity.ERROR}
+    # Whoever looks into the failure finds everything: nothing hangs on the report.
+    assert materialised(result) == set(GRAPH)
+    stored = Warehouse(tmp_path).query("select \"check\" as name from parity_checks where verdict = 'fail'")
+    assert set(stored.column("name").to_pylist()) == red
+    assert metadata(result, "parity/suite")["scenarios_failing"] == 1
+
+
+def test_a_difference_that_is_proven_but_tolerated_is_a_warning(tmp_path: Path) -> None:
+    # 15 % more tokens is what the scenario tolerates; its 110 live answers prove that they are more.
+    dearer = tmp_path / "dearer.yaml"
+    text = (MODES_FOLDER / "eng5_lower5_gpt51_low.yaml").read_text()
+    dearer.write_text(text.replace("\ntokens:\n", "\ntokens:\n  scale: 1.15\n"))
+    result = execute(LOWER5, tmp_path / "data", lps={"mode": str(dearer)})
+    warned = {"tokens_prompt", "tokens_completion", "tokens_total"}
+    assert red_checks(result) == {f"parity/report: {name}" for name in warned}
+    assert {evaluation(result, name).severity for name in warned} == {AssetCheckSeverity.WARN}
+    assert {told(result, name)["verdict"] for name in warned} == {"pass"}
+    assert {told(result, name)["evidence"] for name in warned} == {"DIFFERENT"}
+    assert result.success
+
+
+def test_a_mode_by_name_answers_instead_of_the_scenario_s_own(tmp_path: Path) -> None:
+    result = execute(LOWER5, tmp_path, lps={"mode": "production_hash_lower5", "seed": 7})
+    assert metadata(result, "mode")["expression"] == "production_hash_lower5"
+    document = load_run(Warehouse(tmp_path), LOWER5, Side.LIVE).document
+    assert (document.judge, document.seed) == ("production_hash_lower5", 7)
+    assert document.judge_sha256 == load_mode("production_hash_lower5").sha256()
+
+
+def test_real_time_gives_the_same_answers(faithful: ExecuteInProcessResult, data: Path, tmp_path: Path) -> None:
+    # The round trip's latencies are a few milliseconds, so real time is over at once.
+    for place, realtime in ((tmp_path / "virtual", False), (tmp_path / "real", True)):
+        assert execute(ROUNDTRIP, place, lps={"realtime": realtime}).success
+    virtual, real = (load_run(Warehouse(tmp_path / place), ROUNDTRIP, Side.LIVE) for place in ("virtual", "real"))
+    assert virtual.answers_sha256() == real.answers_sha256()
+    assert virtual.callbacks[0].completed_at != real.callbacks[0].completed_at
+
+
+def test_an_engine_setting_holds_on_both_sides(tmp_path: Path) -> None:
+    execute(LOWER5, tmp_path, engine={"settings": {"max_pairwise_comparisons": 6}})
+    runs = [load_run(Warehouse(tmp_path), LOWER5, side).document for side in Side]
+    assert [run.submitted for run in runs] == [6, 6]
+
+
+def test_an_engine_setting_that_there_is_not_is_named(tmp_path: Path) -> None:
+    result = execute(LOWER5, tmp_path, engine={"settings": {"max_pairs": 6}})
+    assert not result.success
+    failed = next(event for event in result.all_events if event.is_step_failure)
+    cause = failed.step_failure_data.error.cause
+    assert cause is not None
+    assert "resources.engine.config.settings.max_pairs" in cause.message
+    assert "max_pairwise_comparisons" in cause.message
+
+
+def sealed(folder: Path, callbacks: bytes) -> None:
+    """Put other callbacks into a copied trace, as if they had been recorded that way."""
+    sums = folder / CHECKSUM_FILE
+    before = file_sha256(folder / CALLBACKS_FILE)
+    (folder / CALLBACKS_FILE).write_bytes(callbacks)
+    sums.write_text(sums.read_text().replace(before, file_sha256(folder / CALLBACKS_FILE)))
+
+
+def test_a_line_that_is_no_callback_turns_the_run_red_and_can_be_looked_up(tmp_path: Path) -> None:
+    folder = copied_trace(LOWER5, tmp_path / "traces")
+    sealed(folder, (folder / CALLBACKS_FILE).read_bytes() + b'{"not": "a callback"}\n')
+    result = execute(LOWER5, tmp_path / "data", traces_dir=tmp_path / "traces")
+    assert red_checks(result) == {"recorded/callbacks: quarantine", "parity/report: recorded_lines"}
+    assert not result.success
+    assert told(result, "quarantine")["quarantined"] == 1
+    (kept,) = Warehouse(tmp_path / "data").query("select line, raw from quarantine").to_pylist()
+    assert kept == {"line": 11, "raw": b'{"not": "a callback"}'}
+
+
+def test_a_trace_without_one_usable_line_turns_the_run_red(tmp_path: Path) -> None:
+    folder = copied_trace(LOWER5, tmp_path / "traces")
+    sealed(folder, b'{"not": "a callback"}\n')
+    result = execute(LOWER5, tmp_path / "data", traces_dir=tmp_path / "traces")
+    assert {"recorded/callbacks: quarantine", "parity/report: recorded_lines"} <= red_checks(result)
+    assert materialised(result) == set(GRAPH)
+    assert not result.success
+
+
+def test_an_edited_trace_is_stopped_at_the_door_and_the_stored_data_stay(data: Path, tmp_path: Path) -> None:
+    execute(LOWER5, tmp_path / "data")
+    before = digests(tmp_path / "data")
+    folder = copied_trace(LOWER5, tmp_path / "traces")
+    callbacks = folder / CALLBACKS_FILE
+    callbacks.write_bytes(callbacks.read_bytes().replace(b"Essay A", b"Essay B", 1))
+    result = execute(LOWER5, tmp_path / "data", traces_dir=tmp_path / "traces")
+    assert red_checks(result) == {"trace: checksums"}
+    assert "The file was edited after it was recorded" in str(told(result, "checksums")["problem"])
+    assert not result.success
+    assert materialised(result) == {"trace", "mode"}
+    assert digests(tmp_path / "data") == before
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_callbacks_whose_judge_was_lost_are_not_believed(tmp_path: Path) -> None:
+    execute(LOWER5, tmp_path)
+    (tmp_path / "callbacks" / LOWER5 / "live.judge.json").unlink()
+    with pytest.raises(BadInput, match="nobody knows who gave these callbacks"):
+        load_answers(Warehouse(tmp_path), LOWER5, Side.LIVE)
+
+
+@pytest.mark.parametrize(("job", "scenario_id"), [("parity_generic", LOWER5), ("parity_eng5_lower5", ALIGN)])
+def test_the_job_of_a_profile_refuses_scenarios_of_another(job: str, scenario_id: str, tmp_path: Path) -> None:
+    result = execute(scenario_id, tmp_path, job=job)
+    assert not result.success
+    assert materialised(result) == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_job_of_a_profile_takes_its_own(tmp_path: Path) -> None:
+    assert execute(ROUNDTRIP, tmp_path, job="parity_generic").success
+
+
+def test_materialise_tells_how_each_scenario_went(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[Materialised] = []
+    succeeded = materialise(
+        [ROUNDTRIP, LOWER5], mode="+inverted", data_dir=tmp_path, traces_dir=TRACES, on_result=seen.append
+    )
+    assert succeeded == {ROUNDTRIP: False, LOWER5: False}
+    assert [one.scenario_id for one in seen] == [ROUNDTRIP, LOWER5]
+    assert "parity/report: rank_agreement" in seen[1].failed_checks
+    assert [one.problems for one in seen] == [(), ()]
+    assert capfd.readouterr() == ("", "")  # Dagster's log is not the user's
+
+
+def test_materialise_says_what_broke_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Materialised] = []
+    assert materialise([LOWER5], mode="+invreted", data_dir=tmp_path, traces_dir=TRACES, on_result=seen.append) == {
+        LOWER5: False
+    }
+    (problem, *_) = seen[0].problems
+    assert "Did you mean 'inverted'?" in problem
+    assert any("Did you mean 'inverted'?" in record.getMessage() for record in caplog.records)
+
+
+def test_materialise_says_what_broke_off_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: LpsResource, context: object) -> None:
+        raise BadInput("no such host.", path="lps")
+
+    monkeypatch.setattr(LpsResource, "setup_for_execution", refuse)
+    seen: list[Materialised] = []
+    materialise([LOWER5], data_dir=tmp_path, traces_dir=TRACES, on_result=seen.append)
+    assert [one.problems for one in seen] == [("run: cj_pipeline.errors.BadInput: lps: no such host.",)]
+
+
+def test_materialise_of_an_unknown_scenario_touches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="Did you mean"):
+        materialise([LOWER5, "eng5_lower5_gpt51_low"], data_dir=tmp_path / "data", traces_dir=TRACES)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_catalogue_spans_the_scenarios_of_every_run(tmp_path: Path) -> None:
+    for scenario_id in (ROUNDTRIP, LOWER5):
+        execute(scenario_id, tmp_path)
+    listed = Warehouse(tmp_path).query("select distinct scenario_id from runs order by all").column(0).to_pylist()
+    assert listed == [ROUNDTRIP, LOWER5]
+    assert json.loads((tmp_path / "callbacks" / ROUNDTRIP / "recorded.judge.json").read_text())["name"] == ROUNDTRIP
