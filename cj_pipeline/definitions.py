@@ -38,6 +38,7 @@ from assets.trace import checksums_check, trace_asset
 from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.store import TraceStore
+from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource
 from resources.lps import LpsResource
 from resources.trace_store import TraceStoreResource
@@ -54,11 +55,12 @@ def build_defs(
 ) -> Definitions:
     """The code location over one folder of traces.
 
-    resource_overrides: by key (`trace_store`, `lps`, `engine`, `warehouse`), instead of the resource made of
+    resource_overrides: by key (`trace_store`, `bus`, `lps`, `engine`, `warehouse`), instead of the resource made of
     PipelineSettings; traces_dir: instead of theirs. Folders are made absolute, since runs may start elsewhere.
     """
     settings = PipelineSettings()
     traces = (traces_dir or settings.traces_dir).absolute()
+    bus = BusResource()
     scenarios = scenario_partitions(traces)
     assets = [
         trace_asset(scenarios),
@@ -79,7 +81,8 @@ def build_defs(
         schedules=[nightly_schedule(scenarios)],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
-            "lps": LpsResource(),
+            "bus": bus,
+            "lps": LpsResource(bus=bus),
             "engine": CjEngineResource(),
             "warehouse": WarehouseResource(root=str(settings.data_dir.absolute())),
             **(resource_overrides or {}),
@@ -123,7 +126,7 @@ def materialise(
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
     overrides = {
-        "lps": LpsResource(mode=mode or "", seed=seed, realtime=realtime),
+        "lps": LpsResource(bus=BusResource(), mode=mode or "", seed=seed, realtime=realtime),
         "warehouse": WarehouseResource(root=str((data_dir or settings.data_dir).absolute())),
     }
     job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)

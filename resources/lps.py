@@ -17,11 +17,13 @@ from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live
 from cj_pipeline.runs.tables import Answers
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace
+from resources.bus import BusResource
 
 
 class LpsResource(ConfigurableResource[None]):
-    """The service with its mock provider, embedded in the process of the step."""
+    """The service with its mock provider, embedded in the process of the step, and the bus it answers on."""
 
+    bus: BusResource
     mode: str = Field(
         default="",
         description="Mode expression; `+overlay` is laid over the scenario's own mode; empty: the scenario's own mode.",
@@ -40,7 +42,7 @@ class LpsResource(ConfigurableResource[None]):
         mode = self.mode_of(scenario, trace.folder / SCENARIO_FILE)
         recorded = [line.event for line in trace.callbacks.events]
         pace = Pace.REAL if self.realtime else Pace.VIRTUAL
-        answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace)
+        answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace, bus=self.bus.open())
         return Answers(
             judge=JudgeIdentity(mode.expression, mode.sha256()),
             seed=scenario.live.seed if self.seed is None else self.seed,

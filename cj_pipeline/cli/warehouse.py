@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import json_option, print_json, print_table, progress_bar
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.errors import BadInput, CjPipelineError
 from cj_pipeline.parity.evidence import EvidenceVerdict
@@ -17,6 +16,9 @@ from cj_pipeline.parity.tables import PART as PARITY_PART
 from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    from cj_pipeline.definitions import Materialised
 
 EXIT_FAILED = 1
 
@@ -52,18 +54,24 @@ def materialize(
             "Without it, `cj-pipeline parity SCENARIO` compares without a warehouse."
         ) from None
     warehouse = Warehouse(PipelineSettings().data_dir)
-    with Console(stderr=True).status("") as status:
-        succeeded = {}
-        for number, scenario_id in enumerate(chosen, start=1):
-            status.update(f"materialising {scenario_id} ({number} of {len(chosen)})")
-            succeeded.update(materialise([scenario_id], mode=mode, seed=seed, realtime=realtime))
-    rows = [_suite_row(warehouse, scenario_id, succeeded[scenario_id]) for scenario_id in chosen]
+    results: dict[str, Materialised] = {}
+    with progress_bar("materialising", len(chosen)) as progress:
+
+        def done(result: Materialised) -> None:
+            results[result.scenario_id] = result
+            progress(1)
+
+        materialise(chosen, mode=mode, seed=seed, realtime=realtime, on_result=done)
+    rows = [_suite_row(warehouse, result) for result in results.values()]
     if as_json:
         print_json(rows)
     else:
         _print_suite(rows)
         click.echo(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
-    if not all(succeeded.values()):
+    for result in results.values():
+        for problem in result.problems:
+            click.echo(f"{result.scenario_id} broke off: {problem}", err=True)
+    if not all(result.success for result in results.values()):
         sys.exit(EXIT_FAILED)
 
 
@@ -79,17 +87,15 @@ def sql(query: str, as_json: bool) -> None:
         print_table(f"{table.num_rows} rows", table.column_names, [list(row.values()) for row in table.to_pylist()])
 
 
-def _suite_row(warehouse: Warehouse, scenario_id: str, succeeded: bool) -> dict[str, Any]:
+def _suite_row(warehouse: Warehouse, result: Materialised) -> dict[str, Any]:
     """One scenario of the parity table, from what the graph stored."""
-    try:
-        checks = warehouse.read("parity_checks", scenario_id, PARITY_PART)
-    except BadInput:
-        checks = []  # the run broke off before there was a report
+    # A run that broke off stored no report; the one that lies there is an earlier run's.
+    checks = [] if result.problems else warehouse.read("parity_checks", result.scenario_id, PARITY_PART)
     verdicts = [row["verdict"] for row in checks]
     by_name = {row["check"]: row for row in checks}
     return {
-        "scenario": scenario_id,
-        "verdict": "pass" if succeeded and checks else "fail",
+        "scenario": result.scenario_id,
+        "verdict": "pass" if result.success else "fail",
         "passed": verdicts.count("pass"),
         "failed": verdicts.count("fail"),
         "off": verdicts.count("off"),

@@ -7,7 +7,6 @@ Here: what a run writes and how it is read again. Not here: columns and files
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,30 +45,20 @@ def store_answers(warehouse: Warehouse, scenario_id: str, side: Side, answers: A
     The name is taken away first and put back last: callbacks that a crash left under another judge's name would be
     believed.
     """
-    judge_file = _judge_file(warehouse, scenario_id, side)
-    judge_file.unlink(missing_ok=True)
+    warehouse.remove("judges", scenario_id, side)
     if side is Side.LIVE:
         store_metrics(warehouse, scenario_id, answers.service_metrics)
     else:
         store_quarantine(warehouse, scenario_id, answers.quarantined)
     store_callbacks(warehouse, scenario_id, side, answers.events, answers.repeats)
-    temporary = judge_file.with_name(f".{judge_file.name}.{os.getpid()}")
-    temporary.write_text(
-        json.dumps({"name": answers.judge.name, "sha256": answers.judge.sha256, "seed": answers.seed}), encoding="utf-8"
-    )
-    temporary.replace(judge_file)
+    judge = {"name": answers.judge.name, "sha256": answers.judge.sha256, "seed": answers.seed}
+    warehouse.write("judges", scenario_id, side, [{"scenario_id": scenario_id, "side": side.value, **judge}])
 
 
 def load_answers(warehouse: Warehouse, scenario_id: str, side: Side) -> Answers:
     """What store_answers wrote. Raises BadInput when it was never written, or only half."""
-    judge_file = _judge_file(warehouse, scenario_id, side)
+    (judge,) = warehouse.read("judges", scenario_id, side)
     events, repeats = load_callbacks(warehouse, scenario_id, side)
-    try:
-        judge = json.loads(judge_file.read_bytes())
-    except FileNotFoundError:
-        raise BadInput(
-            "nobody knows who gave these callbacks.", path=judge_file, remedy="Materialise the scenario again."
-        ) from None
     return Answers(
         judge=JudgeIdentity(judge["name"], judge["sha256"]),
         seed=judge["seed"],
@@ -205,11 +194,6 @@ def store_bt_fit(warehouse: Warehouse, scenario: Scenario, record: RunRecord) ->
         for row in sorted(record.document.fit.essays, key=lambda row: row.rank)
     ]
     return warehouse.write("bt_fit", scenario.scenario_id, record.document.side, rows)
-
-
-def _judge_file(warehouse: Warehouse, scenario_id: str, side: Side) -> Path:
-    """Beside the callbacks it speaks of; JSON, because it is one fact about a file and no row of a dataset."""
-    return warehouse.path("callbacks", scenario_id, side).with_suffix(".judge.json")
 
 
 def _labels(labels: Mapping[str, str]) -> str:

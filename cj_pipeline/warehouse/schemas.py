@@ -45,6 +45,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("event", pa.string(), "the event as JSON, with exactly the fields that arrived"),
         ]
     ),
+    "judges": pa.schema(
+        [
+            _SCENARIO,
+            _SIDE,
+            _column("name", pa.string(), "trace or mode that gave the side's callbacks"),
+            _column("sha256", pa.string(), "of that trace or mode"),
+            _column("seed", pa.int64(), "of everything drawn"),
+        ]
+    ),
     "quarantine": pa.schema(
         [
             _SCENARIO,

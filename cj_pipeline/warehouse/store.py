@@ -76,6 +76,10 @@ class Warehouse:
         rows: list[dict[str, Any]] = pq.read_table(path, schema=schema, partitioning=None).to_pylist()
         return rows
 
+    def remove(self, dataset: str, scenario_id: str, part: str) -> None:
+        """Take one part of a dataset away, if it is there."""
+        self.path(dataset, scenario_id, part).unlink(missing_ok=True)
+
     def _schema(self, dataset: str) -> pa.Schema:
         if dataset not in SCHEMAS:
             raise BadInput(f"no dataset is called '{dataset}'.", path=self.root, remedy=did_you_mean(dataset, SCHEMAS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful
 
 def test_every_dataset_is_on_disk_and_in_the_catalogue(faithful: ExecuteInProcessResult, data: Path) -> None:
     parts = {str(path.relative_to(data)) for path in data.glob("*/*/*.parquet")}
-    both = {"callbacks", "summaries", "runs", "decisions", "bt_fit", "alignment"}
+    both = {"callbacks", "judges", "summaries", "runs", "decisions", "bt_fit", "alignment"}
     assert parts == {
         *(f"{dataset}/{LOWER5}/{side}.parquet" for dataset in both for side in Side),
         f"quarantine/{LOWER5}/recorded.parquet",
@@ -258,8 +257,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_callbacks_whose_judge_was_lost_are_not_believed(tmp_path: Path) -> None:
     execute(LOWER5, tmp_path)
-    (tmp_path / "callbacks" / LOWER5 / "live.judge.json").unlink()
-    with pytest.raises(BadInput, match="nobody knows who gave these callbacks"):
+    (tmp_path / "judges" / LOWER5 / "live.parquet").unlink()
+    with pytest.raises(BadInput, match=r"judges/.*/live\.parquet: no judges of"):
         load_answers(Warehouse(tmp_path), LOWER5, Side.LIVE)
 
 
@@ -318,4 +317,4 @@ def test_the_catalogue_spans_the_scenarios_of_every_run(tmp_path: Path) -> None:
         execute(scenario_id, tmp_path)
     listed = Warehouse(tmp_path).query("select distinct scenario_id from runs order by all").column(0).to_pylist()
     assert listed == [ROUNDTRIP, LOWER5]
-    assert json.loads((tmp_path / "callbacks" / ROUNDTRIP / "recorded.judge.json").read_text())["name"] == ROUNDTRIP
+    assert Warehouse(tmp_path).read("judges", ROUNDTRIP, "recorded")[0]["name"] == ROUNDTRIP

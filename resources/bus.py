@@ -1,0 +1,34 @@
+"""The bus on which the live side's callbacks travel.
+
+Here: which transport. Not here: the transports (cj_pipeline/bus/), who publishes and who reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from cj_pipeline.bus.memory import MemoryBus
+from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.errors import BadInput, did_you_mean
+
+KINDS: Mapping[str, Callable[[], Bus]] = {"memory": MemoryBus}
+
+
+class BusResource(ConfigurableResource[None]):
+    """A bus of one kind. In memory, it lives as long as the step that opens it."""
+
+    kind: str = Field(default="memory", description=f"Transport; known: {', '.join(KINDS)}.")
+
+    def open(self) -> Bus:
+        """A new bus, without a message on it. Raises BadInput when there is no such kind."""
+        if self.kind not in KINDS:
+            raise BadInput(
+                f"'{self.kind}' is not a kind of bus.",
+                path="run configuration",
+                field="resources.bus.config.kind",
+                remedy=did_you_mean(self.kind, KINDS),
+            )
+        return KINDS[self.kind]()
