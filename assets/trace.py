@@ -74,7 +74,7 @@ def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefiniti
         try:
             verified = verify_checksums(trace_store.folder(context.partition_key))
         except BadInput as problem:
-            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.ERROR, metadata={"problem": str(problem)})
+            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.ERROR, description=str(problem))
         return AssetCheckResult(passed=True, metadata={"files": len(verified)})
 
     return checksums

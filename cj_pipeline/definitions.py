@@ -9,9 +9,8 @@ of their own, and a call can choose otherwise: `--config-json '{"execution": {"c
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from assets.parity import parity_asset, suite_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import scenario_partitions
 from assets.sides import quarantine_check, side_assets
+from assets.specs import CHECKS
 from assets.trace import checksums_check, trace_asset
 from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
@@ -46,8 +46,6 @@ from resources.warehouse import WarehouseResource
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
-
-logger = logging.getLogger(__name__)
 
 
 def build_defs(
@@ -94,13 +92,14 @@ def build_defs(
 class Materialised:
     """One scenario after all its assets were asked for.
 
-    failed_checks: `asset: check` of those that did not pass, warnings included; problems: `step: error` of what broke
-    off.
+    compared: whether the run got as far as a parity report; failed_checks: `asset: check` of what turned it red, with
+    what each says; problems: `step: error` of what broke off.
     """
 
     scenario_id: str
     success: bool
-    failed_checks: tuple[str, ...]
+    compared: bool
+    failed_checks: dict[str, str]
     problems: tuple[str, ...]
 
 
@@ -112,12 +111,11 @@ def materialise(
     realtime: bool = False,
     data_dir: Path | None = None,
     traces_dir: Path | None = None,
-    on_result: Callable[[Materialised], None] | None = None,
-) -> dict[str, bool]:
-    """Materialise and check every asset of some scenarios in this process, and say which succeeded.
+) -> Iterator[Materialised]:
+    """Materialise and check every asset of some scenarios in this process, and yield how each went as it ends.
 
     mode, seed, realtime: of the live side, see LpsResource; the folders default to PipelineSettings. Dagster's own log
-    is kept off the terminal and its events are forgotten; a step that broke off is logged as an error.
+    is kept off the terminal and its events are forgotten.
     Raises BadInput when there is no such scenario, before anything is materialised.
     """
     settings = PipelineSettings()
@@ -130,21 +128,12 @@ def materialise(
         "warehouse": WarehouseResource(root=str((data_dir or settings.data_dir).absolute())),
     }
     job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)
-    succeeded: dict[str, bool] = {}
     with DagsterInstance.ephemeral() as instance:
         for scenario_id in wanted:
-            result = _outcome(
-                scenario_id,
-                job.execute_in_process(
-                    run_config=QUIET, partition_key=scenario_id, instance=instance, raise_on_error=False
-                ),
+            result = job.execute_in_process(
+                run_config=QUIET, partition_key=scenario_id, instance=instance, raise_on_error=False
             )
-            for problem in result.problems:
-                logger.error("%s: %s", scenario_id, problem)
-            succeeded[scenario_id] = result.success
-            if on_result is not None:
-                on_result(result)
-    return succeeded
+            yield _outcome(scenario_id, result)
 
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -155,7 +144,10 @@ def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
     return Materialised(
         scenario_id=scenario_id,
         success=result.success,
-        failed_checks=tuple(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks),
+        compared=any(event.asset_key == CHECKS for event in result.get_asset_materialization_events()),
+        failed_checks={
+            f"{check.asset_key.to_user_string()}: {check.check_name}": check.description or "" for check in checks
+        },
         problems=tuple(_problems(result.all_events)),
     )
 

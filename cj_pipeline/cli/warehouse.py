@@ -13,8 +13,10 @@ from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.errors import BadInput, CjPipelineError
 from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.parity.tables import PART as PARITY_PART
+from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ def materialize(
             path=store.root,
             remedy="Run from the project's folder, or set CJ_PIPELINE_TRACES_DIR.",
         )
-    for scenario_id in chosen:
-        store.scenario(scenario_id)  # a name that is not there is said before anything runs
+    for scenario_id in chosen:  # a name that is not there is said before anything runs
+        scenario_mode(store.scenario(scenario_id), mode, scenario_file=store.root / scenario_id / SCENARIO_FILE)
     try:
         from cj_pipeline.definitions import materialise
     except ModuleNotFoundError as error:
@@ -54,24 +56,22 @@ def materialize(
             "Without it, `cj-pipeline parity SCENARIO` compares without a warehouse."
         ) from None
     warehouse = Warehouse(PipelineSettings().data_dir)
-    results: dict[str, Materialised] = {}
+    results: list[Materialised] = []
     with progress_bar("materialising", len(chosen)) as progress:
-
-        def done(result: Materialised) -> None:
-            results[result.scenario_id] = result
+        for result in materialise(chosen, mode=mode, seed=seed, realtime=realtime):
+            results.append(result)
             progress(1)
-
-        materialise(chosen, mode=mode, seed=seed, realtime=realtime, on_result=done)
-    rows = [_suite_row(warehouse, result) for result in results.values()]
+    rows = [_suite_row(warehouse, result) for result in results]
     if as_json:
         print_json(rows)
     else:
         _print_suite(rows)
         click.echo(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
-    for result in results.values():
-        for problem in result.problems:
+    for result in results:
+        stops = [] if result.compared else [f"{name}: {told}" for name, told in result.failed_checks.items()]
+        for problem in (*result.problems, *stops):
             click.echo(f"{result.scenario_id} broke off: {problem}", err=True)
-    if not all(result.success for result in results.values()):
+    if not all(result.success for result in results):
         sys.exit(EXIT_FAILED)
 
 
@@ -89,8 +89,8 @@ def sql(query: str, as_json: bool) -> None:
 
 def _suite_row(warehouse: Warehouse, result: Materialised) -> dict[str, Any]:
     """One scenario of the parity table, from what the graph stored."""
-    # A run that broke off stored no report; the one that lies there is an earlier run's.
-    checks = [] if result.problems else warehouse.read("parity_checks", result.scenario_id, PARITY_PART)
+    # A run that was stopped before its report stored none; the one that lies there is an earlier run's.
+    checks = warehouse.read("parity_checks", result.scenario_id, PARITY_PART) if result.compared else []
     verdicts = [row["verdict"] for row in checks]
     by_name = {row["check"]: row for row in checks}
     return {

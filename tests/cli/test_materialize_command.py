@@ -57,6 +57,14 @@ def test_a_scenario_that_is_not_there_is_said_before_anything_runs(
     assert not (tmp_path / "data").exists()
 
 
+def test_an_overlay_that_is_not_there_is_said_before_anything_runs(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path
+) -> None:
+    answer = cj_pipeline("materialize", "--mode", "+invreted")
+    assert (answer.code, "Did you mean 'inverted'?" in answer.err) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_edited_trace_exits_with_1_and_leaves_what_was_stored(
     cj_pipeline: Terminal, traces: Path, tmp_path: Path
 ) -> None:
@@ -64,7 +72,10 @@ def test_an_edited_trace_exits_with_1_and_leaves_what_was_stored(
     before = contents(tmp_path / "data")
     callbacks = traces / LOWER5 / "llm_callbacks.jsonl"
     callbacks.write_bytes(callbacks.read_bytes().replace(b"Essay A", b"Essay B", 1))
-    assert cj_pipeline("materialize").code == 1
+    answer = cj_pipeline("materialize")
+    assert answer.code == 1
+    assert f"{LOWER5} broke off: " in answer.err
+    assert "llm_callbacks.jsonl: sha256 is" in answer.err
     assert contents(tmp_path / "data") == before
 
 
