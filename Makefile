@@ -24,7 +24,7 @@ $(DEVELOPMENT): requirements/development.txt $(RUNTIME)
 	touch $@
 
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
-	$(BIN)/cj-pipeline materialize --all
+	$(BIN)/cj-pipeline materialize
 
 test: $(DEVELOPMENT)  ## everything that proves it
 	$(BIN)/python -m pytest
