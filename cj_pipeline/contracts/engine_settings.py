@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cj_pipeline.contracts.enums import LLMBatchingMode
 from cj_pipeline.contracts.model import FileModel
@@ -40,3 +40,10 @@ class EngineSettings(FileModel):
     llm_batching_mode: LLMBatchingMode = LLMBatchingMode.SERIAL_BUNDLE
     enable_llm_batching_metadata_hints: bool = True
     bt_alpha: Annotated[float, Field(gt=0.0)] = 0.01
+
+    @field_validator("llm_batching_mode")
+    @classmethod
+    def _built(cls, mode: LLMBatchingMode) -> LLMBatchingMode:
+        if mode is LLMBatchingMode.PROVIDER_BATCH_API:
+            raise ValueError("provider_batch_api is not built yet; use per_request or serial_bundle")
+        return mode

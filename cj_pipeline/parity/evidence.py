@@ -40,7 +40,8 @@ class Evidence:
     """An interval for live minus recorded, in the unit of the quantity, and what follows.
 
     minimum_detectable: difference found with 80 % power at .05 (two-sided); needed_per_side: observations that would
-    show equivalence with 80 % power if there is no difference; observations: on each side now.
+    show equivalence with 80 % power if there is no difference, None where the margin is zero and none ever would;
+    observations: on each side now.
     """
 
     verdict: EvidenceVerdict
@@ -49,7 +50,7 @@ class Evidence:
     margin_low: float
     margin_high: float
     minimum_detectable: float
-    needed_per_side: int
+    needed_per_side: int | None
     observations: tuple[int, int]
 
     def sentence(self, unit: str) -> str:
@@ -58,9 +59,14 @@ class Evidence:
         if self.verdict is not EvidenceVerdict.INCONCLUSIVE:
             return f"{self.verdict}: {interval}."
         recorded, live = self.observations
+        settling = (
+            "No number of observations shows exact equality"
+            if self.needed_per_side is None
+            else f"Settling it takes about {self.needed_per_side} observations a side"
+        )
         return (
-            f"{self.verdict}: {interval}; detectable from {self.minimum_detectable:.3g} on. Settling it takes about "
-            f"{self.needed_per_side} observations a side (there are {recorded} and {live})."
+            f"{self.verdict}: {interval}; detectable from {self.minimum_detectable:.3g} on. "
+            f"{settling} (there are {recorded} and {live})."
         )
 
 
@@ -80,7 +86,7 @@ def difference_of_shares(recorded: tuple[int, int], live: tuple[int, int], margi
     pooled = (count_r + count_l + 1) / (n_r + n_l + 2)
     spread = math.sqrt(pooled * (1 - pooled) * (1 / n_r + 1 / n_l))
     # Worst case p = 1/2: 108 an arm for 20 points, 429 for 10.
-    needed = math.ceil(_EQUIVALENCE_FACTOR * 0.5 / margin**2)
+    needed = _needed(0.5, margin)
     return _judge(low, high, (-margin, margin), _DETECTION_FACTOR * spread, needed, (n_r, n_l))
 
 
@@ -97,9 +103,13 @@ def difference_of_means(recorded: FloatArray, live: FloatArray, margin: tuple[fl
     freedom = (part_r + part_l) ** 2 / (part_r**2 / (n_r - 1) + part_l**2 / (n_l - 1))
     reach = float(stats.t.ppf(1 - ALPHA, freedom)) * error
     variance = float(recorded.var(ddof=1) + live.var(ddof=1))
-    smallest = min(abs(margin[0]), abs(margin[1]))
-    needed = math.ceil(_EQUIVALENCE_FACTOR * variance / smallest**2) if smallest > 0 else 0
+    needed = _needed(variance, min(abs(margin[0]), abs(margin[1])))
     return _judge(difference - reach, difference + reach, margin, _DETECTION_FACTOR * error, needed, (n_r, n_l))
+
+
+def _needed(variance: float, margin: float) -> int | None:
+    """Observations a side that show equivalence; variance: of one recorded plus one live observation."""
+    return math.ceil(_EQUIVALENCE_FACTOR * variance / margin**2) if margin > 0 else None
 
 
 def _wilson(count: int, n: int) -> tuple[float, float]:
@@ -115,7 +125,7 @@ def _judge(
     high: float,
     margin: tuple[float, float],
     minimum_detectable: float,
-    needed: int,
+    needed: int | None,
     observations: tuple[int, int],
 ) -> Evidence:
     if margin[0] <= low and high <= margin[1]:

@@ -22,6 +22,7 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.errors import CjPipelineError
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.settings import LpsSettings
 from cj_pipeline.runs.batch_run import Progress, run_batch
@@ -34,6 +35,10 @@ from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.scenario import Scenario
 
 Events = tuple[CallbackEvent, ...]
+
+
+class StrangeEssay(CjPipelineError):
+    """Callbacks that speak of an essay which their scenario does not have."""
 
 
 class Pace(StrEnum):
@@ -75,8 +80,9 @@ def replay(
 ) -> RunRecord:
     """Feed callbacks through the engine, following the pairs they answer, under their own ids.
 
-    seed: of the run that gave the callbacks; the scenario's by default.
+    seed: of the run that gave the callbacks; the scenario's by default. Raises StrangeEssay.
     """
+    _require_known_essays(scenario, events)
     plan = plan_of([event.data for event in events], keep_ids=True)
     batch = _batch(scenario, scenario.batch.bos_batch_id, plan, seed, Pairing.RECORDED)
     state, answered = run_virtual(run_batch(batch, RecordedJudge(events)))
@@ -226,6 +232,17 @@ def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
         texts={item.id: placeholder_text(item.id) for item in scenario.net.items},
         budget_s=scenario.live.callback_budget_s,
     )
+
+
+def _require_known_essays(scenario: Scenario, events: Sequence[CallbackEvent]) -> None:
+    known = {item.id for item in scenario.net.items}
+    for event in events:
+        for essay in event.data.essay_ids():
+            if essay not in known:
+                raise StrangeEssay(
+                    f"callback {event.data.request_id} is about '{essay}', which is not in the net of "
+                    f"'{scenario.scenario_id}'. Add it to net.items, or compare it with its own scenario."
+                )
 
 
 def placeholder_text(essay_id: str) -> str:

@@ -20,6 +20,7 @@ from cj_pipeline.errors import BadInput
 
 PROVENANCE_FILE = "provenance.json"
 CHECKSUM_FILE = "SHA256SUMS"
+UNCOVERED_FILES = (CHECKSUM_FILE, "scenario.yaml")
 
 
 class TraceOrigin(StrEnum):
@@ -89,7 +90,8 @@ def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
 def verify_checksums(folder: Path) -> dict[str, str]:
     """Check every file that `SHA256SUMS` names; the digests by file name.
 
-    Raises BadInput naming the first file that is missing or whose bytes differ, or the line that cannot be read.
+    Raises BadInput naming the first file that is missing, whose bytes differ or that is not listed, or the line that
+    cannot be read.
     """
     sums = folder / CHECKSUM_FILE
     try:
@@ -114,4 +116,11 @@ def verify_checksums(folder: Path) -> dict[str, str]:
                 remedy="The file was edited after it was recorded; restore it, or capture the trace again.",
             )
         digests[name] = digest
+    for path in sorted(folder.iterdir()):
+        if path.name not in (*digests, *UNCOVERED_FILES) and not path.name.startswith("."):
+            raise BadInput(
+                "is not listed in SHA256SUMS.",
+                path=path,
+                remedy="Everything in a trace folder but its scenario.yaml is covered; a line may have been taken out.",
+            )
     return digests

@@ -93,11 +93,13 @@ def read_trace(folder: Path) -> Trace:
     digests = verify_checksums(folder)
     if CALLBACKS_FILE not in digests:
         raise BadInput("is not covered by SHA256SUMS.", path=folder / CALLBACKS_FILE)
+    callbacks = read_callbacks(folder / CALLBACKS_FILE)
+    _require_known_essays(callbacks, scenario)
     return Trace(
         folder=folder,
         scenario=scenario,
         provenance=read_provenance(folder),
-        callbacks=read_callbacks(folder / CALLBACKS_FILE),
+        callbacks=callbacks,
         sha256=digests[CALLBACKS_FILE],
     )
 
@@ -105,8 +107,8 @@ def read_trace(folder: Path) -> Trace:
 def read_callbacks(path: Path) -> CallbackFile:
     """Read a JSONL file of callbacks.
 
-    A line that does not parse, is of another schema, breaks a rule of the callback, names no essays, or repeats a
-    request id goes to quarantine with the reason. Raises BadInput when the file is missing or holds no line at all.
+    A line that does not parse, is of another schema, breaks a rule of the callback, does not name two essays, or
+    repeats a request id goes to quarantine with the reason. Raises BadInput when the file is missing or holds no line.
     """
     try:
         content = path.read_bytes()
@@ -129,6 +131,21 @@ def read_callbacks(path: Path) -> CallbackFile:
     return CallbackFile(path=path, events=tuple(events), quarantined=tuple(quarantined))
 
 
+def _require_known_essays(callbacks: CallbackFile, scenario: Scenario) -> None:
+    """A trace about other essays than its scenario's is a mistake in the scenario, not in a line."""
+    known = {item.id for item in scenario.net.items}
+    for recorded in callbacks.events:
+        for key, essay in zip(("essay_a_id", "essay_b_id"), recorded.event.data.essay_ids(), strict=True):
+            if essay not in known:
+                raise BadInput(
+                    f"'{essay}' is not in the scenario's net.",
+                    path=callbacks.path,
+                    line=recorded.line,
+                    field=f"data.request_metadata.{key}",
+                    remedy=f"Add it to net.items in {SCENARIO_FILE}.",
+                )
+
+
 def _usable(parsed: CallbackEvent | Rejection, first_seen: dict[str, int]) -> CallbackEvent | Rejection:
     """The event, or why a replay could not use it although it is well formed."""
     if isinstance(parsed, Rejection):
@@ -136,6 +153,9 @@ def _usable(parsed: CallbackEvent | Rejection, first_seen: dict[str, int]) -> Ca
     for key in ("essay_a_id", "essay_b_id"):
         if not isinstance(parsed.data.request_metadata.get(key), str):
             return Rejection(field=f"data.request_metadata.{key}", reason="missing, or not a string")
+    essay_a, essay_b = parsed.data.essay_ids()
+    if essay_a == essay_b:
+        return Rejection(field="data.request_metadata.essay_b_id", reason="the same essay as essay_a_id")
     earlier = first_seen.get(parsed.data.request_id)
     if earlier is not None:
         return Rejection(field="data.request_id", reason=f"already seen on line {earlier}")

@@ -47,6 +47,12 @@ def test_no_error_in_120_is_no_proof_that_there_are_none() -> None:
     assert evidence.minimum_detectable > 0.05
 
 
+def test_a_margin_of_zero_can_never_be_shown_to_hold() -> None:
+    evidence = difference_of_shares((0, 10), (0, 110), 0.0)
+    assert evidence.needed_per_side is None
+    assert "No number of observations shows exact equality" in evidence.sentence("share")
+
+
 def test_means_are_judged_by_welchs_interval() -> None:
     recorded, live = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 3.0, 4.0, 5.0])
     evidence = difference_of_means(recorded, live, (-5.0, 5.0))

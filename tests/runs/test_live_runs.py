@@ -15,6 +15,7 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import (
     JudgeIdentity,
     Pace,
+    StrangeEssay,
     ask_live,
     comparisons_asked,
     live_batch_id,
@@ -40,6 +41,12 @@ def test_24_replays_of_one_trace_are_byte_identical() -> None:
     judge = JudgeIdentity(ANCHORS, found.sha256)
     replays = {replay(found.scenario, events, side=Side.RECORDED, judge=judge).canonical_bytes() for _ in range(24)}
     assert replays == {recorded(ANCHORS).canonical_bytes()}
+
+
+def test_callbacks_about_another_scenarios_essays_are_refused_by_name() -> None:
+    events = [line.event for line in trace(GENERIC).callbacks.events]
+    with pytest.raises(StrangeEssay, match="essay-a-generic', which is not in the net of 'eng5_lower5"):
+        replay(scenario(LOWER5), events, side=Side.RECORDED, judge=JudgeIdentity("stray", "0" * 64))
 
 
 def test_another_seed_gives_other_answers() -> None:

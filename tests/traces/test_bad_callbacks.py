@@ -53,6 +53,11 @@ def second_line_spoilt(tmp_path: Path, **data: object) -> CallbackFile:
             "data.request_metadata.essay_b_id",
             "not a string",
         ),
+        (
+            {"request_metadata": {"essay_a_id": "a", "essay_b_id": "a"}},
+            "data.request_metadata.essay_b_id",
+            "the same essay",
+        ),
     ],
 )
 def test_a_callback_that_breaks_a_rule_is_quarantined(data: Spoil, field: str, reason: str, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         ("started_at: 2025-12-02T00:17:14Z", "started_at: 2025-12-02T00:17:14", "batch.started_at"),
         ("max_pairwise_comparisons: 10", "max_pairwise_comparisons: 0", "engine.max_pairwise_comparisons"),
         ("max_pairwise_comparisons", "max_pair_comparisons", "engine.max_pair_comparisons"),
+        # Not built yet, so refused; it would change nothing but a label.
+        ("  pairing: recorded", "  llm_batching_mode: provider_batch_api", "engine.llm_batching_mode"),
+        ("live:", "service: {queue_processing_mode: batch_api}\nlive:", "service.queue_processing_mode"),
         ("callback_budget_s: 60", "callback_budget_s: .nan", "live.callback_budget_s"),
         ("batches: 10", "batches: 0", "live.repeats.batches"),
         ("scenario_id: eng5_lower5", "scenario_id: ENG5_lower5", "scenario_id"),

@@ -52,10 +52,20 @@ def test_an_edited_digest_is_refused(tmp_path: Path) -> None:
         read_trace(folder)
 
 
-def test_callbacks_that_no_digest_covers_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llm_callbacks.jsonl", "summary.json", "provenance.json", "published.yaml"])
+def test_a_file_whose_digest_was_taken_out_is_refused(name: str, tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "SHA256SUMS").write_text("".join(line for line in lines if name not in line), encoding="utf-8")
+    with pytest.raises(BadInput, match=rf"{name}: is not listed in SHA256SUMS"):
+        read_trace(folder)
+
+
+def test_checksums_without_any_callbacks_are_refused(tmp_path: Path) -> None:
     folder = copy_of(LOWER5, tmp_path)
     lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "SHA256SUMS").write_text("".join(line for line in lines if "jsonl" not in line), encoding="utf-8")
+    (folder / "llm_callbacks.jsonl").unlink()
     with pytest.raises(BadInput, match=r"llm_callbacks\.jsonl: is not covered"):
         read_trace(folder)
 
@@ -70,3 +80,11 @@ def test_scenario_yaml_may_be_edited(tmp_path: Path) -> None:
 def test_an_unknown_scenario_gets_the_nearest_name() -> None:
     with pytest.raises(BadInput, match="Did you mean 'eng5_lower5_gpt51_low_20251202'"):
         TraceStore(TRACES).trace("eng5_lower5_gpt51_20251202")
+
+
+def test_a_recording_of_other_essays_than_the_scenarios_names_line_and_field(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    scenario = folder / "scenario.yaml"
+    scenario.write_text(scenario.read_text().replace("EF692795", "00000000"))
+    with pytest.raises(BadInput, match=r"llm_callbacks\.jsonl:\d+: data\.request_metadata\.essay_[ab]_id: .*EF692795"):
+        read_trace(folder)
