@@ -11,9 +11,10 @@ from cj_pipeline.cli.sources import find_source, trace_store
 from cj_pipeline.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.reconstruct.trace import write_trace
 from cj_pipeline.traces.scenario import SCENARIO_FILE
-from cj_pipeline.traces.store import Trace, read_trace
+from cj_pipeline.traces.store import CALLBACKS_FILE, Trace, read_trace
 from cj_pipeline.traces.summary import summarise
 
 
@@ -88,13 +89,17 @@ def _validated(folder: Path) -> Trace:
 
 @traces.command("summarise")
 @click.argument("source")
-def summarise_trace(source: str) -> None:
+@click.option("--replay", is_flag=True, help="Fill bt_se_summary and bt_quality_flags from a replay; null otherwise.")
+def summarise_trace(source: str, replay: bool) -> None:
     """Print the summary JSON of SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks."""
     found = find_source(source)
-    name = (
-        found.scenario.scenario_id if found.callbacks.path.name == "llm_callbacks.jsonl" else found.callbacks.path.stem
-    )
-    click.echo(summarise([event.data for event in found.events], name).to_json(), nl=False)
+    in_a_trace = found.callbacks.path.name == CALLBACKS_FILE
+    name = found.scenario.scenario_id if in_a_trace else found.callbacks.path.stem
+    summary = summarise([event.data for event in found.events], name)
+    if replay:
+        fit = found.replayed(Side.RECORDED).document.fit
+        summary = summary.with_bt(fit.se_summary, fit.quality_flags)
+    click.echo(summary.to_json(), nl=False)
     if found.callbacks.quarantined:
         click.echo(f"{len(found.callbacks.quarantined)} lines could not be used and are not counted.", err=True)
 

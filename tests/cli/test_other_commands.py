@@ -77,6 +77,18 @@ def test_traces_summarise_prints_the_committed_summary(cj_pipeline: Terminal) ->
     assert cj_pipeline("traces", "summarise", ANCHORS).out == (TRACES / ANCHORS / "summary.json").read_text()
 
 
+def test_a_summary_can_carry_what_a_replay_found(cj_pipeline: Terminal) -> None:
+    plain, replayed = (cj_pipeline("traces", "summarise", LADDER, *extra).document for extra in ((), ("--replay",)))
+    assert (plain["bt_se_summary"], plain["bt_quality_flags"]) == (None, None)
+    # 12 anchors, every pair once: 11 comparisons each.
+    assert replayed["bt_se_summary"]["mean_comparisons_per_item"] == 11
+    assert replayed["bt_quality_flags"] == {
+        "bt_se_inflated": True,
+        "comparison_coverage_sparse": False,
+        "has_isolated_items": False,
+    }
+
+
 def test_traces_reconstruct_writes_the_committed_bytes(cj_pipeline: Terminal, copied: Path) -> None:
     (copied / "llm_callbacks.jsonl").unlink()
     assert cj_pipeline("traces", "reconstruct", copied).code == 0
