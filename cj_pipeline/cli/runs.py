@@ -9,7 +9,7 @@ import click
 
 from cj_pipeline.cli.output import console, json_option, print_json, print_table, progress_bar
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
-from cj_pipeline.parity.compare import ParityReport, compare
+from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
 from cj_pipeline.runs.modes import scenario_mode
@@ -19,6 +19,9 @@ from cj_pipeline.traces.scenario import Profile, Scenario
 
 EXIT_FAILED = 1
 EXIT_INCONCLUSIVE = 3
+
+# Columns of a terminal below which a table of seven columns is more dashes than words.
+WIDE = 130
 
 seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
@@ -117,19 +120,13 @@ def parity(
 
 def show_report(report: ParityReport) -> None:
     """Print one report as a table, then its headline, then what would settle the inconclusive evidence."""
-    rows = [
-        [
-            result.check.name,
-            result.verdict.value,
-            None if result.outcome is None else result.outcome.recorded,
-            None if result.outcome is None else result.outcome.live,
-            "" if result.outcome is None else result.outcome.unit,
-            "" if result.outcome is None else result.outcome.tolerance,
-            "" if result.outcome is None or result.outcome.evidence is None else result.outcome.evidence.verdict.value,
-        ]
-        for result in report.results
-    ]
-    print_table(report.scenario.title, ("check", "gate", "recorded", "live", "unit", "tolerance", "evidence"), rows)
+    if console().width >= WIDE:
+        columns: tuple[str, ...] = ("check", "gate", "recorded", "live", "unit", "tolerance", "evidence")
+        rows = [_wide_row(result) for result in report.results]
+    else:
+        columns = ("check", "gate", "result")
+        rows = [[result.check.name, result.verdict.value, result.sentence] for result in report.results]
+    print_table(report.scenario.title, columns, rows)
     terminal = console()
     terminal.print(headline(report))
     for result in report.failed:
@@ -138,6 +135,15 @@ def show_report(report: ParityReport) -> None:
         if result.outcome is not None and result.outcome.evidence is not None:
             sentence = result.outcome.evidence.sentence(result.outcome.unit)
             terminal.print(f"  [dim]{result.check.name}: {sentence}[/]", soft_wrap=True)
+
+
+def _wide_row(result: CheckResult) -> list[object]:
+    outcome = result.outcome
+    if outcome is None:
+        return [result.check.name, result.verdict.value, None, None, "", result.reason, ""]
+    evidence = "" if outcome.evidence is None else outcome.evidence.verdict.value
+    verdict = result.verdict.value
+    return [result.check.name, verdict, outcome.recorded, outcome.live, outcome.unit, outcome.tolerance, evidence]
 
 
 def _run_live(found: Source, expression: str | None, seed: int | None, realtime: bool) -> RunRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from cj_pipeline.cj.plan import plan_of
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.judgements import label
 from cj_pipeline.runs.record import RunRecord
@@ -116,14 +117,17 @@ CHECKS = (coverage, decisions, bt_se, bt_flags, small_net)
 
 
 def first_different_answer(case: Case) -> str:
-    """The first pair, in the recording's order, that the two sides decided differently, named with both answers."""
+    """The first pair that the two sides decided differently, in the recording's order: wave, pair, both answers."""
+    plan = plan_of(case.recorded.callbacks, keep_ids=True)
+    wave_of = {pair.correlation_id: number for number, wave in enumerate(plan, start=1) for pair in wave}
     live = dict(zip(_occurrences(case.live), case.live.callbacks, strict=True))
     for number, (key, callback) in enumerate(zip(_occurrences(case.recorded), case.recorded.callbacks, strict=True), 1):
         other = live.get(key)
         if other is not None and other.winning_essay() != callback.winning_essay():
             pair = " against ".join(label(case, essay) for essay in callback.essay_ids())
             answers = [_named(case, winner) for winner in (callback.winning_essay(), other.winning_essay())]
-            return f"first different answer: comparison {number}, {pair}: {answers[0]}, live {answers[1]}"
+            place = f"wave {wave_of[callback.correlation_id]}, comparison {number}"
+            return f"first different answer: {place}, {pair}: {answers[0]}, live {answers[1]}"
     return "every common comparison has the same answer"
 
 

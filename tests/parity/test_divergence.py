@@ -15,7 +15,14 @@ def test_the_first_different_answer_is_named_with_both_winners() -> None:
     winner = labels[first.winning_essay() or ""]
     other = shown_b if winner == shown_a else shown_a
     assert outcome is not None
-    assert f"comparison 1, {shown_a} against {shown_b}: {winner}, live {other}" in outcome.sentence
+    assert f"wave 1, comparison 1, {shown_a} against {shown_b}: {winner}, live {other}" in outcome.sentence
+
+
+def test_the_wave_is_counted_from_the_recording() -> None:
+    wrong = changed(recorded(LOWER5), lambda data: flipped(data) if data == recorded(LOWER5).callbacks[5] else data)
+    outcome = result(LOWER5, "decisions", wrong).outcome
+    assert outcome is not None
+    assert "first different answer: wave 3, comparison 6, " in outcome.sentence  # 5 essays: 2 comparisons a wave
 
 
 def test_the_same_answers_are_said_to_be_the_same() -> None:
