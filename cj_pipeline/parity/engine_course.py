@@ -7,6 +7,7 @@ from collections import Counter
 from cj_pipeline.cj.plan import plan_of
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.judgements import label
+from cj_pipeline.parity.samples import within
 from cj_pipeline.runs.record import RunRecord
 
 GROUP = "engine"
@@ -65,7 +66,7 @@ def bt_se(case: Case, limits: Limits) -> Outcome:
     recorded, live = case.recorded.document.fit.se_summary, case.live.document.fit.se_summary
     means = recorded["mean_se"], live["mean_se"]
     return Outcome(
-        passed=abs(means[1] - means[0]) <= limits["share"] * means[0]
+        passed=within(means[1] - means[0], limits["share"] * means[0])
         and live["isolated_items"] == recorded["isolated_items"],
         recorded=means[0],
         live=means[1],

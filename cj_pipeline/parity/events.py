@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.evidence import difference_of_shares
-from cj_pipeline.parity.samples import Callbacks, share
+from cj_pipeline.parity.samples import Callbacks, share, within
 
 GROUP = "events"
 
@@ -53,7 +53,7 @@ def error_rate(case: Case, limits: Limits) -> Outcome:
     rates = share(*recorded), share(*live)
     evidence = difference_of_shares(recorded, live, limits["difference"]) if recorded[1] and live[1] else None
     return Outcome(
-        passed=abs(rates[1] - rates[0]) <= limits["difference"],
+        passed=within(rates[1] - rates[0], limits["difference"]),
         recorded=rates[0],
         live=rates[1],
         value=rates[1] - rates[0],
@@ -76,7 +76,7 @@ def error_mix(case: Case, limits: Limits) -> Outcome:
         f"{code} {share(recorded[code], n_recorded):.3f} -> {share(live[code], n_live):.3f}" for code in codes
     )
     return Outcome(
-        passed=worst <= limits["difference"],
+        passed=within(worst, limits["difference"]),
         value=worst,
         unit="share",
         tolerance=f"every code +-{limits['difference']:g} of all callbacks",

@@ -11,7 +11,7 @@ from cj_pipeline.parity.alignment import Alignment, align
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere, needs_grades
 from cj_pipeline.parity.evidence import difference_of_means, difference_of_shares
 from cj_pipeline.parity.noise_floor import FALSE_ALARM
-from cj_pipeline.parity.samples import Callbacks, FloatArray, a_wins, confidences, mean, share
+from cj_pipeline.parity.samples import Callbacks, FloatArray, a_wins, confidences, mean, share, within
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.scenario import Profile
 
@@ -37,7 +37,7 @@ def winner_share(case: Case, limits: Limits) -> Outcome:
     least = limits.get("at_least_a", 0.0)
     evidence = difference_of_shares(recorded, live, limits["difference"]) if recorded[1] and live[1] else None
     return Outcome(
-        passed=abs(shares[1] - shares[0]) <= limits["difference"] and shares[1] >= least,
+        passed=within(shares[1] - shares[0], limits["difference"]) and shares[1] >= least,
         recorded=shares[0],
         live=shares[1],
         value=shares[1] - shares[0],
@@ -90,7 +90,7 @@ def anchor_tau(case: Case, limits: Limits) -> Outcome:
     """Do both fits agree with the known grades equally well?"""
     recorded, live = _alignment(case, case.recorded), _alignment(case, case.live)
     return Outcome(
-        passed=abs(live.tau_a - recorded.tau_a) <= limits["difference"] and live.tau_a >= limits["at_least_tau"],
+        passed=within(live.tau_a - recorded.tau_a, limits["difference"]) and live.tau_a >= limits["at_least_tau"],
         recorded=recorded.tau_a,
         live=live.tau_a,
         value=live.tau_a - recorded.tau_a,
@@ -141,7 +141,7 @@ def confidence(case: Case, limits: Limits) -> Outcome:
     difference = mean(live) - mean(recorded)
     spread = _spread(live) - _spread(recorded)
     return Outcome(
-        passed=abs(difference) <= limits["mean"] and abs(spread) <= limits["spread"],
+        passed=within(difference, limits["mean"]) and within(spread, limits["spread"]),
         recorded=mean(recorded),
         live=mean(live),
         value=difference,

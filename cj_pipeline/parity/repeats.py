@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_repeats
-from cj_pipeline.parity.samples import a_wins, mean, share, tokens
+from cj_pipeline.parity.samples import a_wins, mean, share, tokens, within
 from cj_pipeline.traces.scenario import Profile
 
 GROUP = "repeats"
@@ -47,12 +47,11 @@ def repeat_share(case: Case, limits: Limits) -> Outcome:
     """Does the share of `Essay A` hold in every single batch?"""
     recorded = share(*a_wins(case.recorded.callbacks))
     shares = [share(*a_wins([event.data for event in batch])) for batch in case.live.repeats]
-    # 1e-9: production rejects 2 of 10 against 4 of 10 by rounding, although the difference is the tolerance itself.
     drift = max(abs(value - recorded) for value in shares)
-    within = drift <= limits.get("difference", 1.0) + 1e-9 and min(shares) >= limits.get("at_least_a", 0.0)
+    held = within(drift, limits.get("difference", 1.0)) and min(shares) >= limits.get("at_least_a", 0.0)
     b_first = not limits.get("b_at_least_a") or max(shares) <= 0.5
     return Outcome(
-        passed=within and b_first,
+        passed=held and b_first,
         recorded=recorded,
         live=sum(shares) / len(shares),
         value=drift,
@@ -106,7 +105,7 @@ def repeat_tokens(case: Case, limits: Limits) -> Outcome:
         means = [mean(tokens([event.data for event in batch], kind)) for batch in case.live.repeats]
         spreads.append(max(means) - min(means))
     return Outcome(
-        passed=max(spreads) <= limits["spread"],
+        passed=within(max(spreads), limits["spread"]),
         value=max(spreads),
         unit="tokens",
         tolerance=f"means within {limits['spread']:g} of each other",

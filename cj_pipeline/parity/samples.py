@@ -43,3 +43,12 @@ def share(count: int, of: int) -> float:
 def mean(values: FloatArray) -> float:
     """The mean, 0 of nothing (as production's summaries have it)."""
     return float(values.mean()) if len(values) else 0.0
+
+
+def within(difference: float, limit: float) -> bool:
+    """Whether two values differ by at most a limit, the limit included.
+
+    1e-9 forgives the rounding of a subtraction: .9 - .7 is .20000000000000007, and production's suite rejects 2 of 10
+    against 4 of 10 for that reason alone.
+    """
+    return abs(difference) <= limit + 1e-9

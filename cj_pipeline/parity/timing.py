@@ -10,7 +10,7 @@ from scipy.stats import wasserstein_distance
 
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.evidence import Evidence, difference_of_means
-from cj_pipeline.parity.samples import FloatArray, latencies_ms, mean
+from cj_pipeline.parity.samples import FloatArray, latencies_ms, mean, within
 from cj_pipeline.traces.summary import percentile
 
 GROUP = "latency"
@@ -41,7 +41,7 @@ def latency_p99(case: Case, limits: Limits) -> Outcome:
     )
     reach = max(limits["share"] * recorded, limits["slack_ms"])
     return Outcome(
-        passed=abs(live - recorded) <= reach,
+        passed=within(live - recorded, reach),
         recorded=recorded,
         live=live,
         value=live - recorded,

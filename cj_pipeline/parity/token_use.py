@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome, check
 from cj_pipeline.parity.evidence import difference_of_means
-from cj_pipeline.parity.samples import mean, tokens
+from cj_pipeline.parity.samples import mean, tokens, within
 from cj_pipeline.traces.scenario import Profile
 
 GROUP = "tokens"
@@ -25,7 +25,7 @@ def _token_check(name: str, kind: str, anchor_floor: Limits) -> Check:
 
         reach = max(limits["share"] * mean(recorded), limits["slack"])
         return Outcome(
-            passed=abs(mean(live) - mean(recorded)) <= reach,
+            passed=within(mean(live) - mean(recorded), reach),
             recorded=mean(recorded),
             live=mean(live),
             value=mean(live) - mean(recorded),
