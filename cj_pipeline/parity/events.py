@@ -113,17 +113,18 @@ def echo(case: Case, limits: Limits) -> Outcome:
 def schema(case: Case, limits: Limits) -> Outcome:
     """Do callbacks have the same JSON shape, per outcome, optional hints included?"""
     recorded, live = _shapes(case.recorded.events), _shapes((*case.live.events, *sum(case.live.repeats, ())))
+    common = sorted(recorded.keys() & live.keys())
     differences = [
-        f"{outcome}: {line}"
-        for outcome in sorted(recorded.keys() & live.keys())
-        for line in _shape_differences(recorded[outcome], live[outcome])
+        f"{outcome}: {line}" for outcome in common for line in _shape_differences(recorded[outcome], live[outcome])
     ]
+    if not common:  # error_mix says which outcomes are missing; here it matters that nothing could be compared
+        differences.append("no outcome occurs on both sides")
     return Outcome(
         passed=not differences,
         value=len(differences),
         unit="differences",
         tolerance="identical fields, types and nullability",
-        sentence="; ".join(differences[:3]) or f"same shape for {', '.join(sorted(recorded.keys() & live.keys()))}",
+        sentence="; ".join(differences[:3]) or f"same shape for {', '.join(common)}",
         details=tuple(differences),
     )
 

@@ -17,7 +17,8 @@ from cj_pipeline.traces.scenario import Profile
 
 GROUP = "judgements"
 
-# parity.md's own minimum; with fewer items the quantile of faithful re-runs stands alone.
+# A coin reaches .45 in 2.2 % of runs over 12 essays and 66 pairs; with fewer essays the quantile of faithful re-runs
+# stands alone.
 LEAST_TAU_AT_12 = 0.45
 
 

@@ -22,7 +22,11 @@ from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
 
 # What an ordinary loop cannot repeat to the microsecond; everything else is the same in real and virtual time.
-CLOCK_FIELDS = ("requested_at", "completed_at")
+CLOCK_FIELDS: dict[str, bool | dict[str, bool]] = {
+    "requested_at": True,
+    "completed_at": True,
+    "error_detail": {"timestamp": True},
+}
 
 
 class Side(StrEnum):
@@ -136,7 +140,7 @@ class RunRecord(FileModel):
         """Digest of what was answered, apart from when: equal in real and in virtual time."""
         digest = sha256()
         for callback in self.pooled_callbacks:
-            digest.update(callback.model_dump_json(exclude=set(CLOCK_FIELDS)).encode())
+            digest.update(callback.model_dump_json(exclude=CLOCK_FIELDS).encode())
         return digest.hexdigest()
 
 

@@ -190,6 +190,12 @@ def test_a_side_without_a_single_success_fails_instead_of_dividing_by_nothing() 
     assert result(LOWER5, "winner_share", silent).sentence == "the live side holds no success"
 
 
+def test_two_sides_without_a_common_outcome_have_no_common_shape() -> None:
+    silent = changed(live(LOWER5), failed_with("TIMEOUT"))
+    found = result(LOWER5, "schema", silent)
+    assert (found.verdict, found.sentence) == (Verdict.FAIL, "no outcome occurs on both sides")
+
+
 def test_a_bundle_bound_is_read_as_a_float() -> None:
     # Clients print le="1.0"; 11 calls of at most one item would otherwise look like bundles of the cap.
     one_each = with_samples(live(LOWER5), "serial_bundle_items_per_call_bucket", 15, le="1.0")

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.cj.plan import plan_of
+from cj_pipeline.cj.state import Batch, State
+from cj_pipeline.contracts.comparison import LLMConfigOverrides
+from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.lps.mode_files import MODES_FOLDER, load_mode
+from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.runs.batch_run import run_batch
+from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import (
     JudgeIdentity,
@@ -19,9 +26,12 @@ from cj_pipeline.runs.scenario_run import (
     ask_live,
     comparisons_asked,
     live_batch_id,
+    placeholder_text,
     replay,
     run_live,
 )
+from cj_pipeline.runs.stack import embedded_stack
+from cj_pipeline.runs.virtual_time import run_virtual
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, scenario, trace
 
 
@@ -63,6 +73,53 @@ def test_real_time_gives_the_answers_of_virtual_time_and_takes_as_long_as_its_la
     took_ms = (asyncio.run(timed()) - began) * 1000
     assert real.answers_sha256() == live(GENERIC).answers_sha256()
     assert took_ms >= sum(callback.response_time_ms for callback in real.pooled_callbacks)
+
+
+def test_errors_are_the_same_at_any_pace_too(tmp_path: Path) -> None:
+    source = (MODES_FOLDER / "cj_generic_batch.yaml").read_text(encoding="utf-8")
+    failing = tmp_path / "failing.yaml"
+    failing.write_text(
+        source.replace("name: cj_generic_batch", "name: failing") + "errors: {rate: 0.8, codes: [429]}\n"
+    )
+    found, mode = trace(GENERIC), load_mode(str(failing))
+    events = [line.event for line in found.callbacks.events]
+    real, virtual = (run_live(found.scenario, events, mode, pace=pace) for pace in (Pace.REAL, Pace.VIRTUAL))
+    codes = [callback.error_detail for callback in virtual.pooled_callbacks if callback.error_detail is not None]
+    assert 5 <= len(codes) <= 30  # 40 comparisons, four attempts each: .8^4 = .41 fail for good
+    assert real.answers_sha256() == virtual.answers_sha256()
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_a_replay_takes_the_decisions_that_were_taken_while_the_batch_ran(scenario_id: str) -> None:
+    found = trace(scenario_id)
+    wanted = found.scenario
+    plan = plan_of([line.event.data for line in found.callbacks.events], keep_ids=False)
+    essays = tuple(sorted(item.id for item in wanted.net.items))
+    batch = Batch(live_batch_id(wanted, 0), wanted.batch.cj_batch_id, essays, wanted.engine, wanted.live.seed, plan)
+
+    async def run() -> State:
+        mode = wanted.service.queue_processing_mode
+        settings = LpsSettings(mock_provider_seed=wanted.live.seed, queue_processing_mode=mode)
+        origin = wanted.batch.started_at
+        async with embedded_stack(settings, load_mode(wanted.mode), origin=origin) as stack:
+            provider = wanted.provider
+            judge = ProviderJudge(
+                stack.client,
+                stack.bus.subscribe("callbacks"),
+                callback_topic="callbacks",
+                overrides=LLMConfigOverrides(provider_override=Provider.MOCK, model_override=provider.model),
+                texts={essay: placeholder_text(essay) for essay in essays},
+                budget_s=wanted.live.callback_budget_s,
+            )
+            return (await run_batch(batch, judge))[0]
+
+    while_running = run_virtual(run())
+    replayed = live(scenario_id).document
+    assert [(d.kind.value, d.reason, d.iteration, d.callbacks) for d in while_running.decisions] == [
+        (d.kind, d.reason, d.iteration, d.callbacks) for d in replayed.decisions
+    ]
+    assert [d.max_score_change for d in while_running.decisions] == [d.max_score_change for d in replayed.decisions]
+    assert while_running.upload_status.value == replayed.upload_status
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
