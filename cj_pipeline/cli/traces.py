@@ -93,8 +93,8 @@ def _validated(folder: Path) -> Trace:
 def summarise_trace(source: str, replay: bool) -> None:
     """Print the summary JSON of SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks."""
     found = find_source(source)
-    in_a_trace = found.callbacks.path.name == CALLBACKS_FILE
-    name = found.scenario.scenario_id if in_a_trace else found.callbacks.path.stem
+    path = found.callbacks.path
+    name = path.absolute().parent.name if path.name == CALLBACKS_FILE else path.stem
     summary = summarise([event.data for event in found.events], name)
     if replay:
         fit = found.replayed(Side.RECORDED).document.fit

@@ -98,7 +98,9 @@ def verify_checksums(folder: Path) -> dict[str, str]:
         lines = sums.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise BadInput(
-            "no such file.", path=sums, remedy="Without it an edited trace looks like a real one; capture it again."
+            "no such file.",
+            path=sums,
+            remedy="Record the digests: sha256sum llm_callbacks.jsonl summary.json provenance.json > SHA256SUMS",
         ) from None
     digests: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.errors import BadInput, did_you_mean
-from cj_pipeline.traces.provenance import Provenance, read_provenance, verify_checksums
+from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
 CALLBACKS_FILE = "llm_callbacks.jsonl"
@@ -95,10 +95,18 @@ def read_trace(folder: Path) -> Trace:
         raise BadInput("is not covered by SHA256SUMS.", path=folder / CALLBACKS_FILE)
     callbacks = read_callbacks(folder / CALLBACKS_FILE)
     _require_known_essays(callbacks, scenario)
+    provenance = read_provenance(folder)
+    if provenance.scenario_id != scenario.scenario_id:
+        raise BadInput(
+            f"is '{provenance.scenario_id}', but this is '{scenario.scenario_id}'.",
+            path=folder / PROVENANCE_FILE,
+            field="scenario_id",
+            remedy="A copied provenance says where another recording comes from; write this one's.",
+        )
     return Trace(
         folder=folder,
         scenario=scenario,
-        provenance=read_provenance(folder),
+        provenance=provenance,
         callbacks=callbacks,
         sha256=digests[CALLBACKS_FILE],
     )

@@ -77,6 +77,13 @@ def test_traces_summarise_prints_the_committed_summary(cj_pipeline: Terminal) ->
     assert cj_pipeline("traces", "summarise", ANCHORS).out == (TRACES / ANCHORS / "summary.json").read_text()
 
 
+def test_a_summary_of_a_file_goes_by_its_folder_or_its_name(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    callbacks = TRACES / LOWER5 / "llm_callbacks.jsonl"
+    other = Path(shutil.copy(callbacks, tmp_path / "today.jsonl"))
+    named = [cj_pipeline("traces", "summarise", path).document["scenario_id"] for path in (callbacks, other)]
+    assert named == [LOWER5, "today"]
+
+
 def test_a_summary_can_carry_what_a_replay_found(cj_pipeline: Terminal) -> None:
     plain, replayed = (cj_pipeline("traces", "summarise", LADDER, *extra).document for extra in ((), ("--replay",)))
     assert (plain["bt_se_summary"], plain["bt_quality_flags"]) == (None, None)

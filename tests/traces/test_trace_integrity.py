@@ -82,6 +82,14 @@ def test_an_unknown_scenario_gets_the_nearest_name() -> None:
         TraceStore(TRACES).trace("eng5_lower5_gpt51_20251202")
 
 
+def test_a_provenance_copied_from_another_recording_is_refused(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path).rename(tmp_path / "my_batch")
+    scenario = folder / "scenario.yaml"
+    scenario.write_text(scenario.read_text().replace(f"scenario_id: {LOWER5}", "scenario_id: my_batch"))
+    with pytest.raises(BadInput, match=r"provenance\.json: scenario_id: is 'eng5_lower5_gpt51_low_20251202'"):
+        read_trace(folder)
+
+
 def test_a_recording_of_other_essays_than_the_scenarios_names_line_and_field(tmp_path: Path) -> None:
     folder = copy_of(LOWER5, tmp_path)
     scenario = folder / "scenario.yaml"
