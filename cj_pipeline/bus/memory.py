@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
-from cj_pipeline.bus.protocol import Message
+from cj_pipeline.bus.protocol import Message, Outgoing
 
 
 class MemoryBus:
@@ -27,6 +28,12 @@ class MemoryBus:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    async def publish_all(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        """Append each to its topic."""
+        for message in messages:
+            await self.publish(message.topic, message.value, key=message.key)
+        return [None] * len(messages)
 
     def subscribe(self, topic: str) -> MemorySubscription:
         """Read a topic from its first message on."""

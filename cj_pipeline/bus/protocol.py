@@ -5,6 +5,7 @@ Here: the protocol and its message. Not here: any transport (memory.py now, Kafk
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,15 @@ class Message:
 
     topic: str
     offset: int
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message as it is handed over."""
+
+    topic: str
     key: bytes | None
     value: bytes
 
@@ -32,6 +42,10 @@ class Bus(Protocol):
 
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
         """Hand over one message; returns once the bus has it, raises when it was not taken."""
+        ...
+
+    async def publish_all(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        """Hand over many messages, in order; for each, None or why it was not taken."""
         ...
 
     def subscribe(self, topic: str) -> Subscription:
