@@ -18,11 +18,13 @@ class LoopClock:
     def __init__(self, origin: datetime | None = None) -> None:
         """origin: what the clock shows at this moment (aware); None is the machine's own time."""
         self._origin = origin if origin is not None else datetime.now(UTC)
-        self._started = asyncio.get_running_loop().time()
+        # Kept, because asking for the running loop asks the system for the process id, each time.
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
 
     def monotonic(self) -> float:
         """Seconds, for measuring intervals."""
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     def now(self) -> datetime:
         """The instant, aware, to the microsecond."""

@@ -18,8 +18,8 @@ KeyPart = str | int
 
 def _digest(parts: tuple[KeyPart, ...]) -> bytes:
     # Length-prefixed, so that ("a", "bc") and ("ab", "c") are different keys.
-    text = "".join(f"{len(str(part))}:{part};" for part in parts)
-    return sha256(text.encode()).digest()
+    texts = [str(part) for part in parts]
+    return sha256("".join([f"{len(text)}:{text};" for text in texts]).encode()).digest()
 
 
 def uniform(*key: KeyPart) -> float:
@@ -29,10 +29,10 @@ def uniform(*key: KeyPart) -> float:
 
 def keyed_uuid(*key: KeyPart) -> UUID:
     """A version-8 UUID (RFC 9562: vendor-defined content) that depends on the key alone."""
-    raw = int.from_bytes(_digest(key)[:16])
-    raw = raw & ~(0xF << 76) | (0x8 << 76)
-    raw = raw & ~(0x3 << 62) | (0x2 << 62)
-    return UUID(int=raw)
+    raw = bytearray(_digest(key)[:16])
+    raw[6] = raw[6] & 0x0F | 0x80
+    raw[8] = raw[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(raw))
 
 
 def keyed_generator(*key: KeyPart) -> np.random.Generator:

@@ -1,6 +1,7 @@
 """The mock provider: answers as its mode says, after as long as its mode says.
 
-Here: one attempt from draw to answer. Not here: the draws themselves (mock_draws.py), retries (worker.py).
+Here: one attempt from draw to answer. Not here: the draws themselves (mock_draws.py), failures (mock_failures.py),
+retries (worker.py).
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from typing import Any
 
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider, Winner
-from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.lps import mock_draws
-from cj_pipeline.lps.mock_draws import Draws
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.provider import ProviderAnswer, ProviderError
+from cj_pipeline.lps.mock_chance import Draws
+from cj_pipeline.lps.mock_failures import BurstChain, drawn_failure, takes_ms
+from cj_pipeline.lps.mock_replay import ReplayBook, Replayed
+from cj_pipeline.lps.mock_tokenizer import TokenCounter, cl100k_counter
+from cj_pipeline.lps.mode import CompletionWords, ConstantTokens, Mode
+from cj_pipeline.lps.provider import ProviderAnswer
 from cj_pipeline.lps.queued_request import QueuedRequest
 
 MOCK_MODEL = "mock-model-v1"
-
-_RETRYABLE_STATUS = frozenset({429, 500, 502, 503, 504, 529})
 
 # 8 to 12 words each: at 0.75 tokens a word and 10 extra, the 16 to 19 completion tokens of production's mock.
 _JUSTIFICATIONS = {
@@ -41,59 +42,84 @@ _JUSTIFICATIONS = {
 
 
 class MockProvider:
-    """Answers by a mode, with randomness keyed by seed, correlation id and attempt."""
+    """Answers by a mode, with randomness keyed by seed, correlation id and attempt.
+
+    Bursts of errors are the one thing that depends on more: on how many calls this provider had before.
+    token_counter: counts tokens for a mode of tokenizer `tiktoken`; None finds cl100k_base, or falls back to words.
+    """
 
     name = Provider.MOCK
 
-    def __init__(self, mode: Mode, seed: int) -> None:
+    def __init__(self, mode: Mode, seed: int, token_counter: TokenCounter | None = None) -> None:
         self.mode = mode
         self._seed = seed
+        self._bursts = BurstChain(mode.errors.bursts, seed)
+        self._replays = None if mode.recording is None else ReplayBook(mode)
+        self._count = (token_counter or cl100k_counter()) if mode.tokens.tokenizer == "tiktoken" else None
+        self._counted = self._justification_tokens()
 
     async def answer(self, request: QueuedRequest, attempt: int) -> ProviderAnswer:
         """Wait the drawn latency, then answer or fail as drawn. Raises ProviderError."""
         mode = self.mode
         draws = Draws(self._seed, str(request.correlation_id), attempt)
-        latency_ms = mock_draws.latency_ms(mode, draws)
-        await asyncio.sleep(latency_ms / 1000)
-        self._maybe_fail(draws)
-        winner = mock_draws.winner(mode, request, draws)
+        # Before anything is awaited, so that the order of calls alone decides which ones meet a burst.
+        failure = drawn_failure(mode.errors, draws, in_burst=self._bursts.next_call())
+        replayed = self._replayed(request, draws)
+        latency_ms = takes_ms(mode.errors, failure, mock_draws.latency_ms(mode, draws, replayed))
+        if latency_ms > 0:  # the workers see to it that a run of instant answers lets others on the loop have their turn
+            await asyncio.sleep(latency_ms / 1000)
+        if failure is None and replayed is not None:
+            failure = replayed.failure
+        if failure is not None:
+            raise failure
+        winner = mock_draws.winner(mode, request, draws, replayed)
         sentences = _JUSTIFICATIONS[winner]
         justification = sentences[int(draws.uniform("justification") * len(sentences))]
-        prompt = mock_draws.prompt_tokens(mode, request)
-        completion = mock_draws.completion_tokens(mode, justification, draws)
-        usage = TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        prompt = mock_draws.prompt_tokens(mode, request, replayed, self._count)
+        completion = self._counted.get(justification)
+        if completion is None:
+            completion = mock_draws.completion_tokens(mode, justification, draws, replayed)
         return ProviderAnswer(
             winner=winner,
             justification=justification,
-            confidence=mock_draws.confidence(mode, draws),
+            confidence=mock_draws.confidence(mode, draws, replayed),
             model=request.overrides.model_override or MOCK_MODEL,
             response_time_ms=latency_ms,
-            token_usage=usage,
+            token_usage=TokenUsage(
+                prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+            ),
             cost_estimate=0.0,
-            metadata=self._metadata(usage, draws),
+            metadata=self._metadata(prompt, completion, draws),
         )
 
-    def _maybe_fail(self, draws: Draws) -> None:
-        errors = self.mode.errors
-        if errors.rate == 0.0 or draws.uniform("error") >= errors.rate:
-            return
-        status = errors.codes[int(draws.uniform("error_code") * len(errors.codes))]
-        raise ProviderError(
-            ErrorCode.EXTERNAL_SERVICE_ERROR,
-            f"The mock provider failed with status {status}, as its mode asks.",
-            {"status_code": status},
-            retryable=status in _RETRYABLE_STATUS,
-        )
+    def _justification_tokens(self) -> dict[str, int]:
+        """Completion tokens by justification, where they depend on nothing else."""
+        if not isinstance(self.mode.tokens.completion, CompletionWords | ConstantTokens):
+            return {}
+        any_draws = Draws(self._seed, "", 0)
+        return {
+            sentence: mock_draws.completion_tokens(self.mode, sentence, any_draws, count=self._count)
+            for sentences in _JUSTIFICATIONS.values()
+            for sentence in sentences
+        }
 
-    def _metadata(self, usage: TokenUsage, draws: Draws) -> dict[str, Any]:
+    def _replayed(self, request: QueuedRequest, draws: Draws) -> Replayed | None:
+        if self._replays is None:
+            return None
+        return self._replays.choose(*mock_draws.essay_ids(request, "replay"), draws)
+
+    def _metadata(self, prompt: int, completion: int, draws: Draws) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         cache = self.mode.cache
         if cache.enabled:
             hit = draws.uniform("cache") < cache.hit_rate
-            read, created = (usage.prompt_tokens, 0) if hit else (0, usage.prompt_tokens)
-            cached = {"cache_read_input_tokens": read, "cache_creation_input_tokens": created}
+            cached = {
+                "cache_read_input_tokens": prompt if hit else 0,
+                "cache_creation_input_tokens": 0 if hit else prompt,
+            }
+            usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
             # The cache figures stand inside `usage` as well: so they do on production's wire.
-            metadata = {"usage": usage.model_dump() | cached, **cached}
+            metadata = {"usage": usage | cached, **cached}
         if self.mode.streaming_metadata:
             metadata["streaming_simulated"] = True
         return metadata

@@ -1,37 +1,39 @@
 """What a mode file may say: the schema of a named behaviour of the mock provider.
 
-Here: the sections, their models and ranges. Not here: reading and combining files (mode_files.py), what an answer is
-made of (mock_draws.py). A new way to pick a winner is a class here and a case there; a new behaviour made of existing
-ways is a file in modes/.
+Here: the whole, and its winners, tokens and confidences. Not here: latencies and errors (mode_latency.py,
+mode_errors.py), reading and combining files (mode_files.py), what an answer is made of (mock_draws.py). A new way to
+pick a winner is a class here and a case there; a new behaviour made of existing ways is a file in modes/.
 """
 
 from __future__ import annotations
 
 import json
 from hashlib import sha256
-from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.lps.mode_errors import Errors
+from cj_pipeline.lps.mode_latency import LatencyModel, ReplayLatency
+from cj_pipeline.lps.mode_latency import QuantileLatency as QuantileLatency  # readers of a Mode find its classes here
+from cj_pipeline.lps.mode_numbers import (
+    Confidence15,
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    PositiveCount,
+    Probability,
+    Switch,
+    non_decreasing,
+)
+from cj_pipeline.lps.mode_recording import Recording
 
-# Strict: in YAML a quoted number or a `yes` where a number belongs is a slip.
-Number = Annotated[float, Field(strict=True)]
-NonNegative = Annotated[float, Field(strict=True, ge=0.0)]
-Positive = Annotated[float, Field(strict=True, gt=0.0)]
-Probability = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
-Confidence15 = Annotated[float, Field(strict=True, ge=1.0, le=5.0)]
-Count = Annotated[int, Field(strict=True, ge=0)]
-PositiveCount = Annotated[int, Field(strict=True, ge=1)]
-
-
-def _non_decreasing(values: tuple[float, ...]) -> tuple[float, ...]:
-    for position, (low, high) in enumerate(pairwise(values)):
-        if high < low:
-            raise ValueError(f"quantiles must not decrease: {high:g} follows {low:g} at index {position + 1}")
-    return values
+# Optional keys that came when modes already stood in records with their digest: at their defaults they are left out of
+# it, so that the digest of a mode which does not use them stays what it was.
+_LATER_KEYS = {"errors": ("kinds", "timeout_ms", "retry_after_s", "bursts", "retry_success"), "tokens": ("tokenizer",)}
 
 
 class FittedFrom(FileModel):
@@ -42,7 +44,7 @@ class FittedFrom(FileModel):
 
 
 class _WinnerModel(FileModel):
-    invert: Annotated[bool, Field(strict=True)] = False
+    invert: Switch = False
     """Answer the opposite of what the model says."""
 
 
@@ -99,51 +101,20 @@ class AbilityWinner(_WinnerModel):
     temperature: Positive = 1.0
 
 
+class ReplayWinner(_WinnerModel):
+    """The recorded answer to the same pair of essays, a recorded failure included.
+
+    A pair that was recorded the other way round keeps its winning essay, not its winning position.
+    """
+
+    model: Literal["replay"]
+    callbacks: Recording
+    unknown: Literal["error", "coin", "hash_share"] = "error"
+    """What answers a pair that was not recorded: nothing, a fair coin, or Essay A for an even prompt hash."""
+
+
 WinnerModel = Annotated[
-    AlwaysWinner | HashShareWinner | CoinWinner | AbilityWinner,
-    Field(discriminator="model"),
-]
-
-
-class _LatencyModel(FileModel):
-    scale: NonNegative = 1.0
-    """Multiplies every latency."""
-
-
-class ConstantLatency(_LatencyModel):
-    """The same every time."""
-
-    model: Literal["constant"]
-    ms: NonNegative
-
-
-class UniformLatency(_LatencyModel):
-    """Evenly between two bounds."""
-
-    model: Literal["uniform"]
-    low_ms: NonNegative
-    high_ms: NonNegative
-
-    @field_validator("high_ms")
-    @classmethod
-    def _ordered(cls, high_ms: float, info: ValidationInfo) -> float:
-        low_ms = info.data.get("low_ms")
-        if low_ms is not None and high_ms < low_ms:
-            raise ValueError(f"{high_ms:g} is less than low_ms {low_ms:g}")
-        return high_ms
-
-
-class QuantileLatency(_LatencyModel):
-    """A recorded distribution: its quantiles at equally spaced probabilities from 0 to 1, straight lines between."""
-
-    model: Literal["quantiles"]
-    ms: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
-
-    _monotone = field_validator("ms")(_non_decreasing)
-
-
-LatencyModel = Annotated[
-    ConstantLatency | UniformLatency | QuantileLatency,
+    AlwaysWinner | HashShareWinner | CoinWinner | AbilityWinner | ReplayWinner,
     Field(discriminator="model"),
 ]
 
@@ -189,16 +160,39 @@ class QuantileTokens(FileModel):
     model: Literal["quantiles"]
     tokens: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
 
-    _monotone = field_validator("tokens")(_non_decreasing)
+    _monotone = field_validator("tokens")(non_decreasing)
+
+
+class ReplayTokens(FileModel):
+    """As many as the recorded answer cost."""
+
+    model: Literal["replay"]
+    callbacks: Recording
 
 
 class Tokens(FileModel):
     """Tokens on the bill, prompt and completion."""
 
-    prompt: Annotated[PromptWords | ConstantTokens | PerItemTokens, Field(discriminator="model")]
-    completion: Annotated[CompletionWords | ConstantTokens | QuantileTokens, Field(discriminator="model")]
+    prompt: Annotated[PromptWords | ConstantTokens | PerItemTokens | ReplayTokens, Field(discriminator="model")]
+    completion: Annotated[
+        CompletionWords | ConstantTokens | QuantileTokens | ReplayTokens, Field(discriminator="model")
+    ]
     scale: NonNegative = 1.0
     """Multiplies both, which are then rounded."""
+    tokenizer: Literal["simple", "tiktoken"] = "simple"
+    """How `words` models count: words x `per_word`, or the real tokens of cl100k_base, without `floor`."""
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _counts_something(cls, tokenizer: str, info: ValidationInfo) -> str:
+        sides = [info.data.get("prompt"), info.data.get("completion")]
+        if tokenizer == "tiktoken" and None not in sides and not any(_counts_words(side) for side in sides):
+            raise ValueError("neither prompt nor completion is of model 'words', which is what a tokenizer counts for")
+        return tokenizer
+
+
+def _counts_words(section: object) -> bool:
+    return isinstance(section, PromptWords | CompletionWords)
 
 
 class JitterConfidence(FileModel):
@@ -215,25 +209,24 @@ class QuantileConfidence(FileModel):
     model: Literal["quantiles"]
     values: Annotated[tuple[Confidence15, ...], Field(min_length=2)]
 
-    _monotone = field_validator("values")(_non_decreasing)
+    _monotone = field_validator("values")(non_decreasing)
+
+
+class ReplayConfidence(FileModel):
+    """The recorded answer's own."""
+
+    model: Literal["replay"]
+    callbacks: Recording
+
+
+ConfidenceModel = Annotated[JitterConfidence | QuantileConfidence | ReplayConfidence, Field(discriminator="model")]
 
 
 class Cache(FileModel):
     """Whether the provider reports a prompt cache, and how often it hits."""
 
-    enabled: Annotated[bool, Field(strict=True)] = False
+    enabled: Switch = False
     hit_rate: Probability = 0.0
-
-
-class Errors(FileModel):
-    """Independent failures, drawn per attempt; the HTTP status that failed is drawn evenly from `codes`."""
-
-    rate: Probability = 0.0
-    codes: Annotated[tuple[Annotated[int, Field(strict=True, ge=400, le=599)], ...], Field(min_length=1)] = (
-        429,
-        503,
-        500,
-    )
 
 
 class Mode(FileModel):
@@ -246,13 +239,38 @@ class Mode(FileModel):
     winner: WinnerModel
     latency: LatencyModel
     tokens: Tokens
-    confidence: Annotated[JitterConfidence | QuantileConfidence, Field(discriminator="model")]
+    confidence: ConfidenceModel
     cache: Cache = Cache()
     errors: Errors = Errors()
-    streaming_metadata: Annotated[bool, Field(strict=True)] = False
+    streaming_metadata: Switch = False
     """Whether callbacks say `streaming_simulated`."""
     overlays: tuple[str, ...] = ()
     """What was laid over the file, in order; written by `load_mode`, refused in files."""
+
+    @model_validator(mode="after")
+    def _one_recording(self) -> Self:
+        # One recorded answer serves all sections of a request; from two files they would not belong together.
+        recording = self.recording
+        for key, section in self._replaying():
+            if section.callbacks is not recording and section.callbacks != recording:
+                raise ValueError(f"{key}.callbacks is another recording than the other sections replay")
+        return self
+
+    @property
+    def recording(self) -> Recording | None:
+        """What the sections of model `replay` replay; None when there is none."""
+        return next((section.callbacks for _, section in self._replaying()), None)
+
+    def _replaying(self) -> list[tuple[str, ReplayWinner | ReplayLatency | ReplayTokens | ReplayConfidence]]:
+        sections = {
+            "winner": self.winner,
+            "latency": self.latency,
+            "tokens.prompt": self.tokens.prompt,
+            "tokens.completion": self.tokens.completion,
+            "confidence": self.confidence,
+        }
+        replays = ReplayWinner | ReplayLatency | ReplayTokens | ReplayConfidence
+        return [(key, section) for key, section in sections.items() if isinstance(section, replays)]
 
     @property
     def expression(self) -> str:
@@ -261,5 +279,11 @@ class Mode(FileModel):
 
     def sha256(self) -> str:
         """Hex digest of the content: equal exactly when two modes behave and read alike."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        content = self.model_dump(mode="json")
+        for section, keys in _LATER_KEYS.items():
+            model = getattr(self, section)
+            for key in keys:
+                if getattr(model, key) == type(model).model_fields[key].default:
+                    del content[section][key]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(canonical.encode()).hexdigest()

@@ -5,6 +5,9 @@ Not here: the schema (mode.py), reading YAML (cj_pipeline/yaml_file.py).
 
 An overlay is a partial mode: its sections are merged key by key into the base's, except that a section which names
 another `model` replaces the base's section whole (the keys of one model mean nothing to another).
+
+A section of model `replay` names a file of callbacks, relative to the file that says so; it is read with the mode, so
+that a mode which was loaded depends on no file.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from cj_pipeline.errors import BadInput, CjPipelineError, did_you_mean
 from cj_pipeline.lps.mode import Mode
+from cj_pipeline.lps.mode_recording import Recording, read_recording
 from cj_pipeline.yaml_file import Key, YamlFile, read_yaml
 
 MODES_FOLDER = Path(__file__).with_name("modes")
@@ -27,6 +31,14 @@ OVERLAYS_FOLDER = MODES_FOLDER / "overlays"
 
 # What a mode is and what it was fitted from are the base's to say; the rest is behaviour.
 _BEHAVIOUR = ("winner", "latency", "tokens", "confidence", "cache", "errors", "streaming_metadata")
+# The sections that may be of model `replay`.
+_MAY_REPLAY: tuple[tuple[Key, ...], ...] = (
+    ("winner",),
+    ("latency",),
+    ("tokens", "prompt"),
+    ("tokens", "completion"),
+    ("confidence",),
+)
 _OVERLAY_KEYS = ("schema_version", "description", *_BEHAVIOUR)
 
 
@@ -104,10 +116,12 @@ def _compose(base: YamlFile, overlays: dict[str, YamlFile], order: tuple[str, ..
         content = _merged(content, {key: overlay[key] for key in _BEHAVIOUR if key in overlay})
         if isinstance(content.get("description"), str):
             content["description"] += f" Overlay {name}: {overlay['description']}"
+    files = [base, *(overlays[name] for name in order)]
+    content = _with_recordings(content, files)
     try:
         return Mode.model_validate({**content, "overlays": order})
     except ValidationError as error:
-        raise _complaint(error, [base, *(overlays[name] for name in order)]) from None
+        raise _complaint(error, files) from None
 
 
 def _merged(base: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +137,35 @@ def _merged(base: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _with_recordings(content: dict[str, Any], files: Sequence[YamlFile]) -> dict[str, Any]:
+    """The content with each recording in the place of its path; each file of callbacks is read once."""
+    read: dict[Path, Recording] = {}
+    for place in _MAY_REPLAY:
+        section: object = content
+        for key in place:
+            section = section.get(key) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or section.get("model") != "replay" or "callbacks" not in section:
+            continue
+        keys = (*place, "callbacks")
+        said = _who_said(keys, files)
+        named = section["callbacks"]
+        if not isinstance(named, str):
+            raise _bad(said, keys, "must be the path of a JSONL file.", "Paths are relative to the mode file.")
+        path = said.path.parent / named
+        if not path.is_file():
+            raise _bad(said, keys, f"there is no file '{path}'.", "Paths are relative to the mode file.")
+        if path not in read:
+            read[path] = read_recording(path)
+        content = _replaced(content, keys, read[path])
+    return content
+
+
+def _replaced(content: dict[Any, Any], keys: Sequence[Key], value: object) -> dict[Any, Any]:
+    """A copy with another value at a place that is there."""
+    first, *rest = keys
+    return {**content, first: _replaced(content[first], rest, value) if rest else value}
 
 
 def _bad(file: YamlFile, keys: Sequence[Key], problem: str, remedy: str) -> BadInput:

@@ -48,6 +48,8 @@ class Failure:
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     retryable: bool = False
+    retry_after_s: float | None = None
+    """How long the provider asked to be left alone, seconds; None when it did not say."""
 
     @property
     def worth_retrying(self) -> bool:
@@ -59,9 +61,17 @@ class ProviderError(Exception):
     """One attempt failed in a way the provider understands."""
 
     def __init__(
-        self, code: ErrorCode, message: str, details: Mapping[str, Any] | None = None, *, retryable: bool = False
+        self,
+        code: ErrorCode,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
-        self.failure = Failure(code=code, message=message, details=details or {}, retryable=retryable)
+        self.failure = Failure(
+            code=code, message=message, details=details or {}, retryable=retryable, retry_after_s=retry_after_s
+        )
         super().__init__(f"{code}: {message}")
 
 

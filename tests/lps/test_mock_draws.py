@@ -3,7 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from hashlib import sha256
-from statistics import NormalDist, fmean
+from math import exp, log
+from statistics import NormalDist, fmean, median, stdev
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,39 @@ def test_latencies_follow_their_model(latency, low, mean, high):
     assert min(drawn) >= low
     assert max(drawn) <= high
     assert fmean(drawn) == pytest.approx(mean, abs=30)
+
+
+def lognormal(**keys: float) -> Mode:
+    return mode(latency={"model": "lognormal", **keys})
+
+
+@pytest.mark.parametrize("keys", [{"median_ms": 1600.0}, {"mean_ms": 1600.0 * exp(0.5 * 0.5**2)}])
+def test_a_lognormal_latency_has_its_median_its_mean_and_its_sigma(keys):
+    of = lognormal(**keys, sigma=0.5)
+    drawn = [mock_draws.latency_ms(of, draws(number)) for number in range(4000)]
+    assert median(drawn) == pytest.approx(1600, rel=0.03)
+    assert fmean(drawn) == pytest.approx(1813, rel=0.03)  # 1600 x e^.125
+    assert stdev(log(ms) for ms in drawn) == pytest.approx(0.5, rel=0.05)
+    # The 95th percentile of a normal distribution lies 1.645 standard deviations above its mean: 1600 x e^.822.
+    assert sorted(drawn)[3800] == pytest.approx(3641, rel=0.05)
+
+
+def test_a_lognormal_latency_stays_within_its_bounds():
+    of = lognormal(median_ms=1600, sigma=1.0, min_ms=1000, max_ms=2500)
+    drawn = [mock_draws.latency_ms(of, draws(number)) for number in range(1000)]
+    assert (min(drawn), max(drawn)) == (1000, 2500)
+    assert median(drawn) == pytest.approx(1600, rel=0.05)
+
+
+def test_a_lognormal_latency_without_spread_is_its_median():
+    assert mock_draws.latency_ms(lognormal(median_ms=1600, sigma=0, scale=1.5), draws()) == 2400
+    assert mock_draws.latency_ms(lognormal(mean_ms=1600, sigma=0), draws()) == 1600
+
+
+def test_the_least_of_all_draws_still_has_a_lognormal_latency(monkeypatch):
+    monkeypatch.setattr(Draws, "uniform", lambda self, purpose: 0.0)
+    # 2^-54 lies 8.29 standard deviations below the mean: 1600 x e^-4.15.
+    assert mock_draws.latency_ms(lognormal(median_ms=1600, sigma=0.5), draws()) == 25
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode import AlwaysWinner, CoinWinner, HashShareWinner
+from cj_pipeline.lps.mode import AlwaysWinner, CoinWinner, HashShareWinner, Mode
 from cj_pipeline.lps.mode_files import (
     OVERLAYS_FOLDER,
     UnknownMode,
@@ -160,6 +160,90 @@ def test_a_mistake_is_named_by_file_line_and_key(tmp_path, old, new, field, line
     assert problem in str(raised.value)
     assert str(raised.value).startswith(path)
     assert raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("latency", "field", "problem"),
+    [
+        ("{model: lognormal, sigma: 0.3}", "latency", "give one of median_ms and mean_ms"),
+        ("{model: lognormal, median_ms: 5, mean_ms: 6, sigma: 0.3}", "latency", "give one of median_ms and mean_ms"),
+        ("{model: lognormal, median_ms: 5}", "latency.sigma", "missing."),
+        ("{model: lognormal, median_ms: 5, sigma: 300}", "latency.sigma", "less than or equal to 5"),
+        ("{model: lognormal, median_ms: 0, sigma: 1}", "latency.median_ms", "greater than 0"),
+        (
+            "{model: lognormal, median_ms: 5, sigma: 1, min_ms: 9, max_ms: 8}",
+            "latency.max_ms",
+            "8 is less than min_ms 9",
+        ),
+        ("{model: uniform, low_ms: 5, high_ms: 4}", "latency.high_ms", "4 is less than low_ms 5"),
+    ],
+)
+def test_a_latency_section_has_rules_of_its_own(tmp_path, latency, field, problem):
+    start, end = GOOD.index("latency:"), GOOD.index("tokens:")
+    path = write(tmp_path, GOOD[:start] + f"latency: {latency}\n" + GOOD[end:])
+    with pytest.raises(BadInput) as raised:
+        load_mode(path)
+    assert (raised.value.field, raised.value.line) == (field, 8)
+    assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("errors", "field", "problem"),
+    [
+        ("{kinds: {http: 0}}", "errors.kinds", "at least one kind needs a weight above 0"),
+        ("{kinds: {http: -1}}", "errors.kinds.http", "greater than or equal to 0"),
+        ("{kinds: {htttp: 1}}", "errors.kinds.htttp", "Did you mean 'http'?"),
+        ("{codes: [200]}", "errors.codes.0", "greater than or equal to 400"),
+        ("{timeout_ms: -1}", "errors.timeout_ms", "greater than or equal to 0"),
+        ("{codes: [500], retry_after_s: 3}", "errors.retry_after_s", "goes with 429 and 503"),
+        ("{retry_success: 1.1}", "errors.retry_success", "less than or equal to 1"),
+        ("{bursts: {rate: 0.5, length: 0}}", "errors.bursts.length", "greater than or equal to 1"),
+        ("{bursts: {rate: 0.8, length: 3}}", "errors.bursts.rate", "at most 0.75 of all calls, not 0.8"),
+    ],
+)
+def test_an_errors_section_has_rules_of_its_own(tmp_path, errors, field, problem):
+    path = write(tmp_path, GOOD + f"errors: {errors}\n")
+    with pytest.raises(BadInput) as raised:
+        load_mode(path)
+    assert (raised.value.field, raised.value.line) == (field, 18)
+    assert problem in str(raised.value)
+
+
+def test_a_tokenizer_needs_words_to_count(tmp_path):
+    path = write(tmp_path, GOOD.replace("tokens:\n", "tokens:\n  tokenizer: tiktoken\n", 1))
+    with pytest.raises(BadInput, match=r":12: tokens\.tokenizer: neither prompt nor completion is of model 'words'"):
+        load_mode(path)
+
+
+# As they stand in the records of runs. Keys that the schema has gained since do not count until they are used.
+DIGESTS = {
+    "default": "f987c2ff1ac9880a",
+    "cj_generic_batch": "634a4ee58dd040ea",
+    "eng5_anchor_gpt51_low": "34d346a76a66f40e",
+    "production_hash_lower5": "0480d5002b7dff9c",
+}
+
+
+@pytest.mark.parametrize(("name", "digest"), DIGESTS.items())
+def test_the_digest_of_a_mode_outlives_additions_to_the_schema(name, digest):
+    assert load_mode(name).sha256()[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("errors", {"kinds": {"timeout": 1.0}}),
+        ("errors", {"timeout_ms": 5.0}),
+        ("errors", {"retry_after_s": 5.0}),
+        ("errors", {"bursts": {"rate": 0.1}}),
+        ("errors", {"retry_success": 0.5}),
+        ("tokens", {"tokenizer": "tiktoken"}),
+    ],
+)
+def test_the_digest_follows_a_later_key_that_is_used(section, change):
+    plain = load_mode("default").model_dump()
+    changed = Mode.model_validate(plain | {section: plain[section] | change})
+    assert changed.sha256() != load_mode("default").sha256()
 
 
 @pytest.mark.parametrize(
