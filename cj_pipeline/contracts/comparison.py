@@ -29,10 +29,12 @@ class LLMConfigOverrides(WireModel):
 class PromptBlock(WireModel):
     """One part of a prompt; blocks joined by a blank line are the whole of it."""
 
-    target: Literal["system", "user_content"] = "user_content"
+    target: str = "user_content"
+    """`system`, or anything else for a part of the user's turn."""
     content: str
     cacheable: bool = False
-    ttl: Literal["5m", "1h"] | None = None
+    ttl: str | int | float | None = None
+    """How long a provider is to cache it: `5m` or `1h`, or seconds; who can cache knows the spellings (lps/prompts.py)."""
 
 
 class ComparisonRequest(WireModel):

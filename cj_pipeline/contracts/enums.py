@@ -41,6 +41,25 @@ class QueueProcessingMode(StrEnum):
     BATCH_API = "batch_api"
 
 
+class BatchApiMode(StrEnum):
+    """When the LPS starts the jobs of `batch_api`."""
+
+    DISABLED = "disabled"
+    NIGHTLY = "nightly"
+    OPPORTUNISTIC = "opportunistic"
+
+
+class BatchJobStatus(StrEnum):
+    """Where a job of `batch_api` stands."""
+
+    PENDING = "pending"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class QueueStatus(StrEnum):
     """Where a request stands in the LPS queue."""
 

@@ -8,3 +8,11 @@ COMPARISON_RESULT_TOPIC = "huleedu.llm_provider.comparison_result.v1"
 COMPARISON_RESULT_EVENT_TYPE = "LLMComparisonResultV1"
 
 LPS_SOURCE_SERVICE = "llm_provider_service"
+
+USAGE_STARTED_TOPIC = "huleedu.llm_provider.request_started.v1"
+USAGE_COMPLETED_TOPIC = "huleedu.llm_provider.request_completed.v1"
+USAGE_FAILURE_TOPIC = "huleedu.llm_provider.failure.v1"
+
+USAGE_STARTED_EVENT_TYPE = "llm_provider.request_started.v1"
+USAGE_COMPLETED_EVENT_TYPE = "llm_provider.request_completed.v1"
+USAGE_FAILURE_EVENT_TYPE = "llm_provider.failure.v1"
