@@ -1,105 +1,175 @@
-"""Where accepted requests wait: in memory, by priority and then by arrival.
+"""Where accepted requests wait for their turn, and their callbacks for the bus: what every store of them can do.
 
-Here: order, capacity, depth, and which correlation ids are known. Not here: who is answered together (bundling.py),
-answering (worker.py). Another store (Redis) would be a second class with these methods.
+Here: the protocol, what it deals in, what it raises. Not here: the stores (memory_queue.py, redis_queue.py), who is
+answered together (bundling.py), answering (worker.py).
+
+The life of a request: put (queued) -> claimed (processing) -> answered: its callback lies in the outbox -> published.
+A claim is a lease. One that runs out, because its holder died or hangs, goes back to its place in the order with one
+attempt more; `attempts` fences the old holder off, whose answer then counts for nothing. Priority first, then arrival;
+a request that is tried again keeps its arrival.
+
+All times are seconds on the loop's monotonic clock.
 """
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
+from cj_pipeline.contracts.enums import QueueStatus
 from cj_pipeline.lps.queued_request import QueuedRequest
-
-# A client that lost a 202 repeats its POST within minutes; 65,536 answered requests are about 15 MB and, at a real
-# provider's 1.6 s each, more than a day.
-REMEMBERED_ANSWERS = 65_536
 
 
 class QueueFull(Exception):
-    """No room: `size` requests wait or are being answered, of `max_size` at most."""
+    """No room: `size` requests wait, are being answered or wait for the bus, of `max_size` at most."""
 
-    def __init__(self, size: int, max_size: int) -> None:
+    def __init__(self, size: int, max_size: int, reason: str) -> None:
         self.size = size
         self.max_size = max_size
-        super().__init__(f"queue holds {size} of {max_size} requests")
+        self.reason = reason
+        super().__init__(f"queue holds {size} of {max_size} requests ({reason})")
+
+
+class CorrelationIdInUse(Exception):
+    """Another request was put under this correlation id."""
+
+
+class QueueUnavailable(Exception):
+    """The store cannot be reached now; nothing was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much a queue holds, and for how long.
+
+    Past `high_watermark` of size or memory it refuses until it is below `low_watermark`, so that a client that waits
+    once finds room for more than one.
+    """
+
+    max_size: int
+    max_memory_bytes: int
+    high_watermark: float
+    low_watermark: float
+    claim_timeout_s: float
+    """How long a claim may go without being renewed."""
+    max_attempts: int
+    """After this many a claim that ran out is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How many requests wait, and how many wait or are being answered."""
+    """queued: waiting for their turn; total: also those being answered and those whose callback waits for the bus."""
 
     queued: int
     total: int
+    memory_bytes: int
 
 
-class RequestQueue:
-    """One event loop; one reader."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A callback on its way to the bus. result: success, failure or expired."""
 
-    def __init__(self, max_size: int) -> None:
-        self._max_size = max_size
-        self._heap: list[tuple[int, int, QueuedRequest]] = []
-        self._arrivals = 0
-        self._leads_next: QueuedRequest | None = None
-        self._processing = 0
-        self._something_waits = asyncio.Event()
-        self._open: dict[UUID, bytes] = {}
-        self._answered: OrderedDict[UUID, bytes] = OrderedDict()
+    queue_id: UUID
+    correlation_id: UUID
+    topic: str
+    key: bytes
+    value: bytes
+    result: str
 
-    def fingerprint_of(self, correlation_id: UUID) -> bytes | None:
-        """The fingerprint under which a request was put that is still known; None when it is not."""
-        return self._open.get(correlation_id) or self._answered.get(correlation_id)
 
-    def put(self, request: QueuedRequest, fingerprint: bytes) -> None:
-        """Accept a request. fingerprint: what a repetition of it must match, not empty. Raises QueueFull."""
-        size = self.depth().total
-        if size >= self._max_size:
-            raise QueueFull(size, self._max_size)
-        heapq.heappush(self._heap, (-request.priority, self._arrivals, request))
-        self._arrivals += 1
-        self._open[request.correlation_id] = fingerprint
-        self._something_waits.set()
+class LapseKind(StrEnum):
+    """What became of a request without a worker's doing."""
 
-    async def wait_for_item(self) -> None:
-        """Return once `take` has something to give."""
-        await self._something_waits.wait()
+    EXPIRED = "expired"
+    """Its time to live passed while it waited. It is claimed: answer it."""
+    GIVEN_UP = "given_up"
+    """Its claim ran out once too often. It is claimed: answer it."""
+    RECLAIMED = "reclaimed"
+    """Its claim ran out; it waits again."""
 
-    def take(self) -> QueuedRequest:
-        """The request whose turn it is; it counts as being answered until `finish`. IndexError when none waits."""
-        if self._leads_next is not None:
-            request, self._leads_next = self._leads_next, None
-        else:
-            request = heapq.heappop(self._heap)[2]
-        self._processing += 1
-        if not self._heap:
-            self._something_waits.clear()
-        return request
 
-    def waiting(self) -> Iterator[QueuedRequest]:
-        """Take one request after another, as long as the caller asks and one waits."""
-        while self._heap or self._leads_next is not None:
-            yield self.take()
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """A request that lapsed. age_s: since it was accepted."""
 
-    def put_back(self, request: QueuedRequest) -> None:
-        """Return a request that was taken and does not fit; it is the next one taken, whatever arrives meanwhile."""
-        self._leads_next = request
-        self._processing -= 1
-        self._something_waits.set()
+    kind: LapseKind
+    request: QueuedRequest
+    age_s: float
 
-    def finish(self, request: QueuedRequest, *, answered: bool) -> None:
-        """A taken request is over. Unless it was answered it is forgotten, so that posting it again queues it again."""
-        self._processing -= 1
-        fingerprint = self._open.pop(request.correlation_id)
-        if answered:
-            self._answered[request.correlation_id] = fingerprint
-            if len(self._answered) > REMEMBERED_ANSWERS:
-                self._answered.popitem(last=False)
 
-    def depth(self) -> QueueDepth:
-        """Figures for metrics and refusals."""
-        queued = len(self._heap) + (self._leads_next is not None)
-        return QueueDepth(queued=queued, total=queued + self._processing)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the queue knows of a request. callback: None until there is one, and once it is no longer kept."""
+
+    queue_id: UUID
+    correlation_id: UUID
+    status: QueueStatus
+    attempts: int
+    published: bool
+    callback: bytes | None
+
+
+class RequestQueue(Protocol):
+    """A store of accepted requests and of the callbacks that the bus does not have yet."""
+
+    async def open(self) -> None:
+        """Get ready; must come first. Raises QueueUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything that `open` took. What is stored durably stays."""
+        ...
+
+    async def put(self, request: QueuedRequest, fingerprint: bytes) -> bool:
+        """Accept a request; False when the same one is known already, which is then not queued again.
+
+        fingerprint: what a repetition must match. Raises QueueFull, CorrelationIdInUse, QueueUnavailable.
+        """
+        ...
+
+    async def claim(self, cap: int) -> tuple[QueuedRequest, ...]:
+        """Wait for a request, and take it with the compatible ones right behind it, at most its own limit and `cap`.
+
+        The first incompatible one stays where it is, at the head, and so leads the next claim. One whose time to live
+        has passed is never among them.
+        """
+        ...
+
+    async def renew(self, requests: Sequence[QueuedRequest]) -> None:
+        """Their holder is alive: their claims run from now."""
+        ...
+
+    async def retry(self, request: QueuedRequest, delay_s: float) -> None:
+        """Give a claimed request back, to be claimed again after a while, with one attempt more."""
+        ...
+
+    async def release(self, requests: Sequence[QueuedRequest]) -> None:
+        """Give claimed requests back as they were: their turn never began."""
+        ...
+
+    async def answer(self, request: QueuedRequest, answer: Answer) -> bool:
+        """A claimed request is over: keep its callback until the bus has it. False when the claim was lost."""
+        ...
+
+    async def outgoing(self) -> tuple[Answer, ...]:
+        """Wait for callbacks that the bus should get, oldest first. Each comes once, and again after a crash."""
+        ...
+
+    async def published(self, answers: Sequence[Answer]) -> None:
+        """The bus has these."""
+        ...
+
+    async def lapsed(self) -> Lapse:
+        """Wait for a request that lapsed."""
+        ...
+
+    async def lookup(self, queue_id: UUID) -> Known | None:
+        """What is known of a request; None for one that never was or is forgotten. Raises QueueUnavailable."""
+        ...
+
+    async def depth(self) -> QueueDepth:
+        """Figures for metrics. Raises QueueUnavailable."""
+        ...

@@ -1,14 +1,13 @@
 """A comparison that was accepted and waits for its answer.
 
 Here: the accepted request with everything that is worked out once, at the door. Not here: the order in which requests
-are answered (queue.py, bundling.py).
+are answered (queue.py, bundling.py), what is refused at the door (admission.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from uuid import UUID
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
@@ -31,17 +30,22 @@ class QueuedRequest:
     """Whom the request names; callbacks repeat it."""
     resolved_provider: Provider
     """Who answers: the mock stands in for every provider under USE_MOCK_LLM."""
+    model_label: str
+    """The model as metrics name it: one of the manifest's, `other`, or `unknown` where it is left to the provider."""
     prompt_sha256: str
-    """Lower-case hex of the prompt that the provider is shown; the mock is shown `user_prompt`."""
+    """Lower-case hex of the prompt that the provider is shown."""
     requested_at: datetime
     enqueued_at: float
     """On the loop's monotonic clock, seconds."""
+    expires_at: float
+    """The same clock; not answered by then, it gets an error callback."""
+    size_bytes: int
+    """Of its JSON."""
     priority: int = DEFAULT_PRIORITY
-
-    @property
-    def model_label(self) -> str:
-        """The model as metrics name it; production's word when the request leaves it to the provider."""
-        return self.overrides.model_override or "unknown"
+    attempts: int = 0
+    """How many were made before this one."""
+    worked_s: float = 0.0
+    """How long those took, seconds."""
 
     def essay_ids(self) -> tuple[str, str] | None:
         """The essays shown as A and as B, from the metadata; None when it does not name both."""
@@ -51,12 +55,13 @@ class QueuedRequest:
             return None
         return str(essay_a), str(essay_b)
 
+    def batch_key(self) -> str:
+        """What callbacks are keyed by on the bus: those of one batch stay in order, whoever consumes them."""
+        metadata = self.request.metadata
+        batch = metadata.get("bos_batch_id") or metadata.get("cj_batch_id")
+        return str(self.correlation_id) if batch is None else str(batch)
+
 
 def queue_id_of(correlation_id: UUID) -> UUID:
     """A request's queue id follows from its correlation id, so that a repeated POST gets the same one."""
     return keyed_uuid("lps", "queue_id", str(correlation_id))
-
-
-def prompt_sha256_of(user_prompt: str) -> str:
-    """Hash of the prompt as the mock is shown it: `prompt_blocks` do not count."""
-    return sha256(user_prompt.encode()).hexdigest()
