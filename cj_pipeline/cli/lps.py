@@ -1,17 +1,58 @@
-"""`cj-pipeline lps`: the mock's modes."""
+"""`cj-pipeline lps`: the service, and its mock's modes."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import click
 import yaml
 
+from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.lps.json_logs import log_as_json
 from cj_pipeline.lps.mode_files import load_mode, mode_names, overlay_description, overlay_names
+from cj_pipeline.lps.settings import QueueBackend, settings_from_environment
+from cj_pipeline.settings import PipelineSettings
 
 
 @click.group()
 def lps() -> None:
-    """The LLM Provider Service: the modes of its mock."""
+    """The LLM Provider Service, and the modes of its mock."""
+
+
+@lps.command()
+@click.option("--host", help="Interface to listen on [LLM_PROVIDER_SERVICE_HOST, 0.0.0.0].")
+@click.option("--port", type=click.IntRange(0, 65_535), help="0: any free one [LLM_PROVIDER_SERVICE_PORT, 8080].")
+@click.option("--mode", "mode_expression", help="The mock's mode [LLM_PROVIDER_SERVICE_MOCK_MODE, default].")
+@click.option(
+    "--queue",
+    "queue_backend",
+    type=click.Choice([backend.value for backend in QueueBackend]),
+    help="Where accepted requests wait [LLM_PROVIDER_SERVICE_QUEUE_BACKEND, memory].",
+)
+@click.option(
+    "--callbacks",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for callbacks, a file per topic [callbacks/ below CJ_PIPELINE_DATA_DIR].",
+)
+def serve(
+    host: str | None, port: int | None, mode_expression: str | None, queue_backend: str | None, callbacks: Path | None
+) -> None:
+    """Serve comparisons until SIGTERM or Ctrl-C, then finish what was accepted.
+
+    Everything is set by the variables LLM_PROVIDER_SERVICE_*; an option counts instead of its variable. Logs are JSON
+    on standard error; one line on standard output says where the service listens.
+    """
+    # Here and not above: the server takes 0.15 s to import, which every other command would pay for.
+    from cj_pipeline.lps.serve import serve as serve_until_stopped
+
+    given = {"host": host, "port": port, "mock_mode": mode_expression, "queue_backend": queue_backend}
+    settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
+    mode = load_mode(settings.mock_mode)
+    log_as_json(settings.log_level, sys.stderr)
+    bus = FolderBus(PipelineSettings().data_dir / "callbacks" if callbacks is None else callbacks)
+    serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
 
 
 @lps.command()

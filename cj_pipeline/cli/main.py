@@ -7,19 +7,47 @@ Exit codes: 0 passed, 1 parity failed, 2 bad input or usage, 3 inconclusive (onl
 
 from __future__ import annotations
 
+import logging
 import sys
+from importlib import import_module
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from cj_pipeline.cli import bt, doctor, lps, runs, traces, warehouse
 from cj_pipeline.errors import CjPipelineError
 
 EXIT_BAD_INPUT = 2
 
+# Where each command is. It is imported when it is called: together they take 1.4 s, which a service that is being
+# restarted would spend on plots and parity checks.
+COMMANDS = {
+    "traces": "cj_pipeline.cli.traces:traces",
+    "replay": "cj_pipeline.cli.runs:replay",
+    "live": "cj_pipeline.cli.runs:live",
+    "parity": "cj_pipeline.cli.runs:parity",
+    "materialize": "cj_pipeline.cli.warehouse:materialize",
+    "sql": "cj_pipeline.cli.warehouse:sql",
+    "bt": "cj_pipeline.cli.bt:bt",
+    "align": "cj_pipeline.cli.bt:align",
+    "lps": "cj_pipeline.cli.lps:lps",
+    "doctor": "cj_pipeline.cli.doctor:doctor",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class _CommandsOnDemand(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=_CommandsOnDemand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="cj-pipeline")
 def cli() -> None:
     """Does the mock LLM judge still behave like the real one?
@@ -28,20 +56,10 @@ def cli() -> None:
     """
 
 
-cli.add_command(traces.traces)
-cli.add_command(runs.replay)
-cli.add_command(runs.live)
-cli.add_command(runs.parity)
-cli.add_command(warehouse.materialize)
-cli.add_command(warehouse.sql)
-cli.add_command(bt.bt)
-cli.add_command(bt.align)
-cli.add_command(lps.lps)
-cli.add_command(doctor.doctor)
-
-
 def main() -> None:
     """Run the CLI. What a user can mend is printed as a sentence, without a traceback."""
+    # What an embedded service logs of single comparisons is in its callbacks; a served one sets up logs of its own.
+    logging.getLogger("cj_pipeline").addHandler(logging.NullHandler())
     try:
         cli()
     except CjPipelineError as error:

@@ -34,7 +34,7 @@ class PromptBlock(WireModel):
     content: str
     cacheable: bool = False
     ttl: str | int | float | None = None
-    """How long a provider is to cache it: `5m` or `1h`, or seconds; who can cache knows the spellings (lps/prompts.py)."""
+    """How long a provider is to cache it: `5m`, `1h` or seconds, in any of the spellings that lps/prompts.py knows."""
 
 
 class ComparisonRequest(WireModel):

@@ -1,43 +1,35 @@
 """The service over HTTP: an ASGI app around a service object.
 
-Here: routes, parsing, the error contract. Not here: what happens to an accepted request (service.py and below).
+Here: posting a comparison, from bytes to bytes, and the way to the other routes (endpoints.py). Not here: what happens
+to an accepted request (service.py and below), the shapes of refusals (refusals.py).
 
 The app starts nothing: whoever serves it enters the service first. Every endpoint is a coroutine; a plain function
 would be run in a thread, which a virtual-time loop cannot wait for.
+
+POST /api/v1/comparison is served without the framework: it is nearly all of the traffic, and routing, request and
+response objects took longer than everything else that is done for it.
 """
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from collections.abc import Mapping
+from uuid import UUID, uuid4
 
-from cj_pipeline.contracts.comparison import ComparisonRequest, QueuedResponse
-from cj_pipeline.contracts.enums import Provider
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.finite import all_finite
-from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.lps.refusals import FlatRefusal, NestedRefusal, Refusal
+from cj_pipeline.lps.endpoints import COMPARISON_PATH, framework_app
+from cj_pipeline.lps.refusals import FlatRefusal, NestedRefusal, Refusal, body_too_large, refusal_of
 from cj_pipeline.lps.service import LlmProviderService
+from cj_pipeline.lps.trace_context import trace_context
 
-VERSION = "1.0.0"
 
-
-def build_app(service: LlmProviderService) -> Starlette:
+def build_app(service: LlmProviderService) -> ASGIApp:
     """The app of one service."""
-    endpoints = _Endpoints(service)
-    return Starlette(
-        routes=[
-            Route("/api/v1/comparison", endpoints.comparison, methods=["POST"]),
-            Route("/admin/mock-mode", endpoints.mock_mode, methods=["GET"]),
-            Route("/healthz", endpoints.healthz, methods=["GET"]),
-            Route("/metrics", endpoints.metrics, methods=["GET"]),
-        ],
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
-    )
+    return _App(service)
 
 
 def parse_request(content_type: str, body: bytes) -> ComparisonRequest:
@@ -46,12 +38,30 @@ def parse_request(content_type: str, body: bytes) -> ComparisonRequest:
     if kind != "application/json" and not kind.endswith("+json"):
         raise FlatRefusal(400, "No JSON data provided", details="Send the request as application/json.")
     try:
-        request = ComparisonRequest.model_validate_json(body)
+        request = _validated(body)
     except ValidationError as error:
         raise _refusal(error, body) from None
     if not all_finite(request):  # a callback could not echo it
         raise FlatRefusal(400, "Malformed JSON", details="NaN and Infinity are not JSON.")
     return request
+
+
+def _validated(body: bytes) -> ComparisonRequest:
+    try:
+        # Strict: neither "4096" nor true is the number that the document asks for.
+        return ComparisonRequest.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        if not _only_whole_floats(error):
+            raise
+    return ComparisonRequest.model_validate_json(body)
+
+
+def _only_whole_floats(error: ValidationError) -> bool:
+    """Whether all that is wrong is that integers are written as 4096.0, which is one in JSON."""
+    return all(
+        problem["type"] == "int_type" and isinstance(problem["input"], float) and problem["input"].is_integer()
+        for problem in error.errors(include_url=False, include_context=False)
+    )
 
 
 def _refusal(error: ValidationError, body: bytes) -> Refusal:
@@ -77,24 +87,50 @@ def _refusal(error: ValidationError, body: bytes) -> Refusal:
     return FlatRefusal(400, f"Invalid request format: {'; '.join(lines)}")
 
 
-class _Endpoints:
+class _App:
+    """The ASGI callable."""
+
     def __init__(self, service: LlmProviderService) -> None:
         self._service = service
+        self._framework = framework_app(service)
 
-    async def comparison(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == COMPARISON_PATH and scope["method"] == "POST":
+            await self._comparison(scope, receive, send)
+        else:
+            await self._framework(scope, receive, send)
+
+    async def _comparison(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
+        content_type, traceparent, length = "", None, None
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                content_type = value.decode("latin-1")
+            elif name == b"traceparent":
+                traceparent = value
+            elif name == b"content-length":
+                length = value
         parsed: ComparisonRequest | None = None
         try:
-            parsed = parse_request(request.headers.get("content-type", ""), await request.body())
-            queued = service.submit(parsed)
-        except Refusal as refusal:
+            body = await _read(receive, length, service.settings.max_request_bytes)
+            parsed = parse_request(content_type, body)
+            queued = await service.submit(parsed)
+        except Exception as error:
+            refusal = refusal_of(error, f"POST {COMPARISON_PATH}")
             self._count_refusal(parsed)
-            return JSONResponse(refusal.body(service.clock.now()), refusal.status, headers=refusal.headers)
-        accepted = QueuedResponse(
-            queue_id=queued.queue_id,
-            message=f"Request queued. The result will be published to {queued.request.callback_topic}.",
+            identity = refusal.correlation_id or uuid4()
+            await _respond(
+                send, refusal.status, refusal.json(service.clock.now()), identity, traceparent, refusal.headers
+            )
+            service.metrics.responded("POST", COMPARISON_PATH, refusal.status)
+            return
+        # By hand: an id and a topic, both of them checked, need no escaping.
+        accepted = (
+            f'{{"queue_id":"{queued.queue_id}","status":"queued","message":"Request queued. The result will be '
+            f'published to {queued.request.callback_topic}.","estimated_wait_minutes":null}}'
         )
-        return Response(accepted.model_dump_json(), 202, media_type="application/json")
+        await _respond(send, 202, accepted.encode(), queued.queue_id, traceparent, None)
+        service.metrics.responded("POST", COMPARISON_PATH, 202)
 
     def _count_refusal(self, parsed: ComparisonRequest | None) -> None:
         overrides = parsed.llm_config_overrides if parsed is not None else None
@@ -103,64 +139,50 @@ class _Endpoints:
             return
         registered = self._service.providers.get(overrides.provider_override)
         provider = overrides.provider_override if registered is None else registered.name
-        self._service.metrics.refused(provider, overrides.model_override)
-
-    async def mock_mode(self, _: Request) -> Response:
-        service = self._service
-        if not service.settings.admin_api_enabled:
-            return JSONResponse({"error": "admin_api_disabled"}, 404)
-        return JSONResponse(
-            {
-                "use_mock_llm": service.settings.use_mock_llm,
-                "mock_mode": _mode_or_null(service),
-                # Requests must name their provider; whichever they name, the mock is who can answer.
-                "default_provider": Provider.MOCK.value,
-            }
-        )
-
-    async def healthz(self, _: Request) -> Response:
-        service = self._service
-        if not service.providers:
-            message = "No provider is registered: set USE_MOCK_LLM or ALLOW_MOCK_PROVIDER."
-        elif not service.running:
-            message = "The queue worker is not running."
-        else:
-            message = "The service answers comparisons."
-        healthy = bool(service.providers) and service.running
-        body = {
-            "service": LPS_SOURCE_SERVICE,
-            "status": "healthy" if healthy else "unhealthy",
-            "message": message,
-            "version": VERSION,
-            "checks": {"service_responsive": service.running},
-            "environment": service.settings.environment,
-            "providers": {name.value: {"enabled": True, "configured": True} for name in service.providers},
-            "mock_mode": _mode_or_null(service),
-            "mock_provider": {
-                "allowed": service.settings.allow_mock_provider,
-                "registered": Provider.MOCK in service.providers,
-                "seed": service.settings.mock_provider_seed,
-            },
-        }
-        return JSONResponse(body, 200 if healthy else 503)
-
-    async def metrics(self, _: Request) -> Response:
-        return Response(
-            self._service.metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+        self._service.metrics.refused(provider, self._service.model_label(overrides.model_override))
 
 
-def _mode_or_null(service: LlmProviderService) -> str | None:
-    expression = service.mode.expression
-    return None if expression == "default" else expression
+async def _read(receive: Receive, length: bytes | None, most: int) -> bytes:
+    """The body. Raises Refusal (413) as soon as it is known to be too long."""
+    # 18 digits: Python refuses to read a number of more than 4,300.
+    if length is not None and length.isdigit() and (len(length) > 18 or int(length) > most):
+        raise body_too_large(most)
+    message = await receive()
+    if not message.get("more_body", False):
+        return _checked(message, most)
+    chunks, size = [_checked(message, most)], len(message.get("body", b""))
+    while message.get("more_body", False):
+        message = await receive()
+        chunks.append(_checked(message, most))
+        size += len(chunks[-1])
+        if size > most:
+            raise body_too_large(most)
+    return b"".join(chunks)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    """An unknown path, a wrong method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+def _checked(message: Message, most: int) -> bytes:
+    body: bytes = message.get("body", b"")
+    if len(body) > most:
+        raise body_too_large(most)
+    return body
 
 
-async def _internal_error(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "Internal server error"}, 500)
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    identity: UUID,
+    traceparent: bytes | None,
+    extra: Mapping[str, str] | None,
+) -> None:
+    trace = trace_context(identity, traceparent)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-trace-id", trace.trace_id.encode()),
+        (b"x-span-id", trace.span_id.encode()),
+    ]
+    if extra:
+        headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,6 @@
 """From an outcome to the bytes of its callback.
 
-Here: the envelope, the result and its metadata. Not here: publishing them (worker.py), the shapes (contracts/).
+Here: the envelope, the result and its metadata. Not here: publishing them (publisher.py), the shapes (contracts/).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.contracts.errors import ErrorDetail
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, LPS_SOURCE_SERVICE
 from cj_pipeline.lps.provider import Failure, ProviderAnswer
+from cj_pipeline.lps.queue import Answer
 from cj_pipeline.lps.queued_request import QueuedRequest
 from cj_pipeline.seeding import keyed_uuid
 
@@ -20,6 +21,24 @@ Outcome = ProviderAnswer | Failure
 
 # An error names no model on the wire, even where the request did.
 _NO_MODEL = "unknown"
+
+
+def answer_of(
+    request: QueuedRequest,
+    outcome: Outcome,
+    queue_processing_mode: QueueProcessingMode,
+    completed_at: datetime,
+    result: str,
+) -> Answer:
+    """The callback as the outbox keeps it. result: success, failure or expired. Raises as `callback_bytes` does."""
+    return Answer(
+        queue_id=request.queue_id,
+        correlation_id=request.correlation_id,
+        topic=request.request.callback_topic,
+        key=request.batch_key().encode(),
+        value=callback_bytes(request, outcome, queue_processing_mode, completed_at),
+        result=result,
+    )
 
 
 def callback_bytes(

@@ -66,7 +66,9 @@ class MockProvider:
         failure = drawn_failure(mode.errors, draws, in_burst=self._bursts.next_call())
         replayed = self._replayed(request, draws)
         latency_ms = takes_ms(mode.errors, failure, mock_draws.latency_ms(mode, draws, replayed))
-        if latency_ms > 0:  # the workers see to it that a run of instant answers lets others on the loop have their turn
+        if (
+            latency_ms > 0
+        ):  # the workers see to it that a run of instant answers lets others on the loop have their turn
             await asyncio.sleep(latency_ms / 1000)
         if failure is None and replayed is not None:
             failure = replayed.failure

@@ -63,13 +63,16 @@ class TokenizerChoice(StrEnum):
 class MockSettings(BaseModel):
     """What is laid over the mode; None leaves it as it is. Raises pydantic.ValidationError naming the field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     mock_latency_ms: Milliseconds | None = None
     """How long every answer takes; alone, exactly that."""
     mock_latency_jitter_ms: Milliseconds | None = None
     """Up to so much more, evenly; alone, on top of 0 ms."""
     mock_error_rate: Share | None = None
+    """Share of attempts that fail, each by itself."""
     mock_error_codes: Annotated[
         tuple[Annotated[int, Field(ge=400, le=599)], ...] | None, Field(min_length=1), NoDecode
     ] = None
@@ -79,6 +82,7 @@ class MockSettings(BaseModel):
     mock_error_burst_length: Annotated[float, Field(ge=0.0)] | None = None
     """Mean length of a burst in calls; 0 is none at all."""
     mock_cache_enabled: bool | None = None
+    """Whether callbacks tell what a prompt cache did."""
     mock_cache_hit_rate: Share | None = None
     """Above 0 it also enables the cache."""
     mock_tokenizer: TokenizerChoice | None = None
@@ -86,9 +90,13 @@ class MockSettings(BaseModel):
     mock_tokens_per_word: Annotated[float, Field(gt=0.0)] | None = None
     """Counts tokens from words, without the mode's floors; for `tiktoken`, only where that is not at hand."""
     mock_outcome_mode: OutcomeMode | None = None
+    """Who wins: heuristic (as the mode says), always_a, always_b or coin."""
     mock_confidence_base: Annotated[float, Field(ge=1.0, le=5.0)] | None = None
+    """Middle of the confidence, 1 to 5."""
     mock_confidence_jitter: Annotated[float, Field(ge=0.0)] | None = None
+    """Up to so much more or less, evenly."""
     mock_streaming_metadata: bool | None = None
+    """Whether callbacks say `streaming_simulated`."""
 
     @field_validator("mock_error_codes", mode="before")
     @classmethod

@@ -8,6 +8,8 @@ clients of production know both.
 
 from __future__ import annotations
 
+import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,17 +20,27 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.errors import CjPipelineError
 
+_log = logging.getLogger(__name__)
+
 RETRY_AFTER_S = 300
+STORE_RETRY_AFTER_S = 5
 
 
 class Refusal(CjPipelineError, ABC):
     """A request that is not accepted. status: HTTP; headers: what goes along."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, correlation_id: UUID | None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.status = status
         self.message = message
+        self.correlation_id = correlation_id
         self.headers = headers
         super().__init__(message)
+
+    def json(self, now: datetime) -> bytes:
+        """The response's body. now: for shapes that carry a timestamp."""
+        return json.dumps(self.body(now)).encode()
 
     @abstractmethod
     def body(self, now: datetime) -> dict[str, Any]:
@@ -39,11 +51,16 @@ class FlatRefusal(Refusal):
     """`{error, details?, correlation_id?}`. No field ever repeats what the client sent: it may be an essay."""
 
     def __init__(
-        self, status: int, message: str, *, details: str | None = None, correlation_id: UUID | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        details: str | None = None,
+        correlation_id: UUID | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, message)
+        super().__init__(status, message, correlation_id, headers)
         self.details = details
-        self.correlation_id = correlation_id
 
     def body(self, now: datetime) -> dict[str, Any]:
         """The flat shape; it has no timestamp."""
@@ -68,9 +85,8 @@ class NestedRefusal(Refusal):
         details: Mapping[str, Any],
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, message, headers)
+        super().__init__(status, message, correlation_id, headers)
         self.code = code
-        self.correlation_id = correlation_id
         self.details = details
 
     def body(self, now: datetime) -> dict[str, Any]:
@@ -87,13 +103,46 @@ class NestedRefusal(Refusal):
         }
 
 
-def queue_is_full(size: int, max_size: int, correlation_id: UUID) -> NestedRefusal:
-    """Production answered 202 here, and its clients waited for callbacks that never came."""
+def queue_is_full(size: int, max_size: int, reason: str, correlation_id: UUID) -> NestedRefusal:
+    """Production answered 202 here, and its clients waited for callbacks that never came. reason: size or memory."""
     return NestedRefusal(
         503,
         ErrorCode.LLM_QUEUE_FULL,
-        f"The queue is full ({size} of {max_size}). Try again later.",
+        f"The queue is full ({size} of {max_size} requests; the limit is its {reason}). Try again later.",
         correlation_id=correlation_id,
-        details={"queue_size": size, "queue_max_size": max_size, "retry_after_seconds": RETRY_AFTER_S},
+        details={
+            "queue_size": size,
+            "queue_max_size": max_size,
+            "limit": reason,
+            "retry_after_seconds": RETRY_AFTER_S,
+        },
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
+
+
+def store_is_away(correlation_id: UUID | None) -> NestedRefusal:
+    """The queue's store cannot be reached. Taking the request into memory instead would lose it with the process."""
+    return NestedRefusal(
+        503,
+        ErrorCode.SERVICE_UNAVAILABLE,
+        "The queue's store cannot be reached. Try again later.",
+        correlation_id=correlation_id,
+        details={"retry_after_seconds": STORE_RETRY_AFTER_S},
+        headers={"Retry-After": str(STORE_RETRY_AFTER_S)},
+    )
+
+
+def refusal_of(error: Exception, route: str) -> Refusal:
+    """What a client is told of an exception: a refusal is its own answer, anything else a 500, and logged.
+
+    By its type alone: an exception's text, and so its traceback, may quote the essay that caused it.
+    """
+    if isinstance(error, Refusal):
+        return error
+    _log.error("%s broke: %s", route, type(error).__name__)
+    return FlatRefusal(500, "Internal server error")
+
+
+def body_too_large(most: int) -> FlatRefusal:
+    """More bytes than one request may have."""
+    return FlatRefusal(413, "Request too large", details=f"A request may have {most} bytes.")

@@ -5,8 +5,7 @@ Here: showing a report. Not here: making one (parity/), plots (plots.py), the te
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -98,11 +97,6 @@ def as_junit(reports: Sequence[ParityReport]) -> str:
                 ElementTree.SubElement(case, "skipped", message=result.reason)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def to_text(document: Mapping[str, Any] | Sequence[Any]) -> str:
-    """JSON as the CLI prints it."""
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
 
 
 def _identity(judge: str, sha256: str) -> dict[str, str]:

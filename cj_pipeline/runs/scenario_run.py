@@ -155,6 +155,8 @@ async def _ask_live(
         mock_provider_seed=seed,
         queue_processing_mode=scenario.service.queue_processing_mode,
         serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
+        # Three messages a comparison that no side of parity looks at.
+        publish_llm_usage_events=False,
     )
     plan = plan_of([event.data for event in recorded], keep_ids=False)
     async with embedded_stack(settings, mode, bus=bus, origin=scenario.batch.started_at) as stack:

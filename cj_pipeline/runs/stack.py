@@ -22,6 +22,7 @@ from cj_pipeline.lps.app import build_app
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.service import LlmProviderService
 from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.runs.in_process import InProcessTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,6 @@ async def embedded_stack(
     """
     bus = MemoryBus() if bus is None else bus
     service = LlmProviderService(settings, mode, bus, LoopClock(origin))
-    transport = httpx.ASGITransport(app=build_app(service))
+    transport = InProcessTransport(build_app(service))
     async with service, httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
         yield Stack(client=client, bus=bus)

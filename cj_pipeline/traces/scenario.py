@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
@@ -80,13 +80,6 @@ class Service(FileModel):
 
     queue_processing_mode: QueueProcessingMode = QueueProcessingMode.SERIAL_BUNDLE
     serial_bundle_max_requests_per_call: Annotated[int, Field(ge=1, le=64)] = 64
-
-    @field_validator("queue_processing_mode")
-    @classmethod
-    def _built(cls, mode: QueueProcessingMode) -> QueueProcessingMode:
-        if mode is QueueProcessingMode.BATCH_API:
-            raise ValueError("batch_api is not built yet; use per_request or serial_bundle")
-        return mode
 
 
 class Repeats(FileModel):

@@ -24,7 +24,8 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.lps.app import build_app
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.mode_files import load_mode
-from cj_pipeline.lps.queued_request import QueuedRequest, prompt_sha256_of, queue_id_of
+from cj_pipeline.lps.prompts import prompt_sha256
+from cj_pipeline.lps.queued_request import QueuedRequest, queue_id_of
 from cj_pipeline.lps.service import LlmProviderService
 from cj_pipeline.lps.settings import LpsSettings
 from cj_pipeline.runs.virtual_time import run_virtual
@@ -63,9 +64,12 @@ def queued(number: int = 0, *, prompt: str | None = None, metadata: Any = None, 
         overrides=request.llm_config_overrides,
         provider=request.llm_config_overrides.provider_override,
         resolved_provider=Provider.MOCK,
-        prompt_sha256=prompt_sha256_of(request.user_prompt),
+        model_label=request.llm_config_overrides.model_override or "unknown",
+        prompt_sha256=prompt_sha256(Provider.MOCK, request),
         requested_at=ORIGIN,
         enqueued_at=0.0,
+        expires_at=14_400.0,
+        size_bytes=len(request.model_dump_json()),
     )
 
 
@@ -110,11 +114,19 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(mode: Mode | None = None, *, bus: MemoryBus | None = None, **settings: Any) -> AsyncIterator[Lab]:
+async def lab(
+    mode: Mode | None = None,
+    *,
+    bus: MemoryBus | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **settings: Any,
+) -> AsyncIterator[Lab]:
     bus = bus or MemoryBus()
-    service = LlmProviderService(LpsSettings(**settings), mode or load_mode("default"), bus, LoopClock(ORIGIN))
-    transport = httpx.ASGITransport(build_app(service))
-    async with service, httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
+    service = LlmProviderService(
+        LpsSettings(**settings), mode or load_mode("default"), bus, LoopClock(ORIGIN), transport=transport
+    )
+    to_app = httpx.ASGITransport(build_app(service))
+    async with service, httpx.AsyncClient(transport=to_app, base_url="http://lps") as client:
         yield Lab(service, client, bus.subscribe(TOPIC))
 
 

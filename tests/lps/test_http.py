@@ -1,7 +1,10 @@
+"""Posting a comparison: what is accepted, what is refused, and that no refusal repeats what was sent."""
+
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 import httpx
 import pytest
@@ -18,6 +21,7 @@ from cj_pipeline.lps.settings import LpsSettings
 from tests.lps.lab import ORIGIN, TOPIC, body, correlation_id, in_lab, mode
 
 ESSAY = "ZYZZYVA"  # stands for essay text: it must not come back
+ONE_SECOND_EACH = mode(latency={"model": "constant", "ms": 1000})
 
 
 def refused(text: bytes) -> Refusal | None:
@@ -32,10 +36,23 @@ def test_an_accepted_request():
     async def script(lab):
         response = await lab.post()
         assert response.status_code == 202
+        assert response.headers["Content-Type"] == "application/json"
         told = response.json()
         assert told.pop("queue_id") == "0da79c13-b494-8759-891a-adeb38cb4beb"  # follows from the correlation id
         assert TOPIC in told.pop("message")
         assert told == {"status": "queued", "estimated_wait_minutes": None}
+
+    in_lab(script)
+
+
+def test_a_request_without_a_correlation_id_gets_one():
+    async def script(lab):
+        response = await lab.post_text(without("correlation_id"))
+        assert response.status_code == 202
+        status = await lab.client.get(f"/api/v1/status/{response.json()['queue_id']}")
+        result = await lab.next_result()
+        assert status.json()["correlation_id"] == str(result.correlation_id)
+        assert result.request_id == response.json()["queue_id"]
 
     in_lab(script)
 
@@ -45,6 +62,34 @@ def test_unknown_keys_are_ignored_and_an_empty_prompt_is_allowed():
         response = await lab.client.post("/api/v1/comparison", json=body(prompt="") | {"future": {"x": 1}})
         assert response.status_code == 202
         assert (await lab.next_result()).token_usage.prompt_tokens == 1
+
+    in_lab(script)
+
+
+def test_a_repeated_request_is_accepted_again_and_answered_once():
+    async def script(lab):
+        first = await lab.post()
+        assert (await lab.post()).json() == first.json()
+        await lab.next_result()
+        assert (await lab.post()).json() == first.json()  # also once it was answered
+        assert await lab.no_more_callbacks()
+
+    in_lab(script, ONE_SECOND_EACH)
+
+
+def test_another_request_under_the_same_correlation_id_is_a_409():
+    async def script(lab):
+        await lab.post(prompt="the first")
+        response = await lab.post(prompt=ESSAY)
+        assert response.status_code == 409
+        assert response.json() == {
+            "error": "Correlation id already in use",
+            "details": "Another request was posted under this correlation_id; give each its own.",
+            "correlation_id": str(correlation_id(0)),
+        }
+        await lab.next_result()
+        assert (await lab.post(prompt=ESSAY)).status_code == 409  # also once the first was answered
+        assert await lab.no_more_callbacks()
 
     in_lab(script)
 
@@ -60,44 +105,49 @@ def without(*names):
     return json.dumps({key: value for key, value in body(prompt=ESSAY).items() if key not in names})
 
 
+def overridden(**overrides):
+    return changed(llm_config_overrides={"provider_override": "mock", **overrides})
+
+
+JSON = "application/json"
+OVERRIDE = "Invalid request format: llm_config_overrides."
+
 FLAT_CASES = [
     pytest.param(GOOD, "text/plain", "No JSON data provided", id="not said to be JSON"),
     pytest.param(GOOD, "", "No JSON data provided", id="no content type"),
-    pytest.param("{ }", "application/json", "No JSON data provided", id="empty object"),
-    pytest.param("", "application/json", "No JSON data provided", id="empty body"),
-    pytest.param("null", "application/json", "No JSON data provided", id="null"),
-    pytest.param('{"user_prompt": "' + ESSAY, "application/json", "Malformed JSON", id="malformed"),
-    pytest.param(b'{"user_prompt": "\xff"}', "application/json", "Malformed JSON", id="not UTF-8"),
-    pytest.param(changed(metadata={"x": float("nan")}), "application/json", "Malformed JSON", id="NaN"),
-    pytest.param("[" * 100_000, "application/json", "Malformed JSON", id="deep nesting"),
-    pytest.param("[]", "application/json", "Invalid request format: (body): ", id="array"),
-    pytest.param(f'"{ESSAY}"', "application/json", "Invalid request format: (body): ", id="string"),
+    pytest.param("{ }", JSON, "No JSON data provided", id="empty object"),
+    pytest.param("", JSON, "No JSON data provided", id="empty body"),
+    pytest.param("null", JSON, "No JSON data provided", id="null"),
+    pytest.param('{"user_prompt": "' + ESSAY, JSON, "Malformed JSON", id="malformed"),
+    pytest.param(b'{"user_prompt": "\xff"}', JSON, "Malformed JSON", id="not UTF-8"),
+    pytest.param(changed(metadata={"x": float("nan")}), JSON, "Malformed JSON", id="NaN"),
+    pytest.param("[" * 100_000, JSON, "Malformed JSON", id="deep nesting"),
+    pytest.param("[]", JSON, "Invalid request format: (body): ", id="array"),
+    pytest.param(f'"{ESSAY}"', JSON, "Invalid request format: (body): ", id="string"),
+    pytest.param(without("user_prompt"), JSON, "Invalid request format: user_prompt: Field required", id="missing"),
+    pytest.param(changed(user_prompt=[ESSAY]), JSON, "Invalid request format: user_prompt: ", id="wrong type"),
     pytest.param(
-        without("user_prompt"), "application/json", "Invalid request format: user_prompt: Field required", id="missing"
-    ),
-    pytest.param(
-        changed(user_prompt=[ESSAY]), "application/json", "Invalid request format: user_prompt: ", id="wrong type"
+        changed(prompt_blocks=[{"target": ESSAY}]), JSON, "Invalid request format: prompt_blocks.0.", id="block"
     ),
     pytest.param(
         changed(correlation_id=ESSAY),
-        "application/json",
+        JSON,
         "Invalid request format: correlation_id: Input should be a valid UUID",
         id="not a UUID",
     ),
+    pytest.param(overridden(provider_override=ESSAY), JSON, f"{OVERRIDE}provider_override: ", id="unknown provider"),
+    pytest.param(overridden(temperature_override=2.1), JSON, f"{OVERRIDE}temperature_override: ", id="too hot"),
+    pytest.param(overridden(max_tokens_override=0), JSON, f"{OVERRIDE}max_tokens_override: ", id="no tokens"),
     pytest.param(
-        changed(llm_config_overrides={"provider_override": ESSAY}),
-        "application/json",
-        "Invalid request format: llm_config_overrides.provider_override: ",
-        id="unknown provider",
+        overridden(max_tokens_override=0.0), JSON, f"{OVERRIDE}max_tokens_override: ", id="no tokens, as float"
     ),
-    pytest.param(
-        changed(llm_config_overrides={"provider_override": "mock", "temperature_override": 2.1}),
-        "application/json",
-        "Invalid request format: llm_config_overrides.temperature_override: ",
-        id="too hot",
-    ),
-    pytest.param(changed(llm_config_overrides=None), "application/json", "Provider configuration required", id="none"),
-    pytest.param(changed(llm_config_overrides={}), "application/json", "Provider configuration required", id="empty"),
+    pytest.param(overridden(max_tokens_override="64"), JSON, f"{OVERRIDE}max_tokens_override: ", id="number in quotes"),
+    pytest.param(overridden(max_tokens_override=True), JSON, f"{OVERRIDE}max_tokens_override: ", id="true for 1"),
+    pytest.param(overridden(max_tokens_override=64.5), JSON, f"{OVERRIDE}max_tokens_override: ", id="half a token"),
+    pytest.param(overridden(reasoning_effort=ESSAY), JSON, f"{OVERRIDE}reasoning_effort: ", id="unknown effort"),
+    pytest.param(overridden(output_verbosity="none"), JSON, f"{OVERRIDE}output_verbosity: ", id="unknown verbosity"),
+    pytest.param(changed(llm_config_overrides=None), JSON, "Provider configuration required", id="none"),
+    pytest.param(changed(llm_config_overrides={}), JSON, "Provider configuration required", id="empty"),
 ]
 
 
@@ -110,9 +160,15 @@ def test_a_request_that_is_not_well_formed_is_a_flat_400_without_its_text(text, 
         assert told["error"].startswith(error)
         assert told.keys() <= {"error", "details", "correlation_id"}
         assert ESSAY not in response.text
-        assert lab.service.queue.depth().total == 0
+        assert (await lab.service.depth()).total == 0
 
     in_lab(script)
+
+
+def test_a_whole_number_may_be_written_as_a_float():
+    request = parse_request(JSON, overridden(max_tokens_override=4096.0, temperature_override=0).encode())
+    assert request.llm_config_overrides.max_tokens_override == 4096
+    assert request.llm_config_overrides.temperature_override == 0.0
 
 
 def test_a_refusal_for_want_of_a_provider_carries_the_correlation_id():
@@ -136,59 +192,111 @@ def test_every_json_media_type_is_json():
         assert parse_request(kind, GOOD.encode()).callback_topic == TOPIC
 
 
-def assert_nested(response, code):
-    error = response.json()["error"]
-    assert error.keys() == {"code", "message", "correlation_id", "service", "timestamp", "details"}
-    assert (error["code"], error["service"]) == (code, "llm_provider_service")
-    assert error["timestamp"] == "2025-12-01T14:24:16Z"
-    return error["details"]
+async def posted(app, chunks, **headers):
+    """(status, body) of a POST whose body comes in these chunks, and whose headers nobody checks for us."""
+    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    waiting[-1]["more_body"] = False
+    sent = []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    raw = {"content_type": JSON, **headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/comparison",
+        "query_string": b"",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in raw.items()],
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"]), len(waiting)
 
 
-def test_an_empty_topic_is_a_configuration_error():
+TOO_LARGE = {"error": "Request too large", "details": "A request may have 1000 bytes."}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers"),
+    [
+        pytest.param([b"x" * 1001], {"content_length": "1001"}, id="honest"),
+        pytest.param([b"x"], {"content_length": "1001"}, id="announced, and not read"),
+        pytest.param([b"x"], {"content_length": "9" * 5000}, id="more digits than Python reads"),
+        pytest.param([b"x" * 1001], {"content_length": "10"}, id="a lie"),
+        pytest.param([b"x" * 1001], {}, id="one chunk"),
+        pytest.param([b"x" * 600, b"x" * 600, b"x" * 600], {}, id="chunked"),
+        pytest.param([b"x" * 600, b"x" * 2000, b"x"], {}, id="a large chunk later"),
+    ],
+)
+def test_a_body_that_is_too_large_is_a_413(chunks, headers):
     async def script(lab):
-        response = await lab.post_text(changed(callback_topic=""))
-        assert response.status_code == 400
-        assert assert_nested(response, "CONFIGURATION_ERROR") == {"config_key": "callback_topic"}
+        status, told, _ = await posted(build_app(lab.service), chunks, **headers)
+        assert (status, told) == (413, TOO_LARGE)
 
-    in_lab(script)
+    in_lab(script, max_request_bytes=1000)
 
 
-def test_a_provider_that_is_not_registered_is_a_configuration_error():
+def test_a_body_is_not_read_further_than_it_takes_to_refuse_it():
     async def script(lab):
-        response = await lab.post(provider_override="openai")
-        assert response.status_code == 400
-        details = assert_nested(response, "CONFIGURATION_ERROR")
-        assert details == {"config_key": "provider_override", "registered_providers": ["mock"]}
-        assert response.json()["error"]["correlation_id"] == str(correlation_id(0))
+        *_, unread = await posted(build_app(lab.service), [b"x" * 600] * 10)
+        assert unread == 8
 
-    in_lab(script)
+    in_lab(script, max_request_bytes=1000)
 
 
-def test_under_use_mock_llm_the_mock_answers_for_everyone_in_their_name():
+def test_a_body_of_exactly_the_limit_and_in_chunks_is_accepted():
     async def script(lab):
-        for number, name in enumerate(["anthropic", "openai", "google", "openrouter", "mock"]):
-            await lab.post(number, provider_override=name)
-            result = await lab.next_result()
-            assert result.provider == name
-            assert result.request_metadata["resolved_provider"] == "mock"
+        text = GOOD.encode()
+        status, told, _ = await posted(build_app(lab.service), [text[:100], b"", text[100:]])
+        assert (status, told["status"]) == (202, "queued")
 
-    in_lab(script, use_mock_llm=True, allow_mock_provider=False)
+    in_lab(script, max_request_bytes=len(GOOD))
 
 
 def test_a_full_queue_is_a_503_that_says_when_to_come_back():
     async def script(lab):
         assert [(await lab.post(number)).status_code for number in range(3)] == [202, 202, 503]
         response = await lab.post(3)
+        assert response.status_code == 503
         assert response.headers["Retry-After"] == "300"
-        details = assert_nested(response, "LLM_QUEUE_FULL")
-        assert details == {"queue_size": 2, "queue_max_size": 2, "retry_after_seconds": 300}
+        error = response.json()["error"]
+        assert error["code"] == "LLM_QUEUE_FULL"
+        assert error["correlation_id"] == str(correlation_id(3))
+        assert error["timestamp"] == "2025-12-01T14:24:16Z"
+        assert error["details"] == {"queue_size": 2, "queue_max_size": 2, "limit": "size", "retry_after_seconds": 300}
         assert (await lab.post(1)).status_code == 202  # known already, so it needs no room
         for _ in range(2):
             await lab.next_result()
         assert await lab.no_more_callbacks()
         assert (await lab.post(3)).status_code == 202
 
-    in_lab(script, mode(latency={"model": "constant", "ms": 1000}), queue_max_size=2)
+    in_lab(script, ONE_SECOND_EACH, queue_max_size=2)
+
+
+def test_from_the_high_watermark_on_requests_are_refused_until_below_the_low_one():
+    async def script(lab):
+        # 8 of 10 are accepted: at 0.8 the queue refuses.
+        assert [(await lab.post(number)).status_code for number in range(9)] == [202] * 8 + [503]
+        statuses = []
+        for number in range(3):
+            await lab.next_result()
+            statuses.append((await lab.post(20 + number)).status_code)
+        # 7 and 6 of 10 are not below 0.6; 5 are.
+        assert statuses == [503, 503, 202]
+
+    in_lab(script, ONE_SECOND_EACH, queue_max_size=10)
+
+
+def test_memory_fills_the_queue_as_well_as_numbers_do():
+    async def script(lab):
+        # 0.01 MB are 10,486 bytes; two requests of 5 kB are 95 % of them.
+        statuses = [(await lab.post(number, prompt="x" * 4600)).status_code for number in range(3)]
+        assert statuses == [202, 202, 503]
+
+    in_lab(script, ONE_SECOND_EACH, queue_max_memory_mb=0.01)
 
 
 def test_a_service_that_is_not_running_accepts_nothing():
@@ -197,23 +305,35 @@ def test_a_service_that_is_not_running_accepts_nothing():
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(build_app(service)), base_url="http://lps"
         ) as client:
-            assert (await client.post("/api/v1/comparison", json=body())).status_code == 503
-            assert (await client.get("/healthz")).status_code == 503
+            response = await client.post("/api/v1/comparison", json=body())
+            assert response.status_code == 503
+            assert response.json() == {"error": "Service is not running", "correlation_id": str(correlation_id(0))}
             async with service:
                 assert (await client.post("/api/v1/comparison", json=body())).status_code == 202
-                assert (await client.get("/healthz")).status_code == 200
 
     asyncio.run(main())
 
 
-def test_unknown_paths_and_methods_are_flat_errors():
+def test_what_breaks_inside_is_a_flat_500_and_neither_it_nor_the_log_has_any_text(monkeypatch, caplog):
     async def script(lab):
-        response = await lab.client.get("/api/v1/comparisons")
-        assert (response.status_code, response.json()) == (404, {"error": "Not Found"})
-        response = await lab.client.get("/api/v1/comparison")
-        assert (response.status_code, response.json()) == (405, {"error": "Method Not Allowed"})
+        async def breaks(*_args):
+            raise RuntimeError(ESSAY)
 
-    in_lab(script)
+        monkeypatch.setattr(lab.service, "submit", breaks)
+        monkeypatch.setattr(lab.service, "lookup", breaks)
+        queue_id = correlation_id(0)
+        for response in (await lab.post(), await lab.client.get(f"/api/v1/status/{queue_id}")):
+            assert (response.status_code, response.json()) == (500, {"error": "Internal server error"})
+            assert response.headers["X-Trace-ID"]
+        metrics = (await lab.client.get("/metrics")).text
+        assert 'endpoint="/api/v1/comparison",method="POST",status_code="500"} 1.0' in metrics
+        assert 'endpoint="/api/v1/status/{queue_id}",method="GET",status_code="500"} 1.0' in metrics
+
+    with caplog.at_level(logging.DEBUG):
+        in_lab(script)
+    assert "POST /api/v1/comparison broke: RuntimeError" in caplog.messages
+    assert "GET /api/v1/status/{queue_id} broke: RuntimeError" in caplog.messages
+    assert ESSAY not in caplog.text
 
 
 JSON_VALUES = st.recursive(
@@ -233,64 +353,3 @@ def test_whatever_is_sent_is_a_request_or_a_400_without_its_text(fields):
         told = json.dumps(refusal.body(ORIGIN))
         assert ESSAY not in told
         assert isinstance(refusal, FlatRefusal) or "callback_topic" in told
-
-
-@pytest.mark.parametrize(
-    ("expression", "use_mock_llm", "told"),
-    [
-        ("default", False, {"use_mock_llm": False, "mock_mode": None, "default_provider": "mock"}),
-        ("cj_generic_batch", True, {"use_mock_llm": True, "mock_mode": "cj_generic_batch", "default_provider": "mock"}),
-        ("default+coin", True, {"use_mock_llm": True, "mock_mode": "default+coin", "default_provider": "mock"}),
-    ],
-)
-def test_admin_says_which_mode_is_on(expression, use_mock_llm, told):
-    async def script(lab):
-        response = await lab.client.get("/admin/mock-mode")
-        assert (response.status_code, response.json()) == (200, told)
-
-    in_lab(script, load_mode(expression), use_mock_llm=use_mock_llm)
-
-
-def test_admin_can_be_switched_off():
-    async def script(lab):
-        response = await lab.client.get("/admin/mock-mode")
-        assert (response.status_code, response.json()) == (404, {"error": "admin_api_disabled"})
-
-    in_lab(script, admin_api_enabled=False)
-
-
-def test_a_service_with_nothing_but_the_mock_is_healthy():
-    async def script(lab):
-        response = await lab.client.get("/healthz")
-        assert response.status_code == 200
-        assert response.json() == {
-            "service": "llm_provider_service",
-            "status": "healthy",
-            "message": "The service answers comparisons.",
-            "version": "1.0.0",
-            "checks": {"service_responsive": True},
-            "environment": "ci",
-            "providers": {"mock": {"enabled": True, "configured": True}},
-            "mock_mode": None,
-            "mock_provider": {"allowed": True, "registered": True, "seed": 42},
-        }
-
-    in_lab(script, environment="ci")
-
-
-def test_a_service_without_any_provider_is_not():
-    async def script(lab):
-        response = await lab.client.get("/healthz")
-        assert response.status_code == 503
-        assert "ALLOW_MOCK_PROVIDER" in response.json()["message"]
-
-    in_lab(script, allow_mock_provider=False)
-
-
-def test_the_mode_comes_from_the_settings_when_none_is_given():
-    async def main():
-        settings = LpsSettings(mock_mode="cj_generic_batch+instant")
-        service = LlmProviderService.from_settings(settings, MemoryBus(), LoopClock(ORIGIN))
-        assert service.mode == load_mode("cj_generic_batch+instant")
-
-    asyncio.run(main())

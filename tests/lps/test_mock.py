@@ -114,23 +114,6 @@ def test_an_answer_takes_the_latency_that_it_reports():
     assert took_ms == pytest.approx(told_ms)
 
 
-def test_an_answer_without_latency_still_lets_others_run():
-    async def ask() -> list[str]:
-        order: list[str] = []
-        provider = MockProvider(load_mode("default"), seed=42)
-
-        async def other() -> None:
-            order.append("another task")
-
-        waiting = asyncio.create_task(other())
-        await provider.answer(queued(), 0)
-        order.append("the answer")
-        await waiting
-        return order
-
-    assert run_virtual(ask()) == ["another task", "the answer"]
-
-
 def test_a_mock_bills_nothing_and_names_the_model_that_was_asked_for():
     async def ask(**overrides: str) -> tuple[str, float]:
         answer = await MockProvider(load_mode("default"), seed=42).answer(queued(**overrides), 0)

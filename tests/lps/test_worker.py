@@ -1,3 +1,5 @@
+"""The workers: turns, retries, and who waits for whom. How a request can end: test_endings.py."""
+
 from __future__ import annotations
 
 import asyncio
@@ -5,39 +7,19 @@ import logging
 
 import pytest
 
-from cj_pipeline.bus.memory import MemoryBus
+from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.lps.mock import MockProvider
 from cj_pipeline.lps.provider import ProviderError
 from cj_pipeline.runs.virtual_time import run_virtual
 from tests.lps.lab import TOPIC, body, correlation_id, in_lab, lab, mode
+from tests.lps.moody import SLOW, Moody, first_attempts_of, late, served_by
 
-SLOW = {"latency": {"model": "constant", "ms": 1000}}
-
-
-class Moody(MockProvider):
-    """Fails where told to, otherwise a mock. It remembers who was asked, and which attempt it was."""
-
-    def __init__(self, fail, of=None):
-        super().__init__(of or mode(**SLOW), seed=42)
-        self.fail = fail
-        self.asked = []
-
-    async def answer(self, request, attempt):
-        self.asked.append((request.correlation_id, attempt))
-        error = self.fail(request.correlation_id, attempt)
-        if error is not None:
-            raise error
-        return await super().answer(request, attempt)
+PROCESSING = ["per_request", "serial_bundle", "batch_api"]
+ESSAY = "Zwetschgendatschi"
 
 
-def served_by(lab, provider):
-    lab.service.providers[next(iter(lab.service.providers))] = provider
-    return provider
-
-
-@pytest.mark.parametrize("processing", ["per_request", "serial_bundle"])
+@pytest.mark.parametrize("processing", PROCESSING)
 def test_every_accepted_request_gets_exactly_one_callback_in_order(processing):
     async def script(lab):
         for number in range(10):
@@ -76,7 +58,7 @@ def test_an_incompatible_request_leads_the_next_bundle_and_is_not_lost():
     assert [(at - completed[0]).total_seconds() for at in completed] == [0, 0, 3, 3, 3, 5, 5, 6]
 
 
-@pytest.mark.parametrize("processing", ["per_request", "serial_bundle"])
+@pytest.mark.parametrize("processing", PROCESSING)
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -114,16 +96,101 @@ def test_a_retry_draws_anew_and_can_succeed():
     assert in_lab(script, failing) == pytest.approx(187.5, abs=10)
 
 
-def test_a_retryable_failure_gets_four_attempts_in_its_own_turn():
+def test_a_retried_request_blocks_nobody_and_keeps_its_place():
     async def script(lab):
-        provider = served_by(lab, Moody(lambda *_: ProviderError(ErrorCode.TIMEOUT, "Late.", retryable=True)))
-        await lab.post(0)
-        await lab.post(1)
-        told = [await lab.next_result() for _ in range(2)]
-        assert [result.error_detail.error_code for result in told] == ["TIMEOUT", "TIMEOUT"]
-        return provider.asked
+        served_by(lab, Moody(first_attempts_of(0, late())))
+        for number in range(4):
+            await lab.post(number)
+        told = [await lab.next_result() for _ in range(4)]
+        return [
+            (result.correlation_id, (result.completed_at - told[0].requested_at).total_seconds()) for result in told
+        ]
 
-    assert in_lab(script) == [(correlation_id(number), attempt) for number in (0, 1) for attempt in range(4)]
+    # 1 s each. The first fails at 1 s and is due again between 1.5 and 2 s: while it waits, the second is answered; at
+    # 2 s it is its turn again, ahead of all that came after it.
+    told = in_lab(script)
+    assert told == [(correlation_id(number), at) for number, at in ((1, 2.0), (0, 3.0), (2, 4.0), (3, 5.0))]
+
+
+def test_a_retry_after_is_waited_for_in_full():
+    async def script(lab):
+        moody = served_by(lab, Moody(first_attempts_of(0, late(90.0))))
+        await lab.post(0)
+        assert (await lab.next_result()).succeeded
+        return moody.asked_at
+
+    first, second = in_lab(script)
+    assert second - first == pytest.approx(1.0 + 90.0)
+
+
+def test_the_backoff_grows_with_each_attempt():
+    async def script(lab):
+        moody = served_by(lab, Moody(lambda *_: late()))
+        await lab.post(0)
+        await lab.next_result()
+        return [later - earlier - 1.0 for earlier, later in zip(moody.asked_at, moody.asked_at[1:], strict=False)]
+
+    waits = in_lab(script, queue_retry_backoff_seconds=10.0, queue_max_retries=4, queue_retry_backoff_max_seconds=60.0)
+    # 10, 20, 40 s, then the most there is, 60 s; each shortened by up to half.
+    assert [high / 2 <= wait <= high for wait, high in zip(waits, (10, 20, 40, 60), strict=True)] == [True] * 4
+    assert waits[0] < waits[2]
+
+
+@pytest.mark.parametrize("processing", PROCESSING)
+def test_answers_that_outlast_a_claim_are_not_asked_for_twice(processing):
+    # 250 s an answer, of the 300 s that an attempt and a claim may take: four of them in a bundle take 1000 s.
+    async def script(lab):
+        moody = served_by(lab, Moody(of=mode(latency={"model": "constant", "ms": 250_000})))
+        for number in range(4):
+            await lab.post(number)
+        told = [await lab.next_result() for _ in range(4)]
+        assert all(result.succeeded for result in told)
+        assert moody.asked == [(correlation_id(number), 0) for number in range(4)]
+        assert await lab.no_more_callbacks()
+
+    in_lab(script, queue_processing_mode=processing)
+
+
+def test_what_a_broken_worker_held_is_claimed_again_when_its_claim_runs_out(caplog):
+    async def script(lab):
+        attempted, broken = lab.service.stats.attempted, []
+
+        def breaking(*args):
+            if not broken:
+                broken.append(ValueError(ESSAY))
+                raise broken[0]
+            attempted(*args)
+
+        lab.service.stats.attempted = breaking
+        for number in range(2):
+            await lab.post(number)
+        told = [await lab.next_result() for _ in range(2)]
+        assert [result.correlation_id for result in told] == [correlation_id(1), correlation_id(0)]
+        assert lab.service.running
+        assert await lab.no_more_callbacks()
+        return [(result.completed_at - result.requested_at).total_seconds() for result in told]
+
+    # The worker pauses for 1 s; the broken request's claim runs out after 300 s.
+    with caplog.at_level(logging.INFO, logger="cj_pipeline"):
+        assert in_lab(script, mode(**SLOW)) == [3.0, 301.0]
+    assert "a worker broke (ValueError)" in caplog.text
+    assert ESSAY not in caplog.text
+
+
+@pytest.mark.parametrize("processing", PROCESSING)
+@pytest.mark.parametrize(("at_once", "seconds"), [(1, 12.0), (4, 3.0)])
+def test_as_many_requests_are_answered_at_once_as_the_settings_say(at_once, seconds, processing):
+    async def script(lab):
+        moody = served_by(lab, Moody())
+        for number in range(12):
+            await lab.post(number)
+        told = [await lab.next_result() for _ in range(12)]
+        assert moody.most_at_once == at_once
+        return max((result.completed_at - result.requested_at).total_seconds() for result in told)
+
+    # In bundles of three, four at once are one bundle each.
+    settings = {"llm_max_concurrent_requests": at_once, "serial_bundle_max_requests_per_call": 3}
+    assert in_lab(script, queue_processing_mode=processing, **settings) == seconds
 
 
 @pytest.mark.parametrize(
@@ -171,46 +238,6 @@ def test_a_mode_that_needs_ids_answers_their_absence_with_an_error():
     in_lab(script, mode(winner=ability))
 
 
-def test_an_answer_that_does_not_fit_the_wire_becomes_an_error_callback(caplog):
-    class Overconfident(Moody):
-        async def answer(self, request, attempt):
-            answer = await super().answer(request, attempt)
-            object.__setattr__(answer, "confidence", 7.0)
-            return answer
-
-    async def script(lab):
-        served_by(lab, Overconfident(lambda *_: None))
-        await lab.post()
-        assert (await lab.next_result()).error_detail.error_code == "PROCESSING_ERROR"
-
-    with caplog.at_level(logging.CRITICAL):
-        in_lab(script)
-
-
-def test_a_callback_that_the_bus_refuses_can_be_asked_for_again(caplog):
-    class Refusing(MemoryBus):
-        def __init__(self):
-            super().__init__()
-            self.refusals = 1
-
-        async def publish(self, topic, value, *, key=None):
-            if self.refusals:
-                self.refusals -= 1
-                raise ConnectionError("no broker")
-            await super().publish(topic, value, key=key)
-
-    async def script(lab):
-        await lab.post()
-        assert await lab.no_more_callbacks()
-        assert lab.service.running
-        assert lab.service.queue.depth().total == 0
-        await lab.post()
-        assert (await lab.next_result()).succeeded
-
-    with caplog.at_level(logging.CRITICAL):
-        in_lab(script, bus=Refusing())
-
-
 def test_a_repeated_post_is_answered_once_with_the_same_queue_id():
     async def script(lab):
         first = await lab.post()
@@ -234,11 +261,19 @@ def test_a_correlation_id_is_not_lent_to_another_request():
     in_lab(script)
 
 
-def test_the_request_id_of_a_callback_is_the_queue_id_and_its_key_the_correlation_id():
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ({"bos_batch_id": "bos-7", "cj_batch_id": "7"}, "bos-7"),
+        ({"cj_batch_id": "7"}, "7"),
+        ({}, str(correlation_id(0))),
+    ],
+)
+def test_the_request_id_of_a_callback_is_the_queue_id_and_its_key_the_batch(metadata, key):
     async def script(lab):
-        queue_id = (await lab.post()).json()["queue_id"]
+        queue_id = (await lab.post(metadata=metadata)).json()["queue_id"]
         message = await lab.callbacks.next()
-        assert message.key == str(correlation_id(0)).encode()
+        assert message.key == key.encode()
         assert queue_id.encode() in message.value
 
     in_lab(script)
@@ -300,3 +335,24 @@ def test_a_direct_submit_without_correlation_id_gets_one():
         assert response.json()["message"].endswith(f"{TOPIC}.")
 
     in_lab(script)
+
+
+def test_a_run_of_instant_answers_lets_others_on_the_loop_have_their_turn():
+    async def script(lab):
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        for number in range(64):
+            await lab.service.submit(ComparisonRequest.model_validate(body(number)))
+        busy_body = asyncio.create_task(other())
+        for _ in range(64):
+            await lab.next_result()
+        busy_body.cancel()
+        return turns
+
+    assert in_lab(script) >= 4  # 16 answers in a row at most

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.scenario import read_scenario
 from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, edit, sources_of
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
         ("started_at: 2025-12-02T00:17:14Z", "started_at: 2025-12-02T00:17:14", "batch.started_at"),
         ("max_pairwise_comparisons: 10", "max_pairwise_comparisons: 0", "engine.max_pairwise_comparisons"),
         ("max_pairwise_comparisons", "max_pair_comparisons", "engine.max_pair_comparisons"),
-        # Not built yet, so refused; it would change nothing but a label.
-        ("  pairing: recorded", "  llm_batching_mode: provider_batch_api", "engine.llm_batching_mode"),
-        ("live:", "service: {queue_processing_mode: batch_api}\nlive:", "service.queue_processing_mode"),
+        ("  pairing: recorded", "  llm_batching_mode: batch_api", "engine.llm_batching_mode"),
+        ("live:", "service: {queue_processing_mode: batch}\nlive:", "service.queue_processing_mode"),
         ("callback_budget_s: 60", "callback_budget_s: .nan", "live.callback_budget_s"),
         ("batches: 10", "batches: 0", "live.repeats.batches"),
         ("scenario_id: eng5_lower5", "scenario_id: ENG5_lower5", "scenario_id"),
@@ -43,6 +43,13 @@ def test_a_bad_value_is_refused_by_file_and_key(old: str, new: str, field: str, 
         read_scenario(path)
     assert (caught.value.path, caught.value.field) == (path, field)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("mode", list(QueueProcessingMode))
+def test_a_scenario_may_ask_for_any_way_of_working_off_the_queue(mode: QueueProcessingMode, tmp_path: Path) -> None:
+    path = sources_of(LOWER5, tmp_path) / "scenario.yaml"
+    edit(path, "live:", f"service: {{queue_processing_mode: {mode}}}\nlive:")
+    assert read_scenario(path).service.queue_processing_mode is mode
 
 
 def test_broken_yaml_is_refused_by_line(tmp_path: Path) -> None:
