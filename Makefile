@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types ui docs bench lock clean
+.PHONY: help setup parity test lint types ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 
 docs: $(RUNTIME)  ## print the tables in docs/ anew from the code
 	$(BIN)/python -m cj_pipeline.reports.reference docs
+
+soak: $(DEVELOPMENT)  ## kill servers under load for two minutes and count what was lost (needs redis-server)
+	$(BIN)/python -m tests.soak
 
 bench: $(DEVELOPMENT)  ## print the benchmark tables
 	$(BIN)/python -m benchmarks

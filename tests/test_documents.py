@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.cli.main import cli
+from cj_pipeline.cli.main import COMMANDS
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.reports.reference import TABLES, with_tables
 from cj_pipeline.traces.scenario import Scenario
@@ -30,7 +30,7 @@ def test_every_table_stands_in_some_document() -> None:
 
 def test_the_readme_names_every_command() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert [name for name in cli.commands if not re.search(rf"cj-pipeline {name}\b", readme)] == []
+    assert [name for name in COMMANDS if not re.search(rf"cj-pipeline {name}\b", readme)] == []
 
 
 def test_the_scenario_document_explains_every_key() -> None:
@@ -49,3 +49,14 @@ def test_files_that_the_documents_name_exist() -> None:
     }
     assert {name for name in named if not (REPOSITORY / name).exists()} == set()
     assert named
+
+
+def test_tests_that_the_documents_name_exist() -> None:
+    named = {
+        (name, test)
+        for path in DOCUMENTS
+        for name, test in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", path.read_text(encoding="utf-8"))
+    }
+    texts = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name, _ in named}
+    assert {f"{name}::{test}" for name, test in named if f"def {test}(" not in texts[name]} == set()
+    assert len(named) > 30

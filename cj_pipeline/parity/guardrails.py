@@ -1,14 +1,15 @@
 """Checks on /metrics: did the service really do what the callbacks suggest?
 
-Production's seven guardrails for serial bundles. Bucket bounds are read as floats: clients print `le="1.0"`, and a rule
-that wants an integer there never checks anything. In per_request mode the two bundle rules do not apply.
+Production's seven guardrails for serial bundles, and their variant for jobs of batch_api. Bucket bounds are read as
+floats: clients print `le="1.0"`, and a rule that wants an integer there never checks anything. The rules on bundles
+apply in serial_bundle mode, those on jobs in batch_api mode, all others in every mode.
 """
 
 from __future__ import annotations
 
 from math import isfinite
 
-from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
+from cj_pipeline.contracts.enums import BatchJobStatus, Provider, QueueProcessingMode
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere, needs_metrics
 from cj_pipeline.runs.record import Sample
 
@@ -19,15 +20,18 @@ RESULTS = {"success", "failure", "expired"}
 
 def needs_bundles(case: Case) -> str | None:
     """For the rules on bundles."""
-    if case.scenario.service.queue_processing_mode is not QueueProcessingMode.SERIAL_BUNDLE:
-        return f"the service runs in {case.scenario.service.queue_processing_mode} mode"
-    return needs_metrics(case)
+    return _needs_mode(case, QueueProcessingMode.SERIAL_BUNDLE)
+
+
+def needs_jobs(case: Case) -> str | None:
+    """For the rules on jobs of batch_api."""
+    return _needs_mode(case, QueueProcessingMode.BATCH_API)
 
 
 @check("guardrail_bundle_calls", group=GROUP, floors=everywhere(at_least_calls=1), not_applicable=needs_bundles)
 def bundle_calls(case: Case, limits: Limits) -> Outcome:
     """Did the service make bundled calls?"""
-    model, calls = _busiest_model(case)
+    model, calls = _busiest_model(case, "serial_bundle_calls_total")
     return Outcome(
         passed=calls >= limits["at_least_calls"],
         live=calls,
@@ -41,10 +45,10 @@ def bundle_calls(case: Case, limits: Limits) -> Outcome:
 @check("guardrail_bundle_items", group=GROUP, floors=everywhere(at_least_calls=1), not_applicable=needs_bundles)
 def bundle_items(case: Case, limits: Limits) -> Outcome:
     """Is the size of every bundle on record, and within the cap?"""
-    model, calls = _busiest_model(case)
+    model, calls = _busiest_model(case, "serial_bundle_calls_total")
     cap = case.scenario.service.serial_bundle_max_requests_per_call
     observed = _total(case, "serial_bundle_items_per_call_count", provider=Provider.MOCK, model=model or "")
-    largest = _largest_bundle(case, model or "", observed)
+    largest = _largest(case, "serial_bundle_items_per_call", model or "", observed)
     return Outcome(
         passed=observed >= limits["at_least_calls"] and observed == calls and 1 <= largest <= cap,
         live=largest,
@@ -52,6 +56,58 @@ def bundle_items(case: Case, limits: Limits) -> Outcome:
         unit="items",
         tolerance=f"one size per call, the largest between 1 and {cap}",
         sentence=f"{observed:g} bundles on record for {calls:g} calls, the largest of at most {largest:g} items",
+    )
+
+
+@check("guardrail_batch_jobs", group=GROUP, floors=everywhere(at_least_jobs=1), not_applicable=needs_jobs)
+def batch_jobs(case: Case, limits: Limits) -> Outcome:
+    """Were jobs scheduled, and did all of them come to a good end?"""
+    model, scheduled = _busiest_model(case, "batch_api_jobs_total", status=BatchJobStatus.SCHEDULED)
+    completed = _jobs(case, model, BatchJobStatus.COMPLETED)
+    return Outcome(
+        passed=scheduled >= limits["at_least_jobs"] and completed == scheduled,
+        live=completed,
+        value=completed,
+        unit="jobs",
+        tolerance=f"at least {limits['at_least_jobs']:g} scheduled, all completed",
+        sentence=f"{scheduled:g} jobs scheduled for model '{model}', {completed:g} completed"
+        if model is not None
+        else "no job is counted",
+    )
+
+
+@check("guardrail_batch_items", group=GROUP, floors=everywhere(at_least_jobs=1), not_applicable=needs_jobs)
+def batch_items(case: Case, limits: Limits) -> Outcome:
+    """Is the size of every job on record, and within the cap?"""
+    model, scheduled = _busiest_model(case, "batch_api_jobs_total", status=BatchJobStatus.SCHEDULED)
+    cap = case.scenario.service.serial_bundle_max_requests_per_call
+    observed = _total(case, "batch_api_items_per_job_count", provider=Provider.MOCK, model=model or "")
+    largest = _largest(case, "batch_api_items_per_job", model or "", observed)
+    return Outcome(
+        passed=observed >= limits["at_least_jobs"] and observed == scheduled and 1 <= largest <= cap,
+        live=largest,
+        value=largest,
+        unit="items",
+        tolerance=f"one size per job, the largest between 1 and {cap}",
+        sentence=f"{observed:g} sizes on record for {scheduled:g} jobs, the largest of at most {largest:g} items",
+    )
+
+
+@check("guardrail_batch_duration", group=GROUP, floors=everywhere(at_least_jobs=1), not_applicable=needs_jobs)
+def batch_duration(case: Case, limits: Limits) -> Outcome:
+    """Is it on record how long every job took?"""
+    model, _ = _busiest_model(case, "batch_api_jobs_total", status=BatchJobStatus.SCHEDULED)
+    ended = sum(_jobs(case, model, status) for status in _ENDS)
+    observed = _total(case, "batch_api_job_duration_seconds_count", provider=Provider.MOCK, model=model or "")
+    took = _total(case, "batch_api_job_duration_seconds_sum", provider=Provider.MOCK, model=model or "")
+    average = took / observed if observed else 0.0
+    return Outcome(
+        passed=observed >= limits["at_least_jobs"] and observed == ended and average >= 0,
+        live=observed,
+        value=observed,
+        unit="jobs",
+        tolerance=f"at least {limits['at_least_jobs']:g}, one duration for each job that ended",
+        sentence=f"{observed:g} durations on record for {ended:g} jobs, {average:.2f} s on average",
     )
 
 
@@ -122,7 +178,18 @@ def queue_depth(case: Case, limits: Limits) -> Outcome:
     )
 
 
-CHECKS = (bundle_calls, bundle_items, queue_wait, results, callbacks, queue_depth)
+CHECKS = (
+    *(bundle_calls, bundle_items),
+    *(batch_jobs, batch_items, batch_duration),
+    *(queue_wait, results, callbacks, queue_depth),
+)
+
+_ENDS = (BatchJobStatus.COMPLETED, BatchJobStatus.FAILED, BatchJobStatus.CANCELLED)
+
+
+def _needs_mode(case: Case, mode: QueueProcessingMode) -> str | None:
+    runs_in = case.scenario.service.queue_processing_mode
+    return needs_metrics(case) if runs_in is mode else f"the service runs in {runs_in} mode"
 
 
 def _samples(case: Case, name: str, **labels: str) -> list[Sample]:
@@ -138,17 +205,21 @@ def _total(case: Case, name: str, **labels: str) -> float:
     return sum(sample.value for sample in _samples(case, name, **labels))
 
 
-def _busiest_model(case: Case) -> tuple[str | None, float]:
-    """The model with most bundled calls (the profile's), and how many; (None, 0) when none is counted."""
-    samples = _samples(case, "serial_bundle_calls_total", provider=Provider.MOCK)
+def _jobs(case: Case, model: str | None, status: BatchJobStatus) -> float:
+    return _total(case, "batch_api_jobs_total", provider=Provider.MOCK, model=model or "", status=status)
+
+
+def _busiest_model(case: Case, name: str, **labels: str) -> tuple[str | None, float]:
+    """The model for which a counter is highest (the profile's), and its value; (None, 0) when none is counted."""
+    samples = _samples(case, name, provider=Provider.MOCK, **labels)
     if not samples:
         return None, 0.0
     busiest = max(samples, key=lambda sample: (sample.value, sample.labels.get("model", "")))
     return busiest.labels.get("model"), busiest.value
 
 
-def _largest_bundle(case: Case, model: str, calls: float) -> float:
-    """Upper bound of the largest bundle: the smallest finite bucket that holds all calls; inf when none does."""
-    buckets = _samples(case, "serial_bundle_items_per_call_bucket", provider=Provider.MOCK, model=model)
+def _largest(case: Case, name: str, model: str, calls: float) -> float:
+    """Upper bound of the largest bundle or job: the smallest finite bucket that holds all; inf when none does."""
+    buckets = _samples(case, f"{name}_bucket", provider=Provider.MOCK, model=model)
     holding = [float(sample.labels["le"]) for sample in buckets if sample.value >= calls > 0]
     return min((bound for bound in holding if isfinite(bound)), default=float("inf"))
