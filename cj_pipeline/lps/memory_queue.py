@@ -181,7 +181,9 @@ class MemoryQueue:
     async def published(self, answers: Sequence[Answer]) -> None:
         """As the protocol says."""
         for answer in answers:
-            entry = self._entries.pop(answer.queue_id)
+            entry = self._entries.pop(answer.queue_id, None)
+            if entry is None:  # told twice
+                continue
             self._memory_bytes -= entry.request.size_bytes
             self._over[answer.queue_id] = _Over(
                 entry.request.correlation_id, entry.fingerprint, entry.status, entry.request.attempts
