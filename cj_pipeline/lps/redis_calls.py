@@ -253,7 +253,8 @@ def _deliver(call: Call, done: bool, reply: Reply | bytes) -> None:
             call.reply.exception()  # whoever does not wait for it need not be told that it was never looked at
         return
     assert isinstance(reply, list)  # noqa: S101 - the script says so
-    if call.then is not None:
+    # Empty also for a call that was revoked before it was sent again: then nothing happened, and nothing follows.
+    if call.then is not None and reply:
         try:
             call.then(reply)
         except Exception:
