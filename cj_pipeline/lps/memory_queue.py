@@ -174,6 +174,10 @@ class MemoryQueue:
         self._outbox.add(answer)
         return True
 
+    async def answer_all(self, answered: Sequence[tuple[QueuedRequest, Answer]]) -> list[bool]:
+        """As the protocol says."""
+        return [await self.answer(request, answer) for request, answer in answered]
+
     async def outgoing(self) -> tuple[Answer, ...]:
         """As the protocol says."""
         return await self._outbox.take(OUTGOING_BATCH)

@@ -154,6 +154,10 @@ class RequestQueue(Protocol):
         """A claimed request is over: keep its callback until the bus has it. False when the claim was lost."""
         ...
 
+    async def answer_all(self, answered: Sequence[tuple[QueuedRequest, Answer]]) -> list[bool]:
+        """`answer` for many, in order; a store that is far away is asked once."""
+        ...
+
     async def outgoing(self) -> tuple[Answer, ...]:
         """Wait for callbacks that the bus should get, oldest first. Each comes once, and again after a crash."""
         ...

@@ -202,6 +202,10 @@ class RedisQueue:
         )
         return bool(reply[0])
 
+    async def answer_all(self, answered: Sequence[tuple[QueuedRequest, Answer]]) -> list[bool]:
+        """As the protocol says."""
+        return await asyncio.gather(*(self.answer(request, answer) for request, answer in answered))
+
     async def outgoing(self) -> tuple[Answer, ...]:
         """As the protocol says."""
         return await self._outbox.take(OUTGOING_BATCH)

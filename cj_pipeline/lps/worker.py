@@ -30,7 +30,7 @@ from cj_pipeline.lps.metrics import LpsMetrics
 from cj_pipeline.lps.provider import Failure, LlmProvider, ProviderAnswer, ProviderError
 from cj_pipeline.lps.provider_stats import ProviderStats
 from cj_pipeline.lps.providers.metrics import ProviderMetrics
-from cj_pipeline.lps.queue import Lapse, LapseKind, RequestQueue
+from cj_pipeline.lps.queue import Answer, Lapse, LapseKind, RequestQueue
 from cj_pipeline.lps.queued_request import QueuedRequest
 from cj_pipeline.lps.retries import retry_delay_s
 from cj_pipeline.lps.settings import LpsSettings
@@ -129,8 +129,7 @@ class Workers:
 
     async def turn_away(self, requests: Iterable[QueuedRequest], failure: Failure) -> None:
         """Answer claimed requests with a failure, of which there is no further attempt. Call `stop` first."""
-        for request in requests:
-            await self._call_back(request, failure, "failure")
+        await self._call_back([(request, failure, "failure") for request in requests])
 
     def _on_end(self, _: asyncio.Task[None]) -> None:
         self.running = False
@@ -152,7 +151,7 @@ class Workers:
         try:
             match self._mode:
                 case QueueProcessingMode.PER_REQUEST:
-                    await self._conclude(members[0], await self._take_turn(members[0]))
+                    await self._conclude(members, {members[0].queue_id: await self._take_turn(members[0])})
                 case QueueProcessingMode.SERIAL_BUNDLE:
                     await self._answer_bundle(members)
                 case QueueProcessingMode.BATCH_API:
@@ -209,30 +208,33 @@ class Workers:
             for request in members:
                 outcomes[request.queue_id] = await self._take_turn(request)
         except asyncio.CancelledError:
-            await self._conclude_finished(members, outcomes)
+            await self._conclude(members, outcomes)
             raise
         took_s = self._clock.monotonic() - started
         if took_s > _SLOW_BUNDLE_S:
             _log.info("a bundle of %d took %.1f s", len(members), took_s, extra=ids_of(lead))
         self._metrics.bundled(lead.resolved_provider, lead.model_label, len(members))
-        await self._conclude_finished(members, outcomes)
+        await self._conclude(members, outcomes)
 
     async def _run_job(self, members: tuple[QueuedRequest, ...]) -> None:
         job = self._jobs.schedule(members)
         try:
             outcomes = await self._jobs.collect(job.job_id)
         except asyncio.CancelledError:
-            await self._conclude_finished(members, job.outcomes)
+            await self._conclude(members, job.outcomes)
             raise
-        await self._conclude_finished(members, outcomes)
+        await self._conclude(members, outcomes)
         # The others were cancelled before their turn was over.
         await self._queue.release([request for request in members if request.queue_id not in outcomes])
 
-    async def _conclude_finished(self, members: Sequence[QueuedRequest], outcomes: Mapping[UUID, Outcome]) -> None:
-        """What is answered counts, also when the rest was cut short: it is paid for."""
+    async def _conclude(self, members: Sequence[QueuedRequest], outcomes: Mapping[UUID, Outcome]) -> None:
+        """Try again or call back, as far as there are outcomes; also when the rest was cut short: they are paid for."""
+        endings: list[tuple[QueuedRequest, Outcome, str]] = []
         for request in members:
-            if request.queue_id in outcomes:
-                await self._conclude(request, outcomes[request.queue_id])
+            outcome = outcomes.get(request.queue_id)
+            if outcome is not None and not await self._tried_again(request, outcome):
+                endings.append((request, outcome, _result(outcome)))
+        await self._call_back(endings)
 
     async def _take_turn(self, request: QueuedRequest) -> Outcome:
         """One attempt at one request."""
@@ -272,34 +274,40 @@ class Workers:
             return _unexpected(request, error)
         return answer
 
-    async def _conclude(self, request: QueuedRequest, outcome: Outcome) -> None:
-        """Try it again, or leave its callback in the outbox."""
-        if isinstance(outcome, Failure):
-            delay_s = retry_delay_s(request, outcome, self._settings)
-            if delay_s is not None:
-                _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
-                self._metrics.retried(request.resolved_provider, outcome.code)
-                worked_s = request.worked_s + self._turns[request.queue_id].took_s
-                await self._queue.retry(replace(request, worked_s=worked_s), delay_s)
-                return
-        await self._call_back(request, outcome, _result(outcome))
+    async def _tried_again(self, request: QueuedRequest, outcome: Outcome) -> bool:
+        """Whether the request went back to the queue for another attempt."""
+        if isinstance(outcome, ProviderAnswer):
+            return False
+        delay_s = retry_delay_s(request, outcome, self._settings)
+        if delay_s is None:
+            return False
+        _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
+        self._metrics.retried(request.resolved_provider, outcome.code)
+        worked_s = request.worked_s + self._turns[request.queue_id].took_s
+        await self._queue.retry(replace(request, worked_s=worked_s), delay_s)
+        return True
 
-    async def _call_back(self, request: QueuedRequest, outcome: Outcome, result: str) -> None:
+    async def _call_back(self, endings: Sequence[tuple[QueuedRequest, Outcome, str]]) -> None:
+        """Leave callbacks in the outbox. endings: (request, outcome, result), in the order in which they leave."""
+        settled = [self._settled(*ending) for ending in endings]
+        counted = await self._queue.answer_all([(request, answer) for request, _, answer in settled])
+        for (request, outcome, answer), counts in zip(settled, counted, strict=True):
+            if not counts:
+                _log.warning("an answer came after its claim had run out; it does not count", extra=ids_of(request))
+                continue
+            self._metrics.concluded(answer.result, waited_s=self._waited_s(request))
+            if self._usage is not None:
+                self._usage.ended(request, outcome)
+            if isinstance(outcome, Failure):
+                _log.warning("%s: %s", outcome.code, outcome.message, extra=ids_of(request))
+
+    def _settled(self, request: QueuedRequest, outcome: Outcome, result: str) -> tuple[QueuedRequest, Outcome, Answer]:
         try:
-            answer = answer_of(request, outcome, self._mode, self._clock.now(), result)
+            return request, outcome, answer_of(request, outcome, self._mode, self._clock.now(), result)
         except Exception as error:
             # An answer that fits no callback is a failure like any other; in production nobody ever heard of it.
-            outcome = _unexpected(request, error)
-            result = "failure"
-            answer = answer_of(request, outcome, self._mode, self._clock.now(), result)
-        if not await self._queue.answer(request, answer):
-            _log.warning("an answer came after its claim had run out; it does not count", extra=ids_of(request))
-            return
-        self._metrics.concluded(result, waited_s=self._waited_s(request))
-        if self._usage is not None:
-            self._usage.ended(request, outcome)
-        if isinstance(outcome, Failure):
-            _log.warning("%s: %s", outcome.code, outcome.message, extra=ids_of(request))
+            failure = _unexpected(request, error)
+            return request, failure, answer_of(request, failure, self._mode, self._clock.now(), "failure")
 
     async def _mind_claims(self) -> None:
         """Renew what is in hand: one attempt may take as long as a claim lasts, and a bundle many times that."""
@@ -340,7 +348,7 @@ class Workers:
             else f"None of {request.attempts} attempts came to an end; each may take {timeout_s:g} s.",
             {"provider": request.provider.value, "expiry_reason": reason, "age_seconds": round(lapse.age_s, 3)},
         )
-        await self._call_back(request, failure, "expired")
+        await self._call_back([(request, failure, "expired")])
 
     def _waited_s(self, request: QueuedRequest) -> float:
         """From acceptance to the turn that decided, or to now if there was none, without the attempts before it."""
