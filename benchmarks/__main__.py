@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks import acceptance, bt_fit, callbacks, embedded_stack
+from benchmarks import acceptance, bt_fit, callbacks, embedded_stack, lps_served, waves
 
 
 def main() -> None:
-    for benchmark in (bt_fit, callbacks, embedded_stack, acceptance):
+    for benchmark in (bt_fit, callbacks, waves, embedded_stack, lps_served, acceptance):
         print(f"\n## {benchmark.__name__.removeprefix('benchmarks.')}\n")
         benchmark.main()
 

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from cj_pipeline.cj.effects import SubmitWave
 from cj_pipeline.cj.engine import advance, start
-from cj_pipeline.cj.state import Batch
+from cj_pipeline.cj.state import Batch, PlannedPair
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Winner
 from tests.sides import ANCHORS, recorded, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cj_pipeline.contracts.callback import LLMComparisonResultV1
 
 ROUNDS = 5
 
@@ -70,6 +72,52 @@ def engine(essays: int, comparisons: int) -> float:
     return rate(run)
 
 
+def ladder_plan(essays: int, waves: int) -> tuple[tuple[PlannedPair, ...], ...]:
+    """Waves in which everybody meets somebody else each time; planned, so that finding pairs costs nothing."""
+    names = [f"essay-{n:04d}" for n in range(essays)]
+    half = essays // 2
+    return tuple(
+        tuple(PlannedPair(names[n], names[half + (n + wave) % half]) for n in range(half)) for wave in range(waves)
+    )
+
+
+def answers_of(wave: SubmitWave, template: LLMComparisonResultV1) -> list[LLMComparisonResultV1]:
+    return [
+        template.model_copy(update={"correlation_id": c.correlation_id, "winner": (Winner.A, Winner.B)[n % 3 == 0]})
+        for n, c in enumerate(wave.comparisons)
+    ]
+
+
+def bookkeeping(essays: int, waves: int) -> tuple[float, float]:
+    """Callbacks a second through `advance`, one call each, in the last of some waves.
+
+    Without the callback that ends the wave, and with it: then the wave is rescored, decided on and the next one made.
+    """
+    template = recorded(ANCHORS).callbacks[0]
+    settings = EngineSettings(
+        pairing=Pairing.RECORDED,
+        max_pairwise_comparisons=essays * waves,
+        min_comparisons_for_stability_check=essays * waves + 1,
+    )
+    plan = ladder_plan(essays, waves + 1)
+    items = tuple(f"essay-{n:04d}" for n in range(essays))
+    state, effects = start(Batch("benchmark", 1, items, settings, seed=1, plan=plan))
+    for _ in range(waves - 1):
+        (wave,) = [effect for effect in effects if isinstance(effect, SubmitWave)]
+        state, effects = advance(state, answers_of(wave, template))
+    (wave,) = [effect for effect in effects if isinstance(effect, SubmitWave)]
+    answers = answers_of(wave, template)
+
+    def take(messages: list[LLMComparisonResultV1]) -> int:
+        # From the same state every round: the first callback of a round branches off, and copies an empty map.
+        open_wave = state
+        for message in messages:
+            open_wave, _ = advance(open_wave, [message])
+        return len(messages)
+
+    return rate(lambda: take(answers[:-1])), rate(lambda: take(answers))
+
+
 def main() -> None:
     print("| reading a callback | per second |")
     print("|---|---|")
@@ -79,6 +127,11 @@ def main() -> None:
     print("|---|---|")
     for essays, comparisons in ((24, 288), (100, 1_000)):
         print(f"| {essays} essays, {comparisons} comparisons | {engine(essays, comparisons):,.0f} |")
+    print("\n| `advance`, pairs given | waves before | a callback | with rescoring, decision and next wave |")
+    print("|---|---|---|---|")
+    for essays, waves in ((100, 1), (1_000, 1), (5_000, 1), (5_000, 10)):
+        alone, whole = bookkeeping(essays, waves)
+        print(f"| {essays:,} essays, {essays // 2:,} a wave | {waves - 1} | {alone:,.0f}/s | {whole:,.0f}/s |")
 
 
 if __name__ == "__main__":

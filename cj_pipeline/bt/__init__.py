@@ -5,7 +5,10 @@
     replicates       fit_replicates: hundreds of refits of one pair design at once
     standard_errors  standard_errors (centred, component, reference), production_standard_errors
     diagnostics      se_summary, quality_flags, flags_are_vacuous, displayed
-    agreement        kendall_tau_a, kendall_tau_b
+    mean_squares     infit and outfit, of items and of groups of comparisons
+    reliability      scale_separation
+    position         position_effect: does the judge favour what it is shown first?
+    agreement        kendall_tau_a, kendall_tau_b, rank_correlation, without_rounding_error
     simulate         outcomes drawn from the model
     pairs, newton, separation   what `fit` is made of
 

@@ -4,9 +4,10 @@ Rules of this file: everything that decides is a row of `TABLE`; the first row t
 nothing else. It does not know how pairs are found, whether answers are recorded or live, or what an effect does.
 The table in docs/architecture.md is printed from `TABLE`.
 
-The last row is ours. Production asks for more comparisons when none can be made, logs it, and waits for a sweep five
-minutes later that finalises without looking at the success rate; so here a wave that comes out empty falls through
-to `FINALIZE_NOTHING_SCHEDULABLE`, and the guard is asked again.
+The rows of retries and the last row are ours. Production has a retry pool that its live path never fills; here failed
+comparisons are asked again, many at once or all that are left at the end. And production asks for more comparisons
+when none can be made, logs it, and waits for a sweep five minutes later that finalises without looking at the success
+rate; so here a wave that comes out empty falls through to `FINALIZE_NOTHING_SCHEDULABLE`, and the guard is asked again.
 """
 
 from __future__ import annotations
@@ -43,11 +44,22 @@ def can_resample(facts: Facts) -> bool:
     return allowed and facts.unique_coverage_complete and facts.callbacks > 0 and not facts.reached_cap
 
 
+def can_retry(facts: Facts) -> bool:
+    """Whether failed comparisons may be asked again."""
+    return facts.eligible_retries > 0 and facts.remaining > 0 and not facts.stable and not facts.single_wave
+
+
 TABLE: tuple[Row, ...] = (
+    Row(
+        DecisionKind.RETRY_FAILED,
+        "as many failed comparisons as make a retry wave, or any once a small net is through its passes; "
+        "budget left, not stable",
+        lambda facts: can_retry(facts) and (facts.eligible_retries >= facts.retry_threshold or facts.small_cap_reached),
+    ),
     Row(
         DecisionKind.RESAMPLE,
         "net fully covered, passes and budget left, not stable, guard not refusing at a limit",
-        lambda facts: can_resample(facts) and not (guard_refuses(facts) and ended(facts)),
+        lambda facts: can_resample(facts) and not facts.single_wave and not (guard_refuses(facts) and ended(facts)),
     ),
     Row(
         DecisionKind.FINALIZE_FAILURE,
@@ -61,8 +73,13 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         DecisionKind.REQUEST_MORE_COMPARISONS,
-        "budget left",
-        lambda facts: facts.remaining > 0,
+        "budget left, and more than one wave allowed",
+        lambda facts: facts.remaining > 0 and not facts.single_wave,
+    ),
+    Row(
+        DecisionKind.RETRY_FAILED,
+        "any failed comparison left that may be asked again, budget left",
+        can_retry,
     ),
     Row(
         DecisionKind.FINALIZE_NOTHING_SCHEDULABLE,
@@ -79,6 +96,8 @@ def decisions_for(facts: Facts) -> list[DecisionKind]:
 
 def reason_for(kind: DecisionKind, facts: Facts) -> str:
     """The facts that led to a decision, by name, for the log."""
+    if kind is DecisionKind.RETRY_FAILED:
+        return f"{facts.eligible_retries} failed, to be retried"
     if kind is DecisionKind.RESAMPLE:
         return f"pass {facts.resampling_passes + 1} of {facts.resampling_cap}"
     if kind is DecisionKind.FINALIZE_FAILURE:

@@ -1,105 +1,92 @@
 """The engine: `advance(state, callbacks) -> (state, effects)`.
 
 Rules of this file: it is pure. No I/O, no clock, no global randomness; the same state and callbacks give the same
-result in every process. It does not know whether answers are recorded or live. Decisions stand in decisions.py, their
-facts in facts.py, pairs in pairing.py; this file only takes answers in and carries decisions out.
+result in every process. It does not know whether answers are recorded or live. What a callback is stands in intake.py,
+decisions in decisions.py, their facts in facts.py, pairs in pairing.py; this file only carries decisions out.
 
-Counters move once per comparison: a callback that repeats, arrives after the end or belongs to no comparison is
-counted under its own name and changes nothing else, so completion can never pass 100 %.
+Taking the last callback of a wave in and deciding are one step, so there is no moment in between: two replicas that
+each saw "all in" cannot submit twice, as long as a step is stored in the transaction that read its state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from uuid import UUID
 
 from cj_pipeline.cj.decisions import decisions_for, guard_refuses, reason_for
 from cj_pipeline.cj.effects import Effect, Finalize, SubmitWave
 from cj_pipeline.cj.facts import Facts, facts_of
-from cj_pipeline.cj.orientation import orient
-from cj_pipeline.cj.pairing import next_pairs
+from cj_pipeline.cj.intake import Delivery, take
+from cj_pipeline.cj.invariants import check_counters
+from cj_pipeline.cj.retry_pool import in_flight, settled
 from cj_pipeline.cj.scoring import rescore
-from cj_pipeline.cj.state import (
-    Answer,
-    Batch,
-    BatchStatus,
-    Comparison,
-    Decision,
-    DecisionKind,
-    PlannedPair,
-    State,
-    UploadStatus,
-    Wave,
-    WaveKind,
-)
-from cj_pipeline.contracts.callback import LLMComparisonResultV1
-from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.cj.state import Batch, BatchStatus, Decision, DecisionKind, State, UploadStatus, Wave, WaveKind
+from cj_pipeline.cj.waves import Comparisons, first_wave, next_wave
+from cj_pipeline.cj.waves import correlation_id as correlation_id
 
 Step = tuple[State, tuple[Effect, ...]]
+
+# A batch that has been silent for hours is published all the same when this much of its budget was answered.
+RECOVERABLE_PROGRESS = 0.8
 
 
 def start(batch: Batch) -> Step:
     """A new batch and its first wave; a batch without any pair to ask is finalised at once."""
     state = State(batch=batch)
-    submitted = _submit(state, WaveKind.COVERAGE)
-    if submitted is not None:
-        return submitted
+    if len(batch.items) < 2:
+        # Nobody to compare with: the sole essay is the zero of its own scale.
+        alone = replace(state, scores=dict.fromkeys(batch.items, 0.0))
+        return _finalize(alone, UploadStatus.COMPLETE_INSUFFICIENT_ESSAYS, "insufficient_essays")
+    comparisons = first_wave(state)
+    if comparisons:
+        return _submit(state, WaveKind.COVERAGE, comparisons)
     return _finalize(state, UploadStatus.COMPLETE_MAX_COMPARISONS, "nothing_schedulable")
 
 
-def advance(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> Step:
+def advance(state: State, callbacks: Iterable[Delivery]) -> Step:
     """Take callbacks in, in the order given, and decide once the open wave is all in.
 
-    Never raises for what a callback says: an unknown correlation id, a repeat or an error is a counted case.
+    Never raises for what a callback says: an unknown correlation id, a repeat or an error is a counted case, and each
+    leaves one `Taken` among the effects. Raises BrokenInvariant where the engine itself is wrong.
     """
-    effects: tuple[Effect, ...] = ()
+    effects: list[Effect] = []
     for callback in callbacks:
-        state, counted = _take(state, callback)
-        if counted and state.pending == 0:
+        state, taken = take(state, callback)
+        effects.append(taken)
+        if taken.counted and all_in(state):
             state, more = _decide(state)
             effects += more
-    return state, effects
+    check_counters(state)
+    return state, tuple(effects)
 
 
-def _take(state: State, callback: LLMComparisonResultV1) -> tuple[State, bool]:
-    """The state with one callback in it, and whether it counted."""
-    index = state.wave_of.get(callback.correlation_id)
-    if index is None:
-        return replace(state, orphan_callbacks=state.orphan_callbacks + 1), False
-    # Before the check for repeats: a batch ends with every answer in, so afterwards each callback would be a repeat.
+def recover(state: State) -> Step:
+    """End a batch whose callbacks have stopped coming; how long that takes is for whoever has a clock to say.
+
+    With 80 % of the budget answered its scores are published (COMPLETE_FORCED_RECOVERY), below that it fails, and the
+    success guard refuses it either way. A finished batch stays as it is. What still comes then is late.
+    """
     if state.finished:
-        return replace(state, late_callbacks=state.late_callbacks + 1), False
-    wave = state.waves[index]
-    if callback.correlation_id in wave.answers:
-        return replace(state, duplicate_callbacks=state.duplicate_callbacks + 1), False
-    comparison = next(c for c in wave.comparisons if c.correlation_id == callback.correlation_id)
-    answer = _answer(comparison, callback)
-    answered = replace(wave, answers={**wave.answers, callback.correlation_id: answer})
-    succeeded = answer.winner is not None
-    return (
-        replace(
-            state,
-            waves=(*state.waves[:index], answered, *state.waves[index + 1 :]),
-            completed=state.completed + succeeded,
-            failed=state.failed + (not succeeded),
-        ),
-        True,
-    )
+        return state, ()
+    state = replace(state, abandoned=state.pending)
+    if state.progress < RECOVERABLE_PROGRESS:
+        return _finalize(state, UploadStatus.ERROR_PROCESSING, "stuck_timeout_insufficient_progress")
+    scores = rescore(state)
+    if guard_refuses(facts_of(state, scores)):
+        return _finalize(state, UploadStatus.ERROR_PROCESSING, "low_success_rate")
+    if scores is not None:
+        state = replace(state, scores=scores)
+    return _finalize(state, UploadStatus.COMPLETE_FORCED_RECOVERY, "stuck_timeout")
 
 
-def _answer(comparison: Comparison, callback: LLMComparisonResultV1) -> Answer:
-    # The essays are the engine's own record of what it asked, not the echo: an echo can be wrong.
-    if callback.winner is None:
-        return Answer(
-            winner=None, error_code=None if callback.error_detail is None else callback.error_detail.error_code
-        )
-    return Answer(winner=comparison.essay_a if callback.winner is Winner.A else comparison.essay_b, error_code=None)
+def all_in(state: State) -> bool:
+    """Whether every comparison submitted has its callback: the only moment at which anything is decided."""
+    return state.pending == 0
 
 
 def _decide(state: State) -> Step:
     """Rescore, then carry out the first decision that finds something to do."""
+    state = replace(state, pool=settled(state))
     scores = rescore(state)
     facts = facts_of(state, scores)
     if scores is not None:
@@ -116,11 +103,14 @@ def _carry_out(state: State, kind: DecisionKind, facts: Facts) -> Step | None:
     decided = replace(state, decisions=(*state.decisions, _log(state, kind, facts)))
     reason = decided.decisions[-1].reason
     match kind:
+        case DecisionKind.RETRY_FAILED:
+            return _ask(decided, WaveKind.RETRY)
         case DecisionKind.RESAMPLE:
+            # Counted only with a wave that is sent; in production a pass that finds no pair stays spent.
             passes = state.resampling_pass_count + 1
-            return _submit(replace(decided, resampling_pass_count=passes), WaveKind.RESAMPLING)
+            return _ask(replace(decided, resampling_pass_count=passes), WaveKind.RESAMPLING)
         case DecisionKind.REQUEST_MORE_COMPARISONS:
-            return _submit(decided, WaveKind.COVERAGE)
+            return _ask(decided, WaveKind.COVERAGE)
         case DecisionKind.FINALIZE_SCORING:
             return _finalize(decided, UploadStatus.COMPLETE_STABLE, reason)
         case DecisionKind.FINALIZE_FAILURE:
@@ -142,39 +132,23 @@ def _log(state: State, kind: DecisionKind, facts: Facts) -> Decision:
     )
 
 
-def _submit(state: State, kind: WaveKind) -> Step | None:
-    """The state with one more wave in flight, and the effect that sends it; None when there is no pair to send."""
-    pairs = next_pairs(state, kind)
-    if not pairs:
-        return None
+def _ask(state: State, kind: WaveKind) -> Step | None:
+    comparisons = next_wave(state, kind)
+    return _submit(state, kind, comparisons) if comparisons else None
+
+
+def _submit(state: State, kind: WaveKind, comparisons: Comparisons) -> Step:
+    """The state with one more wave in flight, and the effect that sends it."""
     iteration = len(state.waves)
-    planned = [pair for pair in pairs if isinstance(pair, PlannedPair)]
-    if not planned:
-        unordered = [pair for pair in pairs if not isinstance(pair, PlannedPair)]
-        planned = [PlannedPair(a, b) for a, b in orient(state, unordered, kind)]
-    comparisons = tuple(
-        Comparison(
-            correlation_id=pair.correlation_id or correlation_id(state.batch, iteration, position),
-            essay_a=pair.essay_a,
-            essay_b=pair.essay_b,
-            kind=kind,
-            iteration=iteration,
-        )
-        for position, pair in enumerate(planned)
-    )
-    wave_of = {**state.wave_of, **{comparison.correlation_id: iteration for comparison in comparisons}}
+    retried = {comparison.retry_of for comparison in comparisons if comparison.retry_of is not None}
     sent = replace(
         state,
         waves=(*state.waves, Wave(comparisons)),
-        wave_of=wave_of,
+        asked=state.asked.with_entries((comparison.correlation_id, comparison) for comparison in comparisons),
         submitted=state.submitted + len(comparisons),
+        pool=in_flight(state.pool, retried, iteration) if retried else state.pool,
     )
     return sent, (SubmitWave(kind=kind, iteration=iteration, comparisons=comparisons),)
-
-
-def correlation_id(batch: Batch, iteration: int, position: int) -> UUID:
-    """Id of one comparison: the same in every process, another one in every batch."""
-    return keyed_uuid("comparison", batch.seed, batch.bos_batch_id, iteration, position)
 
 
 def _finalize(state: State, upload_status: UploadStatus, reason: str) -> Step:

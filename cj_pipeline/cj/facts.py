@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cj_pipeline.cj.retry_pool import eligible
 from cj_pipeline.cj.state import State
+from cj_pipeline.contracts.enums import LLMBatchingMode
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """A batch when all callbacks are in.
 
-    max_score_change: logits, None without a previous score to compare with.
+    max_score_change: logits, None without a previous score to compare with; eligible_retries: failed comparisons that
+    may be asked again, retry_threshold: how many of them are worth a wave; single_wave: whether nothing may be asked
+    after the first wave (`provider_batch_api`).
     """
 
     callbacks: int
@@ -33,6 +37,9 @@ class Facts:
     resampling_passes: int
     resampling_cap: int
     small_cap_reached: bool
+    eligible_retries: int
+    retry_threshold: int
+    single_wave: bool
 
 
 def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
@@ -46,6 +53,7 @@ def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
     success_rate = state.completed / callbacks if callbacks else None
     low_success = success_rate is not None and success_rate < settings.min_success_rate_threshold
     change = max_score_change(state.scores, scores)
+    covered = unique_coverage_complete(state)
     return Facts(
         callbacks=callbacks,
         completed=state.completed,
@@ -62,10 +70,13 @@ def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
         ),
         reached_cap=callbacks >= state.batch.total_budget,
         budget_exhausted=state.remaining <= 0,
-        unique_coverage_complete=successful_pairs(state) >= state.batch.max_possible_pairs,
+        unique_coverage_complete=covered,
         resampling_passes=state.resampling_pass_count,
         resampling_cap=resampling_cap(state),
-        small_cap_reached=small_net_cap_reached(state),
+        small_cap_reached=covered and _through_small_net_passes(state),
+        eligible_retries=len(eligible(state)),
+        retry_threshold=settings.failed_comparison_retry_threshold,
+        single_wave=state.batch.batching_mode is LLMBatchingMode.PROVIDER_BATCH_API,
     )
 
 
@@ -79,6 +90,13 @@ def max_score_change(before: Mapping[str, float] | None, after: Mapping[str, flo
 def successful_pairs(state: State) -> int:
     """Distinct unordered pairs with a winner; a pair that only ever failed is not covered."""
     return len({tuple(sorted(outcome)) for outcome in state.won()})
+
+
+def unique_coverage_complete(state: State) -> bool:
+    """Whether every pair of the net has a winner; never of a net without a pair."""
+    possible = state.batch.max_possible_pairs
+    # Cheap before dear: the pairs are counted only where there are enough successes for all of them.
+    return 0 < possible <= state.completed and successful_pairs(state) >= possible
 
 
 def is_small_net(state: State) -> bool:
@@ -98,8 +116,9 @@ def resampling_cap(state: State) -> int:
 
 def small_net_cap_reached(state: State) -> bool:
     """Whether a small net is covered and has made all its passes."""
-    return (
-        is_small_net(state)
-        and successful_pairs(state) >= state.batch.max_possible_pairs
-        and state.resampling_pass_count >= state.batch.settings.max_resampling_passes_for_small_net
-    )
+    return _through_small_net_passes(state) and unique_coverage_complete(state)
+
+
+def _through_small_net_passes(state: State) -> bool:
+    passes = state.batch.settings.max_resampling_passes_for_small_net
+    return is_small_net(state) and state.resampling_pass_count >= passes

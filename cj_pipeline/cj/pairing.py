@@ -1,7 +1,8 @@
 """Which pairs come next.
 
-Here: the two strategies (`recorded`: the trace's own; `balanced`: a matching), for coverage and for resampling.
-Not here: who is shown as A (orientation.py), when a wave is wanted (decisions.py).
+Here: the two strategies (`recorded`: the trace's own; `balanced`: planned here), for coverage and for resampling, from
+a state to ids. Not here: how pairs are chosen among numbers (matching.py, resampling.py), who is shown as A
+(orientation.py), when a wave is wanted (decisions.py).
 
 An essay stands at most once in a matching, so a coverage wave is at most floor(n/2) wide; a resampling wave is a whole
 pass over the covered pairs.
@@ -9,20 +10,17 @@ pass over the covered pairs.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
-import networkx as nx
 import numpy as np
 
+from cj_pipeline.cj.counts import Counts, counts_of
+from cj_pipeline.cj.matching import best_matching
+from cj_pipeline.cj.net import FloatArray, IntArray, Net
+from cj_pipeline.cj.resampling import resampling_pass
 from cj_pipeline.cj.state import PlannedPair, State, WaveKind
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.seeding import keyed_generator
 
 Pair = tuple[str, str]
-
-# Scores this far apart tell nothing about each other's neighbourhood (production's limit, logits).
-PROXIMITY_REACH = 2.0
 
 
 def next_pairs(state: State, kind: WaveKind) -> list[PlannedPair] | list[Pair]:
@@ -34,9 +32,11 @@ def next_pairs(state: State, kind: WaveKind) -> list[PlannedPair] | list[Pair]:
         return []
     if state.batch.settings.pairing is Pairing.RECORDED:
         return _recorded_wave(state)
+    counts = counts_of(state)
     if kind is WaveKind.COVERAGE:
-        return _matching(state, _uncovered_pairs(state), _counts(state))[: state.remaining]
-    return _resampling_pass(state)
+        return _named(state, *_heaviest(coverage_net(state, counts), state.remaining))
+    pairs = resampling_pass(counts, state.remaining, _luck(state, "resampling"))
+    return _named(state, pairs // len(state.batch.items), pairs % len(state.batch.items))
 
 
 def _recorded_wave(state: State) -> list[PlannedPair]:
@@ -46,79 +46,58 @@ def _recorded_wave(state: State) -> list[PlannedPair]:
     return list(state.batch.plan[len(state.waves)][: state.remaining])
 
 
-def _uncovered_pairs(state: State) -> list[Pair]:
-    """Pairs without a winner yet. A pair that failed is asked again (in production one error blocks it for good)."""
-    covered = {tuple(sorted(outcome)) for outcome in state.won()}
-    return [pair for pair in state.batch.pairs() if pair not in covered]
-
-
-def _resampling_pass(state: State) -> list[Pair]:
-    """Every covered pair once more; when the budget is shorter, whole matchings of it, so that no essay is favoured."""
-    candidates = sorted({(a, b) if a < b else (b, a) for a, b in state.won()})
-    room = min(len(candidates), state.remaining)
-    if room == len(candidates):
-        return candidates
-    counts = _counts(state)
-    left = candidates
-    chosen: list[Pair] = []
-    while len(chosen) < room:
-        matching = _matching(state, left, counts)[: room - len(chosen)]
-        chosen += matching
-        counts.update(_essays(matching))
-        taken = set(matching)
-        left = [pair for pair in left if pair not in taken]
-    return chosen
-
-
-def _matching(state: State, candidates: list[Pair], counts: Counter[str]) -> list[Pair]:
-    """A maximum-cardinality matching of greatest weight (Edmonds' blossom algorithm, networkx).
-
-    Weight of a pair: Wc (1/(1+c_a) + 1/(1+c_b)) + Wp exp(-|d|) for |d| < 2, plus a jitter below 0.001 that breaks ties.
-    """
-    if not candidates:
-        return []
-    settings = state.batch.settings
+def coverage_net(state: State, counts: Counts) -> Net:
+    """Every essay, and whom it may meet in a coverage wave: all but those of the state's closed pairs."""
     items = state.batch.items
-    index = {item: position for position, item in enumerate(items)}
-    first = np.array([index[a] for a, _ in candidates])
-    second = np.array([index[b] for _, b in candidates])
-    count = np.array([counts[item] for item in items], dtype=float)
     score = np.array([(state.scores or {}).get(item, 0.0) for item in items])
-    distance = np.abs(score[first] - score[second])
-    proximity = np.where(distance < PROXIMITY_REACH, np.exp(-distance), 0.0)
-    evenness = 1 / (1 + count[first]) + 1 / (1 + count[second])
-    # Seeded per wave: production re-uses one seed for every wave and so repeats its coins.
-    jitter = keyed_generator(
-        settings.pair_generation_seed, state.batch.seed, "jitter", len(state.waves), len(candidates)
+    luck = _luck(state, "jitter")
+    # Equal scores, as before the first answer: in an order of chance, or the smallest ids would always meet.
+    rising = np.lexsort((luck, score))
+    place = np.empty_like(rising)
+    place[rising] = np.arange(len(items))
+    place_of = dict(zip(items, place.tolist(), strict=True))
+    closed = state.closed_pairs()
+    one = np.array([place_of[first] for first, _ in closed], dtype=np.intp)
+    other = np.array([place_of[second] for _, second in closed], dtype=np.intp)
+    allowed = np.ones((len(items), len(items)), dtype=np.bool_)
+    allowed[one, other] = allowed[other, one] = False
+    np.fill_diagonal(allowed, False)
+    return Net(
+        essay=rising,
+        score=score[rising],
+        compared=counts.compared[rising],
+        luck=luck[rising],
+        open=allowed,
+        evenness=state.batch.settings.matching_weight_comparison_count,
+        closeness=state.batch.settings.matching_weight_bt_proximity,
     )
-    weight = (
-        settings.matching_weight_comparison_count * evenness
-        + settings.matching_weight_bt_proximity * proximity
-        + jitter.uniform(0.0, 0.001, len(candidates))
-    )
-    graph: nx.Graph[int] = nx.Graph()
-    # Integer nodes: networkx walks sets, and the order of a set of strings changes from process to process.
-    graph.add_weighted_edges_from(zip(first.tolist(), second.tolist(), weight.tolist(), strict=True))
-    _leave_one_out(graph, items, counts)
-    matched = nx.max_weight_matching(graph, maxcardinality=True)
-    return sorted((items[min(edge)], items[max(edge)]) for edge in matched)
 
 
-def _leave_one_out(graph: nx.Graph[int], items: tuple[str, ...], counts: Counter[str]) -> None:
-    """With an odd net somebody must sit out: whoever was compared most, the smallest id among those.
+def _heaviest(net: Net, room: int) -> tuple[IntArray, IntArray]:
+    """(one side, other side) of a best matching of at most `room` pairs, as positions in Batch.items.
 
-    Never an essay that all remaining pairs share: without it no pair would be left, and the wave would come out empty.
+    A shorter one than everybody could have is made of the least compared, if they can be paired; else it is the
+    heaviest pairs of the long one.
     """
-    if len(items) % 2 == 0 or graph.number_of_nodes() < len(items):
-        return
-    spared = (node for node in graph if graph.degree(node) < graph.number_of_edges())
-    graph.remove_node(min(spared, key=lambda node: (-counts[items[node]], items[node])))
+    if 2 * room < len(net):
+        least = np.sort(net.sits_out_first()[-2 * room :])
+        one, other = best_matching(net.part(least))
+        if len(one) == room:
+            return net.essay[least[one]], net.essay[least[other]]
+    one, other = best_matching(net)
+    kept = np.argsort(-net.weight(one, other), kind="stable")[:room]
+    return net.essay[one[kept]], net.essay[other[kept]]
 
 
-def _counts(state: State) -> Counter[str]:
-    """Comparisons submitted per essay."""
-    return Counter(_essays((c.essay_a, c.essay_b) for c in state.comparisons()))
+def _named(state: State, one: IntArray, other: IntArray) -> list[Pair]:
+    """Pairs of ids, sorted."""
+    items = state.batch.items
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    return [(items[first], items[second]) for first, second in sorted(zip(low.tolist(), high.tolist(), strict=True))]
 
 
-def _essays(pairs: Iterable[Pair]) -> Iterable[str]:
-    return (essay for pair in pairs for essay in pair)
+def _luck(state: State, purpose: str) -> FloatArray:
+    """A draw per essay, uniform on [0, 1), new in each wave: production re-uses one seed and so repeats its coins."""
+    batch = state.batch
+    draws = keyed_generator(batch.settings.pair_generation_seed, batch.seed, purpose, len(state.waves))
+    return draws.uniform(0.0, 1.0, len(batch.items))

@@ -2,9 +2,9 @@
 
 Here: from callbacks to a plan. Not here: which callbacks a trace holds (traces/), following the plan (pairing.py).
 
-The engine numbers its waves in the metadata (`comparison_iteration`); where every callback carries that number, it is
-used. Where none does, a wave is what a coverage wave is by definition: consecutive comparisons in which no essay
-stands twice.
+The engine numbers its waves in the metadata (`comparison_iteration`; `retry_iteration` of retries); where every
+callback carries one of the two, it is used. Where some do not, a wave is what a coverage wave is by definition:
+consecutive comparisons in which no essay stands twice.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from cj_pipeline.cj.state import PlannedPair
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.enums import CJRequestType
 
 Plan = tuple[tuple[PlannedPair, ...], ...]
 
@@ -29,10 +30,14 @@ def plan_of(callbacks: Sequence[LLMComparisonResultV1], *, keep_ids: bool) -> Pl
     for callback in callbacks:
         asked.setdefault(callback.correlation_id, callback)
     pairs = [
-        PlannedPair(*callback.essay_ids(), correlation_id=callback.correlation_id if keep_ids else None)
+        PlannedPair(
+            *callback.essay_ids(),
+            correlation_id=callback.correlation_id if keep_ids else None,
+            retry=callback.request_metadata.get("cj_request_type") == CJRequestType.RETRY,
+        )
         for callback in asked.values()
     ]
-    iterations = [callback.request_metadata.get("comparison_iteration") for callback in asked.values()]
+    iterations = [_iteration(callback) for callback in asked.values()]
     if iterations and all(type(iteration) is int for iteration in iterations):
         return _split_where(pairs, [a != b for a, b in pairwise(iterations)])
     return _split_at_repeats(pairs)
@@ -42,6 +47,12 @@ def repeated_pairs(plan: Plan, comparisons: int) -> list[PlannedPair]:
     """The plan's pairs in order and without their ids, cut or repeated from the first to a given number."""
     pairs = [PlannedPair(pair.essay_a, pair.essay_b) for wave in plan for pair in wave]
     return list(islice(cycle(pairs), comparisons))
+
+
+def _iteration(callback: LLMComparisonResultV1) -> object:
+    """The number of a comparison's wave, from either key; None when it has none."""
+    metadata = callback.request_metadata
+    return metadata.get("comparison_iteration", metadata.get("retry_iteration"))
 
 
 def _split_where(pairs: list[PlannedPair], breaks: list[bool]) -> Plan:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cj_pipeline.cj.state import Batch, Comparison
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides, PromptBlock
+from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import CJRequestType, LLMBatchingMode
 
 # The production cap of a bundle hint; the LPS ignores anything outside 1..64.
@@ -52,22 +53,33 @@ def comparison_request(
 
 def _metadata(comparison: Comparison, batch: Batch, wave_size: int, overrides: LLMConfigOverrides) -> dict[str, Any]:
     """Production's keys; those that do not apply are absent, never null."""
-    settings = batch.settings
+    retry = comparison.retry_count > 0
     metadata: dict[str, Any] = {
         "essay_a_id": comparison.essay_a,
         "essay_b_id": comparison.essay_b,
         "bos_batch_id": batch.bos_batch_id,
         "cj_batch_id": str(batch.cj_batch_id),
         "cj_source": "els",
-        "cj_request_type": CJRequestType.COMPARISON.value,
+        # Production says `cj_retry` in every wave but the first, so that retries cannot be counted.
+        "cj_request_type": (CJRequestType.RETRY if retry else CJRequestType.COMPARISON).value,
     }
     if overrides.reasoning_effort is not None:
         metadata["reasoning_effort"] = overrides.reasoning_effort.value
     if overrides.output_verbosity is not None:
         metadata["output_verbosity"] = overrides.output_verbosity.value
-    if settings.enable_llm_batching_metadata_hints:
-        metadata["cj_llm_batching_mode"] = settings.llm_batching_mode.value
+    if batch.settings.enable_llm_batching_metadata_hints:
+        metadata["cj_llm_batching_mode"] = batch.batching_mode.value
         metadata["preferred_bundle_size"] = min(wave_size, MAX_BUNDLE_HINT)
-        if settings.llm_batching_mode is not LLMBatchingMode.PER_REQUEST:
-            metadata["comparison_iteration"] = comparison.iteration
+        if _iterations_are_told(batch.settings):
+            metadata["retry_iteration" if retry else "comparison_iteration"] = comparison.iteration
     return metadata
+
+
+def _iterations_are_told(settings: EngineSettings) -> bool:
+    """Production's rule, which looks at the settings and not at the mode that a batch was given.
+
+    Retries have no `comparison_iteration` there. They get a key of their own here, for without a number two retry
+    waves in a row could not be told apart when the batch is replayed.
+    """
+    several = settings.max_iterations > 1 and settings.min_comparisons_for_stability_check > 0
+    return several and settings.llm_batching_mode is not LLMBatchingMode.PER_REQUEST

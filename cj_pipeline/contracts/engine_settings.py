@@ -8,9 +8,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from cj_pipeline.contracts.enums import LLMBatchingMode
+from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.contracts.model import FileModel
 
 
@@ -38,12 +38,14 @@ class EngineSettings(FileModel):
     matching_weight_bt_proximity: Annotated[float, Field(ge=0.0)] = 0.5
     pair_generation_seed: int = 42
     llm_batching_mode: LLMBatchingMode = LLMBatchingMode.SERIAL_BUNDLE
+    llm_batch_api_allowed_providers: tuple[Provider, ...] = (Provider.OPENAI, Provider.ANTHROPIC)
+    """Providers that `provider_batch_api` may be asked of; empty for all."""
     enable_llm_batching_metadata_hints: bool = True
+    max_iterations: Annotated[int, Field(ge=1)] = 10
+    """No limit, for all its name: with 1 the hint `comparison_iteration` is left out, and that is all."""
+    enable_failed_comparison_retry: bool = True
+    failed_comparison_retry_threshold: Annotated[int, Field(ge=1)] = 20
+    """Failures that are worth a retry wave of their own; fewer wait until nothing else is left to ask."""
+    max_retry_attempts: Annotated[int, Field(ge=0)] = 3
+    retry_batch_size: Annotated[int, Field(ge=1)] = 50
     bt_alpha: Annotated[float, Field(gt=0.0)] = 0.01
-
-    @field_validator("llm_batching_mode")
-    @classmethod
-    def _built(cls, mode: LLMBatchingMode) -> LLMBatchingMode:
-        if mode is LLMBatchingMode.PROVIDER_BATCH_API:
-            raise ValueError("provider_batch_api is not built yet; use per_request or serial_bundle")
-        return mode

@@ -9,10 +9,10 @@ import pytest
 from cj_pipeline.cj.decisions import TABLE, decisions_for, reason_for
 from cj_pipeline.cj.engine import start
 from cj_pipeline.cj.facts import Facts, facts_of, max_score_change, resampling_cap
-from cj_pipeline.cj.state import Answer, DecisionKind, State
-from tests.cj.batches import batch, essays
+from cj_pipeline.cj.state import Answer, DecisionKind, State, UnusableBudget
+from tests.cj.batches import always_fails, batch, essays, higher_item_wins, run
 
-RESAMPLE, FAIL, SCORE, MORE, NOTHING = (row.kind for row in TABLE)
+RETRY, RESAMPLE, FAIL, SCORE, MORE, RETRY_THE_REST, NOTHING = (row.kind for row in TABLE)
 
 # A covered net in mid-run: 10 of 120 asked and answered, one pass allowed and none made, nothing stable.
 COVERED = Facts(
@@ -29,17 +29,23 @@ COVERED = Facts(
     resampling_passes=0,
     resampling_cap=1,
     small_cap_reached=False,
+    eligible_retries=0,
+    retry_threshold=20,
+    single_wave=False,
 )
 UNCOVERED = replace(COVERED, unique_coverage_complete=False)
 SPENT = replace(COVERED, remaining=0, reached_cap=True, budget_exhausted=True)
+SMALL_CAP = replace(COVERED, small_cap_reached=True, resampling_cap=0)
 
 
-def test_rows_stand_in_productions_order_with_ours_last() -> None:
-    assert [kind.value for kind in (RESAMPLE, FAIL, SCORE, MORE, NOTHING)] == [
+def test_rows_stand_in_productions_order_with_retries_round_it_and_ours_last() -> None:
+    assert [row.kind.value for row in TABLE] == [
+        "RETRY_FAILED",
         "RESAMPLE",
         "FINALIZE_FAILURE",
         "FINALIZE_SCORING",
         "REQUEST_MORE_COMPARISONS",
+        "RETRY_FAILED",
         "FINALIZE_NOTHING_SCHEDULABLE",
     ]
 
@@ -68,6 +74,33 @@ def test_rows_stand_in_productions_order_with_ours_last() -> None:
         pytest.param(replace(COVERED, callbacks=0), [MORE, NOTHING], id="nothing answered, nothing to resample"),
         pytest.param(replace(UNCOVERED, remaining=1), [MORE, NOTHING], id="one comparison left"),
         pytest.param(replace(UNCOVERED, remaining=0), [NOTHING], id="none left: only the last row holds"),
+        pytest.param(replace(UNCOVERED, eligible_retries=20), [RETRY, MORE, RETRY, NOTHING], id="20 failures: a wave"),
+        pytest.param(replace(UNCOVERED, eligible_retries=19), [MORE, RETRY, NOTHING], id="19 wait for the end"),
+        pytest.param(
+            replace(COVERED, eligible_retries=20), [RETRY, RESAMPLE, MORE, RETRY, NOTHING], id="retries before a pass"
+        ),
+        pytest.param(replace(COVERED, eligible_retries=1), [RESAMPLE, MORE, RETRY, NOTHING], id="one waits for a pass"),
+        pytest.param(
+            replace(SMALL_CAP, eligible_retries=1), [RETRY, SCORE, MORE, RETRY, NOTHING], id="small cap: the rest first"
+        ),
+        pytest.param(
+            replace(SMALL_CAP, eligible_retries=1, low_success=True),
+            [RETRY, FAIL, SCORE, MORE, RETRY, NOTHING],
+            id="small cap: retries before the guard refuses",
+        ),
+        pytest.param(
+            replace(COVERED, stable=True, eligible_retries=99), [SCORE, MORE, NOTHING], id="stable: nothing is retried"
+        ),
+        pytest.param(replace(SPENT, eligible_retries=99), [SCORE, NOTHING], id="no budget, no retry"),
+        pytest.param(
+            replace(COVERED, single_wave=True, eligible_retries=99),
+            [NOTHING],
+            id="a single wave: neither pass nor more",
+        ),
+        pytest.param(replace(SPENT, single_wave=True), [SCORE, NOTHING], id="a single wave that fills the budget"),
+        pytest.param(
+            replace(SPENT, single_wave=True, low_success=True), [FAIL, SCORE, NOTHING], id="a single wave, refused"
+        ),
     ],
 )
 def test_every_row_that_holds_is_tried_in_order(facts: Facts, tried: list[DecisionKind]) -> None:
@@ -75,6 +108,7 @@ def test_every_row_that_holds_is_tried_in_order(facts: Facts, tried: list[Decisi
 
 
 def test_the_reason_names_the_facts() -> None:
+    assert reason_for(RETRY, replace(COVERED, eligible_retries=21)) == "21 failed, to be retried"
     assert reason_for(RESAMPLE, COVERED) == "pass 1 of 1"
     assert reason_for(MORE, UNCOVERED) == "110 comparisons left"
     assert reason_for(SCORE, SPENT) == "reached_cap, budget_exhausted"
@@ -160,5 +194,56 @@ def test_a_small_net_is_done_when_covered_and_through_its_passes(
         replace(w, answers={c.correlation_id: Answer(winner=c.essay_a, error_code=None) for c in w.comparisons})
         for w in waves
     ]
-    state = replace(state, waves=tuple(waves), resampling_pass_count=passes)
+    state = replace(state, waves=tuple(waves), completed=len(waves), resampling_pass_count=passes)
     assert facts_of(state, None).small_cap_reached is reached
+
+
+def test_a_net_without_a_pair_is_never_covered() -> None:
+    # Nought of nought pairs would be all of them.
+    for number in (0, 1):
+        state, _ = start(batch(number))
+        assert not facts_of(state, None).unique_coverage_complete
+
+
+def test_the_share_that_is_answered_is_a_share_of_the_budget_and_not_of_what_was_asked() -> None:
+    assert answered(30, 30).progress == 0.5  # 60 of 120, with nothing in flight
+
+
+def test_a_request_can_lower_the_budget_and_not_raise_it() -> None:
+    asked = batch(4)
+    assert replace(asked, max_pairs_requested=8).total_budget == 8
+    assert replace(asked, max_pairs_requested=500).total_budget == 120
+
+
+@pytest.mark.parametrize("requested", [0, -1])
+def test_a_budget_that_is_not_positive_is_refused(requested: int) -> None:
+    with pytest.raises(UnusableBudget, match=f"bos-1: a budget of {requested} comparisons has no 100 %"):
+        replace(batch(4), max_pairs_requested=requested)
+
+
+def test_a_budget_that_is_null_is_refused() -> None:
+    settings = batch(4).settings.model_copy(update={"max_pairwise_comparisons": None})
+    with pytest.raises(UnusableBudget, match="budget of None"):
+        replace(batch(4), settings=settings)
+
+
+def test_the_number_of_iterations_is_no_limit() -> None:
+    # Production's MAX_ITERATIONS gates a hint and nothing else.
+    state = run(batch(8, max_iterations=1, min_comparisons_for_stability_check=1000), higher_item_wins)
+    assert len(state.waves) > 2
+    assert state.submitted == 56
+
+
+@pytest.mark.parametrize("kind", list(DecisionKind))
+def test_every_decision_is_reached_by_some_batch(kind: DecisionKind) -> None:
+    reached = {
+        decision.kind
+        for asked, judge in (
+            (batch(3), higher_item_wins),
+            (batch(4), higher_item_wins),
+            (batch(4, max_pairwise_comparisons=4), always_fails),
+            (batch(3), always_fails),
+        )
+        for decision in run(asked, judge).decisions
+    }
+    assert kind in reached

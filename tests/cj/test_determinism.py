@@ -46,4 +46,4 @@ def test_another_seed_asks_something_else() -> None:
 def test_another_batch_has_other_correlation_ids() -> None:
     one = run(batch(4), fails_in(0.0))
     other = run(batch(4, seed=8), fails_in(0.0))
-    assert set(one.wave_of).isdisjoint(other.wave_of)
+    assert set(one.asked).isdisjoint(other.asked)

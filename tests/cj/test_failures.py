@@ -30,9 +30,18 @@ def test_a_pair_that_only_failed_is_no_coverage_and_is_asked_again() -> None:
     state, _ = answer_wave(state, None)
     assert not facts_of(state, None).unique_coverage_complete
     first, second = state.comparisons()
-    assert (second.pair, second.kind) == (first.pair, WaveKind.COVERAGE)
+    assert (second.essay_a, second.essay_b, second.kind) == (first.essay_a, first.essay_b, WaveKind.COVERAGE)
     assert second.correlation_id != first.correlation_id
+    assert state.decisions[-1].kind is DecisionKind.RETRY_FAILED
+
+
+def test_with_retries_switched_off_a_failed_pair_is_open_for_coverage_again() -> None:
+    state, _ = start(batch(2, enable_failed_comparison_retry=False))
+    state, _ = answer_wave(state, None)
+    first, second = state.comparisons()
+    assert (second.pair, second.retry_count) == (first.pair, 0)
     assert state.decisions[-1].kind is DecisionKind.REQUEST_MORE_COMPARISONS
+    assert state.pool.entries == ()
 
 
 def test_a_pair_that_fails_once_is_covered_in_the_end() -> None:
@@ -52,7 +61,7 @@ def test_a_batch_in_which_everything_fails_ends_as_an_error() -> None:
     state, effects = start(batch(4, max_pairwise_comparisons=7))
     while not state.finished:
         state, effects = answer_wave(state, *[None] * len(state.waves[-1].comparisons))
-    assert effects == (Finalize(UploadStatus.ERROR_PROCESSING, "low_success_rate"),)
+    assert effects[-1] == Finalize(UploadStatus.ERROR_PROCESSING, "low_success_rate")
     assert (state.status, state.submitted, state.completed, state.failed) == (BatchStatus.FAILED, 7, 0, 7)
     assert state.scores is None  # no fit of nothing
     assert state.decisions[-1].success_rate == 0.0
@@ -86,5 +95,12 @@ def test_a_plan_that_ends_before_the_budget_finishes_through_the_guard() -> None
 def test_a_net_without_a_pair_is_over_before_it_begins() -> None:
     for number in (0, 1):
         state, effects = start(batch(number))
-        assert effects == (Finalize(UploadStatus.COMPLETE_MAX_COMPARISONS, "nothing_schedulable"),)
-        assert (state.finished, state.submitted) == (True, 0)
+        assert effects == (Finalize(UploadStatus.COMPLETE_INSUFFICIENT_ESSAYS, "insufficient_essays"),)
+        assert (state.status, state.submitted) == (BatchStatus.COMPLETED, 0)
+        assert state.scores == dict.fromkeys(state.batch.items, 0.0)
+
+
+def test_a_recording_without_a_comparison_is_over_before_it_begins() -> None:
+    state, effects = start(batch(4, pairing="recorded"))
+    assert effects == (Finalize(UploadStatus.COMPLETE_MAX_COMPARISONS, "nothing_schedulable"),)
+    assert (state.status, state.submitted) == (BatchStatus.COMPLETED, 0)

@@ -85,3 +85,23 @@ def test_repeated_pairs_go_round_without_ids() -> None:
     assert repeated_pairs(plan, 3) == [PlannedPair(E0, E1), PlannedPair(E3, E2), PlannedPair(E0, E1)]
     assert repeated_pairs(plan, 1) == [PlannedPair(E0, E1)]
     assert repeated_pairs((), 3) == []
+
+
+def numbered(number: int, essay_a: str, essay_b: str, **metadata: object) -> LLMComparisonResultV1:
+    answer = recorded(number, essay_a, essay_b)
+    answer.request_metadata.update(metadata)
+    return answer
+
+
+def test_retries_are_waves_by_a_number_of_their_own() -> None:
+    # The two retry waves share no essay; only their numbers tell where one ends.
+    retry = {"cj_request_type": "cj_retry"}
+    trace = [
+        numbered(1, E0, E1, comparison_iteration=0),
+        numbered(2, E2, E3, comparison_iteration=0),
+        numbered(3, E0, E1, retry_iteration=1, **retry),
+        numbered(4, E2, E3, retry_iteration=2, **retry),
+    ]
+    plan = plan_of(trace, keep_ids=False)
+    assert shown(plan) == [[(E0, E1), (E2, E3)], [(E0, E1)], [(E2, E3)]]
+    assert [[pair.retry for pair in wave] for wave in plan] == [[False, False], [True], [True]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from cj_pipeline.cj.requests import comparison_request
 from cj_pipeline.cj.state import Comparison, WaveKind
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
-from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
+from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
 from tests.cj.batches import batch
 
 ANCHOR, STUDENT = "ANCHOR_F+1_a3b4c5d6", "student-bergstrom"
@@ -57,6 +58,11 @@ def test_metadata_has_exactly_productions_keys() -> None:
         ({}, ALWAYS | HINTS),
         ({"enable_llm_batching_metadata_hints": False}, ALWAYS),
         ({"llm_batching_mode": "per_request"}, ALWAYS | HINTS - {"comparison_iteration"}),
+        ({"llm_batching_mode": "provider_batch_api"}, ALWAYS | HINTS),
+        ({"max_iterations": 1}, ALWAYS | HINTS - {"comparison_iteration"}),
+        ({"max_iterations": 2}, ALWAYS | HINTS),
+        ({"min_comparisons_for_stability_check": 0}, ALWAYS | HINTS - {"comparison_iteration"}),
+        ({"min_comparisons_for_stability_check": 1}, ALWAYS | HINTS),
     ],
 )
 def test_hints_that_do_not_apply_are_absent_and_not_null(settings: dict[str, object], keys: set[str]) -> None:
@@ -81,6 +87,49 @@ def test_the_bundle_hint_is_the_wave_up_to_64(wave_size: int, hint: int) -> None
 
 def test_a_later_wave_carries_its_number() -> None:
     assert request(iteration=3).metadata["comparison_iteration"] == 3
+
+
+def retried(**settings: object) -> dict[str, Any]:
+    """Metadata of the second retry of a comparison, in wave 4."""
+    first = UUID(int=5)
+    again = Comparison(UUID(int=6), ANCHOR, STUDENT, WaveKind.COVERAGE, 4, retry_count=2, retry_of=first)
+    return comparison_request(
+        again,
+        batch=batch(2, **settings),
+        wave_size=2,
+        texts={ANCHOR: "Once upon a time.", STUDENT: "It was raining."},
+        overrides=MOCK,
+        callback_topic="results",
+    ).metadata
+
+
+def test_only_a_retry_is_called_one() -> None:
+    # In production every wave but the first is.
+    assert request(iteration=3).metadata["cj_request_type"] == "cj_comparison"
+    assert retried()["cj_request_type"] == "cj_retry"
+
+
+def test_a_retry_has_a_wave_number_under_a_key_of_its_own() -> None:
+    assert "comparison_iteration" not in retried()
+    assert retried()["retry_iteration"] == 4
+    assert "retry_iteration" not in request(iteration=4).metadata
+    assert set(retried(enable_llm_batching_metadata_hints=False)) == ALWAYS
+
+
+def test_the_mode_in_the_hint_is_the_batchs_and_the_rule_of_the_number_the_settings() -> None:
+    resolved = replace(
+        batch(2, llm_batching_mode="per_request"), resolved_batching_mode=LLMBatchingMode.PROVIDER_BATCH_API
+    )
+    metadata = comparison_request(
+        Comparison(UUID(int=5), ANCHOR, STUDENT, WaveKind.COVERAGE, 0),
+        batch=resolved,
+        wave_size=1,
+        texts={ANCHOR: "Once upon a time.", STUDENT: "It was raining."},
+        overrides=MOCK,
+        callback_topic="results",
+    ).metadata
+    assert metadata["cj_llm_batching_mode"] == "provider_batch_api"
+    assert "comparison_iteration" not in metadata
 
 
 def test_the_prompt_holds_both_texts_in_order_and_no_name() -> None:

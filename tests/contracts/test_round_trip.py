@@ -147,6 +147,12 @@ def test_engine_settings_have_productions_defaults() -> None:
         "matching_weight_bt_proximity": 0.5,
         "pair_generation_seed": 42,
         "llm_batching_mode": "serial_bundle",
+        "llm_batch_api_allowed_providers": ["openai", "anthropic"],
         "enable_llm_batching_metadata_hints": True,
+        "max_iterations": 10,
+        "enable_failed_comparison_retry": True,
+        "failed_comparison_retry_threshold": 20,
+        "max_retry_attempts": 3,
+        "retry_batch_size": 50,
         "bt_alpha": 0.01,
     }
