@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, spearmanr
 
 from cj_pipeline.bt import agreement
-from cj_pipeline.bt.agreement import UnusableScores, kendall_tau_a, kendall_tau_b
+from cj_pipeline.bt.agreement import (
+    UnusableScores,
+    kendall_tau_a,
+    kendall_tau_b,
+    rank_correlation,
+    without_rounding_error,
+)
 
 scores = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=14)
 
@@ -48,6 +54,27 @@ def test_tau_a_is_its_definition(pairs) -> None:
     assert kendall_tau_a(a, b) == pytest.approx(sum(signs) / (n * (n - 1) / 2), abs=1e-12)
 
 
+@settings(deadline=None)
+@given(scores)
+def test_rank_correlation_is_spearmans(pairs) -> None:
+    a, b = np.array(pairs).T
+    theirs = spearmanr(a, b).statistic if np.ptp(a) and np.ptp(b) else 0.0
+    assert rank_correlation(a, b) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_tied_scores_share_the_middle_of_their_ranks() -> None:
+    # ranks 1.5 1.5 3 against 1 2 3: 1.5 / sqrt(1.5 * 2)
+    assert rank_correlation([7, 7, 9], [10, 20, 30]) == pytest.approx(1.5 / np.sqrt(3.0))
+
+
+def test_a_tie_that_only_rounding_error_breaks_is_a_tie() -> None:
+    a, b = [0.1 + 0.2, 0.3, 1.0], [0.3, 0.1 + 0.2, 1.0]
+    assert a[0] > a[1]
+    assert b[0] < b[1]
+    assert kendall_tau_b(a, b) == pytest.approx(1 / 3)
+    assert kendall_tau_b(without_rounding_error(a), without_rounding_error(b)) == 1.0
+
+
 @pytest.mark.parametrize("size", [30, 513])
 def test_both_ways_of_counting_pairs_agree(size, monkeypatch) -> None:
     rng = np.random.default_rng(0)
@@ -62,6 +89,7 @@ def test_both_ways_of_counting_pairs_agree(size, monkeypatch) -> None:
 def test_no_order_is_agreed_with_by_nobody() -> None:
     assert kendall_tau_a([], []) == kendall_tau_b([1.0], [2.0]) == kendall_tau_a([1.0], [2.0]) == 0.0
     assert kendall_tau_b([1, 1, 1], [1, 2, 3]) == 0.0
+    assert rank_correlation([], []) == rank_correlation([1.0], [2.0]) == rank_correlation([1, 1, 1], [1, 2, 3]) == 0.0
 
 
 def test_scores_that_differ_by_less_than_a_difference_can_show_are_ordered() -> None:
@@ -72,5 +100,6 @@ def test_scores_that_differ_by_less_than_a_difference_can_show_are_ordered() -> 
     ("a", "b", "says"), [([1, 2], [1, 2, 3], "equal length"), ([1, np.nan], [1, 2], "finite"), ([[1]], [[1]], "lists")]
 )
 def test_unusable_scores_are_refused(a, b, says) -> None:
-    with pytest.raises(UnusableScores, match=says):
-        kendall_tau_b(a, b)
+    for agreement_of in (kendall_tau_a, kendall_tau_b, rank_correlation):
+        with pytest.raises(UnusableScores, match=says):
+            agreement_of(a, b)
