@@ -10,7 +10,8 @@ import yaml
 
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.lps.json_logs import log_as_json
+from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.json_logs import log_as_json
 from cj_pipeline.lps.mode_files import load_mode, mode_names, overlay_description, overlay_names
 from cj_pipeline.lps.settings import QueueBackend, settings_from_environment
 from cj_pipeline.settings import PipelineSettings
@@ -50,7 +51,7 @@ def serve(
     given = {"host": host, "port": port, "mock_mode": mode_expression, "queue_backend": queue_backend}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
-    log_as_json(settings.log_level, sys.stderr)
+    log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)
     bus = FolderBus(PipelineSettings().data_dir / "callbacks" if callbacks is None else callbacks)
     serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
 

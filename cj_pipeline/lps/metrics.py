@@ -8,14 +8,11 @@ is written by something a request can do; a test walks the registry and fails on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cj_pipeline.contracts.enums import BatchJobStatus, Provider, QueueProcessingMode
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.exposition import exposition
 from cj_pipeline.lps.queue import QueueDepth
 from cj_pipeline.lps.series import Series
 
@@ -175,26 +172,10 @@ class LpsMetrics:
         if depth is not None:
             self._depth.labels("total").set(depth.total)
             self._depth.labels("queued").set(depth.queued)
-        return generate_latest(_WithoutCreated(self.registry))
+        return exposition(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
         return Series(Counter(f"llm_provider_{name}", text, labels, registry=self.registry))
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Series[Histogram]:
         return Series(Histogram(f"llm_provider_{name}", text, labels, buckets=buckets, registry=self.registry))
-
-
-class _WithoutCreated(Collector):
-    """A registry without the `_created` samples.
-
-    They hold the machine's time of day, which would make two equal runs differ; the client library's own switch for
-    them is global to the process.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family

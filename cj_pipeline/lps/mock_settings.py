@@ -9,14 +9,13 @@ production a pinned mode ignored some of them without a word, and one of them ha
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import NoDecode
 
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.environment import Listed
 from cj_pipeline.errors import BadInput
 from cj_pipeline.lps.mode import (
     AlwaysWinner,
@@ -73,8 +72,8 @@ class MockSettings(BaseModel):
     """Up to so much more, evenly; alone, on top of 0 ms."""
     mock_error_rate: Share | None = None
     """Share of attempts that fail, each by itself."""
-    mock_error_codes: Annotated[
-        tuple[Annotated[int, Field(ge=400, le=599)], ...] | None, Field(min_length=1), NoDecode
+    mock_error_codes: Listed[
+        Annotated[tuple[Annotated[int, Field(ge=400, le=599)], ...], Field(min_length=1)] | None
     ] = None
     """HTTP statuses of failures: a JSON list, or numbers with commas between them."""
     mock_error_burst_rate: Share | None = None
@@ -97,20 +96,6 @@ class MockSettings(BaseModel):
     """Up to so much more or less, evenly."""
     mock_streaming_metadata: bool | None = None
     """Whether callbacks say `streaming_simulated`."""
-
-    @field_validator("mock_error_codes", mode="before")
-    @classmethod
-    def _codes_from_text(cls, codes: object) -> object:
-        # NoDecode above leaves the text of a variable alone: parsed as JSON by force, the documented `429,503` kept
-        # production's service from starting.
-        if not isinstance(codes, str):
-            return codes
-        if codes.lstrip().startswith("["):
-            try:
-                return json.loads(codes)
-            except ValueError:
-                raise ValueError("not a JSON list of statuses; 429,503 will do") from None
-        return [code.strip() for code in codes.split(",")]
 
     @field_validator("mock_error_burst_length")
     @classmethod

@@ -1,9 +1,7 @@
 """The service as a process: HTTP on a port, callbacks on a bus, until it is told to stop.
 
-Here: the server, signals, the drain. Not here: the app (app.py), the service (service.py), the command line (cli/).
-
-uvicorn with httptools on uvloop: of the ASGI servers measured (benchmarks/lps_http.py names them) the one with the
-highest rate and the lowest p99 for a body that must be read and answered by Python code.
+Here: signals, the drain, the process's loop and memory. Not here: the port and its server (cj_pipeline/http_server.py),
+the app (app.py), the service (service.py), the command line (cli/).
 """
 
 from __future__ import annotations
@@ -17,11 +15,9 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 
-import uvicorn
-
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.clock import LoopClock
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.http_server import CannotServe, HttpServer, bound
 from cj_pipeline.lps.app import build_app
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.queue import QueueUnavailable
@@ -29,13 +25,6 @@ from cj_pipeline.lps.service import LlmProviderService
 from cj_pipeline.lps.settings import LpsSettings
 
 _log = logging.getLogger(__name__)
-
-# As many connections as wait to be accepted at once when a load test opens them all; Linux caps it at somaxconn.
-_BACKLOG = 2048
-
-
-class CannotServe(CjPipelineError):
-    """The process cannot start: its port is taken, or its queue's store is away."""
 
 
 def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str], None] = lambda _: None) -> None:
@@ -45,31 +34,11 @@ def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str],
     """
     with (
         # First: who has no port must not take over what another instance left in the queue.
-        closing(_bound(settings.host, settings.port)) as listening,
+        closing(bound(settings.host, settings.port)) as listening,
         _garbage_collected_seldom(),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
         runner.run(_serve(settings, mode, bus, listening, ready))
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that has the port; who connects early waits. Raises CannotServe."""
-    # Not left to uvicorn, which logs why it cannot and ends the process with 3.
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise CannotServe(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(_BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise CannotServe(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-    return bound
 
 
 async def _serve(
@@ -82,21 +51,7 @@ async def _serve(
         raise CannotServe(
             f"The queue's store cannot be reached: {error}. Is LLM_PROVIDER_SERVICE_REDIS_URL right?"
         ) from None
-    server = _Server(
-        uvicorn.Config(
-            build_app(service),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            # It tells where it listens as well, in colours.
-            log_level=max(logging.WARNING, logging.getLogger().level),
-            access_log=False,
-            backlog=_BACKLOG,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
+    server = HttpServer(build_app(service))
     stop = _on_signals(service, server, settings.shutdown_drain_seconds)
     serving = asyncio.create_task(server.serve([listening]), name="lps-http")
     try:
@@ -113,21 +68,7 @@ async def _serve(
         _log.info("stopped")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, whose signals are ours: it would end the process before the queue is drained."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    def url(self) -> str:
-        """Where it listens; tells the port that the system chose for port 0."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-def _on_signals(service: LlmProviderService, server: uvicorn.Server, drain_s: float) -> Callable[[], None]:
+def _on_signals(service: LlmProviderService, server: HttpServer, drain_s: float) -> Callable[[], None]:
     """Drain on the first signal, stop on the second. Returns what takes the handlers away."""
     loop = asyncio.get_running_loop()
     drains: list[asyncio.Task[None]] = []
@@ -135,7 +76,7 @@ def _on_signals(service: LlmProviderService, server: uvicorn.Server, drain_s: fl
     async def drain() -> None:
         # Meanwhile HTTP goes on: a POST is refused with 503, and status, results and health can still be asked.
         await service.drain(drain_s)
-        server.should_exit = True
+        server.stop()
 
     def on_signal() -> None:
         if drains:

@@ -8,7 +8,6 @@ Not here: what the mock's settings mean (mock_settings.py), those of the real pr
 
 from __future__ import annotations
 
-import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +18,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.environment import LogLevel, read_environment
 from cj_pipeline.lps.mock_settings import MockSettings
 from cj_pipeline.lps.providers.settings import ProviderSettings
 from cj_pipeline.lps.queue import QueueLimits
@@ -146,18 +144,10 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """Interface to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """0: any free port."""
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     """Of the JSON logs on standard error."""
     environment: str = "development"
     """Shown by /healthz."""
-
-    @field_validator("log_level")
-    @classmethod
-    def _a_level(cls, level: str) -> str:
-        levels = logging.getLevelNamesMapping()
-        if level.upper() not in levels:
-            raise ValueError(f"'{level}' is not a level of logs. {did_you_mean(level.upper(), levels)}".rstrip("."))
-        return level.upper()
 
 
 def _prefixed_or_bare(name: str) -> AliasChoices:
@@ -183,14 +173,4 @@ class LpsEnvironment(BaseSettings, LpsSettings):
 
 def settings_from_environment(**given: object) -> LpsSettings:
     """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
-    try:
-        read = LpsEnvironment.model_validate({**LpsEnvironment().model_dump(), **given}) if given else LpsEnvironment()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(
-            f"{first['msg'].removeprefix('Value error, ')}.",
-            path="environment",
-            field=ENVIRONMENT_PREFIX + ".".join(str(part) for part in first["loc"]).upper(),
-            remedy="Change or unset the variable.",
-        ) from None
-    return LpsSettings.model_validate(read.model_dump())
+    return LpsSettings.model_validate(read_environment(LpsEnvironment, **given).model_dump())

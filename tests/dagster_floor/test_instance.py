@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +11,7 @@ from dagster import AssetKey, DagsterInstance, MaterializeResult, asset, materia
 
 from cj_pipeline.instance import URL_VARIABLE, with_driver
 from tests.house import REPOSITORY
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+from tests.postgres import throw_away_server
 
 
 def loaded(home: Path) -> DagsterInstance:
@@ -83,36 +78,8 @@ def test_a_url_gets_the_driver_that_is_installed(given: str, used: str) -> None:
 
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
-    """A throw-away PostgreSQL cluster on a free port of this machine."""
-    if not BINARIES:
-        pytest.skip("no PostgreSQL server below /usr/lib/postgresql; apt-get install postgresql brings one")
-    bin_folder = BINARIES[-1].parent
-    # The server refuses to run as root.
-    account = "postgres" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="cj-postgres-"))
-    if account is not None:
-        shutil.chown(folder, account)
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [bin_folder / program, "-D", folder / "data", *arguments],
-            user=account,
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    try:
-        run("initdb", "--username=dagster", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -c unix_socket_directories={folder}"
-        run("pg_ctl", "start", "--wait", "--silent", "--log", str(folder / "log"), "--options", options)
-        yield f"postgresql://dagster@127.0.0.1:{port}/postgres"
-        run("pg_ctl", "stop", "--mode=immediate", "--silent")
-    finally:
-        shutil.rmtree(folder)
+    with throw_away_server() as url:
+        yield url
 
 
 def test_with_a_url_events_are_in_postgresql(

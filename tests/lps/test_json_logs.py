@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.lps.json_logs import ids_of, log_as_json
+from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.json_logs import log_as_json
+from cj_pipeline.lps.json_logs import ids_of
 from cj_pipeline.lps.provider import ProviderError
 from cj_pipeline.lps.queued_request import queue_id_of
 from tests.lps.lab import correlation_id, in_lab, queued
@@ -39,14 +41,15 @@ IDS = {
 
 @contextmanager
 def logging_to(stream, level="INFO"):
-    root = logging.getLogger()
-    before, before_level = root.handlers[:], root.level
-    log_as_json(level, stream)
+    root, httpx = logging.getLogger(), logging.getLogger("httpx")
+    before, levels = root.handlers[:], (root.level, httpx.level)
+    log_as_json(level, stream, LPS_SOURCE_SERVICE)
     try:
         yield
     finally:
         root.handlers[:] = before
-        root.setLevel(before_level)
+        for logger, former in zip((root, httpx), levels, strict=True):
+            logger.setLevel(former)
 
 
 def lines(stream):
@@ -75,6 +78,15 @@ def test_the_level_is_a_name_in_either_case(level, told):
         logging.getLogger("a").info("one")
         logging.getLogger("a").warning("two")
     assert len(lines(stream)) == told
+
+
+@pytest.mark.parametrize(("level", "told"), [("DEBUG", ["WARNING"]), ("INFO", ["WARNING"]), ("ERROR", [])])
+def test_a_call_that_another_service_answered_leaves_no_line(level, told):
+    stream = io.StringIO()
+    with logging_to(stream, level):
+        logging.getLogger("httpx").info("HTTP Request: POST http://lps/api/v1/comparison")
+        logging.getLogger("httpx").warning("odd")
+    assert [line["level"] for line in lines(stream)] == told
 
 
 def test_the_ids_of_a_request_are_its_own_and_its_batchs():

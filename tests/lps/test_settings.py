@@ -158,7 +158,7 @@ def test_what_is_given_counts_instead_of_the_environment(monkeypatch):
         ("SERIAL_BUNDLE_MAX_REQUESTS_PER_CALL", "65", "less than or equal to 64"),
         ("QUEUE_HIGH_WATERMARK", "0.4", "greater than or equal to 0.5"),
         ("QUEUE_LOW_WATERMARK", "0.8", "less than 0.8"),
-        ("MOCK_ERROR_CODES", "[429", "not a JSON list of statuses; 429,503 will do"),
+        ("MOCK_ERROR_CODES", "[429", "not a JSON list; values with commas between them will do"),
         ("MOCK_ERROR_RATE", "1.5", "less than or equal to 1"),
         ("OPENROUTER_BASE_URL", "openrouter.ai", "must start with http:// or https://"),
         ("USE_MOCK_LLM", "perhaps", "valid boolean"),
