@@ -31,6 +31,7 @@ COMMANDS = {
     "bt": "cj_pipeline.cli.bt:bt",
     "align": "cj_pipeline.cli.bt:align",
     "lps": "cj_pipeline.cli.lps:lps",
+    "cj": "cj_pipeline.cli.cj:cj",
     "doctor": "cj_pipeline.cli.doctor:doctor",
 }
 

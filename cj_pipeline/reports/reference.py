@@ -3,7 +3,7 @@
     python -m cj_pipeline.reports.reference docs
 
 Here: the decision table and the list of checks, and writing all tables between their markers. A test holds that the
-documents say what the code says. Not here: the tables of the LPS (lps_reference.py).
+documents say what the code says. Not here: the tables of the services (service_reference.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cj_pipeline.cj.decisions import TABLE
 from cj_pipeline.errors import BadInput
 from cj_pipeline.parity.check import Check, Limits
 from cj_pipeline.parity.compare import ALL_CHECKS
-from cj_pipeline.reports.lps_reference import metrics_table, settings_table
+from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, lps_metrics, lps_settings
 from cj_pipeline.traces.scenario import Profile
 
 
@@ -55,8 +55,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "decision-table": decision_table,
     "decision-diagram": decision_diagram,
     "check-list": check_list,
-    "lps-settings": settings_table,
-    "lps-metrics": metrics_table,
+    "lps-settings": lps_settings,
+    "lps-metrics": lps_metrics,
+    "cj-settings": cj_settings,
+    "cj-metrics": cj_metrics,
 }
 
 

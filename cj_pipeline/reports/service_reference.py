@@ -1,17 +1,21 @@
-"""The LPS's settings and series as markdown tables.
+"""The services' settings and series as markdown tables.
 
 Here: one row for each, from the code that declares it. Not here: where the tables go (reference.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from cj_pipeline.cj.service.metrics import CjMetrics
+from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.lps.metrics import LpsMetrics
 from cj_pipeline.lps.mock_settings import MockSettings
@@ -20,28 +24,37 @@ from cj_pipeline.lps.providers.settings import ProviderSettings
 from cj_pipeline.lps.settings import LpsSettings, QueueSettings
 
 
-def settings_table() -> str:
-    """Every setting with its default, in the order: service, queue, providers, mock."""
+def lps_settings() -> str:
+    """Every setting of the LPS with its default, in the order: service, queue, providers, mock."""
     groups: list[type[BaseModel]] = [QueueSettings, ProviderSettings, MockSettings]
     elsewhere = {name for group in groups for name in group.model_fields}
-    rows = [_setting(name, field) for name, field in LpsSettings.model_fields.items() if name not in elsewhere]
-    for group in groups:
-        rows += [_setting(name, field) for name, field in group.model_fields.items()]
-    return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
+    fields = [(name, field) for name, field in LpsSettings.model_fields.items() if name not in elsewhere]
+    return _settings([*fields, *(item for group in groups for item in group.model_fields.items())])
 
 
-def metrics_table() -> str:
-    """Every series with its kind and labels."""
+def cj_settings() -> str:
+    """Every setting of the CJ service with its default."""
+    return _settings(CjSettings.model_fields.items())
+
+
+def lps_metrics() -> str:
+    """Every series of the LPS with its kind and labels."""
     metrics = LpsMetrics(QueueProcessingMode.PER_REQUEST)
     ProviderMetrics(metrics.registry)
-    # The registry's own index of what was registered; it has no public list of metrics that have no sample yet.
-    collectors = dict.fromkeys(metrics.registry._names_to_collectors.values())
-    rows = [_series(collector) for collector in collectors if isinstance(collector, MetricWrapperBase)]
-    return "\n".join(["| series | kind | labels | counts |", "|---|---|---|---|", *sorted(rows)])
+    return _series(metrics.registry)
 
 
-def _setting(name: str, field: FieldInfo) -> str:
-    return f"| `{name.upper()}` | {_shown(field.default)} | {field.description or ''} |".replace("\n", " ")
+def cj_metrics() -> str:
+    """Every series of the CJ service with its kind and labels."""
+    return _series(CjMetrics().registry)
+
+
+def _settings(fields: Iterable[tuple[str, FieldInfo]]) -> str:
+    rows = [
+        f"| `{name.upper()}` | {_shown(field.default)} | {field.description or ''} |".replace("\n", " ")
+        for name, field in fields
+    ]
+    return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
 
 
 def _shown(value: Any) -> str:
@@ -49,14 +62,25 @@ def _shown(value: Any) -> str:
         value = value.get_secret_value()
     if value is None or value == "":
         return "-"
+    if isinstance(value, tuple):
+        return f"`{', '.join(str(element) for element in value)}`"
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, bool):
         value = str(value).lower()
+    if isinstance(value, str) and len(value) > 60:
+        return "built in"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def _series(collector: MetricWrapperBase) -> str:
+def _series(registry: CollectorRegistry) -> str:
+    # The registry's own index of what was registered; it has no public list of metrics that have no sample yet.
+    collectors = dict.fromkeys(registry._names_to_collectors.values())
+    rows = [_row(collector) for collector in collectors if isinstance(collector, MetricWrapperBase)]
+    return "\n".join(["| series | kind | labels | counts |", "|---|---|---|---|", *sorted(rows)])
+
+
+def _row(collector: MetricWrapperBase) -> str:
     kind = str(collector._type)[0].upper()
     suffix = "_total" if kind == "C" else ""
     labels = ", ".join(collector._labelnames)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -160,10 +159,9 @@ def test_another_process_plans_the_same() -> None:
     assert done.stdout.strip() == digest()
 
 
-def test_five_thousand_essays_are_planned_in_under_a_second() -> None:
-    # CPU time, so that a busy machine does not count; 0.3 s on the machine of the benchmark table.
+def test_a_wave_of_five_thousand_essays_pairs_everybody() -> None:
+    # In 0.3 s on the machine of benchmarks/waves.py.
     state = asked(State(fresh(5_000)), [], COVERAGE)
-    begin = process_time()
     wave = pairs_of(state, COVERAGE)
-    assert process_time() - begin < 1.0
+    assert len(wave) == 2_500
     assert len({essay for pair in wave for essay in pair}) == 5_000

@@ -1,0 +1,52 @@
+"""`cj-pipeline cj`: the CJ assessment service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cj_pipeline.bus.folder import FolderBus
+from cj_pipeline.cj.service.settings import settings_from_environment
+from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
+from cj_pipeline.json_logs import log_as_json
+from cj_pipeline.settings import PipelineSettings
+
+
+@click.group()
+def cj() -> None:
+    """The CJ assessment service."""
+
+
+@cj.command()
+@click.option("--host", help="Interface to listen on [CJ_ASSESSMENT_SERVICE_HOST, 0.0.0.0].")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Of /healthz and /metrics; 0: any free one [CJ_ASSESSMENT_SERVICE_HTTP_PORT, 9090].",
+)
+@click.option("--database", help="sqlite:///FILE or postgresql://... [CJ_ASSESSMENT_SERVICE_DATABASE_URL].")
+@click.option("--lps", "lps_url", help="Base URL of the LPS's API [CJ_ASSESSMENT_SERVICE_LLM_PROVIDER_SERVICE_URL].")
+@click.option(
+    "--bus",
+    "bus_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the topics, a file each [callbacks/ below CJ_PIPELINE_DATA_DIR, where `lps serve` writes].",
+)
+def serve(
+    host: str | None, port: int | None, database: str | None, lps_url: str | None, bus_folder: Path | None
+) -> None:
+    """Assess the batches that are requested on the bus, until SIGTERM or Ctrl-C.
+
+    Requests are lines of huleedu.els.cj_assessment.requested.v1.jsonl in the bus folder; results are lines of files
+    beside it. Everything is set by the variables CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
+    """
+    # Here and not above: server and database take 0.4 s to import, which every other command would pay for.
+    from cj_pipeline.cj.service.serve import serve as serve_until_stopped
+
+    given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
+    settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
+    log_as_json(settings.log_level, sys.stderr, CJ_SOURCE_SERVICE)
+    bus = FolderBus(PipelineSettings().data_dir / "callbacks" if bus_folder is None else bus_folder)
+    serve_until_stopped(settings, bus, ready=lambda url: click.echo(f"listening on {url}"))
