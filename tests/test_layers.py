@@ -130,6 +130,19 @@ def test_dagster_is_imported_by_the_code_location_alone() -> None:
     assert importing - KNOW_DAGSTER == set()
 
 
+def test_the_engine_knows_neither_its_service_nor_the_world() -> None:
+    # The service stands beside the engine and imports it; the engine takes no I/O, no clock and no event loop.
+    worldly = ("asyncio", "httpx", "sqlalchemy", "starlette", "uvicorn", "time", "threading", "cj_pipeline.clock")
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {name}"
+        for module, path in modules(REPOSITORY)
+        if module.startswith("cj_pipeline.cj.") and not module.startswith("cj_pipeline.cj.service")
+        for line, name in imports(path, module)
+        if name.startswith("cj_pipeline.cj.service") or any(name == w or name.startswith(w + ".") for w in worldly)
+    ]
+    assert found == []
+
+
 WITHOUT_DAGSTER = """
 import importlib, sys
 

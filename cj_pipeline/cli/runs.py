@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.output import console, json_option, print_json, print_table, progress_bar
+from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
+from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
@@ -38,14 +40,26 @@ profile_option = click.option(
 
 @click.command()
 @click.argument("source")
+@what_if_option
+@seeds_option
+@markdown_option
 @json_option
-def replay(source: str, as_json: bool) -> None:
-    """Run the recorded answers of SOURCE through the engine: decisions, coverage, fit.
+def replay(source: str, assignments: tuple[str, ...], seeds: int | None, markdown: Path | None, as_json: bool) -> None:
+    """Run the recorded answers of SOURCE through the engine: scale, waves, decisions, diagnostics.
 
     SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks.
+
+    \b
+    cj-pipeline replay eng5_anchor_align_gpt51_low_20251201
+    cj-pipeline replay callbacks.jsonl --what-if budget=40,80 --what-if strategy=recorded,balanced --seeds 20
     """
+    if not assignments and (seeds is not None or markdown is not None):
+        raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay has one course and no chance.")
     found = find_source(source)
-    _show_run(found.replayed(Side.RECORDED), found.scenario, as_json)
+    if assignments:
+        show_what_if(found, assignments, seeds, markdown, as_json)
+    else:
+        show_run(found.replayed(Side.RECORDED), found.scenario, as_json)
     _warn_of_quarantine(found)
 
 
@@ -58,7 +72,7 @@ def replay(source: str, as_json: bool) -> None:
 def live(source: str, expression: str | None, seed: int | None, realtime: bool, as_json: bool) -> None:
     """Put the net of SCENARIO to the mock on the embedded stack."""
     found = find_source(source)
-    _show_run(_run_live(found, expression, seed, realtime), found.scenario, as_json)
+    show_run(_run_live(found, expression, seed, realtime), found.scenario, as_json)
 
 
 @click.command()
@@ -166,43 +180,6 @@ def _widened(scenario: Scenario, other: Scenario) -> Scenario:
     strangers = tuple(item for item in other.net.items if item.id not in known)
     net = scenario.net.model_copy(update={"items": (*scenario.net.items, *strangers)})
     return scenario.model_copy(update={"net": net})
-
-
-def _show_run(record: RunRecord, scenario: Scenario, as_json: bool) -> None:
-    document = record.document
-    if as_json:
-        print_json({**document.model_dump(mode="json"), "answers_sha256": record.answers_sha256()})
-        return
-    labels = {item.id: item for item in scenario.net.items}
-    coverage = document.coverage
-    print_table(
-        f"{scenario.title}: {document.side} by {document.judge}",
-        ("rank", "essay", "grade", "theta (logits)", "SE (logits)", "wins", "losses"),
-        [
-            [
-                row.rank,
-                labels[row.essay_id].label,
-                labels[row.essay_id].grade,
-                row.theta,
-                row.standard_error,
-                row.wins,
-                row.losses,
-            ]
-            for row in sorted(document.fit.essays, key=lambda row: row.rank)
-        ],
-    )
-    print_table(
-        "Decisions",
-        ("after wave", "callbacks", "decision", "because", "largest score change (logits)"),
-        [[d.iteration, d.callbacks, d.kind, d.reason, d.max_score_change] for d in document.decisions],
-    )
-    click.echo(
-        f"{document.upload_status}: {document.completed} of {document.submitted} comparisons judged in "
-        f"{document.iterations} waves, "
-        f"{coverage.successful_pairs_count} of {coverage.max_possible_pairs} pairs covered."
-    )
-    for warning in document.fit.warnings:
-        click.echo(warning)
 
 
 def _warn_of_quarantine(found: Source) -> None:

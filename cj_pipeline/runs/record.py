@@ -15,11 +15,13 @@ import numpy as np
 
 from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summary
 from cj_pipeline.bt.fit import neutral_fit
+from cj_pipeline.cj.course import WaveResult, course_of
 from cj_pipeline.cj.facts import is_small_net, small_net_cap_reached, successful_pairs
 from cj_pipeline.cj.scoring import SCORING_ERRORS, outcomes, score
 from cj_pipeline.cj.state import Decision, State
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
 
 # What an ordinary loop cannot repeat to the microsecond; everything else is the same in real and virtual time.
 CLOCK_FIELDS: dict[str, bool | dict[str, bool]] = {
@@ -112,6 +114,10 @@ class RunDocument(FileModel):
     coverage: Coverage
     decisions: tuple[LoggedDecision, ...]
     fit: BtFit
+    waves: tuple[WaveResult, ...] = ()
+    """Empty in documents that were stored before waves were kept."""
+    diagnostics: RunDiagnostics | None = None
+    """None where there is no scale, and in older documents."""
     service_metrics: tuple[Sample, ...] = ()
 
 
@@ -178,6 +184,8 @@ def record_of(
         coverage=_coverage(state),
         decisions=tuple(_logged(decision) for decision in state.decisions),
         fit=_fit(state),
+        waves=course_of(state),
+        diagnostics=diagnostics_of(state, (event.data for event in events)),
         service_metrics=service_metrics,
     )
     return RunRecord(document=document, events=events, repeats=repeats)
