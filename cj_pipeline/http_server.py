@@ -9,13 +9,16 @@ highest rate and the lowest p99 for a body that must be read and answered by Pyt
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cj_pipeline.errors import CjPipelineError
 
@@ -54,9 +57,10 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_OneWriteProtocol,
                 ws="none",
                 lifespan="off",
+                proxy_headers=False,
                 log_config=None,
                 # It tells where it listens as well, in colours.
                 log_level=max(logging.WARNING, logging.getLogger().level),
@@ -81,3 +85,36 @@ class HttpServer(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+class _OneWriteProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, whose responses go out in one system call: it writes head and body apart."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+
+
+class _Gathering:
+    """A transport that writes once a turn of the loop. A write takes 10 us, a fifth of what a small request costs."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        if pending and not self._transport.is_closing():
+            self._transport.write(b"".join(pending))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
