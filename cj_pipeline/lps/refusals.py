@@ -143,6 +143,16 @@ def refusal_of(error: Exception, route: str) -> Refusal:
     return FlatRefusal(500, "Internal server error")
 
 
+def not_running(correlation_id: UUID | None) -> FlatRefusal:
+    """The process is shutting down; the one that takes its place is there within seconds."""
+    return FlatRefusal(
+        503,
+        "Service is not running",
+        correlation_id=correlation_id,
+        headers={"Retry-After": str(STORE_RETRY_AFTER_S)},
+    )
+
+
 def body_too_large(most: int) -> FlatRefusal:
     """More bytes than one request may have."""
     return FlatRefusal(413, "Request too large", details=f"A request may have {most} bytes.")

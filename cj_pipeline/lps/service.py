@@ -38,7 +38,7 @@ from cj_pipeline.lps.providers.registry import registered_providers
 from cj_pipeline.lps.publisher import Publisher
 from cj_pipeline.lps.queue import CorrelationIdInUse, Known, QueueDepth, QueueFull, QueueUnavailable, RequestQueue
 from cj_pipeline.lps.queued_request import QueuedRequest
-from cj_pipeline.lps.refusals import FlatRefusal, queue_is_full, store_is_away
+from cj_pipeline.lps.refusals import FlatRefusal, not_running, queue_is_full, store_is_away
 from cj_pipeline.lps.settings import LpsSettings, QueueBackend
 from cj_pipeline.lps.usage_events import UsageEvents
 from cj_pipeline.lps.worker import Workers
@@ -132,7 +132,7 @@ class LlmProviderService:
         away, service not running.
         """
         if not self.running:
-            raise FlatRefusal(503, "Service is not running", correlation_id=request.correlation_id)
+            raise not_running(request.correlation_id)
         body = request.model_dump_json().encode()
         queued = self._door.admit(request, self.clock, len(body))
         correlation_id = queued.correlation_id

@@ -308,6 +308,7 @@ def test_a_service_that_is_not_running_accepts_nothing():
             response = await client.post("/api/v1/comparison", json=body())
             assert response.status_code == 503
             assert response.json() == {"error": "Service is not running", "correlation_id": str(correlation_id(0))}
+            assert response.headers["Retry-After"] == "5"
             async with service:
                 assert (await client.post("/api/v1/comparison", json=body())).status_code == 202
 
