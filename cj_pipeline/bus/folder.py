@@ -23,19 +23,18 @@ import fcntl
 import json
 import logging
 import os
-import re
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
 from cj_pipeline.bus.protocol import Message, Outgoing
+from cj_pipeline.contracts.topics import is_topic_name
 from cj_pipeline.errors import BadInput
 
 # Growth made by another process is seen at most this late; a reader in the writer's own process is woken at once.
 POLL_S = 0.02
 
-_LEGAL_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's rule; 249 and `.jsonl` are the 255 of a file name
 _READ_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class FolderBus:
 
     def path_of(self, topic: str) -> Path:
         """The topic's file, whether it exists yet or not. Raises BadInput for a name that Kafka would not take."""
-        if not _LEGAL_TOPIC.fullmatch(topic) or topic in {".", ".."}:
+        if not is_topic_name(topic):  # 249 characters and `.jsonl` are the 255 of a file name
             raise BadInput(
                 f"{topic[:60]!r} is not a topic name.",
                 path=self._folder,

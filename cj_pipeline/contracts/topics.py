@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+# What Kafka allows a topic to be called, but for `.` and `..`; anything else can never be published to.
+TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"
+
+_TOPIC = re.compile(TOPIC_PATTERN)
+
 COMPARISON_RESULT_TOPIC = "huleedu.llm_provider.comparison_result.v1"
 
 # The type in the envelope is the class name, not the topic's; consumers filter on it.
@@ -16,3 +23,8 @@ USAGE_FAILURE_TOPIC = "huleedu.llm_provider.failure.v1"
 USAGE_STARTED_EVENT_TYPE = "llm_provider.request_started.v1"
 USAGE_COMPLETED_EVENT_TYPE = "llm_provider.request_completed.v1"
 USAGE_FAILURE_EVENT_TYPE = "llm_provider.failure.v1"
+
+
+def is_topic_name(name: str) -> bool:
+    """Whether a topic can be called that, on any bus."""
+    return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}

@@ -20,7 +20,8 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import ComparisonRequest, QueuedResponse
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueStatus, ReasoningEffort
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.lps.admission import MODEL_NAME_PATTERN, TOPIC_PATTERN
+from cj_pipeline.contracts.topics import TOPIC_PATTERN
+from cj_pipeline.lps.admission import MODEL_NAME_PATTERN
 from cj_pipeline.lps.manifest import Manifest, Model
 from cj_pipeline.lps.providers.breaker import CircuitState
 

@@ -17,14 +17,11 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.lps.manifest import Manifest, load_manifest
-from cj_pipeline.lps.mock import MOCK_MODEL
+from cj_pipeline.lps.model_labels import ModelLabels
 from cj_pipeline.lps.prompts import normalised_ttl
 from cj_pipeline.lps.provider import ProviderAnswer
 from cj_pipeline.lps.providers.breaker import CircuitState
 from cj_pipeline.lps.series import Series
-
-UNKNOWN_MODEL = "unknown"
-OTHER_MODEL = "other"
 
 _STATE_VALUES = {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.HALF_OPEN: 2}
 
@@ -36,8 +33,8 @@ class ProviderMetrics:
     """The providers' series in one registry. manifest: whose models are told apart; the built-in one unless given."""
 
     def __init__(self, registry: CollectorRegistry, manifest: Manifest | None = None) -> None:
-        models = (manifest or load_manifest()).models(include_deprecated=True)
-        self._known_models = frozenset(model.model_id for model in models) | {MOCK_MODEL, UNKNOWN_MODEL}
+        self.model_label = ModelLabels(manifest or load_manifest()).of
+        """A model as these series name it."""
 
         def counter(name: str, told: str, *labels: str) -> Series[Counter]:
             return Series(Counter(f"llm_provider_{name}", told, labels, registry=registry))
@@ -165,12 +162,6 @@ class ProviderMetrics:
     def circuit_called(self, circuit_name: str, result: str) -> None:
         """A call behind a breaker is over, or was not let through."""
         self._circuit_calls.labels(LPS_SOURCE_SERVICE, circuit_name, result).inc()
-
-    def model_label(self, model: str | None) -> str:
-        """The model as these series name it; `unknown` when the request names none. A label is its own label."""
-        if model is None:
-            return UNKNOWN_MODEL
-        return model if model in self._known_models else OTHER_MODEL
 
 
 def _words(text: str) -> int:
