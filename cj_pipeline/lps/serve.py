@@ -11,9 +11,10 @@ import gc
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+
+import uvloop
 
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.clock import LoopClock
@@ -36,7 +37,7 @@ def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str],
         # First: who has no port must not take over what another instance left in the queue.
         closing(bound(settings.host, settings.port)) as listening,
         _garbage_collected_seldom(),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, mode, bus, listening, ready))
 
@@ -75,8 +76,10 @@ def _on_signals(service: LlmProviderService, server: HttpServer, drain_s: float)
 
     async def drain() -> None:
         # Meanwhile HTTP goes on: a POST is refused with 503, and status, results and health can still be asked.
-        await service.drain(drain_s)
-        server.stop()
+        try:
+            await service.drain(drain_s)
+        finally:  # also of a drain that broke: a process that neither works nor ends would be killed without a word
+            server.stop()
 
     def on_signal() -> None:
         if drains:
@@ -114,11 +117,3 @@ def _garbage_collected_seldom() -> Generator[None, None, None]:
         # What is frozen at the end of the process DuckDB's binding calls leaked, in 60 lines on standard error.
         gc.unfreeze()
         gc.set_threshold(*thresholds)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop
-    import uvloop
-
-    return uvloop.new_event_loop
