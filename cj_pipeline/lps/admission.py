@@ -17,25 +17,21 @@ from cj_pipeline.clock import LoopClock
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.topics import is_topic_name
 from cj_pipeline.lps.manifest import Manifest, check_overrides
-from cj_pipeline.lps.mock import MOCK_MODEL
+from cj_pipeline.lps.model_labels import ModelLabels
 from cj_pipeline.lps.prompts import prompt_sha256
 from cj_pipeline.lps.provider import LlmProvider
 from cj_pipeline.lps.queued_request import QueuedRequest, queue_id_of
 from cj_pipeline.lps.refusals import FlatRefusal, NestedRefusal
+from cj_pipeline.lps.trace_context import TraceContext
 
-# What Kafka allows a topic to be called; anything else can never be published to.
-TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"
 # The mock plays any model; its name still becomes a label and a field of every callback.
 MODEL_NAME_PATTERN = r"[A-Za-z0-9._:/@+-]{1,128}"
 
-_TOPIC = re.compile(TOPIC_PATTERN)
 _MODEL_NAME = re.compile(MODEL_NAME_PATTERN)
 
 TimeToLive = Callable[[datetime], float]
-
-UNKNOWN_MODEL = "unknown"
-OTHER_MODEL = "other"
 
 
 class Door:
@@ -59,11 +55,13 @@ class Door:
                 manifest.find(provider, model)
         self._providers = providers
         self._ttl_s = ttl_s
-        self._known_models = {model.model_id for model in manifest.models(include_deprecated=True)} | {MOCK_MODEL}
+        self._labels = ModelLabels(manifest)
         # Overrides come by the thousand and differ by the dozen; what one was found to be, the next equal one is.
         self._checked: dict[tuple[object, ...], dict[str, str]] = {}
 
-    def admit(self, request: ComparisonRequest, clock: LoopClock, size_bytes: int) -> QueuedRequest:
+    def admit(
+        self, request: ComparisonRequest, clock: LoopClock, size_bytes: int, sent_trace: TraceContext | None = None
+    ) -> QueuedRequest:
         """The request as it is queued. Raises Refusal."""
         correlation_id = request.correlation_id or uuid4()
         overrides = request.llm_config_overrides
@@ -74,7 +72,7 @@ class Door:
                 details="llm_config_overrides.provider_override must name a provider.",
                 correlation_id=correlation_id,
             )
-        if _TOPIC.fullmatch(request.callback_topic) is None or request.callback_topic in (".", ".."):
+        if not is_topic_name(request.callback_topic):
             raise NestedRefusal(
                 400,
                 ErrorCode.LLM_INVALID_CALLBACK_TOPIC,
@@ -86,7 +84,7 @@ class Door:
         if provider is None:
             raise self._not_registered(overrides.provider_override, correlation_id)
         self._require_fitting(overrides, overrides.provider_override, correlation_id)
-        return self.revive(request, correlation_id, clock.now(), clock.monotonic(), size_bytes)
+        return self.revive(request, correlation_id, clock.now(), clock.monotonic(), size_bytes, sent_trace=sent_trace)
 
     def revive(
         self,
@@ -97,6 +95,7 @@ class Door:
         size_bytes: int,
         *,
         attempts: int = 0,
+        sent_trace: TraceContext | None = None,
     ) -> QueuedRequest:
         """A request that was let in before, unchecked: what was accepted gets its callback, whatever holds now.
 
@@ -115,20 +114,19 @@ class Door:
             overrides=overrides,
             provider=named,
             resolved_provider=resolved,
-            model_label=self.model_label(overrides.model_override),
+            model_label=self._labels.of(overrides.model_override),
             prompt_sha256=prompt_sha256(resolved, request),
             requested_at=requested_at,
             enqueued_at=enqueued_at,
             expires_at=enqueued_at + self._ttl_s(requested_at),
             size_bytes=size_bytes,
             attempts=attempts,
+            sent_trace=sent_trace,
         )
 
     def model_label(self, model: str | None) -> str:
-        """A model as metrics may name it: clients choose the names of models, and each would be a series."""
-        if model is None:
-            return UNKNOWN_MODEL
-        return model if model in self._known_models else OTHER_MODEL
+        """A model as metrics name it."""
+        return self._labels.of(model)
 
     def _not_registered(self, provider: Provider, correlation_id: UUID) -> NestedRefusal:
         return NestedRefusal(

@@ -13,7 +13,7 @@ response objects took longer than everything else that is done for it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +24,7 @@ from cj_pipeline.contracts.finite import all_finite
 from cj_pipeline.lps.endpoints import COMPARISON_PATH, framework_app
 from cj_pipeline.lps.refusals import FlatRefusal, NestedRefusal, Refusal, body_too_large, refusal_of
 from cj_pipeline.lps.service import LlmProviderService
-from cj_pipeline.lps.trace_context import trace_context
+from cj_pipeline.lps.trace_context import TraceContext, sent_trace, trace_of
 
 
 def build_app(service: LlmProviderService) -> ASGIApp:
@@ -102,26 +102,24 @@ class _App:
 
     async def _comparison(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
-        content_type, traceparent, length = "", None, None
+        content_type, sent, length = "", None, None
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value.decode("latin-1")
             elif name == b"traceparent":
-                traceparent = value
+                sent = sent_trace(value)
             elif name == b"content-length":
                 length = value
         parsed: ComparisonRequest | None = None
         try:
             body = await _read(receive, length, service.settings.max_request_bytes)
             parsed = parse_request(content_type, body)
-            queued = await service.submit(parsed)
+            queued = await service.submit(parsed, sent)
         except Exception as error:
             refusal = refusal_of(error, f"POST {COMPARISON_PATH}")
             self._count_refusal(parsed)
-            identity = refusal.correlation_id or uuid4()
-            await _respond(
-                send, refusal.status, refusal.json(service.clock.now()), identity, traceparent, refusal.headers
-            )
+            trace = sent or trace_of(refusal.correlation_id or uuid4())
+            await _respond(send, refusal.status, refusal.json(service.clock.now()), trace, refusal.headers)
             service.metrics.responded("POST", COMPARISON_PATH, refusal.status)
             return
         # By hand: an id and a topic, both of them checked, need no escaping.
@@ -129,7 +127,7 @@ class _App:
             f'{{"queue_id":"{queued.queue_id}","status":"queued","message":"Request queued. The result will be '
             f'published to {queued.request.callback_topic}.","estimated_wait_minutes":null}}'
         )
-        await _respond(send, 202, accepted.encode(), queued.queue_id, traceparent, None)
+        await _respond(send, 202, accepted.encode(), queued.trace, None)
         service.metrics.responded("POST", COMPARISON_PATH, 202)
 
     def _count_refusal(self, parsed: ComparisonRequest | None) -> None:
@@ -171,11 +169,9 @@ async def _respond(
     send: Send,
     status: int,
     body: bytes,
-    identity: UUID,
-    traceparent: bytes | None,
+    trace: TraceContext,
     extra: Mapping[str, str] | None,
 ) -> None:
-    trace = trace_context(identity, traceparent)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -63,6 +63,8 @@ def callback_bytes(
 def _result(
     request: QueuedRequest, outcome: Outcome, metadata: dict[str, Any], completed_at: datetime
 ) -> LLMComparisonResultV1:
+    # Production never fills it. Here it is the client's own trace, where it sent one; one of ours would name nothing.
+    trace_id = None if request.sent_trace is None else request.sent_trace.trace_id
     if isinstance(outcome, Failure):
         return LLMComparisonResultV1(
             request_id=str(request.queue_id),
@@ -83,6 +85,7 @@ def _result(
             cost_estimate=0.0,
             requested_at=request.requested_at,
             completed_at=completed_at,
+            trace_id=trace_id,
             request_metadata=metadata,
         )
     return LLMComparisonResultV1(
@@ -99,6 +102,7 @@ def _result(
         cost_estimate=outcome.cost_estimate,
         requested_at=request.requested_at,
         completed_at=completed_at,
+        trace_id=trace_id,
         request_metadata=metadata,
     )
 

@@ -68,6 +68,8 @@ class _Over:
 class MemoryQueue:
     """One event loop; any number of claimers."""
 
+    outlives_process = False
+
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self._entries: dict[UUID, _Entry] = {}
@@ -218,10 +220,7 @@ class MemoryQueue:
         return QueueDepth(queued=self._queued, total=len(self._entries), memory_bytes=self._memory_bytes)
 
     def claim_unanswered(self) -> tuple[QueuedRequest, ...]:
-        """Take all that has no callback yet, whoever holds it and whatever it waits for, in order of arrival.
-
-        For the end of the process, with which it would go.
-        """
+        """All that has no callback yet, whoever holds it and whatever it waits for, in order of arrival."""
         rest = [entry for entry in self._entries.values() if entry.callback is None]
         for entry in rest:
             timer = self._delayed.pop(entry.request.queue_id, None)

@@ -115,6 +115,11 @@ class Known:
 class RequestQueue(Protocol):
     """A store of accepted requests and of the callbacks that the bus does not have yet."""
 
+    @property
+    def outlives_process(self) -> bool:
+        """Whether what it holds is there for the next process."""
+        ...
+
     async def open(self) -> None:
         """Get ready; must come first. Raises QueueUnavailable."""
         ...
@@ -168,6 +173,10 @@ class RequestQueue(Protocol):
 
     async def lapsed(self) -> Lapse:
         """Wait for a request that lapsed."""
+        ...
+
+    def claim_unanswered(self) -> tuple[QueuedRequest, ...]:
+        """Take all that would be lost with this process: nothing of a queue that outlives it."""
         ...
 
     async def lookup(self, queue_id: UUID) -> Known | None:

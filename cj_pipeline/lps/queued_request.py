@@ -12,6 +12,7 @@ from uuid import UUID
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.lps.trace_context import TraceContext, trace_of
 from cj_pipeline.seeding import keyed_uuid
 
 # 0 to 10, higher first. Nothing on the wire sets it, so all requests share production's one value.
@@ -46,6 +47,8 @@ class QueuedRequest:
     """How many were made before this one."""
     worked_s: float = 0.0
     """How long those took, seconds."""
+    sent_trace: TraceContext | None = None
+    """The trace that the client is in; None when it did not say."""
 
     def essay_ids(self) -> tuple[str, str] | None:
         """The essays shown as A and as B, from the metadata; None when it does not name both."""
@@ -54,6 +57,11 @@ class QueuedRequest:
         if essay_a is None or essay_b is None:
             return None
         return str(essay_a), str(essay_b)
+
+    @property
+    def trace(self) -> TraceContext:
+        """The trace under which the request is told of: the client's, else one of its own."""
+        return self.sent_trace or trace_of(self.queue_id)
 
     def batch_key(self) -> str:
         """What callbacks are keyed by on the bus: those of one batch stay in order, whoever consumes them."""

@@ -98,6 +98,8 @@ class RedisQueue:
         self.broken = 0
         """Records found that cannot be read, and put aside under `<prefix>:broken`."""
 
+    outlives_process = True
+
     async def open(self) -> None:
         """Connect, and take over what dead instances left. Raises QueueUnavailable."""
         await self._calls.open()
@@ -218,6 +220,10 @@ class RedisQueue:
     async def lapsed(self) -> Lapse:
         """As the protocol says."""
         return (await self._lapses.take(1))[0]
+
+    def claim_unanswered(self) -> tuple[QueuedRequest, ...]:
+        """None: the next process goes on with all of it."""
+        return ()
 
     async def lookup(self, queue_id: UUID) -> Known | None:
         """As the protocol says."""

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.lps.queued_request import QueuedRequest
+from cj_pipeline.lps.trace_context import TraceContext
 
 # Of the record. A process that finds another one puts the record aside instead of guessing.
 VERSION = 1
@@ -33,6 +34,7 @@ class Revive(Protocol):
         size_bytes: int,
         *,
         attempts: int = 0,
+        sent_trace: TraceContext | None = None,
     ) -> QueuedRequest:
         """enqueued_at: on the loop's monotonic clock, seconds."""
         ...
@@ -59,6 +61,7 @@ class Records:
             "expires_at": request.expires_at + self._epoch_s,
             "size_bytes": request.size_bytes,
             "priority": request.priority,
+            "trace": None if request.sent_trace is None else [request.sent_trace.trace_id, request.sent_trace.span_id],
         }
         # What was not posted is not written: the defaults are the same in every process.
         return f"{json.dumps(head)}\n{request.request.model_dump_json(exclude_unset=True)}".encode()
@@ -77,6 +80,7 @@ class Records:
                 head["enqueued_at"] - self._epoch_s,
                 head["size_bytes"],
                 attempts=int(attempts),
+                sent_trace=None if head["trace"] is None else TraceContext(*head["trace"]),
             )
             if str(request.queue_id).encode() != queue_id:
                 raise UnreadableRecord("another request's")

@@ -40,6 +40,7 @@ from cj_pipeline.lps.queue import CorrelationIdInUse, Known, QueueDepth, QueueFu
 from cj_pipeline.lps.queued_request import QueuedRequest
 from cj_pipeline.lps.refusals import FlatRefusal, not_running, queue_is_full, store_is_away
 from cj_pipeline.lps.settings import LpsSettings, QueueBackend
+from cj_pipeline.lps.trace_context import TraceContext
 from cj_pipeline.lps.usage_events import UsageEvents
 from cj_pipeline.lps.worker import Workers
 
@@ -125,8 +126,10 @@ class LlmProviderService:
         """Whether requests are accepted and get answered."""
         return self._accepting and self._workers.running
 
-    async def submit(self, request: ComparisonRequest) -> QueuedRequest:
+    async def submit(self, request: ComparisonRequest, sent_trace: TraceContext | None = None) -> QueuedRequest:
         """Accept a request, or a repetition of one that is still known, which is not queued twice.
+
+        sent_trace: the trace that the client is in.
 
         Raises Refusal: what the door does not let in, correlation id in use for another request, queue full, its store
         away, service not running.
@@ -134,7 +137,7 @@ class LlmProviderService:
         if not self.running:
             raise not_running(request.correlation_id)
         body = request.model_dump_json().encode()
-        queued = self._door.admit(request, self.clock, len(body))
+        queued = self._door.admit(request, self.clock, len(body), sent_trace)
         correlation_id = queued.correlation_id
         try:
             await self.queue.put(queued, sha256(body).digest())
@@ -182,12 +185,12 @@ class LlmProviderService:
         What a queue in memory still holds then gets an error callback; a durable one keeps it for the next process.
         """
         self._accepting = False
-        if self.settings.queue_backend is QueueBackend.REDIS:
+        if self.queue.outlives_process:
             self._workers.take_no_more()
             finished = self._nothing_in_hand
         else:
             finished = self._nothing_left
-        if not await _within(timeout_s, finished) and isinstance(self.queue, MemoryQueue):
+        if not await _within(timeout_s, finished) and not self.queue.outlives_process:
             await self._workers.stop()
             await self._workers.turn_away(self.queue.claim_unanswered(), _SHUTTING_DOWN)
         # The bus gets a moment for what is in the outbox; what it does not take stays where the queue keeps it.

@@ -1,7 +1,7 @@
-"""Trace ids: the name under which a request can be found in every log, event and response.
+"""Trace ids: the name under which a tracer finds a request again, in its responses, its callback and its usage events.
 
 Here: W3C trace context, read from a request or derived from an id. Not here: spans, exporters; a deployment that has a
-tracer sends `traceparent`, and what it sent is what comes back.
+tracer sends `traceparent`, and what it sent goes along with the request. Logs name requests by their own ids.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 # Version ff and ids of zeros alone are not valid.
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,20 @@ class TraceContext:
         return {"traceparent": f"00-{self.trace_id}-{self.span_id}-01"}
 
 
-def trace_context(identity: UUID, traceparent: bytes | None = None) -> TraceContext:
-    """The caller's trace if it sent one (https://www.w3.org/TR/trace-context/), else one that follows from an id."""
-    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
-    if found is not None:
-        return TraceContext(found[1].decode(), found[2].decode())
+def sent_trace(traceparent: bytes | None) -> TraceContext | None:
+    """The trace of a `traceparent` header (https://www.w3.org/TR/trace-context/); None without a valid one."""
+    if traceparent is None:
+        return None
+    found = _TRACEPARENT.fullmatch(traceparent.decode("latin-1"))
+    return None if found is None else TraceContext(found[1], found[2])
+
+
+def trace_of(identity: UUID) -> TraceContext:
+    """The trace of what came without one; it follows from an id."""
     digits = identity.hex
     return TraceContext(digits, digits[16:])
+
+
+def trace_context(identity: UUID, traceparent: bytes | None = None) -> TraceContext:
+    """The trace that was sent, else the one that follows from an id."""
+    return sent_trace(traceparent) or trace_of(identity)

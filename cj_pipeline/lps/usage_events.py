@@ -27,7 +27,6 @@ from cj_pipeline.lps.callbacks import Outcome
 from cj_pipeline.lps.metrics import LpsMetrics
 from cj_pipeline.lps.provider import Failure
 from cj_pipeline.lps.queued_request import QueuedRequest
-from cj_pipeline.lps.trace_context import trace_context
 from cj_pipeline.seeding import keyed_uuid
 
 _log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class UsageEvents:
                 "attempt": request.attempts,
                 **data,
             },
-            "metadata": trace_context(request.queue_id).headers(),
+            "metadata": request.trace.headers(),
         }
         self._line.append(Outgoing(topic, request.batch_key().encode(), json.dumps(event).encode()))
         if self._waiter is not None and not self._waiter.done():

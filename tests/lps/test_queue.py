@@ -13,6 +13,7 @@ import pytest
 from cj_pipeline.contracts.enums import QueueStatus
 from cj_pipeline.lps.queue import CorrelationIdInUse, Known, LapseKind, QueueDepth, QueueFull, RequestQueue
 from cj_pipeline.lps.queued_request import QueuedRequest
+from cj_pipeline.lps.trace_context import TraceContext
 from tests.lps.queues import REQUESTED_AT, Store, answer_to, memory_store, never, redis_store, request
 
 SAME = b"fingerprint of the same request"
@@ -44,6 +45,7 @@ def test_a_request_comes_out_as_it_went_in(store: Store) -> None:
             request(7, prompt="Ä / \U0001f600 / \u2028", temperature_override=0.30000000000000004, size_bytes=12_345),
             attempts=2,
             worked_s=0.1 + 0.2,
+            sent_trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
         )
         await fill(queue, sent)
         (got,) = await queue.claim(1)
@@ -53,6 +55,7 @@ def test_a_request_comes_out_as_it_went_in(store: Store) -> None:
         assert (got.queue_id, got.correlation_id) == (sent.queue_id, sent.correlation_id)
         assert got.request == sent.request
         assert got.overrides == sent.overrides
+        assert got.sent_trace == sent.sent_trace
         assert (got.prompt_sha256, got.provider, got.model_label) == (
             sent.prompt_sha256,
             sent.provider,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from uuid import UUID
 
 import pytest
 
+from cj_pipeline.bus.memory import MemoryBus
+from cj_pipeline.contracts.topics import USAGE_COMPLETED_TOPIC, USAGE_FAILURE_TOPIC, USAGE_STARTED_TOPIC
 from cj_pipeline.lps.trace_context import TraceContext, trace_context
-from tests.lps.lab import in_lab
+from cj_pipeline.runs.virtual_time import run_virtual
+from tests.lps.lab import body, in_lab, lab, mode
 
 IDENTITY = UUID("0da79c13-b494-8759-891a-adeb38cb4beb")
 # The example of https://www.w3.org/TR/trace-context/#examples-of-http-traceparent-headers
@@ -91,3 +96,25 @@ def test_a_request_keeps_its_trace_from_the_202_to_the_result():
         assert traces == {queue_id.replace("-", "")}
 
     in_lab(script)
+
+
+@pytest.mark.parametrize(("rate", "ending"), [(0.0, USAGE_COMPLETED_TOPIC), (1.0, USAGE_FAILURE_TOPIC)])
+def test_a_callers_trace_goes_along_to_the_callback_and_the_usage_events(rate, ending):
+    async def script():
+        bus = MemoryBus()
+        async with lab(mode(errors={"rate": rate, "codes": [400]}), bus=bus) as the_lab:
+            await the_lab.client.post("/api/v1/comparison", json=body(), headers={"traceparent": TRACEPARENT})
+            assert (await the_lab.next_result()).trace_id == TRACE
+            for topic in (USAGE_STARTED_TOPIC, ending):
+                told = json.loads((await asyncio.wait_for(bus.subscribe(topic).next(), 60)).value)
+                assert told["metadata"] == {"traceparent": TRACEPARENT}
+
+    run_virtual(script())
+
+
+def test_a_callback_of_a_request_without_a_trace_names_none():
+    async def script(lab):
+        await lab.post()
+        return (await lab.next_result()).trace_id
+
+    assert in_lab(script) is None
