@@ -21,6 +21,7 @@ IN_A_HURRY = (("serial_bundle_max_requests_per_call", 1), ("llm_max_concurrent_r
 SERVED: dict[str, tuple[TwoProcesses, Case, tuple[Rule, ...]]] = {
     "small-net": (TwoProcesses(lps=IN_A_HURRY), cases.SMALL_NET, suites.SMALL_NET),
     "callbacks": (TwoProcesses(), cases.CALLBACKS, suites.CALLBACKS),
+    "resampling": (TwoProcesses(), cases.RESAMPLING, suites.RESAMPLING),
     "provider-batch": (TwoProcesses(), cases.PROVIDER_BATCH, suites.PROVIDER_BATCH),
 }
 
