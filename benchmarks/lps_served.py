@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +31,7 @@ from statistics import median
 import httpx
 
 from benchmarks.load import CALLBACK_TOPIC, Load, Shape, load, loop_factory
+from tests.lps.redis_server import RedisServer, redis_binary
 
 REQUESTS = 40_000
 WARM_UP = 2_000
@@ -86,23 +86,6 @@ def served(folder: Path, **settings: str) -> Iterator[tuple[str, int]]:
     command = [str(CLI), "lps", "serve", "--port", str(port), "--callbacks", str(folder)]
     with process(command, f"{url}/healthz", **{PREFIX + name: value for name, value in settings.items()}) as started:
         yield url, started.pid
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        binary = shutil.which("redis-server") or shutil.which("valkey-server") or ""
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-        started = subprocess.Popen(  # noqa: S603
-            [binary, *arguments, "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL
-        )
-        try:
-            time.sleep(0.5)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            started.kill()
-            started.wait()
 
 
 def asked(url: str, number: int, shape: Shape = Shape.COMPARISON) -> Load:
@@ -181,9 +164,9 @@ def main() -> None:
     row("LPS, memory, per_request", [completions(REQUESTS) for _ in range(ROUNDS)])
     bundles = {"QUEUE_PROCESSING_MODE": "serial_bundle"}
     row("LPS, memory, serial_bundle", [completions(REQUESTS, **bundles) for _ in range(ROUNDS)])
-    if shutil.which("redis-server") or shutil.which("valkey-server"):
-        with redis_server() as redis:
-            stored = {"QUEUE_BACKEND": "redis", "REDIS_URL": redis} | bundles
+    if (binary := redis_binary()) is not None:
+        with tempfile.TemporaryDirectory() as name, RedisServer(binary, Path(name)) as redis:
+            stored = {"QUEUE_BACKEND": "redis", "REDIS_URL": redis.url} | bundles
             row("LPS, Redis (synced), serial_bundle", [completions(REQUESTS // 2, **stored) for _ in range(ROUNDS)])
     before, after = queued_memory()
     print(f"\n{QUEUED:,} requests of 1.5 kB waiting: {after - before:,.0f} MB above {before:,.0f} MB.")
