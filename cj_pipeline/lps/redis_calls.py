@@ -212,8 +212,10 @@ class ScriptCalls:
                 error = caught
             if error is None:
                 continue
-            if backoff_s == FIRST_BACKOFF_S:
-                # The type alone, here and elsewhere: redis-py's texts can repeat arguments.
+            # The type alone, here and elsewhere: redis-py's texts can repeat arguments.
+            if not isinstance(error, RedisError | OSError):
+                _log.error("a call of the queue broke on the way (%s); trying again", type(error).__name__)
+            elif backoff_s == FIRST_BACKOFF_S:
                 _log.warning("Redis does not answer (%s); trying again until it does", type(error).__name__)
             await self._connection.disconnect()
             await asyncio.sleep(backoff_s)

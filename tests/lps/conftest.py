@@ -1,4 +1,4 @@
-"""A Redis of one's own for the tests of the queue."""
+"""The stores that the tests of the queue are held to, and a Redis of one's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cj_pipeline.lps import redis_queue as module
+from tests.lps.queues import Store, memory_store, redis_store
 from tests.lps.redis_server import RedisServer, redis_binary
 
 
@@ -28,3 +30,15 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
         pytest.skip("redis-server is not installed")
     with RedisServer(binary, tmp_path) as server:
         yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Store:
+    return memory_store() if request.param == "memory" else redis_store(request.getfixturevalue("redis_server"))
+
+
+@pytest.fixture
+def quick_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance counts as dead after half a second instead of ten."""
+    monkeypatch.setattr(module, "OWNER_TTL_S", 0.5)
+    monkeypatch.setattr(module, "TENDING_S", 0.1)

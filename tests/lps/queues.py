@@ -142,3 +142,21 @@ async def never(awaitable: Coroutine[Any, Any, object], within_s: float = 0.05) 
     except TimeoutError:
         return True
     return False
+
+
+SAME = b"fingerprint of the same request"
+OTHER = b"fingerprint of another"
+
+
+async def fill(queue: RequestQueue, *requests: QueuedRequest) -> None:
+    for one in requests:
+        assert await queue.put(one, SAME)
+
+
+async def order(queue: RequestQueue, how_many: int, cap: int = 1) -> list[list[object]]:
+    """The correlation ids of the next bundles."""
+    return [[one.correlation_id for one in await queue.claim(cap)] for _ in range(how_many)]
+
+
+def ids(*requests: QueuedRequest) -> list[object]:
+    return [one.correlation_id for one in requests]
