@@ -78,6 +78,8 @@ def _on_signals(service: LlmProviderService, server: HttpServer, drain_s: float)
         # Meanwhile HTTP goes on: a POST is refused with 503, and status, results and health can still be asked.
         try:
             await service.drain(drain_s)
+        except Exception as error:  # the task is awaited by nobody: without this the log would not know
+            _log.error("the drain broke (%s)", type(error).__name__)
         finally:  # also of a drain that broke: a process that neither works nor ends would be killed without a word
             server.stop()
 
