@@ -24,7 +24,7 @@ import json
 import logging
 import os
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -115,9 +115,12 @@ class FolderBus:
         self._pending[topic].append((value, done))
         return done
 
-    def subscribe(self, topic: str) -> FolderSubscription:
-        """Read a topic from its first line on; its file need not exist yet. Raises BadInput as path_of does."""
-        return FolderSubscription(self, topic, self.path_of(topic))
+    def subscribe(self, topic: str, start: Mapping[int, int] | None = None) -> FolderSubscription:
+        """Read a topic from its first line on, or from the line (from 0) that start gives for partition 0.
+
+        Its file need not exist yet. Raises BadInput as path_of does.
+        """
+        return FolderSubscription(self, topic, self.path_of(topic), (start or {}).get(0, 0))
 
     async def aclose(self) -> None:
         """Write what is pending. Nothing else is held: the bus may be used again."""
@@ -155,10 +158,11 @@ class FolderBus:
 class FolderSubscription:
     """A position in one topic of a FolderBus."""
 
-    def __init__(self, bus: FolderBus, topic: str, path: Path) -> None:
+    def __init__(self, bus: FolderBus, topic: str, path: Path, start: int) -> None:
         self._bus = bus
         self._topic = topic
         self._path = path
+        self._start = start
         self._file: tuple[int, int] | None = None
         self._position = 0  # bytes
         self._offset = 0  # messages
@@ -175,6 +179,10 @@ class FolderSubscription:
             self._read_on()
             if not self._read:
                 await self._bus.grown(self._topic)
+            # Lines are found by counting them: what lies before the start is read and passed over.
+            while self._read and self._offset < self._start:
+                self._read.popleft()
+                self._offset += 1
         message = Message(topic=self._topic, offset=self._offset, key=None, value=self._read.popleft())
         self._offset += 1
         return message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cj_pipeline.bus.protocol import Message, Outgoing
 
@@ -35,9 +35,12 @@ class MemoryBus:
             await self.publish(message.topic, message.value, key=message.key)
         return [None] * len(messages)
 
-    def subscribe(self, topic: str) -> MemorySubscription:
-        """Read a topic from its first message on."""
-        return MemorySubscription(self, topic)
+    def subscribe(self, topic: str, start: Mapping[int, int] | None = None) -> MemorySubscription:
+        """Read a topic, from its first message on or from the offset that start gives for partition 0."""
+        return MemorySubscription(self, topic, (start or {}).get(0, 0))
+
+    async def aclose(self) -> None:
+        """Nothing is held but memory."""
 
     async def message(self, topic: str, offset: int) -> Message:
         """The message at an offset, once it has been published."""
@@ -51,10 +54,10 @@ class MemoryBus:
 class MemorySubscription:
     """A position in one topic of a MemoryBus."""
 
-    def __init__(self, bus: MemoryBus, topic: str) -> None:
+    def __init__(self, bus: MemoryBus, topic: str, offset: int) -> None:
         self._bus = bus
         self._topic = topic
-        self._offset = 0
+        self._offset = offset
 
     async def next(self) -> Message:
         """The next message, waiting for it if need be; cancelling the wait loses nothing."""

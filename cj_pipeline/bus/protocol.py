@@ -1,23 +1,28 @@
 """What every bus can do: carry bytes under a topic, in order, to whoever reads from the start.
 
-Here: the protocol and its message. Not here: any transport (memory.py now, Kafka beside it later).
+Here: the protocol and its message. Not here: any transport (memory.py, folder.py, kafka/).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as it was published. `offset` counts from 0 within its topic."""
+    """One message as it was published.
+
+    offset: its place in its partition, from 0, ascending; a broker may leave gaps. Order holds within a partition only;
+    a bus without partitions has one, 0.
+    """
 
     topic: str
     offset: int
     key: bytes | None
     value: bytes
+    partition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,13 @@ class Bus(Protocol):
         """Hand over many messages, in order; for each, None or why it was not taken."""
         ...
 
-    def subscribe(self, topic: str) -> Subscription:
-        """Read a topic from its first message on."""
+    def subscribe(self, topic: str, start: Mapping[int, int] | None = None) -> Subscription:
+        """Read a topic.
+
+        start: by partition, the offset of the first message wanted; from the first message on where none is named.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of whatever is held; what was handed over is on the bus by then, or refused."""
         ...

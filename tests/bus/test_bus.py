@@ -177,3 +177,24 @@ def test_many_handed_over_at_once_arrive_in_order_in_their_topics(make_bus: Call
 
 def test_handing_over_nothing_is_no_mistake(make_bus: Callable[[], Bus]) -> None:
     assert asyncio.run(make_bus().publish_all([])) == []
+
+
+def test_who_has_read_some_starts_behind_them(make_bus: Callable[[], Bus]) -> None:
+    async def scene() -> list[Message]:
+        bus = make_bus()
+        await publish(bus, b"1", b"2", b"3")
+        subscription = bus.subscribe(TOPIC, {0: 1})
+        return [await subscription.next(), await subscription.next()]
+
+    assert [(message.offset, message.value) for message in asyncio.run(scene())] == [(1, b"2"), (2, b"3")]
+
+
+def test_who_starts_behind_the_end_waits_for_what_comes_there(make_bus: Callable[[], Bus]) -> None:
+    async def scene() -> Message:
+        bus = make_bus()
+        await publish(bus, b"1")
+        waiting = asyncio.create_task(bus.subscribe(TOPIC, {0: 2}).next())
+        await publish(bus, b"2", b"3")
+        return await waiting
+
+    assert asyncio.run(scene()).value == b"3"
