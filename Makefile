@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types ui docs bench soak lock clean
+.PHONY: help setup parity test lint types kafka kafka-stop ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ lint: $(DEVELOPMENT)  ## ruff, lint and format
 
 types: $(DEVELOPMENT)  ## strict typing
 	$(BIN)/mypy
+
+kafka: $(RUNTIME)  ## start a Kafka broker on this machine and leave it running (needs Java 17 and, once, Maven)
+	@$(BIN)/cj-pipeline kafka start
+
+kafka-stop: $(RUNTIME)  ## stop it; its topics stay
+	@$(BIN)/cj-pipeline kafka stop
 
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/

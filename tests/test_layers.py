@@ -25,6 +25,7 @@ FLOORS = {
     "parity": 4,
     "reports": 5,
     "eng5": 5,
+    "local": 5,
     "cli": 6,
     "definitions": 6,
     "resources": 7,
