@@ -16,13 +16,21 @@ from cj_pipeline.traces.scenario import Scenario
 def scenario_mode(scenario: Scenario, expression: str | None = None, *, scenario_file: Path | str) -> Mode:
     """The mode to run under.
 
-    expression: None is the scenario's own; `+inverted` lays an overlay on it; anything else is a mode expression.
+    expression: None is the scenario's own; `+inverted` lays an overlay on it; anything else is a mode expression. The
+    scenario's own may be a mode file that stands beside it (`mode: mode.yaml`).
     Raises BadInput naming the scenario's file when its own mode does not exist, UnknownMode for any other.
     """
+    named = _beside(scenario.mode, Path(scenario_file))
     try:
-        own = load_mode(scenario.mode)
+        own = load_mode(named)
     except UnknownMode as error:
         raise BadInput(str(error), path=scenario_file, field="mode") from None
     if not expression:
         return own
-    return load_mode(scenario.mode + expression if expression.startswith("+") else expression)
+    return load_mode(named + expression if expression.startswith("+") else expression)
+
+
+def _beside(named: str, scenario_file: Path) -> str:
+    """A mode expression, its file found beside the scenario where there is one of that name."""
+    file = scenario_file.parent / named.partition("+")[0]
+    return str(scenario_file.parent / named) if file.suffix == ".yaml" and file.is_file() else named

@@ -13,10 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.capture_provenance import CaptureProvenance
+from cj_pipeline.traces.import_provenance import ImportProvenance
+from cj_pipeline.traces.redaction.policy import RedactionPolicy
 
 PROVENANCE_FILE = "provenance.json"
 CHECKSUM_FILE = "SHA256SUMS"
@@ -28,6 +31,7 @@ class TraceOrigin(StrEnum):
 
     CAPTURED = "captured"
     RECONSTRUCTED = "reconstructed"
+    IMPORTED = "imported"
 
 
 class FieldOrigin(StrEnum):
@@ -39,6 +43,12 @@ class FieldOrigin(StrEnum):
     """Drawn so that its published aggregates come out exactly."""
     DRAWN = "drawn"
     """Plausible, and nothing more."""
+    RECORDED = "recorded"
+    """Taken over as it was recorded."""
+    DERIVED = "derived"
+    """Follows from what was recorded, by the rule that the note names."""
+    ABSENT = "absent"
+    """Not on record: the value fills a place that the wire demands and says nothing. No check may look at it."""
 
 
 class FieldProvenance(FileModel):
@@ -46,6 +56,18 @@ class FieldProvenance(FileModel):
 
     origin: FieldOrigin
     note: str
+
+
+class RedactionProvenance(FileModel):
+    """What was taken out of a trace, and under which key its names were changed."""
+
+    policy: RedactionPolicy
+    key_id: str
+    """Traces with the same one call the same essay by the same name. It says nothing about the key."""
+    dropped: dict[str, int] = Field(default_factory=dict)
+    """How much went, by kind; never what."""
+    raw_quarantine_kept: bool = False
+    """Whether messages that are no callbacks were kept whole, unredacted."""
 
 
 class Provenance(FileModel):
@@ -61,6 +83,10 @@ class Provenance(FileModel):
     seed: int | None = None
     recorded_at: AwareDatetime | None = None
     fields: dict[str, FieldProvenance]
+    redaction: RedactionProvenance | None = None
+    """None: ids and texts are as they were recorded."""
+    capture: CaptureProvenance | None = None
+    imported: ImportProvenance | None = None
 
 
 def read_provenance(folder: Path) -> Provenance:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.traces.essay_ids import ESSAY_KEYS, essay_rejection
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
@@ -65,8 +66,12 @@ class TraceStore:
         self.root = root
 
     def scenario_ids(self) -> tuple[str, ...]:
-        """Names of the folders that hold a scenario.yaml, sorted; empty when the root does not exist."""
-        return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{SCENARIO_FILE}")))
+        """Names of the folders that hold a scenario.yaml, sorted; empty when the root does not exist.
+
+        A folder whose name begins with a dot is somebody's work in progress.
+        """
+        found = (path.parent.name for path in self.root.glob(f"*/{SCENARIO_FILE}"))
+        return tuple(sorted(name for name in found if not name.startswith(".")))
 
     def scenario(self, scenario_id: str) -> Scenario:
         """One scenario, without touching its callbacks."""
@@ -143,7 +148,7 @@ def _require_known_essays(callbacks: CallbackFile, scenario: Scenario) -> None:
     """A trace about other essays than its scenario's is a mistake in the scenario, not in a line."""
     known = {item.id for item in scenario.net.items}
     for recorded in callbacks.events:
-        for key, essay in zip(("essay_a_id", "essay_b_id"), recorded.event.data.essay_ids(), strict=True):
+        for key, essay in zip(ESSAY_KEYS, recorded.event.data.essay_ids(), strict=True):
             if essay not in known:
                 raise BadInput(
                     f"'{essay}' is not in the scenario's net.",
@@ -158,12 +163,9 @@ def _usable(parsed: CallbackEvent | Rejection, first_seen: dict[str, int]) -> Ca
     """The event, or why a replay could not use it although it is well formed."""
     if isinstance(parsed, Rejection):
         return parsed
-    for key in ("essay_a_id", "essay_b_id"):
-        if not isinstance(parsed.data.request_metadata.get(key), str):
-            return Rejection(field=f"data.request_metadata.{key}", reason="missing, or not a string")
-    essay_a, essay_b = parsed.data.essay_ids()
-    if essay_a == essay_b:
-        return Rejection(field="data.request_metadata.essay_b_id", reason="the same essay as essay_a_id")
+    rejection = essay_rejection(parsed.data.request_metadata)
+    if rejection is not None:
+        return rejection
     earlier = first_seen.get(parsed.data.request_id)
     if earlier is not None:
         return Rejection(field="data.request_id", reason=f"already seen on line {earlier}")

@@ -1,0 +1,107 @@
+"""`cj-pipeline traces redact`: a copy of a trace that may be handed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.lps.mode import Mode
+from cj_pipeline.lps.mode_essays import essays_named, renamed_mode
+from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
+from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction.trace import RedactedTrace, redact_trace, require_new
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--justifications",
+    type=click.Choice([choice.value for choice in Justifications]),
+    default=Justifications.DROP.value,
+    show_default=True,
+    help="What becomes of the judge's sentences, which quote essays.",
+)
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the key that pseudonyms are made with; made when it is not there.  "
+    "[default: CJ_PIPELINE_REDACTION_KEY_FILE, or redaction.key in the data directory]",
+)
+@click.option(
+    "--allow-key",
+    "allowed_keys",
+    multiple=True,
+    metavar="NAME",
+    help="Keep this key of request_metadata too, with whatever it says. May be given several times.",
+)
+@click.option("--mode", help="Mode of the copy.  [default: the trace's own, under the copy's names]")
+@json_option
+def redact(
+    source: Path,
+    target: Path,
+    justifications: str,
+    key_file: Path | None,
+    allowed_keys: tuple[str, ...],
+    mode: str | None,
+    as_json: bool,
+) -> None:
+    """Write a copy of the trace folder SOURCE, without names and texts, to the new folder TARGET.
+
+    Essays get pseudonyms, the same ones in every trace redacted with the same key. TARGET's name is its scenario id.
+    docs/redaction.md says what is kept.
+    """
+    scenario = read_scenario(source / SCENARIO_FILE)
+    require_new(target)
+    chosen = scenario_mode(scenario, scenario_file=source / SCENARIO_FILE) if mode is None else load_mode(mode)
+    key = key_from(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)
+    policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=tuple(sorted(allowed_keys)))
+    redaction = Redaction(policy, Pseudonyms(key))
+    made = redact_trace(source, target, redaction, _mode_text(scenario, chosen, mode, target.name, redaction))
+    if as_json:
+        print_json(_document(made))
+    else:
+        _show(made)
+
+
+def _mode_text(
+    scenario: Scenario, chosen: Mode, asked: str | None, scenario_id: str, redaction: Redaction
+) -> str | None:
+    """A mode file for the copy; None where the built-in mode of the scenario will do as it is.
+
+    A file's path may name its owner, and a mode that names essays must name them as the copy does.
+    """
+    if asked is None and not essays_named(chosen) and ".yaml" not in scenario.mode:
+        return None
+    return renamed_mode(chosen, f"{scenario_id}_mode", redaction.essay)
+
+
+def _document(made: RedactedTrace) -> dict[str, object]:
+    return {
+        "folder": str(made.folder),
+        "scenario_id": made.folder.name,
+        "callbacks": made.callbacks,
+        "unusable_lines": made.unusable,
+        "sha256": made.sha256,
+        **made.redaction.model_dump(mode="json", include={"policy", "key_id", "dropped"}),
+    }
+
+
+def _show(made: RedactedTrace) -> None:
+    rows = [(kind.replace("_", " "), count) for kind, count in made.redaction.dropped.items()]
+    if rows:
+        print_table(f"{made.folder.name}: taken out", ("what", "how many"), rows)
+    unusable = f", {made.unusable} unusable lines" if made.unusable else ""
+    click.echo(f"{made.folder}: {made.callbacks} callbacks{unusable} ({made.sha256})")
+    click.echo(
+        f"Redacted under the key {made.redaction.key_id}, justifications: {made.redaction.policy.justifications}."
+    )

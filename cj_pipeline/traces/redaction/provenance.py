@@ -1,0 +1,66 @@
+"""The provenance of a redacted copy.
+
+Here: what of the original's provenance may be said again. Not here: the schema (traces/provenance.py), what is taken
+out of callbacks (redaction.py). Sentences are written anew: in the original a person may have written them.
+"""
+
+from __future__ import annotations
+
+from cj_pipeline.traces.capture_provenance import CaptureProvenance
+from cj_pipeline.traces.provenance import FieldProvenance, Provenance, RedactionProvenance, TraceOrigin
+from cj_pipeline.traces.redaction.policy import REDACTED, Justifications
+from cj_pipeline.traces.wire_callback import WireCallback, WireError, WireMetadata, WireResult, WireTokens, WireUsage
+
+_STATEMENTS = {
+    TraceOrigin.CAPTURED: "A redacted copy of a captured trace: a recording, without what it says about persons.",
+    TraceOrigin.IMPORTED: "A redacted copy of an imported trace; what its source did not hold was derived or left out.",
+    TraceOrigin.RECONSTRUCTED: (
+        "A redacted copy of a reconstruction, which is not a recording: its callbacks were computed from published "
+        "figures and a seed."
+    ),
+}
+_RENAMED = (
+    "Essays, batches and unknown models have pseudonyms; messages of errors and unknown keys are gone; justifications "
+    "are {}."
+)
+_JUSTIFICATIONS = {
+    Justifications.DROP: "gone",
+    Justifications.HASH: "keyed digests",
+    Justifications.KEEP: "as they were",
+}
+_WIRE_NAMES = {
+    name
+    for struct in (WireCallback, WireResult, WireError, WireTokens, WireMetadata, WireUsage)
+    for name in struct.__struct_fields__
+}
+_NOTE = "as in the trace that this one was redacted from"
+
+
+def copied_provenance(original: Provenance, scenario_id: str, section: RedactionProvenance) -> Provenance:
+    """Of the copy: the original's origin and figures; none of its sentences, since a person may have written them."""
+    known = {field: told.origin for field, told in original.fields.items() if _is_of_the_wire(field)}
+    return Provenance(
+        scenario_id=scenario_id,
+        origin=original.origin,
+        statement=f"{_STATEMENTS[original.origin]} {_RENAMED.format(_JUSTIFICATIONS[section.policy.justifications])}",
+        sources=("the unredacted trace",),
+        generated_by="cj-pipeline traces redact",
+        seed=original.seed,
+        recorded_at=original.recorded_at,
+        fields={field: FieldProvenance(origin=origin, note=_NOTE) for field, origin in known.items()},
+        redaction=section,
+        capture=None if original.capture is None else _capture(original.capture),
+    )
+
+
+def _is_of_the_wire(field: str) -> bool:
+    """Whether a dotted path has no part that only a message names."""
+    return set(field.split(".")) <= _WIRE_NAMES
+
+
+def _capture(capture: CaptureProvenance) -> CaptureProvenance:
+    """How much was read and whether that is all of it; not from where, nor what was asked for."""
+    missing = ("something that was asked for; the unredacted trace says what",) if capture.missing else ()
+    return capture.model_copy(
+        update={"cluster_id": REDACTED, "topic": REDACTED, "selection": {}, "missing": missing, "ending": REDACTED}
+    )

@@ -1,0 +1,70 @@
+"""A scenario under the names that its redacted trace uses.
+
+Here: essays, labels, texts and ids of a scenario.yaml. Not here: its callbacks (redaction.py), a mode that names essays
+(the mode room's; the caller brings the other mode).
+
+Grades, settings, tolerances and figures stay: they say how was judged, not who. Everything that a person wrote in words
+goes, the reasons for checks that are off included: a reason may say whose essay it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.traces.redaction.vocabulary import is_grade
+from cj_pipeline.traces.scenario import Item, Net, Scenario
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.redaction.redaction import Redaction
+
+REASON = "off in the scenario that this one was redacted from"
+
+# The label of an ENG5 anchor: a number and its grade, `vt_012_A`.
+_ANCHOR_LABEL = re.compile(r"vt_\d{3}_(.+)")
+
+
+def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redaction, mode: str) -> Scenario:
+    """The scenario of a redacted copy. scenario_id: the copy's; mode: what it is to run under."""
+    provider, batch = scenario.provider, scenario.batch
+    return scenario.model_copy(
+        update={
+            "scenario_id": scenario_id,
+            "title": f"{scenario_id} (redacted)",
+            "mode": mode,
+            "net": _redacted_net(scenario.net, redaction),
+            "provider": provider.model_copy(
+                update={"model": None if provider.model is None else redaction.model(provider.model)}
+            ),
+            "batch": batch.model_copy(
+                update={
+                    "bos_batch_id": redaction.batch(batch.bos_batch_id),
+                    # Any topic will do for the live side, and the recorded one's name is the recording house's affair.
+                    "callback_topic": COMPARISON_RESULT_TOPIC,
+                }
+            ),
+            "checks_off": dict.fromkeys(scenario.checks_off, REASON),
+        }
+    )
+
+
+def _redacted_net(net: Net, redaction: Redaction) -> Net:
+    scale = net.grade_scale or ()
+    # A scale of words is a scale by their order alone.
+    words = not all(is_grade(grade) for grade in scale)
+    grades = {grade: str(place) if words else grade for place, grade in enumerate(scale, start=1)}
+    items = []
+    for item in net.items:
+        name = redaction.essay(item.id)
+        grade = None if item.grade is None else grades[item.grade]
+        items.append(Item(id=name, label=item.label if _says_a_grade_only(item) else name, grade=grade))
+    places = {grade: place for place, grade in enumerate(grades.values())}
+    # In an order of their own: a list of a class is in the order of its names, and would tell them one by one.
+    items.sort(key=lambda item: (places.get(item.grade or "", len(places)), item.id))
+    return Net(grade_scale=tuple(grades.values()) or None, items=tuple(items))
+
+
+def _says_a_grade_only(item: Item) -> bool:
+    label = _ANCHOR_LABEL.fullmatch(item.label)
+    return label is not None and label[1] == item.grade and is_grade(label[1])
