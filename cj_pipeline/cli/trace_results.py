@@ -1,0 +1,197 @@
+"""What every command that makes a trace has in common: its options, and how its result is told.
+
+Here: options shared by `capture` and `import`, one result for both, its table, its JSON, its exit code. Not here: the
+commands themselves, what is counted (traces/).
+
+A result shows counts, digests and file names. It never shows an essay id, a justification or a key.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.errors import BadInput
+from cj_pipeline.lps.mode_essays import essays_named
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
+from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, read_scenario
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# As `--strict` exits when parity settles nothing: the work was done, and its result is not the whole.
+EXIT_PARTIAL = 3
+
+JUSTIFICATIONS = tuple(choice.value for choice in Justifications)
+
+_REDACTION_OPTIONS = (
+    click.option("--no-redact", is_flag=True, help="Keep essay ids, justifications and metadata as they came."),
+    click.option(
+        "--justifications",
+        type=click.Choice(JUSTIFICATIONS),
+        default=JUSTIFICATIONS[0],
+        show_default=True,
+        help="What becomes of the judge's sentences, which quote essays.",
+    ),
+    click.option(
+        "--key",
+        "key_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File of the key that pseudonyms are made with; made when it is not there.  "
+        "[default: CJ_PIPELINE_REDACTION_KEY_FILE, or a file in the data directory]",
+    ),
+)
+
+_SCENARIO_OPTIONS = (
+    click.option("--like", help="Scenario whose net, engine, service, tolerances and mode the new one takes over."),
+    click.option(
+        "--grades",
+        "grades_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="CSV of known grades: essay_id, grade[, label].",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice([profile.value for profile in Profile]),
+        help="Whose floor tolerances apply.  [default: that of --like, or eng5_anchor]",
+    ),
+    click.option("--mode", help="Mode of the mock on the live side.  [default: that of --like, or default]"),
+    click.option(
+        "--output-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder that the trace's own folder is made in.  [default: CJ_PIPELINE_TRACES_DIR, or traces]",
+    ),
+)
+
+
+def trace_options(command: Command) -> Command:
+    """Add --like, --grades, --profile, --mode, --output-dir, --no-redact, --justifications, --key and --json.
+
+    They arrive as like, grades_file, profile, mode, output_dir, no_redact, justifications, key_file and as_json.
+    """
+    for option in reversed((*_SCENARIO_OPTIONS, *_REDACTION_OPTIONS, json_option)):
+        command = option(command)
+    return command
+
+
+def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) -> Redaction | None:
+    """The redaction that the options ask for; None for none. Makes the key where there is none. Raises BadInput."""
+    if no_redact:
+        return None
+    path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
+    policy = RedactionPolicy(justifications=Justifications(justifications))
+    return Redaction(policy, Pseudonyms(key_from(path)))
+
+
+def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) -> str:
+    """What was done, for the result. dropped: what went, by kind."""
+    if redaction is None:
+        return "none; essay ids and texts are as they came"
+    gone = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in dropped.items() if count) or "nothing else"
+    verb = {"drop": "dropped", "hash": "hashed", "keep": "kept"}[redaction.policy.justifications.value]
+    return f"pseudonyms under key {redaction.pseudonyms.key_id}, justifications {verb}; gone: {gone}"
+
+
+def choices_of(like: str | None, grades_file: Path | None, profile: str | None, mode: str | None) -> ScenarioChoices:
+    """What the options say of the scenario. like: a scenario's id or its folder."""
+    folder = None if like is None else Path(like)
+    if folder is not None and not folder.is_dir():
+        folder = PipelineSettings().traces_dir / str(like)
+    return ScenarioChoices(
+        like=folder, grades_file=grades_file, profile=None if profile is None else Profile(profile), mode=mode
+    )
+
+
+def require_mode_without_names(choices: ScenarioChoices, redaction: Redaction | None) -> None:
+    """Raise BadInput where the new trace would take over a mode that knows essays by names which it does not have."""
+    if redaction is None or choices.like is None or choices.mode is not None:
+        return
+    path = choices.like / SCENARIO_FILE
+    scenario = read_scenario(path)
+    if essays_named(scenario_mode(scenario, scenario_file=path)):
+        raise BadInput(
+            f"'{scenario.mode}' names essays, and the new trace has pseudonyms for them.",
+            path=path,
+            field="mode",
+            remedy="Choose another with --mode, such as default.",
+        )
+
+
+def output_folder(given: Path | None) -> Path:
+    """The folder that new traces are made in."""
+    return PipelineSettings().traces_dir if given is None else given
+
+
+@dataclass(frozen=True, slots=True)
+class TraceResult:
+    """What came of making a trace.
+
+    counts: messages by what became of them, in the order in which they are shown; their sum is `read`.
+    missing: what was asked for and is not in the trace, a sentence each; the trace is partial when there is any.
+    redaction: in words, or the statement that there was none. facts: anything else worth a line, by name.
+    notes: sentences below the table.
+    """
+
+    scenario_id: str
+    folder: Path
+    sha256: str
+    read: int
+    counts: Mapping[str, int]
+    missing: tuple[str, ...]
+    redaction: str
+    facts: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether something that was asked for is not there."""
+        return bool(self.missing)
+
+
+def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
+    """Print a result and end the program with 3 where it is partial. verb: `captured`, `imported`."""
+    if as_json:
+        print_json(
+            {
+                "scenario_id": result.scenario_id,
+                "folder": str(result.folder),
+                "sha256": result.sha256,
+                "partial": result.partial,
+                "missing": list(result.missing),
+                "read": result.read,
+                "counts": dict(result.counts),
+                "redaction": result.redaction,
+                **result.facts,
+                "notes": list(result.notes),
+            }
+        )
+    else:
+        _show_tables(result, verb)
+    if result.partial:
+        sys.exit(EXIT_PARTIAL)
+
+
+def _show_tables(result: TraceResult, verb: str) -> None:
+    rows: list[tuple[str, int]] = [(name.replace("_", " "), number) for name, number in result.counts.items()]
+    print_table(f"{result.scenario_id}: {verb}", ("what became of it", "messages"), [*rows, ("read", result.read)])
+    if result.facts:
+        print_table("About it", ("what", "value"), [[name, value] for name, value in result.facts.items()])
+    click.echo(f"{result.folder} ({result.sha256})")
+    click.echo(f"Redaction: {result.redaction}")
+    for note in result.notes:
+        click.echo(note)
+    if result.partial:
+        click.echo("Partial: " + " ".join(result.missing))
+    else:
+        click.echo(f"Whole. Next: cj-pipeline replay {result.folder}")

@@ -1,0 +1,64 @@
+"""Which essays an artefact compared, and the grades of its anchors.
+
+Here: the net. Not here: the comparisons (artefact.py).
+
+An anchor has two names: its own (`inputs.anchors[].anchor_id`) and the one it was compared under, which production
+derives from it: in upper case, with underscores, at most 36 characters, behind a prefix such as `student::`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cj_pipeline.traces.scenario import Item
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.importing.artefact_file import Artefact
+
+_LONGEST = 36
+_KEPT = 27
+
+
+def graded_items(artefact: Artefact) -> tuple[Item, ...]:
+    """Every essay that a comparison names, by id, with its grade where it is an anchor of known grade.
+
+    The score table's grade counts before the input list's: it is the one that the service went by.
+    """
+    compared = {
+        essay
+        for comparison in artefact.llm_comparisons
+        for essay in (comparison.winner_id, comparison.loser_id, comparison.essay_a_id, comparison.essay_b_id)
+        if essay
+    }
+    scored = {_key(row.essay_id): row.anchor_grade for row in artefact.bt_summary if row.is_anchor and row.anchor_grade}
+    listed = {essay_key(anchor.anchor_id): anchor for anchor in artefact.inputs.anchors}
+    items = []
+    for essay in sorted(compared):
+        anchor = listed.get(_key(essay))
+        grade = scored.get(_key(essay)) or (None if anchor is None else anchor.grade)
+        name = None if anchor is None or not anchor.file_name else Path(anchor.file_name).stem
+        items.append(Item(id=essay, label=name or essay, grade=grade))
+    return tuple(items)
+
+
+def stored_scores(artefact: Artefact, items: Iterable[Item]) -> dict[str, float]:
+    """The artefact's own scores (logits) by the ids of these essays."""
+    scores = {_key(row.essay_id): row.theta for row in artefact.bt_summary if row.theta is not None}
+    return {item.id: scores[_key(item.id)] for item in items if _key(item.id) in scores}
+
+
+def essay_key(name: str) -> str:
+    """The name in the form in which production compares names."""
+    key = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    if len(key) <= _LONGEST:
+        return key
+    return f"{key[:_KEPT]}_{sha256(name.encode()).hexdigest()[:8].upper()}"
+
+
+def _key(essay: str) -> str:
+    """Of an essay's name without `student::` or any other such prefix."""
+    return essay_key(essay.rpartition("::")[2])

@@ -1,0 +1,110 @@
+"""What an import reads from: callbacks one by one, and what the source knows of the scenario they belong to.
+
+Here: `Found`, `Source`, and the names of checks that an absent field takes away. Not here: any source (json_folder.py,
+artefact.py, cj_database.py), what becomes of a callback (trace.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cj_pipeline.contracts.callback import Rejection
+from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.enums import OutputVerbosity, ReasoningEffort
+from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance
+from cj_pipeline.traces.scenario import Item
+
+# Checks that look at a field, by what the field is. Parity knows these names; a test holds the two together.
+LATENCY_CHECKS = ("latency_mean", "latency_p95", "latency_p99", "latency_shape")
+TOKEN_CHECKS = ("tokens_prompt", "tokens_completion", "tokens_total", "repeat_tokens")
+CONFIDENCE_CHECKS = ("confidence",)
+SIDE_CHECKS = ("winner_share", "repeat_share")
+ERROR_CODE_CHECKS = ("error_mix",)
+SHAPE_CHECKS = ("schema",)
+
+# Fills the place of a confidence that nobody recorded: the middle of the wire's 1 to 5.
+NO_CONFIDENCE = 3.0
+NO_ERROR_CODE = "NOT_RECORDED"
+NO_MODEL = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that may be a callback.
+
+    raw: an envelope as JSON bytes, or whatever stood there; where: file and line, or table and row, for the person at
+    the terminal; numbered: the same place without a file's name, which may be a pupil's; refused: why it is none, where
+    the source knows already.
+    """
+
+    raw: bytes
+    where: str
+    numbered: str
+    refused: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a source knows beside its callbacks; None and empty where it does not.
+
+    statement: one paragraph for provenance, without any name of an essay or a person. sources: what was read, a line
+    each, likewise. fields: by dotted key of the callback. missing: what it lacks of its own accord, a sentence each.
+    unanswered: comparisons it asked and has no outcome of. bt_scores: final scores by essay id, logits.
+    remarks: sentences for the person who imports.
+    """
+
+    statement: str
+    sources: tuple[str, ...]
+    fields: Mapping[str, FieldProvenance]
+    items: tuple[Item, ...] = ()
+    grade_scale: tuple[str, ...] | None = None
+    started_at: datetime | None = None
+    temperature: float | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    output_verbosity: OutputVerbosity | None = None
+    engine: EngineSettings | None = None
+    checks_off: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    unanswered: int = 0
+    bt_scores: Mapping[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def _nothing_to_close() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source that was opened: its callbacks in the order in which they are to stand in the trace, and what it knows.
+
+    kind: `JSON files`, `ENG5 artefact` or `CJ database`. found may be gone through once. close: to be called when the
+    source is done with, used or not.
+    """
+
+    kind: str
+    found: Iterable[Found]
+    known: Known
+    close: Callable[[], None] = _nothing_to_close
+
+
+def recorded(note: str) -> FieldProvenance:
+    """Taken over as it stood there."""
+    return FieldProvenance(origin=FieldOrigin.RECORDED, note=note)
+
+
+def derived(note: str) -> FieldProvenance:
+    """Follows from the record, by the rule in the note."""
+    return FieldProvenance(origin=FieldOrigin.DERIVED, note=note)
+
+
+def absent(note: str) -> FieldProvenance:
+    """Not on record; the note says what stands in its place."""
+    return FieldProvenance(origin=FieldOrigin.ABSENT, note=note)
+
+
+def switched_off(names: Iterable[str], reason: str) -> dict[str, str]:
+    """`checks_off` for some checks, with one reason."""
+    return dict.fromkeys(names, reason)
