@@ -7,6 +7,7 @@ out of callbacks (redaction.py). Sentences are written anew: in the original a p
 from __future__ import annotations
 
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
+from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.provenance import FieldProvenance, Provenance, RedactionProvenance, TraceOrigin
 from cj_pipeline.traces.redaction.policy import REDACTED, Justifications
 from cj_pipeline.traces.wire_callback import WireCallback, WireError, WireMetadata, WireResult, WireTokens, WireUsage
@@ -50,6 +51,7 @@ def copied_provenance(original: Provenance, scenario_id: str, section: Redaction
         fields={field: FieldProvenance(origin=origin, note=_NOTE) for field, origin in known.items()},
         redaction=section,
         capture=None if original.capture is None else _capture(original.capture),
+        imported=None if original.imported is None else _imported(original.imported),
     )
 
 
@@ -60,7 +62,21 @@ def _is_of_the_wire(field: str) -> bool:
 
 def _capture(capture: CaptureProvenance) -> CaptureProvenance:
     """How much was read and whether that is all of it; not from where, nor what was asked for."""
-    missing = ("something that was asked for; the unredacted trace says what",) if capture.missing else ()
     return capture.model_copy(
-        update={"cluster_id": REDACTED, "topic": REDACTED, "selection": {}, "missing": missing, "ending": REDACTED}
+        update={
+            "cluster_id": REDACTED,
+            "topic": REDACTED,
+            "selection": {},
+            "missing": _missing(capture.missing),
+            "ending": REDACTED,
+        }
     )
+
+
+def _imported(imported: ImportProvenance) -> ImportProvenance:
+    """How much was found and whether that is all of it."""
+    return imported.model_copy(update={"missing": _missing(imported.missing)})
+
+
+def _missing(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    return ("something that was asked for; the unredacted trace says what",) if sentences else ()

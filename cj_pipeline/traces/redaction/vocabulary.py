@@ -18,7 +18,8 @@ from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 SERVICES = frozenset({LPS_SOURCE_SERVICE, CJ_SOURCE_SERVICE})
 SOURCES = frozenset({"els", "bos"})
 OPERATIONS = frozenset({"process_comparison"})
-ERROR_CODES = frozenset(code.value for code in ErrorCode)
+# The last one is an import's, of a failure whose code its source does not hold.
+ERROR_CODES = frozenset(code.value for code in ErrorCode) | {"NOT_RECORDED"}
 
 # A model is a family, then numbers and words that model names are made of: `gpt-5-mini-2025-08-07`, `mock-model-v1`.
 _VENDORS = "anthropic|openai|google|mistralai|meta-llama|deepseek|qwen|x-ai|cohere|amazon|microsoft"
