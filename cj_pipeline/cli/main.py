@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib import import_module
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.errors import CjPipelineError
 
 EXIT_BAD_INPUT = 2
 
-# Where each command is. It is imported when it is called: together they take 1.4 s, which a service that is being
-# restarted would spend on plots and parity checks.
 COMMANDS = {
     "traces": "cj_pipeline.cli.traces:traces",
     "replay": "cj_pipeline.cli.runs:replay",
@@ -32,23 +30,17 @@ COMMANDS = {
     "align": "cj_pipeline.cli.bt:align",
     "lps": "cj_pipeline.cli.lps:lps",
     "cj": "cj_pipeline.cli.cj:cj",
+    "kafka": "cj_pipeline.cli.kafka:kafka",
+    "stack": "cj_pipeline.cli.stack:stack",
     "doctor": "cj_pipeline.cli.doctor:doctor",
 }
 
 
-class _CommandsOnDemand(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
-@click.group(cls=_CommandsOnDemand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=CommandsOnDemand,
+    places=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="cj-pipeline")
 def cli() -> None:
     """Does the mock LLM judge still behave like the real one?

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import find_source, trace_store
 from cj_pipeline.errors import BadInput
@@ -17,10 +18,16 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.traces.store import CALLBACKS_FILE, Trace, read_trace
 from cj_pipeline.traces.summary import summarise
 
+_PLACES = {
+    "capture": "cj_pipeline.cli.capture:capture_command",
+    "import": "cj_pipeline.cli.imports:import_command",
+    "redact": "cj_pipeline.cli.redact:redact",
+}
 
-@click.group()
+
+@click.group(cls=CommandsOnDemand, places=_PLACES)
 def traces() -> None:
-    """Recorded scenarios: list, validate, summarise, reconstruct."""
+    """Recorded scenarios: capture and import them, redact, list, validate, summarise, reconstruct."""
 
 
 @traces.command("list")

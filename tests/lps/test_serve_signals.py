@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 
-import pytest
-
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.lps.mode_files import load_mode
 from cj_pipeline.lps.serve import serve
