@@ -1,20 +1,74 @@
 """The one partitions definition that every scenario's assets share.
 
-Here: which scenarios there are when the code location loads. Not here: reading a scenario (cj_pipeline/traces/).
+Here: which scenarios there are, whoever asks. Not here: reading a scenario (cj_pipeline/traces/), telling an instance
+of new ones (sensors.py).
 
-Static, not dynamic: dynamic keys live in an instance, and `dagster asset materialize --partition` must know them in a
-shell that has none. A scenario added while a webserver runs appears when its code location is reloaded.
+Two kinds of process ask. Those that have the code (a shell, a run, the code server) get the folders as they are at that
+moment: a shell without an instance can name them, and a scenario that was captured a second ago can be run. Webserver
+and daemon have no code; to them the keys are dynamic ones, kept in the instance, where the sensor `new_traces` writes
+them. Static keys would be frozen into what these two loaded: a new folder then stays out of the UI until somebody
+reloads the code location by hand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dagster import StaticPartitionsDefinition
+from dagster import DynamicPartitionsDefinition, StaticPartitionsDefinition
 
 from cj_pipeline.traces.store import TraceStore
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.partitions.context import PartitionLoadingContext
+    from dagster._core.instance import DynamicPartitionsStore
+    from dagster._core.types.pagination import PaginatedResults
 
-def scenario_partitions(traces_dir: Path) -> StaticPartitionsDefinition:
-    """A partition for each folder that holds a scenario.yaml, by name."""
-    return StaticPartitionsDefinition(list(TraceStore(traces_dir).scenario_ids()))
+SCENARIOS = "scenarios"
+"""What an instance calls the set of keys."""
+
+
+class ScenarioPartitions(DynamicPartitionsDefinition):
+    """A partition for each folder that holds a scenario.yaml, by its name; read anew at each question."""
+
+    traces_dir: Path
+
+    def __new__(cls, traces_dir: Path) -> ScenarioPartitions:  # noqa: D102  # what the class says
+        made: ScenarioPartitions = super().__new__(cls, name=SCENARIOS)
+        made.traces_dir = traces_dir
+        return made
+
+    def get_partition_keys(
+        self, current_time: datetime | None = None, dynamic_partitions_store: DynamicPartitionsStore | None = None
+    ) -> Sequence[str]:
+        """Scenario ids, sorted; what an instance knows does not matter."""
+        return TraceStore(self.traces_dir).scenario_ids()
+
+    def has_partition_key(
+        self,
+        partition_key: str,
+        current_time: datetime | None = None,
+        dynamic_partitions_store: DynamicPartitionsStore | None = None,
+    ) -> bool:
+        """Whether there is such a scenario now."""
+        return partition_key in self.get_partition_keys()
+
+    def filter_valid_partition_keys(self, partition_keys: set[str]) -> AbstractSet[str]:
+        """Those of them that are scenarios now."""
+        return partition_keys & set(self.get_partition_keys())
+
+    def get_paginated_partition_keys(
+        self, context: PartitionLoadingContext, limit: int, ascending: bool, cursor: str | None = None
+    ) -> PaginatedResults[str]:
+        """A page of the scenario ids."""
+        return self._as_static().get_paginated_partition_keys(context, limit, ascending, cursor)
+
+    def get_serializable_unique_identifier(self, dynamic_partitions_store: DynamicPartitionsStore | None = None) -> str:
+        """A digest of the scenario ids, made as Dagster makes it of keys in an instance."""
+        return self._as_static().get_serializable_unique_identifier()
+
+    def _as_static(self) -> StaticPartitionsDefinition:
+        return StaticPartitionsDefinition(list(self.get_partition_keys()))

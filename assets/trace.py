@@ -1,9 +1,15 @@
 """The recorded judge: a trace on disk.
 
-Here: observing the file, and checking that nobody edited it. Not here: its callbacks (sides.py).
+Here: observing the file, checking that nobody edited it, and saying where a captured one has gaps. Not here: its
+callbacks (sides.py), capturing one (capture.py).
 
-The asset only looks; its check judges, and blocks everything that would read an edited trace.
+The asset only looks; its checks judge. `checksums` blocks everything that would read an edited trace; `complete` only
+warns, since what is in a partial trace is as true as in a whole one.
 """
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -23,9 +29,11 @@ from dagster import (
 
 from assets.specs import TRACE, asset_spec, table
 from cj_pipeline.errors import BadInput
-from cj_pipeline.traces.provenance import file_sha256, read_provenance, verify_checksums
+from cj_pipeline.traces.provenance import Provenance, file_sha256, read_provenance, verify_checksums
 from cj_pipeline.traces.store import CALLBACKS_FILE
 from resources.trace_store import TraceStoreResource
+
+COMPLETE = "complete"
 
 
 def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
@@ -48,21 +56,62 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     def trace(context: AssetExecutionContext, trace_store: TraceStoreResource) -> MaterializeResult[None]:
         scenario = trace_store.scenario(context.partition_key)
         folder = trace_store.folder(context.partition_key)
-        provenance = read_provenance(folder)
-        origins = ({"field": name, **field.model_dump(mode="json")} for name, field in provenance.fields.items())
         return MaterializeResult(
             data_version=DataVersion(file_sha256(folder / CALLBACKS_FILE)),
             metadata={
                 "scenario": scenario.title,
                 "profile": scenario.profile.value,
-                "origin": provenance.origin.value,
-                "statement": MetadataValue.md(provenance.statement),
-                "fields": table(origins),
-                "path": MetadataValue.path(folder / CALLBACKS_FILE),
+                **recording_metadata(folder, read_provenance(folder)),
             },
         )
 
     return trace
+
+
+def recording_metadata(folder: Path, provenance: Provenance) -> Mapping[str, Any]:
+    """Where a recording comes from, as Dagster shows it: counts and offsets, and no word of a callback."""
+    origins = ({"field": name, **field.model_dump(mode="json")} for name, field in provenance.fields.items())
+    told: dict[str, Any] = {
+        "origin": provenance.origin.value,
+        "statement": MetadataValue.md(provenance.statement),
+        "fields": table(origins),
+        "path": MetadataValue.path(folder / CALLBACKS_FILE),
+    }
+    if provenance.redaction is not None:
+        told["redaction"] = provenance.redaction.model_dump(mode="json")
+    if (imported := provenance.imported) is not None:
+        told |= {
+            "partial": imported.partial,
+            "missing": _listed(imported.missing),
+            "source": imported.source,
+            **{f"messages_{name}": number for name, number in imported.counts.items()},
+        }
+    if (capture := provenance.capture) is not None:
+        told |= {
+            "partial": capture.partial,
+            "missing": _listed(capture.missing),
+            "topic": capture.topic,
+            "cluster_id": capture.cluster_id,
+            "offsets": table(
+                {
+                    "partition": share.partition,
+                    "first": share.first_offset,
+                    "end": share.end_offset,
+                    "read_to": share.next_offset,
+                    "last_taken": "" if share.last_taken is None else str(share.last_taken),
+                }
+                for share in capture.partitions
+            ),
+            "ended_by": capture.ending,
+            "messages_read": capture.read,
+            # Numbers of their own as well: those are what Dagster plots.
+            **{f"messages_{name}": number for name, number in capture.counts.items()},
+        }
+    return told
+
+
+def _listed(sentences: tuple[str, ...]) -> MetadataValue:
+    return MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences) or "nothing")
 
 
 def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
@@ -78,3 +127,28 @@ def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefiniti
         return AssetCheckResult(passed=True, metadata={"files": len(verified)})
 
     return checksums
+
+
+def complete_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
+    """`trace: complete`."""
+
+    @asset_check(asset=TRACE, name=COMPLETE, partitions_def=scenarios, blocking=False)
+    def complete(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
+        """Is everything in the recording that its capture was asked for?"""
+        try:
+            return completeness(read_provenance(trace_store.folder(context.partition_key)))
+        except BadInput as problem:
+            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=str(problem))
+
+    return complete
+
+
+def completeness(provenance: Provenance) -> AssetCheckResult:
+    """What `complete` says of one recording. Of a reconstruction nothing was asked for, and it passes."""
+    missing = [
+        sentence
+        for section in (provenance.capture, provenance.imported)
+        if section is not None and section.partial
+        for sentence in section.missing or ("Something that was asked for.",)
+    ]
+    return AssetCheckResult(passed=not missing, severity=AssetCheckSeverity.WARN, description=" ".join(missing) or None)

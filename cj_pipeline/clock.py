@@ -29,3 +29,8 @@ class LoopClock:
     def now(self) -> datetime:
         """The instant, aware, to the microsecond."""
         return self._origin + timedelta(seconds=round(self.monotonic() - self._started, 6))
+
+
+def utc_now() -> datetime:
+    """The machine's own time, aware. For code that runs on no loop; what runs on one asks its LoopClock."""
+    return datetime.now(UTC)

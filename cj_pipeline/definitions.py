@@ -3,8 +3,8 @@
 Here: putting together, and running the whole in this process (`materialise`). Not here: anything that is put together
 (assets/, resources/), where Dagster keeps its events (instance.py).
 
-Loading reads the names of the scenario folders and nothing else. No executor is named: the UI runs steps in processes
-of their own, and a call can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
+Loading reads no file and asks no server. No executor is named: the UI runs steps in processes of their own, and a call
+can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,24 @@ from dagster import (
 from dagster._core.events import RunFailureReason
 
 from assets.alignment import alignment_asset
+from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
+from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
 from assets.parity import parity_asset, suite_asset
 from assets.parity_checks import parity_checks
-from assets.partitions import scenario_partitions
+from assets.partitions import ScenarioPartitions
+from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
-from assets.trace import checksums_check, trace_asset
+from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.runs.record import Side
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.store import TraceStore
 from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource
+from resources.kafka import KafkaResource
 from resources.lps import LpsResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -53,13 +57,13 @@ def build_defs(
 ) -> Definitions:
     """The code location over one folder of traces.
 
-    resource_overrides: by key (`trace_store`, `bus`, `lps`, `engine`, `warehouse`), instead of the resource made of
-    PipelineSettings; traces_dir: instead of theirs. Folders are made absolute, since runs may start elsewhere.
+    resource_overrides: by key (`trace_store`, `bus`, `kafka`, `lps`, `engine`, `warehouse`), instead of the resource
+    made of PipelineSettings; traces_dir: instead of theirs. Folders are made absolute, since runs may start elsewhere.
     """
     settings = PipelineSettings()
     traces = (traces_dir or settings.traces_dir).absolute()
     bus = BusResource()
-    scenarios = scenario_partitions(traces)
+    scenarios = ScenarioPartitions(traces)
     assets = [
         trace_asset(scenarios),
         mode_asset(scenarios),
@@ -71,15 +75,22 @@ def build_defs(
     with warnings.catch_warnings():
         # Checks with partitions are a preview of Dagster 1.13. We know; who types a command need not be told.
         warnings.simplefilter("ignore", PreviewWarning)
-        checks = [checksums_check(scenarios), quarantine_check(scenarios), parity_checks(scenarios)]
+        checks = [
+            checksums_check(scenarios),
+            complete_check(scenarios),
+            quarantine_check(scenarios),
+            parity_checks(scenarios),
+        ]
     return Definitions(
-        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs])],
+        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs]), kafka_topic()],
         asset_checks=checks,
-        jobs=parity_jobs(),
-        schedules=[nightly_schedule(scenarios)],
+        jobs=[*parity_jobs(), capture_job(), observe_kafka],
+        schedules=[nightly_schedule(scenarios), hourly_observation()],
+        sensors=[new_traces_sensor(scenarios)],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
             "bus": bus,
+            "kafka": KafkaResource(),
             "lps": LpsResource(bus=bus),
             "engine": CjEngineResource(),
             "warehouse": WarehouseResource(root=str(settings.data_dir.absolute())),

@@ -17,11 +17,11 @@ from cj_pipeline.cli.trace_results import (
     output_folder,
     redaction_in_words,
     redaction_of,
-    require_mode_without_names,
     show_result,
     trace_options,
 )
 from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
 from cj_pipeline.traces.importing.artefact import eng5_artefact
@@ -76,7 +76,8 @@ def import_command(
     """
     redaction = redaction_of(no_redact, justifications, key_file)
     choices = choices_of(like, grades_file, profile, mode)
-    require_mode_without_names(choices, redaction)
+    if redaction is not None:
+        require_mode_for_pseudonyms(choices)
     source = _source(from_folder, from_artefact, from_database, batch)
     request = ImportRequest(
         scenario_id,

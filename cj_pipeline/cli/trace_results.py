@@ -17,16 +17,13 @@ from typing import Any, TypeVar
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_essays import essays_named
-from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
 from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, read_scenario
+from cj_pipeline.traces.scenario import Profile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -111,21 +108,6 @@ def choices_of(like: str | None, grades_file: Path | None, profile: str | None, 
     return ScenarioChoices(
         like=folder, grades_file=grades_file, profile=None if profile is None else Profile(profile), mode=mode
     )
-
-
-def require_mode_without_names(choices: ScenarioChoices, redaction: Redaction | None) -> None:
-    """Raise BadInput where the new trace would take over a mode that knows essays by names which it does not have."""
-    if redaction is None or choices.like is None or choices.mode is not None:
-        return
-    path = choices.like / SCENARIO_FILE
-    scenario = read_scenario(path)
-    if essays_named(scenario_mode(scenario, scenario_file=path)):
-        raise BadInput(
-            f"'{scenario.mode}' names essays, and the new trace has pseudonyms for them.",
-            path=path,
-            field="mode",
-            remedy="Choose another with --mode, such as default.",
-        )
 
 
 def output_folder(given: Path | None) -> Path:

@@ -9,7 +9,7 @@ everything in the folder but `scenario.yaml`, which people edit: its tolerances 
 from __future__ import annotations
 
 from enum import StrEnum
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Literal
 
@@ -105,7 +105,8 @@ def read_provenance(folder: Path) -> Provenance:
 
 def file_sha256(path: Path) -> str:
     """Lower-case hex SHA-256 of a file's bytes."""
-    return sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:

@@ -32,6 +32,8 @@ SIDE = ("callbacks", "summary", "run", "bt_fit")
 GRAPH = {
     "trace": set(),
     "mode": set(),
+    # Only looked at, and read by nothing: a trace does not go stale because another batch is judged.
+    "kafka/callbacks": set(),
     "recorded/callbacks": {"trace"},
     "recorded/quarantine": {"trace"},
     "recorded/summary": {"recorded/callbacks"},
@@ -81,9 +83,12 @@ def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
     assert [name for name, reads in GRAPH.items() if "parity/report" in reads] == []
 
 
-def test_all_but_suite_and_catalogue_have_the_scenarios_as_partitions() -> None:
+MATERIALISED = set(GRAPH) - {"kafka/callbacks"}
+
+
+def test_all_but_topic_suite_and_catalogue_have_the_scenarios_as_partitions() -> None:
     unpartitioned = {name for name, spec in specs().items() if spec.partitions_def is None}
-    assert unpartitioned == {"parity/suite", "warehouse"}
+    assert unpartitioned == {"parity/suite", "warehouse", "kafka/callbacks"}
     (scenarios,) = {spec.partitions_def for spec in specs().values() if spec.partitions_def is not None}
     assert scenarios is not None
     assert list(scenarios.get_partition_keys()) == [ROUNDTRIP, ALIGN, LADDER, LOWER5]
@@ -114,11 +119,12 @@ def test_every_dataset_that_an_asset_is_shows_its_columns() -> None:
     assert (theta.type, theta.constraints.nullable) == ("double", True)
 
 
-def test_the_checks_are_parity_s_own_and_two_on_the_recording() -> None:
+def test_the_checks_are_parity_s_own_and_three_on_the_recording() -> None:
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {(key.asset_key.to_user_string(), key.name) for key in keys}
     assert found == {
         ("trace", "checksums"),
+        ("trace", "complete"),
         ("recorded/callbacks", "quarantine"),
         *(("parity/report", check.name) for check in ALL_CHECKS),
     }
@@ -126,24 +132,31 @@ def test_the_checks_are_parity_s_own_and_two_on_the_recording() -> None:
     assert len(found) >= 38
 
 
-def test_every_check_is_partitioned_and_asks_a_question_and_all_but_one_are_gates() -> None:
+def test_every_check_is_partitioned_and_asks_a_question_and_all_but_two_are_gates() -> None:
     # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario.
-    # The quarantine's gate is parity's recorded_lines.
+    # The quarantine's gate is parity's recorded_lines; what is in a partial trace is true all the same.
     graph = defs.resolve_asset_graph()
     for key in graph.asset_check_keys:
         node = graph.get(key)
-        assert node.blocking is (key.name != "quarantine"), key
+        assert node.blocking is (key.name not in {"quarantine", "complete"}), key
         assert node.partitions_def == graph.get(AssetKey("trace")).partitions_def, key
         assert (node.description or "").endswith("?"), key
 
 
 def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert set(jobs) == {"parity_all", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
-    everything = {AssetKey(name.split("/")) for name in GRAPH}
-    for job in jobs.values():
+    parity = {"parity_all", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
+    assert set(jobs) == parity | {"capture_callbacks", "observe_kafka"}
+    everything = {AssetKey(name.split("/")) for name in MATERIALISED}
+    for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything
-        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 2
+        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 3
+
+
+def test_no_parity_job_has_to_do_with_kafka() -> None:
+    named = [job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
+    needing = {job.name for job in named if "kafka" in job.required_resource_keys}
+    assert needing == {"capture_callbacks", "observe_kafka"}
 
 
 def test_every_night_at_three_each_scenario_is_launched_once() -> None:
@@ -205,10 +218,10 @@ print("matplotlib" in sys.modules, "pandas" in sys.modules)
 """
 
 
-def test_loading_reads_the_names_of_the_scenarios_and_nothing_else() -> None:
+def test_loading_reads_and_asks_nothing() -> None:
     command = [sys.executable, "-c", LOADING, f"{REPOSITORY}/"]
     lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
     # The import system lists the folders of packages; what counts is anything below `traces`, or any file.
     seen = {line for line in lines[:-1] if line.split(" ", 1)[1].startswith("traces") or not line.startswith("os.")}
-    assert seen == {"os.scandir traces"}
+    assert seen == set()
     assert lines[-1] == "False False"

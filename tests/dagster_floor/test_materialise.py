@@ -22,7 +22,7 @@ from cj_pipeline.warehouse.schemas import SCHEMAS
 from cj_pipeline.warehouse.store import Warehouse
 from resources.lps import LpsResource
 from tests.dagster_floor.floor import ALIGN, LOWER5, ROUNDTRIP, TRACES, copied_trace, execute, materialised, red_checks
-from tests.dagster_floor.test_code_location import GRAPH
+from tests.dagster_floor.test_code_location import MATERIALISED
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
-    assert materialised(faithful) == set(GRAPH)
-    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + 2
+    assert materialised(faithful) == MATERIALISED
+    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + 3
     assert red_checks(faithful) == set()
 
 
@@ -155,7 +155,7 @@ def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, r
     assert not result.success
     assert {evaluation(result, name).severity for name in red} == {AssetCheckSeverity.ERROR}
     # Whoever looks into the failure finds everything: nothing hangs on the report.
-    assert materialised(result) == set(GRAPH)
+    assert materialised(result) == MATERIALISED
     stored = Warehouse(tmp_path).query("select \"check\" as name from parity_checks where verdict = 'fail'")
     assert set(stored.column("name").to_pylist()) == red
     assert metadata(result, "parity/suite")["scenarios_failing"] == 1
@@ -232,7 +232,7 @@ def test_a_trace_without_one_usable_line_turns_the_run_red(tmp_path: Path) -> No
     sealed(folder, b'{"not": "a callback"}\n')
     result = execute(LOWER5, tmp_path / "data", traces_dir=tmp_path / "traces")
     assert {"recorded/callbacks: quarantine", "parity/report: recorded_lines"} <= red_checks(result)
-    assert materialised(result) == set(GRAPH)
+    assert materialised(result) == MATERIALISED
     assert not result.success
 
 

@@ -89,7 +89,7 @@ def test_a_mode_that_names_essays_is_not_taken_over_by_a_trace_that_renames_them
     folder = kept_callbacks(tmp_path)
     refused = run(tmp_path, "--from-folder", folder, "--like", LOWER5)
     assert isinstance(refused.exception, BadInput)
-    assert "names essays, and the new trace has pseudonyms for them" in str(refused.exception)
+    assert "names essays, and a redacted trace has pseudonyms for them" in str(refused.exception)
     assert run(tmp_path, "--from-folder", folder, "--like", LOWER5, "--mode", "default").exit_code == 0
 
 
