@@ -1,7 +1,7 @@
 """The LLM Provider Service, as the judge of the live side.
 
-Here: which mode answers, from which seed, at which pace. Not here: the service (cj_pipeline/lps/), the stack that it
-runs in (cj_pipeline/runs/stack.py).
+Here: which mode answers, from which seed, at which pace, and where the service is. Not here: the service
+(cj_pipeline/lps/), the stack that it runs in (cj_pipeline/runs/stack.py).
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
+from cj_pipeline.bus.choice import choose_bus
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.runs.remote import Deployment, fresh_label
 from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live
 from cj_pipeline.runs.tables import Answers
+from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace
 from resources.bus import BusResource
 
 
 class LpsResource(ConfigurableResource[None]):
-    """The service with its mock provider, embedded in the process of the step, and the bus it answers on."""
+    """The service with its mock provider: embedded in the process of the step, or a deployed one by its URL."""
 
     bus: BusResource
     mode: str = Field(
@@ -33,16 +36,35 @@ class LpsResource(ConfigurableResource[None]):
         default=False, description="Take as long as the latencies do. Same answers as in virtual time."
     )
 
+    url: str = Field(
+        default="",
+        description="Base URL of a deployed LPS, which is asked in real time; empty: embedded, on `bus`.",
+    )
+    kafka: str = Field(
+        default="",
+        description="HOST:PORT of the brokers on which the deployed LPS publishes; empty: KAFKA_BOOTSTRAP_SERVERS, or "
+        "the folder callbacks/ below the data folder where that is not set either.",
+    )
+
     def mode_of(self, scenario: Scenario, scenario_file: Path) -> Mode:
         """The mode that answers for a scenario. Raises BadInput or UnknownMode when there is none of that name."""
         return scenario_mode(scenario, self.mode or None, scenario_file=scenario_file)
 
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
-        """What the live judge answers: the scenario's net, put to the mock, and its repeats."""
+        """What the live judge answers: the scenario's net, put to the mock, and its repeats.
+
+        Raises what a deployed service makes of it: ServiceAway, BadInput where it runs another mode.
+        """
         mode = self.mode_of(scenario, trace.folder / SCENARIO_FILE)
         recorded = [line.event for line in trace.callbacks.events]
         pace = Pace.REAL if self.realtime else Pace.VIRTUAL
-        answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace, bus=self.bus.open())
+        if self.url:
+            # A deployed service answers a batch id once: each run has batches of its own.
+            answers = ask_live(
+                scenario, recorded, mode, seed=self.seed, deployment=self._deployment(), label=fresh_label()
+            )
+        else:
+            answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace, bus=self.bus.open())
         return Answers(
             judge=JudgeIdentity(mode.expression, mode.sha256()),
             seed=scenario.live.seed if self.seed is None else self.seed,
@@ -50,3 +72,7 @@ class LpsResource(ConfigurableResource[None]):
             repeats=answers.repeats,
             service_metrics=answers.service_metrics,
         )
+
+    def _deployment(self) -> Deployment:
+        folder = PipelineSettings().data_dir / "callbacks"
+        return Deployment(self.url, lambda: choose_bus(None, self.kafka or None, folder))

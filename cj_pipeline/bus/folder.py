@@ -66,6 +66,9 @@ class FolderBus:
         # Dictionaries for their order: readers wake in the order in which they came.
         self._waiting: defaultdict[str, dict[asyncio.Future[None], None]] = defaultdict(dict)
 
+    def __str__(self) -> str:
+        return f"folder {self._folder}"
+
     def path_of(self, topic: str) -> Path:
         """The topic's file, whether it exists yet or not. Raises BadInput for a name that Kafka would not take."""
         if not is_topic_name(topic):  # 249 characters and `.jsonl` are the 255 of a file name
@@ -121,6 +124,16 @@ class FolderBus:
         Its file need not exist yet. Raises BadInput as path_of does.
         """
         return FolderSubscription(self, topic, self.path_of(topic), (start or {}).get(0, 0))
+
+    async def end(self, topic: str) -> Mapping[int, int]:
+        """The number of whole lines in its file, for partition 0. Counted by reading: about 1 s for 2 GB.
+
+        Raises BadInput as path_of does.
+        """
+        return {0: _count_lines(self.path_of(topic))}
+
+    async def prepare(self, topics: Sequence[str]) -> None:
+        """Nothing to do: a topic is made by its first message."""
 
     async def aclose(self) -> None:
         """Write what is pending. Nothing else is held: the bus may be used again."""
@@ -230,6 +243,21 @@ def _whole_lines(descriptor: int, position: int) -> bytes:
         if end or len(block) < size:
             return block[:end]
         size *= 2
+
+
+def _count_lines(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    count = 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        while block := os.read(descriptor, _READ_BYTES):
+            count += block.count(b"\n")
+    finally:
+        os.close(descriptor)
+    return count
 
 
 def _append(path: Path, values: list[bytes], durability: Durability) -> tuple[int, OSError | None]:

@@ -20,6 +20,9 @@ class MemoryBus:
         self._logs: defaultdict[str, list[Message]] = defaultdict(list)
         self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
 
+    def __str__(self) -> str:
+        return "memory"
+
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
         """Append to the topic and wake its readers."""
         log = self._logs[topic]
@@ -38,6 +41,13 @@ class MemoryBus:
     def subscribe(self, topic: str, start: Mapping[int, int] | None = None) -> MemorySubscription:
         """Read a topic, from its first message on or from the offset that start gives for partition 0."""
         return MemorySubscription(self, topic, (start or {}).get(0, 0))
+
+    async def end(self, topic: str) -> Mapping[int, int]:
+        """The number of its messages, for partition 0."""
+        return {0: len(self._logs[topic])}
+
+    async def prepare(self, topics: Sequence[str]) -> None:
+        """Nothing to do: a topic is made by its first message."""
 
     async def aclose(self) -> None:
         """Nothing is held but memory."""

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.cj.service.settings import settings_from_environment
+from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.json_logs import log_as_json
-from cj_pipeline.settings import PipelineSettings
 
 
 @click.group()
@@ -32,15 +31,23 @@ def cj() -> None:
     "--bus",
     "bus_folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the topics, a file each [callbacks/ below CJ_PIPELINE_DATA_DIR, where `lps serve` writes].",
+    help="Folder of the topics, a file each [callbacks/ below CJ_PIPELINE_DATA_DIR, where there is no Kafka].",
 )
+@kafka_option
 def serve(
-    host: str | None, port: int | None, database: str | None, lps_url: str | None, bus_folder: Path | None
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    lps_url: str | None,
+    bus_folder: Path | None,
+    kafka: str | None,
 ) -> None:
     """Assess the batches that are requested on the bus, until SIGTERM or Ctrl-C.
 
-    Requests are lines of huleedu.els.cj_assessment.requested.v1.jsonl in the bus folder; results are lines of files
-    beside it. Everything is set by the variables CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
+    The bus is the folder that --bus names, or else Kafka where --kafka or KAFKA_BOOTSTRAP_SERVERS names a cluster, or
+    else the folder that `lps serve` writes to. Requests come on huleedu.els.cj_assessment.requested.v1; in a folder
+    that is a file of this name with .jsonl behind it, and so are the results. Everything is set by the variables
+    CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
     """
     # Here and not above: server and database take 0.4 s to import, which every other command would pay for.
     from cj_pipeline.cj.service.serve import serve as serve_until_stopped
@@ -48,5 +55,5 @@ def serve(
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     log_as_json(settings.log_level, sys.stderr, CJ_SOURCE_SERVICE)
-    bus = FolderBus(PipelineSettings().data_dir / "callbacks" if bus_folder is None else bus_folder)
+    bus = bus_of_a_service(bus_folder, kafka, "--bus")
     serve_until_stopped(settings, bus, ready=lambda url: click.echo(f"listening on {url}"))

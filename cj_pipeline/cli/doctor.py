@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import click
+from confluent_kafka import KafkaException
 
+from cj_pipeline.bus.kafka.clients import new_admin
+from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
+from cj_pipeline.local.kafka_detached import DetachedBroker
+from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_version, maven
 from cj_pipeline.lps.mode_files import load_mode, mode_names
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
@@ -22,6 +28,8 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
 
 EXIT_MISSING = 2
+
+KAFKA_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +104,69 @@ def _dagster() -> Finding:
     )
 
 
-LOOKS: tuple[Callable[[], Finding], ...] = (_python, _scenarios, _modes, _data, _dagster)
+def _kafka() -> Finding:
+    """The cluster that everything is pointed at."""
+    if not kafka_is_configured():
+        running = DetachedBroker(kafka_home() / "broker", KafkaArtifacts(kafka_home())).running()
+        get_one = (
+            "make kafka starts a broker here" if running is None else f"one runs here, on {running.bootstrap_servers}"
+        )
+        return Finding(
+            "kafka", "absent", f"KAFKA_BOOTSTRAP_SERVERS is not set, callbacks stay on this machine; {get_one}"
+        )
+    try:
+        settings = kafka_settings_from_environment()
+        # Never what librdkafka itself says: it quotes settings, and one of them may be a password.
+        found = new_admin(settings).list_topics(timeout=KAFKA_TIMEOUT_S)
+    except CjPipelineError as error:
+        return Finding("kafka", "missing", str(error))
+    except KafkaException:
+        return Finding(
+            "kafka",
+            "missing",
+            f"nobody answers at {settings.bootstrap_servers} within {KAFKA_TIMEOUT_S:g} s; "
+            f"is it up, and let in with {settings.security_protocol}?",
+        )
+    return Finding(
+        "kafka", "ok", f"{settings.bootstrap_servers}: brokers {len(found.brokers)}, topics {len(found.topics)}"
+    )
+
+
+def _java() -> Finding:
+    try:
+        program = java()
+    except Unavailable as error:
+        return Finding("java", "absent", str(error))
+    return Finding("java", "ok", f"{java_version(program)}, '{program}'")
+
+
+def _maven() -> Finding:
+    try:
+        return Finding("maven", "ok", f"'{maven()}'")
+    except Unavailable as error:
+        return Finding("maven", "absent", str(error))
+
+
+def _kafka_files() -> Finding:
+    """Of the broker that `cj-pipeline kafka` starts. Looks, and fetches nothing."""
+    artifacts = KafkaArtifacts(kafka_home())
+    if not artifacts.fetched:
+        return Finding("kafka files", "absent", f"not in '{artifacts.home}'; run: cj-pipeline kafka fetch")
+    try:
+        folder = artifacts.verified()
+    except CannotStart as error:
+        return Finding("kafka files", "missing", str(error))
+    return Finding("kafka files", "ok", f"{artifacts.version}, every file intact, '{folder}'")
+
+
+LOOKS: tuple[Callable[[], Finding], ...] = (
+    _python,
+    _scenarios,
+    _modes,
+    _data,
+    _dagster,
+    _kafka,
+    _java,
+    _maven,
+    _kafka_files,
+)

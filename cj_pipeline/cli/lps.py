@@ -8,13 +8,12 @@ from pathlib import Path
 import click
 import yaml
 
-from cj_pipeline.bus.folder import FolderBus
+from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.json_logs import log_as_json
 from cj_pipeline.lps.mode_files import load_mode, mode_names, overlay_description, overlay_names
 from cj_pipeline.lps.settings import QueueBackend, settings_from_environment
-from cj_pipeline.settings import PipelineSettings
 
 
 @click.group()
@@ -35,13 +34,21 @@ def lps() -> None:
 @click.option(
     "--callbacks",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for callbacks, a file per topic [callbacks/ below CJ_PIPELINE_DATA_DIR].",
+    help="Folder for callbacks, a file per topic [callbacks/ below CJ_PIPELINE_DATA_DIR, where there is no Kafka].",
 )
+@kafka_option
 def serve(
-    host: str | None, port: int | None, mode_expression: str | None, queue_backend: str | None, callbacks: Path | None
+    host: str | None,
+    port: int | None,
+    mode_expression: str | None,
+    queue_backend: str | None,
+    callbacks: Path | None,
+    kafka: str | None,
 ) -> None:
     """Serve comparisons until SIGTERM or Ctrl-C, then finish what was accepted.
 
+    Callbacks go to the folder that --callbacks names, or else to Kafka where --kafka or KAFKA_BOOTSTRAP_SERVERS names a
+    cluster, or else to a folder.
     Everything is set by the variables LLM_PROVIDER_SERVICE_*; an option counts instead of its variable. Logs are JSON
     on standard error; one line on standard output says where the service listens.
     """
@@ -52,7 +59,7 @@ def serve(
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
     log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)
-    bus = FolderBus(PipelineSettings().data_dir / "callbacks" if callbacks is None else callbacks)
+    bus = bus_of_a_service(callbacks, kafka, "--callbacks")
     serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
 
 

@@ -17,7 +17,14 @@ from contextlib import closing, contextmanager
 import uvloop
 
 from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.bus.serving import in_use
 from cj_pipeline.clock import LoopClock
+from cj_pipeline.contracts.topics import (
+    COMPARISON_RESULT_TOPIC,
+    USAGE_COMPLETED_TOPIC,
+    USAGE_FAILURE_TOPIC,
+    USAGE_STARTED_TOPIC,
+)
 from cj_pipeline.http_server import CannotServe, HttpServer, bound
 from cj_pipeline.lps.app import build_app
 from cj_pipeline.lps.mode import Mode
@@ -31,7 +38,7 @@ _log = logging.getLogger(__name__)
 def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str], None] = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
-    ready: called with the base URL once requests are accepted. Raises CannotServe.
+    ready: called with the base URL once requests are accepted. bus: closed at the end. Raises CannotServe.
     """
     with (
         # First: who has no port must not take over what another instance left in the queue.
@@ -45,7 +52,19 @@ def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str],
 async def _serve(
     settings: LpsSettings, mode: Mode, bus: Bus, listening: socket.socket, ready: Callable[[str], None]
 ) -> None:
-    service = LlmProviderService(settings, mode, bus, LoopClock())
+    async with in_use(bus, _topics(settings)):
+        await _answer(LlmProviderService(settings, mode, bus, LoopClock()), bus, listening, ready)
+
+
+def _topics(settings: LpsSettings) -> list[str]:
+    """What this service publishes to, as far as it knows: requests name topics of their own."""
+    usage = [USAGE_STARTED_TOPIC, USAGE_COMPLETED_TOPIC, USAGE_FAILURE_TOPIC]
+    return [COMPARISON_RESULT_TOPIC, *(usage if settings.publish_llm_usage_events else [])]
+
+
+async def _answer(
+    service: LlmProviderService, bus: Bus, listening: socket.socket, ready: Callable[[str], None]
+) -> None:
     try:
         await service.__aenter__()
     except QueueUnavailable as error:
@@ -53,14 +72,14 @@ async def _serve(
             f"The queue's store cannot be reached: {error}. Is LLM_PROVIDER_SERVICE_REDIS_URL right?"
         ) from None
     server = HttpServer(build_app(service))
-    stop = _on_signals(service, server, settings.shutdown_drain_seconds)
+    stop = _on_signals(service, server, service.settings.shutdown_drain_seconds)
     serving = asyncio.create_task(server.serve([listening]), name="lps-http")
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
         if server.started:
             url = server.url()
-            _log.info("listening", extra={"url": url, "mode": service.mode.expression})
+            _log.info("listening", extra={"url": url, "mode": service.mode.expression, "bus": str(bus)})
             ready(url)
         await serving
     finally:

@@ -16,7 +16,7 @@ from cj_pipeline.cj.decisions import TABLE
 from cj_pipeline.errors import BadInput
 from cj_pipeline.parity.check import Check, Limits
 from cj_pipeline.parity.compare import ALL_CHECKS
-from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, lps_metrics, lps_settings
+from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, kafka_settings, lps_metrics, lps_settings
 from cj_pipeline.traces.scenario import Profile
 
 
@@ -59,6 +59,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "lps-metrics": lps_metrics,
     "cj-settings": cj_settings,
     "cj-metrics": cj_metrics,
+    "kafka-settings": kafka_settings,
 }
 
 

@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
+from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.cj.service.metrics import CjMetrics
 from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.enums import QueueProcessingMode
@@ -35,6 +37,11 @@ def lps_settings() -> str:
 def cj_settings() -> str:
     """Every setting of the CJ service with its default."""
     return _settings(CjSettings.model_fields.items())
+
+
+def kafka_settings() -> str:
+    """Every setting of the Kafka client with its default."""
+    return _settings(KafkaSettings.model_fields.items())
 
 
 def lps_metrics() -> str:
@@ -60,7 +67,7 @@ def _settings(fields: Iterable[tuple[str, FieldInfo]]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if value is None or value == "":
+    if value is None or value is PydanticUndefined or value in ("", {}):
         return "-"
     if isinstance(value, tuple):
         return f"`{', '.join(str(element) for element in value)}`"

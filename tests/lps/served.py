@@ -32,7 +32,9 @@ def command(*arguments: object) -> list[str]:
 
 def environment(**settings: object) -> dict[str, str]:
     """The environment of a process that is set up by these settings alone. Names are those of LpsSettings."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "CJ_PIPELINE_"))}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "CJ_PIPELINE_", "KAFKA_"))
+    }
     return inherited | {PREFIX + name.upper(): str(value) for name, value in settings.items()}
 
 
@@ -48,15 +50,17 @@ def refused(folder: Path, *arguments: object, **settings: object) -> tuple[int, 
 class Served:
     """One process, and the next one in its place after a kill: same port, same folder, same settings.
 
-    settings: names and values of LpsSettings. It starts at once; `wait_until_ready` comes before anything else.
+    settings: names and values of LpsSettings. kafka: a cluster, instead of the folder, for its callbacks.
+    It starts at once; `wait_until_ready` comes before anything else.
     """
 
-    def __init__(self, folder: Path, name: str = "lps", **settings: object) -> None:
+    def __init__(self, folder: Path, name: str = "lps", *, kafka: str | None = None, **settings: object) -> None:
         self.folder = folder / "callbacks"
         self.url = ""
         self._home = folder
         self._log_path = folder / f"{name}.log"
         self._settings = settings
+        self._bus = ("--callbacks", self.folder) if kafka is None else ("--kafka", kafka)
         self._port = 0
         self._ready = False
         self._process = self._started()
@@ -141,7 +145,7 @@ class Served:
     def _started(self) -> subprocess.Popen[bytes]:
         with self._log_path.open("ab") as log:
             return subprocess.Popen(
-                command("--host", "127.0.0.1", "--port", self._port, "--callbacks", self.folder),
+                command("--host", "127.0.0.1", "--port", self._port, *self._bus),
                 env=environment(**self._settings),
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,

@@ -1,25 +1,26 @@
 """Reading a topic so that every message takes effect once.
 
-Here: positions, trying again, quarantine. Not here: what a message means (requests_topic.py, callbacks_topic.py).
+Here: taking messages, trying again, quarantine. Not here: positions (positions.py), what a message means
+(requests_topic.py, callbacks_topic.py).
 
-A subscription reads its topic from the first message on, so the service keeps its own position, in the transaction of
-what the message did. Its row is locked meanwhile: of two replicas that read the same message one takes it, and the
-other finds the position behind it. A message is never passed over in silence: while the database is away it is tried
-for as long as it takes, and one that no attempt can handle is kept in `cj_quarantined_messages`.
+Every replica reads all partitions, from the positions in the database on; order holds within a partition only, and
+nothing here wants more. A message is never passed over in silence: while the database is away it is tried for as long
+as it takes, one that no attempt can handle is kept in `cj_quarantined_messages`, and one that the topic no longer had
+when its turn came is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
-from sqlalchemy import select
-
-from cj_pipeline.bus.protocol import Bus, Message
-from cj_pipeline.cj.service.database import Database, Transaction, is_away
+from cj_pipeline.bus.protocol import Bus, Message, MessagesGone
+from cj_pipeline.cj.service.database import Transaction, is_away
 from cj_pipeline.cj.service.metrics import CjMetrics
-from cj_pipeline.cj.service.tables import quarantined_messages, topic_positions
+from cj_pipeline.cj.service.positions import Positions
+from cj_pipeline.cj.service.tables import quarantined_messages
 from cj_pipeline.clock import LoopClock
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
 
 Prepared = TypeVar("Prepared")
+Result = TypeVar("Result")
 
 
 class Handler(Protocol[Prepared]):
@@ -60,6 +62,7 @@ class Quarantine:
         await transaction.execute(
             quarantined_messages.insert().values(
                 topic=message.topic,
+                message_partition=message.partition,
                 message_offset=message.offset,
                 reason=reason[:100],
                 field=field[:255],
@@ -69,41 +72,42 @@ class Quarantine:
         )
         transaction.after_commit(lambda: self._metrics.quarantined(message.topic, reason.partition(":")[0]))
 
+    def missed(self, topic: str, messages: int) -> None:
+        """Count messages that were gone before they could be kept or used."""
+        self._metrics.messages_gone(topic, messages)
+
 
 class TopicConsumer(Generic[Prepared]):
     """Reads one topic for as long as it runs."""
 
     def __init__(
-        self, topic: str, bus: Bus, database: Database, quarantine: Quarantine, handler: Handler[Prepared]
+        self, topic: str, bus: Bus, positions: Positions, quarantine: Quarantine, handler: Handler[Prepared]
     ) -> None:
         self._topic = topic
         self._bus = bus
-        self._database = database
+        self._positions = positions
+        self._database = positions.database
         self._quarantine = quarantine
         self._handler = handler
 
     async def run(self) -> None:
-        """Take messages in, in order, until cancelled."""
-        backoff_s = BACKOFF_S
+        """Take messages in, partition by partition in order, until cancelled."""
+        begin = await _while_away(lambda: self._positions.begin(self._topic))
+        subscription = self._bus.subscribe(self._topic, begin)
         while True:
             try:
-                position = await self._first_position()
-                break
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-        subscription = self._bus.subscribe(self._topic)
-        while True:
-            message = await subscription.next()
-            if message.offset >= position:
+                message = await subscription.next()
+            except MessagesGone as gone:
+                await self._pass(gone)
+            else:
                 await self._handle(message)
 
-    async def _first_position(self) -> int:
-        async with self._database.transaction() as transaction:
-            await transaction.insert_unless_there(topic_positions, {"topic": self._topic, "next_offset": 0})
-            return await self._position(transaction)
+    async def _pass(self, gone: MessagesGone) -> None:
+        """Go on behind a gap. Of several replicas that find it one counts it."""
+        lost = await _while_away(lambda: self._positions.pass_gap(gone))
+        if lost is not None:
+            _log.error("messages were gone before they were read: %s", gone)
+            self._quarantine.missed(gone.topic, lost)
 
     async def _handle(self, message: Message) -> None:
         failures, backoff_s = 0, BACKOFF_S
@@ -114,7 +118,8 @@ class TopicConsumer(Generic[Prepared]):
                 away = is_away(error)
                 # No traceback and no message of the error: either may quote what the message holds.
                 _log.error(
-                    "message %d of '%s' could not be handled: %s", message.offset, self._topic, type(error).__name__
+                    "message %d of '%s', partition %d, could not be handled: %s",
+                    *(message.offset, self._topic, message.partition, type(error).__name__),
                 )
                 failures += not away
                 if failures >= ATTEMPTS:
@@ -145,7 +150,8 @@ class TopicConsumer(Generic[Prepared]):
                 # What broke the handler may break this too; then the message is kept and nobody told.
                 tell = tell and is_away(refused)
                 _log.error(
-                    "message %d of '%s' could not be kept: %s", message.offset, self._topic, type(refused).__name__
+                    "message %d of '%s', partition %d, could not be kept: %s",
+                    *(message.offset, self._topic, message.partition, type(refused).__name__),
                 )
                 await asyncio.sleep(BACKOFF_S)
             else:
@@ -153,17 +159,17 @@ class TopicConsumer(Generic[Prepared]):
 
     async def _advance(self, transaction: Transaction, message: Message) -> bool:
         """Move the position behind a message; False when it is there already."""
-        if await self._position(transaction) > message.offset:
-            return False
-        await transaction.execute(
-            topic_positions.update()
-            .where(topic_positions.c.topic == self._topic)
-            .values(next_offset=message.offset + 1)
-        )
-        return True
+        return await self._positions.advance(transaction, self._topic, message.partition, message.offset)
 
-    async def _position(self, transaction: Transaction) -> int:
-        row = await transaction.first(
-            select(topic_positions.c.next_offset).where(topic_positions.c.topic == self._topic).with_for_update()
-        )
-        return 0 if row is None else int(row.next_offset)
+
+async def _while_away(action: Callable[[], Awaitable[Result]]) -> Result:
+    """Try until the database is there."""
+    backoff_s = BACKOFF_S
+    while True:
+        try:
+            return await action()
+        except Exception as error:
+            if not is_away(error):
+                raise
+        await asyncio.sleep(backoff_s)
+        backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)

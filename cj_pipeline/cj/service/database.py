@@ -5,12 +5,13 @@ Here: connecting, `transaction()`, creating and checking the schema. Not here: t
 Every transaction takes what it needs for writing at once: SQLite's write lock by BEGIN IMMEDIATE, PostgreSQL's row
 locks by SELECT ... FOR UPDATE, which SQLAlchemy leaves out for SQLite. So two replicas never decide on the same state.
 
-The schema is made by `create_schema` where there is none. Its version stands in a row. A later version brings a script
-from the one before, run by hand while no replica is up; a process refuses to serve a schema that is not its own.
+The schema is made by `create_schema` where there is none. Its version stands in a row. An older one is brought up to
+date at the start (migrations.py); a process refuses to serve a schema that is newer than its own.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,9 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from cj_pipeline.cj.service import inline_sqlite
+from cj_pipeline.cj.service.migrations import migrate
 from cj_pipeline.cj.service.tables import SCHEMA_VERSION, metadata, schema_versions
 from cj_pipeline.clock import LoopClock
 from cj_pipeline.errors import BadInput, CjPipelineError
+
+_log = logging.getLogger(__name__)
 
 # Two creators of one schema would each find nothing and both create; any number, as long as all use it.
 _SCHEMA_LOCK = 5_094_001
@@ -111,7 +115,7 @@ class Database:
         """Likewise, where the transaction holds already."""
 
     async def create_schema(self, clock: LoopClock) -> None:
-        """Make the tables where there are none. Raises OtherSchema, DatabaseAway."""
+        """Make the tables where there are none, and bring older ones up to date. Raises OtherSchema, DatabaseAway."""
         try:
             async with self._engine.connect() as connection, connection.begin():
                 if self.dialect == "postgresql":
@@ -122,10 +126,14 @@ class Database:
                     row = {"version": SCHEMA_VERSION, "applied_at": clock.now()}
                     await connection.execute(schema_versions.insert(), row)
                 elif max(version) != SCHEMA_VERSION:
-                    raise OtherSchema(
-                        f"The database has schema version {max(version)}, this program needs {SCHEMA_VERSION}. "
-                        "Run the program that made it, or migrate the database."
-                    )
+                    if not await connection.run_sync(migrate, max(version), SCHEMA_VERSION):
+                        raise OtherSchema(
+                            f"The database has schema version {max(version)}, this program needs {SCHEMA_VERSION}. "
+                            "Run the program that made it, or one that is newer."
+                        )
+                    row = {"version": SCHEMA_VERSION, "applied_at": clock.now()}
+                    await connection.execute(schema_versions.insert(), row)
+                    _log.info("the database was brought from schema %d to %d", max(version), SCHEMA_VERSION)
         except (OSError, DBAPIError) as error:
             # The driver's message names the host; it may name the user, and never the password.
             told = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__

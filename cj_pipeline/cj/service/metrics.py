@@ -89,6 +89,9 @@ class CjMetrics:
             "cj_uncounted_callbacks_total", "Callbacks that repeat one or come after the end.", "kind"
         )
         self._quarantined = self._counter("cj_quarantined_messages_total", "Messages kept aside.", "topic", "reason")
+        self._gone = self._counter(
+            "cj_messages_gone_total", "Messages that were removed from a topic before they were read.", "topic"
+        )
         self._failed = self._counter(
             "cj_failed_comparisons_total", "Failed comparisons that will be asked again.", "failure_reason"
         )
@@ -177,6 +180,10 @@ class CjMetrics:
     def quarantined(self, topic: str, reason: str) -> None:
         """A message was kept aside."""
         self._quarantined.labels(topic, reason).inc()
+
+    def messages_gone(self, topic: str, messages: int) -> None:
+        """A gap in a topic. messages: how many offsets wide; 0 where the topic was made anew."""
+        self._gone.labels(topic).inc(messages)
 
     def answered(self, taken: Taken) -> None:
         """The engine took a delivery."""

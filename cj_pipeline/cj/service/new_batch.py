@@ -5,6 +5,7 @@ Here: from a prepared request to rows. Not here: fetching (preparation.py), what
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -21,7 +22,12 @@ from cj_pipeline.cj.service.tables import batch_states, batch_uploads, processed
 from cj_pipeline.cj.state import Batch, State, UploadStatus
 from cj_pipeline.clock import LoopClock
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
-from cj_pipeline.contracts.els_request import AssessmentRequestV1, BatchConfigOverrides, EnvelopeMetadata
+from cj_pipeline.contracts.els_request import (
+    AssessmentRequestEvent,
+    AssessmentRequestV1,
+    BatchConfigOverrides,
+    EnvelopeMetadata,
+)
 from cj_pipeline.contracts.enums import LLMBatchingMode
 from cj_pipeline.seeding import keyed_uuid
 
@@ -79,7 +85,8 @@ async def create_batch(
             for essay in prepared.essays
         ],
     )
-    batch = _batch(prepared, cj_batch_id, len(known), settings)
+    essays = [essay.essay_id for essay in prepared.essays]
+    batch = batch_of(event, essays, settings, cj_batch_id=cj_batch_id, earlier=len(known))
     pristine = State(batch=batch)
     metadata = _metadata(record, batch)
     await transaction.execute(
@@ -115,7 +122,7 @@ def record_of(prepared: PreparedRequest, settings: CjSettings) -> RequestRecord:
         judge_rubric_text=prepared.judge_rubric_text,
         judge_rubric_storage_id=None if instructions is None else instructions.judge_rubric_storage_id,
         instructions_text=None if instructions is None else instructions.instructions_text,
-        llm_config_overrides=_overrides(request, settings),
+        llm_config_overrides=judge_of(request, settings),
         batch_config_overrides=_asked_for(told),
         max_comparisons_override=told.max_comparisons,
         dropped_essay_ids=prepared.dropped_essay_ids,
@@ -138,7 +145,8 @@ def _asked_for(told: EnvelopeMetadata) -> BatchConfigOverrides | None:
     return (overrides or BatchConfigOverrides()).model_copy(update={"llm_batching_mode_override": mode})
 
 
-def _overrides(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigOverrides:
+def judge_of(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigOverrides:
+    """Who is asked, and how: what the request says, else the service's own."""
     asked = request.llm_config_overrides or LLMConfigOverrides()
     temperature = asked.temperature_override
     return LLMConfigOverrides(
@@ -153,9 +161,15 @@ def _overrides(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigO
     )
 
 
-def _batch(prepared: PreparedRequest, cj_batch_id: int, earlier: int, settings: CjSettings) -> Batch:
-    """earlier: batches of the same BOS id, each of which needs correlation ids of its own."""
-    event, request = prepared.event, prepared.event.data
+def batch_of(
+    event: AssessmentRequestEvent, essay_ids: Iterable[str], settings: CjSettings, *, cj_batch_id: int, earlier: int = 0
+) -> Batch:
+    """The engine's batch of a request: whoever has the request and the settings can tell every id that it will use.
+
+    essay_ids: of essays and anchors that have a text; earlier: batches of the same BOS id, each of which needs
+    correlation ids of its own.
+    """
+    request = event.data
     told, engine = event.told(), settings.engine()
     asked = request.llm_config_overrides
     if settings.pair_generation_seed is None:
@@ -165,7 +179,7 @@ def _batch(prepared: PreparedRequest, cj_batch_id: int, earlier: int, settings: 
     return Batch(
         bos_batch_id=request.entity_id,
         cj_batch_id=cj_batch_id,
-        items=tuple(sorted(essay.essay_id for essay in prepared.essays)),
+        items=tuple(sorted(essay_ids)),
         settings=engine,
         seed=seed.int >> 64,
         max_pairs_requested=told.max_comparisons,

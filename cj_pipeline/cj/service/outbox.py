@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from cj_pipeline.bus.protocol import Bus, Outgoing
 from cj_pipeline.cj.service.database import Database, Transaction, is_away
@@ -31,8 +34,8 @@ from cj_pipeline.seeding import keyed_uuid
 
 _log = logging.getLogger(__name__)
 
-# While the bus is asked, other transactions of this database wait for SQLite's lock.
-_PUBLISH_TIMEOUT_S = 10.0
+# While the bus is asked, other transactions of this database wait for SQLite's lock, the health check's too.
+_PATIENCE_S = 2.0
 
 
 async def write_event(
@@ -81,6 +84,8 @@ class OutboxRelay:
         self._bus = bus
         self._clock = clock
         self._settings = settings
+        # By row: what the bus was handed and has not answered for yet. Handing it over again would double it.
+        self._under_way: dict[int, asyncio.Task[list[Exception | None]]] = {}
         self._woken = asyncio.Event()
         self._woken.set()  # what a process before this one left behind
 
@@ -90,21 +95,29 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Publish until cancelled; without a timer while there is nothing to do."""
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
+        try:
             while True:
-                try:
-                    left = await self.publish_some()
-                except Exception as error:
-                    if not is_away(error):
-                        raise
-                    _log.error("the outbox cannot be read: %s", type(error).__name__)
-                    left = None
-                if left is None:
-                    await asyncio.sleep(self._settings.outbox_poll_interval_seconds)
-                elif not left:
-                    break
+                await self._woken.wait()
+                self._woken.clear()
+                await self._publish_all()
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
+
+    async def _publish_all(self) -> None:
+        """Publish until nothing is left, for as long as it takes."""
+        while True:
+            try:
+                left = await self.publish_some()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.error("the outbox cannot be read: %s", type(error).__name__)
+                left = None
+            if left is None:
+                await asyncio.sleep(self._settings.outbox_poll_interval_seconds)
+            elif not left:
+                return
 
     async def publish_some(self) -> bool | None:
         """Publish one batch of events. Whether there may be more; None when the bus did not take one."""
@@ -118,27 +131,42 @@ class OutboxRelay:
                 .with_for_update()
             )
             refused: set[str] = set()
-            for row in rows:
-                if row.aggregate_id in refused:
-                    continue
-                error = await self._publish(row)
-                values: dict[str, Any] = {"published_at": self._clock.now()}
-                if error is not None:
-                    refused.add(row.aggregate_id)
-                    values = {"retry_count": row.retry_count + 1, "last_error": error}
-                await transaction.execute(event_outbox.update().where(event_outbox.c.id == row.id).values(**values))
+            for turn in _turns(rows):
+                trying = [row for row in turn if row.aggregate_id not in refused]
+                for row, error in zip(trying, await asyncio.gather(*map(self._publish, trying)), strict=True):
+                    values: dict[str, Any] = {"published_at": self._clock.now()}
+                    if error is not None:
+                        refused.add(row.aggregate_id)
+                        values = {"retry_count": row.retry_count + 1, "last_error": error}
+                    await transaction.execute(event_outbox.update().where(event_outbox.c.id == row.id).values(**values))
         return None if refused else len(rows) == self._settings.outbox_batch_size
 
-    async def _publish(self, row: Any) -> str | None:
+    async def _publish(self, row: Row[Any]) -> str | None:
         """None once the bus has it, else the kind of error."""
-        value = json.dumps(row.event_data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        message = Outgoing(row.topic, row.event_key.encode(), value)
-        try:
-            async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
-                (error,) = await self._bus.publish_all([message])
-        except Exception as raised:
-            error = raised
+        task = self._under_way.get(row.id)
+        if task is None:
+            value = json.dumps(row.event_data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            message = Outgoing(row.topic, row.event_key.encode(), value)
+            task = self._under_way[row.id] = asyncio.create_task(self._bus.publish_all([message]))
+        await asyncio.wait([task], timeout=_PATIENCE_S)
+        if not task.done():
+            _log.warning("event %s is not confirmed by '%s' yet", row.id, row.topic)
+            return TimeoutError.__name__
+        del self._under_way[row.id]
+        error = task.exception() or task.result()[0]
         if error is None:
             return None
         _log.error("event %s cannot be published to '%s': %s", row.id, row.topic, type(error).__name__)
         return type(error).__name__
+
+
+def _turns(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+    """The first event of every aggregate, then the second of each, and so on.
+
+    One at a time, a bus that is away would cost its patience once for each of a hundred batches.
+    """
+    waiting: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        waiting[row.aggregate_id].append(row)
+    for turn in zip_longest(*waiting.values()):
+        yield [row for row in turn if row is not None]

@@ -17,20 +17,31 @@ from contextlib import closing
 import httpx
 
 from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.bus.serving import in_use
 from cj_pipeline.cj.service.database import Database
 from cj_pipeline.cj.service.endpoints import build_app
 from cj_pipeline.cj.service.service import CjAssessmentService
 from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.clock import LoopClock
+from cj_pipeline.contracts.cj_events import (
+    ASSESSMENT_RESULT_TOPIC,
+    CJ_COMPLETED_TOPIC,
+    CJ_FAILED_TOPIC,
+    RESOURCE_CONSUMPTION_TOPIC,
+)
+from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.http_server import HttpServer, bound
 
 _log = logging.getLogger(__name__)
+
+PUBLISHED_TOPICS = (ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, RESOURCE_CONSUMPTION_TOPIC)
 
 
 def serve(settings: CjSettings, bus: Bus, *, ready: Callable[[str], None] = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ready: called with the base URL once it works. Raises CannotServe, DatabaseAway, OtherSchema, BadInput.
+    ready: called with the base URL once it works. bus: closed at the end.
+    Raises CannotServe, DatabaseAway, OtherSchema, BadInput.
     """
     with closing(bound(settings.host, settings.http_port)) as listening, asyncio.Runner() as runner:
         runner.run(_serve(settings, bus, listening, ready))
@@ -40,6 +51,7 @@ async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready
     database = Database(settings.database_url.get_secret_value())
     try:
         async with (
+            in_use(bus, [ASSESSMENT_REQUEST_TOPIC, settings.llm_provider_callback_topic, *PUBLISHED_TOPICS]),
             httpx.AsyncClient() as client,
             CjAssessmentService(settings, bus, database, LoopClock(), client) as service,
         ):
@@ -53,7 +65,7 @@ async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready
                 await asyncio.sleep(0.005)
             if server.started:
                 url = server.url()
-                _log.info("listening", extra={"url": url, "replica": service.replica})
+                _log.info("listening", extra={"url": url, "replica": service.replica, "bus": str(bus)})
                 ready(url)
             await asyncio.wait([serving, failing], return_when=asyncio.FIRST_COMPLETED)
             server.stop()

@@ -28,6 +28,7 @@ from cj_pipeline.cj.service.lps_client import LpsClient
 from cj_pipeline.cj.service.metrics import CjMetrics
 from cj_pipeline.cj.service.monitor import Monitor
 from cj_pipeline.cj.service.outbox import OutboxRelay
+from cj_pipeline.cj.service.positions import Positions
 from cj_pipeline.cj.service.preparation import Preparation
 from cj_pipeline.cj.service.prompts import Prompts
 from cj_pipeline.cj.service.requests_topic import RequestHandler
@@ -96,10 +97,11 @@ class CjAssessmentService:
         self._submitter.steps = steps
         self.monitor = Monitor(settings, database, clock, self.metrics, steps, cache, self._submitter, self._relay)
         quarantine = Quarantine(clock, self.metrics)
+        positions = Positions(database, bus, settings.unread_topics_begin)
         self._requests = TopicConsumer(
             ASSESSMENT_REQUEST_TOPIC,
             bus,
-            database,
+            positions,
             quarantine,
             RequestHandler(
                 settings, clock, self.metrics, quarantine, Preparation(database, self.content, self.metrics), steps
@@ -108,7 +110,7 @@ class CjAssessmentService:
         self._callbacks = TopicConsumer(
             settings.llm_provider_callback_topic,
             bus,
-            database,
+            positions,
             quarantine,
             CallbackHandler(clock, self.metrics, quarantine, steps, cache, set()),
         )

@@ -9,6 +9,7 @@ setting here; it is ignored like the variables of other services.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -28,6 +29,13 @@ SYSTEM_PROMPT = (
     "asks. Who wrote an essay, its length and the order in which the two are shown do not count. Justify your choice "
     "in at most 50 words and say how confident you are, from 1 to 5."
 )
+
+
+class UnreadTopic(StrEnum):
+    """Where a topic begins that this database has never read."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
 
 
 class CjSettings(BaseModel):
@@ -99,6 +107,9 @@ class CjSettings(BaseModel):
     """The LPS, to whose /comparison requests are posted."""
     llm_provider_callback_topic: Annotated[str, Field(min_length=1)] = COMPARISON_RESULT_TOPIC
     """Where the LPS's callbacks are read."""
+    unread_topics_begin: UnreadTopic = UnreadTopic.EARLIEST
+    """Where a topic begins that this database has never read: earliest, or latest, which leaves out what a shared topic
+    already holds. Counts once; from then on the database knows its positions."""
     llm_submission_timeout_seconds: Annotated[float, Field(gt=0.0)] = 60.0
     """Of one post to the LPS."""
     default_batch_size: Annotated[int, Field(ge=1)] = 50

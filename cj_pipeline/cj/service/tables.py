@@ -32,7 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -236,6 +236,7 @@ topic_positions = Table(
     "cj_topic_positions",
     metadata,
     Column("topic", String(249), primary_key=True),
+    Column("message_partition", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("next_offset", BigInteger, nullable=False),
 )
 
@@ -251,6 +252,7 @@ quarantined_messages = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("topic", String(249), nullable=False),
+    Column("message_partition", Integer, nullable=False, server_default="0"),
     Column("message_offset", BigInteger, nullable=False),
     Column("reason", String(100), nullable=False),
     Column("field", String(255), nullable=False),

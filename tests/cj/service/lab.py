@@ -170,11 +170,12 @@ async def world(
     database: Database | None = None,
     url: str = "sqlite://",
     lps: dict[str, Any] | None = None,
+    bus: MemoryBus | None = None,
     **given: Any,
 ) -> AsyncIterator[World]:
     """A world in which an LPS runs, which takes 0.2 s for an answer. given: of the CJ service's settings."""
     clock = LoopClock(ORIGIN)
-    bus = MemoryBus()
+    bus = bus or MemoryBus()
     answers = LlmProviderService(
         LpsSettings(**{"use_mock_llm": True, "publish_llm_usage_events": False, "mock_latency_ms": 200, **(lps or {})}),
         load_mode(mode) if isinstance(mode, str) else mode,

@@ -16,6 +16,7 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.seeding import keyed_uuid
+from tests.cj.service.buses import ForgetfulBus
 from tests.cj.service.lab import World, request, world
 from tests.cj.service.test_monitor import swallow_after
 
@@ -54,7 +55,12 @@ PRODUCTION = {
     "cj_score_stability_changes",
     "cj_orphan_callbacks_total",
 }
-OURS = {"cj_essay_fetch_failures_total", "cj_uncounted_callbacks_total", "cj_quarantined_messages_total"}
+OURS = {
+    "cj_essay_fetch_failures_total",
+    "cj_uncounted_callbacks_total",
+    "cj_quarantined_messages_total",
+    "cj_messages_gone_total",
+}
 
 
 def written(exposition: str) -> set[str]:
@@ -75,7 +81,7 @@ async def exposition(service: CjAssessmentService) -> str:
 
 
 async def everything_happens(w: World, service: CjAssessmentService) -> set[str]:
-    """A good batch, a poor one, a stuck one of either kind, a failing LPS, and callbacks that nobody wants."""
+    """A good batch, a poor one, a stuck one of either kind, a failing LPS, and callbacks unwanted or never seen."""
     prompt = {"references": {"student_prompt_text": {"storage_id": "prompt"}}}
     w.texts.missing = {"text-04"}
     await w.ask(request(5, student_prompt_ref=prompt), request(3, number=2, student_prompt_ref={"references": {}}))
@@ -111,12 +117,15 @@ async def everything_happens(w: World, service: CjAssessmentService) -> set[str]
             await asyncio.sleep(295.0)
             found |= written(await exposition(service))
     assert w.published()[CJ_FAILED_TOPIC] == 2
-    return found
+    assert isinstance(w.bus, ForgetfulBus)
+    w.bus.forget(COMPARISON_RESULT_TOPIC, 3)
+    await asyncio.sleep(1.0)
+    return found | written(await exposition(service))
 
 
 def test_every_series_is_written_by_something_that_happens() -> None:
     async def script() -> tuple[set[str], set[str]]:
-        async with world(failed_comparison_retry_threshold=2) as w, w.service() as service:
+        async with world(failed_comparison_retry_threshold=2, bus=ForgetfulBus()) as w, w.service() as service:
             found = await everything_happens(w, service)
             declared = {
                 name + ("_total" if family.type == "counter" else "")

@@ -146,6 +146,37 @@ def test_events_wait_for_a_bus_that_does_not_take_them_and_leave_in_order() -> N
     run_virtual(script())
 
 
+def test_an_event_that_the_bus_is_slow_to_confirm_is_handed_over_once_and_holds_up_no_database() -> None:
+    async def script() -> None:
+        async with world() as w:
+            publish_all = w.bus.publish_all
+            handed: list[str] = []
+
+            async def slow(messages: Any) -> Any:
+                if messages[0].topic == ASSESSMENT_RESULT_TOPIC:
+                    handed.append(messages[0].topic)
+                    await asyncio.sleep(20.0)
+                return await publish_all(messages)
+
+            w.bus.publish_all = slow  # type: ignore[method-assign]
+            await w.ask(request(3))
+            async with w.service() as service:
+                while not handed:
+                    await asyncio.sleep(0.1)
+                for _ in range(20):
+                    began = w.clock.monotonic()
+                    await service.batches_by_state()
+                    assert w.clock.monotonic() - began <= 2.0
+                    await asyncio.sleep(0.5)
+                await w.next_event(CJ_COMPLETED_TOPIC)
+            assert handed == [ASSESSMENT_RESULT_TOPIC]
+            assert len(w.events(ASSESSMENT_RESULT_TOPIC)) == 1
+            (first, *_) = await w.rows(event_outbox)
+            assert (first["retry_count"], first["last_error"]) == (3, "TimeoutError")
+
+    run_virtual(script())
+
+
 def asked() -> ComparisonRequest:
     return ComparisonRequest(user_prompt="p", callback_topic="t")
 

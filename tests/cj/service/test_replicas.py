@@ -17,6 +17,7 @@ from cj_pipeline.cj.service.database import Database, OtherSchema
 from cj_pipeline.cj.service.outbox import OutboxRelay, write_event
 from cj_pipeline.cj.service.stored_batch import StateCache, lock_batch
 from cj_pipeline.cj.service.tables import (
+    SCHEMA_VERSION,
     batch_states,
     batch_uploads,
     comparison_pairs,
@@ -196,8 +197,6 @@ def test_two_replicas_that_take_callbacks_in_turn_agree_about_every_one(tmp_path
         async with world(url=f"sqlite:///{tmp_path}/cj.db") as w:
             other = Database(f"sqlite:///{tmp_path}/cj.db")
             replicas = (w.service(), w.service(other))
-            await replicas[0]._callbacks._first_position()
-            await replicas[0]._requests._first_position()
             await w.ask(request(5))
             await replicas[0]._requests._take(await w.bus.message(ASSESSMENT_REQUEST_TOPIC, 0))
             for offset in range(20):
@@ -221,7 +220,6 @@ async def with_a_batch(w: World) -> int:
     """A batch whose callbacks nobody takes in; its id."""
     await emptied(w)
     replica = w.service()
-    await replica._requests._first_position()
     await w.ask(request(3))
     await replica._requests._take(await w.bus.message(ASSESSMENT_REQUEST_TOPIC, 0))
     await replica._submitter.stop()
@@ -296,7 +294,7 @@ def test_a_schema_of_another_version_is_not_served(kind: str, tmp_path: Path, re
             with pytest.raises(OtherSchema, match="99"):
                 await database.create_schema(LoopClock())
             async with database.transaction() as transaction:
-                await transaction.execute(schema_versions.update().values(version=1))
+                await transaction.execute(schema_versions.update().values(version=SCHEMA_VERSION))
         finally:
             await database.aclose()
 
