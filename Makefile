@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types kafka kafka-stop ui docs bench soak lock clean
+.PHONY: help setup parity test lint types kafka kafka-stop stack stack-stop ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,12 @@ kafka: $(RUNTIME)  ## start a Kafka broker on this machine and leave it running 
 
 kafka-stop: $(RUNTIME)  ## stop it; its topics stay
 	@$(BIN)/cj-pipeline kafka stop
+
+stack: $(RUNTIME)  ## start Kafka, LPS, CJ service and Dagster on this machine; then: cj-pipeline stack drive
+	@$(BIN)/cj-pipeline stack up
+
+stack-stop: $(RUNTIME)  ## stop all of it; topics, batches and runs stay
+	@$(BIN)/cj-pipeline stack down
 
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/

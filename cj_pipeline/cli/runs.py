@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cj_pipeline.cli.deployment import deployment_of, label_of
 from cj_pipeline.cli.output import console, json_option, print_json, print_table, progress_bar
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
@@ -16,6 +17,7 @@ from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
 from cj_pipeline.traces.scenario import Profile, Scenario
 
@@ -28,6 +30,21 @@ WIDE = 130
 seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
     "--realtime", is_flag=True, help="Take as long as the latencies do. Same answers as in virtual time."
+)
+lps_option = click.option("--lps", "lps_url", metavar="URL", help="Ask a deployed LPS instead, in real time.")
+kafka_option = click.option(
+    "--kafka", metavar="HOST:PORT,...", help="Where the deployed LPS publishes its callbacks [KAFKA_BOOTSTRAP_SERVERS]."
+)
+bus_option = click.option(
+    "--bus",
+    "bus_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which it does, where there is no Kafka [callbacks/ below CJ_PIPELINE_DATA_DIR].",
+)
+label_option = click.option(
+    "--label",
+    metavar="WORD",
+    help="Of this run's batches. A deployed LPS answers a label once: there the time by default.",
 )
 profile_option = click.option(
     "--profile",
@@ -68,11 +85,33 @@ def replay(source: str, assignments: tuple[str, ...], seeds: int | None, markdow
 @click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own. See: cj-pipeline lps modes")
 @seed_option
 @realtime_option
+@lps_option
+@kafka_option
+@bus_option
+@label_option
 @json_option
-def live(source: str, expression: str | None, seed: int | None, realtime: bool, as_json: bool) -> None:
-    """Put the net of SCENARIO to the mock on the embedded stack."""
+def live(
+    source: str,
+    expression: str | None,
+    seed: int | None,
+    realtime: bool,
+    lps_url: str | None,
+    kafka: str | None,
+    bus_folder: Path | None,
+    label: str | None,
+    as_json: bool,
+) -> None:
+    """Put the net of SCENARIO to the mock: on the embedded stack, or to a deployed LPS.
+
+    \b
+    cj-pipeline live eng5_lower5_gpt51_low_20251202
+    cj-pipeline live eng5_lower5_gpt51_low_20251202 --lps http://127.0.0.1:8080 --kafka 127.0.0.1:9092
+    """
     found = find_source(source)
-    show_run(_run_live(found, expression, seed, realtime), found.scenario, as_json)
+    deployment = deployment_of(lps_url, kafka, bus_folder)
+    show_run(
+        _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label)), found.scenario, as_json
+    )
 
 
 @click.command()
@@ -81,6 +120,10 @@ def live(source: str, expression: str | None, seed: int | None, realtime: bool, 
 @click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own; instead of LIVE.")
 @seed_option
 @realtime_option
+@lps_option
+@kafka_option
+@bus_option
+@label_option
 @profile_option
 @click.option("--strict", is_flag=True, help="Exit with 3 when all gates pass but evidence is inconclusive.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
@@ -92,6 +135,10 @@ def parity(
     expression: str | None,
     seed: int | None,
     realtime: bool,
+    lps_url: str | None,
+    kafka: str | None,
+    bus_folder: Path | None,
+    label: str | None,
     profile: str,
     strict: bool,
     markdown: Path | None,
@@ -110,13 +157,16 @@ def parity(
     """
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
+    deployment = deployment_of(lps_url, kafka, bus_folder)
+    if deployment is not None and live_source is not None and names_callbacks(live_source):
+        raise click.UsageError("LIVE is recorded already; --lps asks anew. Give one of them.")
     found = find_source(recorded, Profile(profile))
     if live_source is not None and names_callbacks(live_source):
         other = find_source(live_source, Profile(profile))
         run = other.replayed(Side.LIVE, _widened(found.scenario, other.scenario))
         _warn_of_quarantine(other)
     else:
-        run = _run_live(found, live_source or expression, seed, realtime)
+        run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
     report = compare(found.scenario, found.replayed(Side.RECORDED), run, scenario_file=found.scenario_file)
     if markdown is not None:
         markdown.write_text(as_markdown(report), encoding="utf-8")
@@ -160,7 +210,9 @@ def _wide_row(result: CheckResult) -> list[object]:
     return [result.check.name, verdict, outcome.recorded, outcome.live, outcome.unit, outcome.tolerance, evidence]
 
 
-def _run_live(found: Source, expression: str | None, seed: int | None, realtime: bool) -> RunRecord:
+def _run_live(
+    found: Source, expression: str | None, seed: int | None, realtime: bool, deployment: Deployment | None, label: str
+) -> RunRecord:
     mode = scenario_mode(found.scenario, expression, scenario_file=found.scenario_file)
     total = comparisons_asked(found.scenario, len(found.events))
     with progress_bar(f"{found.scenario.scenario_id} under {mode.expression}", total) as progress:
@@ -170,6 +222,8 @@ def _run_live(found: Source, expression: str | None, seed: int | None, realtime:
             mode,
             seed=seed,
             pace=Pace.REAL if realtime else Pace.VIRTUAL,
+            deployment=deployment,
+            label=label,
             progress=progress,
         )
 

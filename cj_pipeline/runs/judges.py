@@ -7,6 +7,7 @@ provider (stack.py).
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
@@ -118,17 +119,20 @@ class ProviderJudge:
                     message = await self._subscription.next()
             except TimeoutError:
                 return
-            event = _parsed(message)
-            if event.data.request_metadata.get("bos_batch_id") != batch.bos_batch_id:
+            event = _parsed(message, batch.bos_batch_id)
+            if event is None or event.data.request_metadata.get("bos_batch_id") != batch.bos_batch_id:
                 continue  # the topic may be shared
             # A repeat or an orphan goes to the engine as well: it is evidence, and the engine counts it.
             waiting.discard(event.data.correlation_id)
             yield event
 
 
-def _parsed(message: Message) -> CallbackEvent:
+def _parsed(message: Message, bos_batch_id: str) -> CallbackEvent | None:
+    """None for what is no callback and does not name the batch: on a shared topic it is somebody else's."""
     event = parse_callback(message.value)
     if isinstance(event, Rejection):
+        if json.dumps(bos_batch_id).encode() not in message.value:
+            return None
         place = f"message {message.offset} on {message.topic}"
         raise ServiceRefused(f"{place} is no callback: {event.field}: {event.reason}")
     return event

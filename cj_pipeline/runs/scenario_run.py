@@ -28,8 +28,9 @@ from cj_pipeline.lps.settings import LpsSettings
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
-from cj_pipeline.runs.service_metrics import parse_metrics
-from cj_pipeline.runs.stack import Stack, embedded_stack
+from cj_pipeline.runs.remote import Deployment, NoCallbacks
+from cj_pipeline.runs.service_metrics import parse_metrics, since
+from cj_pipeline.runs.stack import Stack, stack_for
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.scenario import Scenario
@@ -107,17 +108,23 @@ def ask_live(
     seed: int | None = None,
     pace: Pace = Pace.VIRTUAL,
     bus: Bus | None = None,
+    deployment: Deployment | None = None,
+    label: str = "",
     progress: Progress | None = None,
 ) -> LiveAnswers:
-    """Put the scenario's net to the mock on an embedded stack, then its repeats.
+    """Put the scenario's net to the mock, then its repeats: on an embedded stack, or on a deployed one.
 
     recorded: the trace, whose pairs are asked again where the scenario says `pairing: recorded`;
-    bus: where callbacks travel, a new one in memory by default.
+    bus: where an embedded stack's callbacks travel, a new one in memory by default;
+    deployment: always in real time, whatever the pace. The seed is that of the batches; the service has its own;
+    label: tells runs apart that one service answers; one label gives the same answers on any stack.
     Callbacks that do not arrive within `live.callback_budget_s` are missing from the answer, and parity says so.
-    Raises ServiceRefused when the service does not take a comparison.
+    Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceAway, NoCallbacks,
+    and BadInput when it runs another mode.
     """
-    work = _ask_live(scenario, recorded, mode, scenario.live.seed if seed is None else seed, bus, progress)
-    return run_virtual(work) if pace is Pace.VIRTUAL else run_real(work)
+    seed = scenario.live.seed if seed is None else seed
+    work = _ask_live(scenario, recorded, mode, seed, bus, deployment, label, progress)
+    return run_real(work) if pace is Pace.REAL or deployment is not None else run_virtual(work)
 
 
 def run_live(
@@ -127,10 +134,14 @@ def run_live(
     *,
     seed: int | None = None,
     pace: Pace = Pace.VIRTUAL,
+    deployment: Deployment | None = None,
+    label: str = "",
     progress: Progress | None = None,
 ) -> RunRecord:
     """`ask_live`, and the record of it."""
-    answers = ask_live(scenario, recorded, mode, seed=seed, pace=pace, progress=progress)
+    answers = ask_live(
+        scenario, recorded, mode, seed=seed, pace=pace, deployment=deployment, label=label, progress=progress
+    )
     return replay(
         scenario,
         answers.events,
@@ -148,6 +159,8 @@ async def _ask_live(
     mode: Mode,
     seed: int,
     bus: Bus | None,
+    deployment: Deployment | None,
+    label: str,
     progress: Progress | None,
 ) -> LiveAnswers:
     settings = LpsSettings(
@@ -159,29 +172,37 @@ async def _ask_live(
         publish_llm_usage_events=False,
     )
     plan = plan_of([event.data for event in recorded], keep_ids=False)
-    async with embedded_stack(settings, mode, bus=bus, origin=scenario.batch.started_at) as stack:
-        judge = _provider_judge(scenario, stack)
-        batch = _batch(scenario, live_batch_id(scenario, 0), plan, seed, scenario.engine.pairing)
+    async with stack_for(settings, mode, deployment, bus=bus, origin=scenario.batch.started_at) as stack:
+        judge = await _provider_judge(scenario, stack)
+        batch = _batch(scenario, live_batch_id(scenario, 0, label), plan, seed, scenario.engine.pairing)
         _, events = await run_batch(batch, judge, progress)
+        if deployment is not None and not events:
+            raise _no_callbacks(scenario, deployment)
         repeats: list[Events] = []
         if (wanted := scenario.live.repeats) is not None:
             pairs = repeated_pairs(plan, wanted.comparisons)
             for number in range(1, wanted.batches + 1):
-                repeats.append(await _repeat(scenario, pairs, seed, number, judge, progress))
-        metrics = await stack.client.get("/metrics")
-    return LiveAnswers(events=events, repeats=tuple(repeats), service_metrics=parse_metrics(metrics.text))
+                batch = _batch(scenario, live_batch_id(scenario, number, label), (), seed, Pairing.RECORDED)
+                repeats.append(await _repeat(batch, pairs, judge, progress))
+        metrics = parse_metrics((await stack.client.get(stack.client.base_url.join("/metrics"))).text)
+    return LiveAnswers(
+        events=events,
+        repeats=tuple(repeats),
+        service_metrics=since(stack.metrics_before, metrics) if stack.metrics_before else metrics,
+    )
 
 
-async def _repeat(
-    scenario: Scenario,
-    pairs: list[PlannedPair],
-    seed: int,
-    number: int,
-    judge: ProviderJudge,
-    progress: Progress | None,
-) -> Events:
+def _no_callbacks(scenario: Scenario, deployment: Deployment) -> NoCallbacks:
+    topic, budget_s = scenario.batch.callback_topic, scenario.live.callback_budget_s
+    return NoCallbacks(
+        f"{deployment.url} took the comparisons, and within {budget_s:g} s no callback came on '{topic}' of the bus "
+        "that was read. Is it the bus that the service publishes to? If it is, a run of this label may have been asked "
+        "there before: each is answered once."
+    )
+
+
+async def _repeat(batch: Batch, pairs: list[PlannedPair], judge: ProviderJudge, progress: Progress | None) -> Events:
     """One further batch, as one wave and without the engine: it is there to show the judge, not the decisions."""
-    batch = _batch(scenario, live_batch_id(scenario, number), (), seed, Pairing.RECORDED)
     comparisons = tuple(
         Comparison(correlation_id(batch, 0, position), pair.essay_a, pair.essay_b, WaveKind.COVERAGE, 0)
         for position, pair in enumerate(pairs)
@@ -202,9 +223,12 @@ def comparisons_asked(scenario: Scenario, recorded: int) -> int:
     )
 
 
-def live_batch_id(scenario: Scenario, number: int) -> str:
-    """Batch id on the mock side; never one that a real batch has. number: 0 the batch itself, 1.. its repeats."""
-    return f"live-{scenario.scenario_id}-{number:03d}"
+def live_batch_id(scenario: Scenario, number: int, label: str = "") -> str:
+    """Batch id on the mock side; never one that a real batch has.
+
+    number: 0 the batch itself, 1.. its repeats; label: tells runs apart that one service answers.
+    """
+    return "-".join(("live", scenario.scenario_id, *([label] if label else []), f"{number:03d}"))
 
 
 def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, pairing: Pairing) -> Batch:
@@ -218,11 +242,11 @@ def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, 
     )
 
 
-def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
+async def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
     provider = scenario.provider
     return ProviderJudge(
         stack.client,
-        stack.bus.subscribe(scenario.batch.callback_topic),
+        await stack.listen(scenario.batch.callback_topic),
         callback_topic=scenario.batch.callback_topic,
         overrides=LLMConfigOverrides(
             provider_override=Provider.MOCK,

@@ -1,13 +1,18 @@
 """Reading /metrics: Prometheus text into samples.
 
-Here: the parse. Not here: writing the series (lps/metrics.py), judging them (parity/).
+Here: the parse, and what was added between two of them. Not here: writing the series (lps/metrics.py), judging them
+(parity/).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from cj_pipeline.runs.record import Sample
+
+_COUNTED = ("_total", "_count", "_sum", "_bucket")
 
 
 def parse_metrics(text: str) -> tuple[Sample, ...]:
@@ -21,4 +26,22 @@ def parse_metrics(text: str) -> tuple[Sample, ...]:
         for sample in family.samples
         if not sample.name.endswith("_created")
     ]
-    return tuple(sorted(samples, key=lambda sample: (sample.name, sorted(sample.labels.items()))))
+    return tuple(sorted(samples, key=_identity))
+
+
+def since(before: Sequence[Sample], after: Sequence[Sample]) -> tuple[Sample, ...]:
+    """What was counted between two expositions of one process: counters by their growth, gauges as they stand.
+
+    A counter that has fallen belongs to a process that was started in between, and counts from 0.
+    """
+    known = {_identity(sample): sample.value for sample in before if sample.name.endswith(_COUNTED)}
+    grown = []
+    for sample in after:
+        earlier = known.get(_identity(sample), 0.0)
+        gone_by = earlier if earlier <= sample.value else 0.0
+        grown.append(sample.model_copy(update={"value": sample.value - gone_by}))
+    return tuple(grown)
+
+
+def _identity(sample: Sample) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return sample.name, tuple(sorted(sample.labels.items()))

@@ -1,14 +1,15 @@
 """The stack that a provider judge stands in front of: an LPS, a bus, a clock.
 
-Here: putting one together; the only place that knows which kind it is. Not here: the parts themselves, or asking the
-service anything.
+Here: putting one together; the only place that knows which kind it is. Not here: the parts themselves (a deployed
+service is reached in remote.py), or asking the service anything.
 
 Embedded: the service's own HTTP app, called in this process, and a bus in memory. No server, no broker, no key.
+Deployed: a URL and the bus that the service behind it publishes to.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,21 +17,46 @@ from datetime import datetime
 import httpx
 
 from cj_pipeline.bus.memory import MemoryBus
-from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.bus.protocol import Bus, Subscription
 from cj_pipeline.clock import LoopClock
 from cj_pipeline.lps.app import build_app
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.service import LlmProviderService
 from cj_pipeline.lps.settings import LpsSettings
 from cj_pipeline.runs.in_process import InProcessTransport
+from cj_pipeline.runs.record import Sample
+from cj_pipeline.runs.remote import Deployment, deployed
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running LPS, as its users see it."""
+    """A running LPS, as its users see it.
+
+    listen: a reader of a topic, of what is published from now on; metrics_before: what the service counted up to now.
+    """
 
     client: httpx.AsyncClient
     bus: Bus
+    listen: Callable[[str], Awaitable[Subscription]]
+    metrics_before: tuple[Sample, ...] = ()
+
+
+@asynccontextmanager
+async def stack_for(
+    settings: LpsSettings,
+    mode: Mode,
+    deployment: Deployment | None,
+    *,
+    bus: Bus | None = None,
+    origin: datetime | None = None,
+) -> AsyncIterator[Stack]:
+    """The deployed stack where there is one, else an embedded one. settings, bus, origin: of an embedded one."""
+    if deployment is None:
+        async with embedded_stack(settings, mode, bus=bus, origin=origin) as stack:
+            yield stack
+    else:
+        async with deployed(deployment, mode) as found:
+            yield Stack(found.client, found.bus, found.listen, found.metrics_before)
 
 
 @asynccontextmanager
@@ -43,6 +69,10 @@ async def embedded_stack(
     """
     bus = MemoryBus() if bus is None else bus
     service = LlmProviderService(settings, mode, bus, LoopClock(origin))
+
+    async def listen(topic: str) -> Subscription:
+        return bus.subscribe(topic, await bus.end(topic))
+
     transport = InProcessTransport(build_app(service))
     async with service, httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
-        yield Stack(client=client, bus=bus)
+        yield Stack(client=client, bus=bus, listen=listen)

@@ -1,0 +1,50 @@
+"""A deployed LPS as people name it on the command line: its URL, its bus, a label.
+
+Here: from options to a `Deployment`. Not here: what is done with it (runs/remote.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from cj_pipeline.bus.choice import choose_bus
+from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.runs.remote import Deployment, fresh_label
+from cj_pipeline.settings import PipelineSettings
+
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+
+
+def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | None) -> Deployment | None:
+    """The deployment meant; None without --lps. Raises click.UsageError for options that do not go together."""
+    if lps_url is None:
+        if kafka is not None or bus_folder is not None:
+            raise click.UsageError("--kafka and --bus go with --lps.")
+        return None
+    if kafka is not None and bus_folder is not None:
+        raise click.UsageError("Give --kafka or --bus, not both.")
+    if not lps_url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--lps: '{lps_url}' is no URL; it begins with http:// or https://.")
+    return Deployment(
+        url=lps_url,
+        open_bus=bus_opener(kafka, bus_folder),
+        notice=lambda sentence: click.echo(sentence, err=True),
+    )
+
+
+def label_of(deployment: Deployment | None, label: str | None) -> str:
+    """The label of a run's batches; a fresh one for a deployment. Raises click.UsageError."""
+    if label is None:
+        return "" if deployment is None else fresh_label()
+    if _LABEL.fullmatch(label) is None:
+        raise click.UsageError(f"--label: '{label}' is not 1 to 64 of a-z, 0-9 and _.")
+    return label
+
+
+def bus_opener(kafka: str | None, bus_folder: Path | None) -> Callable[[], Bus]:
+    """How to open the bus that is meant, by the rules by which the services choose theirs."""
+    return lambda: choose_bus(bus_folder, kafka, PipelineSettings().data_dir / "callbacks")

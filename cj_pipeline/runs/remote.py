@@ -1,0 +1,174 @@
+"""A deployed LPS as the stack of a live run: its URL, and the bus on which it publishes callbacks.
+
+Here: reaching the service, asking whether it runs the mode that is meant, waiting while it is away. Not here: choosing
+between embedded and deployed (stack.py), the run itself (scenario_run.py).
+
+Whoever deployed the service chose its seed, its strategy and its concurrency; a run takes them as they are. The mode is
+compared, because a run under another mode would be compared with the wrong expectations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+import httpx
+
+from cj_pipeline.bus.protocol import Bus, Message, Subscription
+from cj_pipeline.clock import utc_now
+from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.lps.mode import Mode
+from cj_pipeline.runs.record import Sample
+from cj_pipeline.runs.service_metrics import parse_metrics
+
+# A restart of the service, and a queue that is full for a moment, are waited out; a minute is neither.
+PATIENCE_S = 60.0
+_BACKOFF_S = 0.25
+_MAX_BACKOFF_S = 5.0
+_POST_TIMEOUT_S = 30.0
+
+_PASSING = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+
+
+class ServiceAway(CjPipelineError):
+    """Nothing answers where an LPS was said to be."""
+
+
+class NoCallbacks(CjPipelineError):
+    """A deployed service took a whole batch and answered nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployed LPS. url: its base; open_bus: a new client of its bus, closed with the run.
+
+    notice: called with a sentence about what could not be made sure of.
+    """
+
+    url: str
+    open_bus: Callable[[], Bus]
+    notice: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployment in use. metrics_before: of the service's whole life up to now."""
+
+    client: httpx.AsyncClient
+    bus: Bus
+    metrics_before: tuple[Sample, ...]
+
+    async def listen(self, topic: str) -> Subscription:
+        """What is published to a topic from now on, each message once. The topic may be shared and hold millions."""
+        return Once(self.bus.subscribe(topic, await self.bus.end(topic)))
+
+
+class Once:
+    """A subscription without redeliveries.
+
+    A callback that a service publishes again, because its broker or itself died at the wrong moment, is the same to the
+    byte. That says something of the transport and nothing of the judge; an answer that differs is passed on.
+    """
+
+    def __init__(self, inner: Subscription) -> None:
+        self._inner = inner
+        self._seen: set[bytes] = set()
+
+    async def next(self) -> Message:
+        """The next message that was not there yet."""
+        while True:
+            message = await self._inner.next()
+            digest = sha256(message.value).digest()
+            if digest not in self._seen:
+                self._seen.add(digest)
+                return message
+
+
+def fresh_label() -> str:
+    """A label that no run had before: the time in UTC, to the second.
+
+    A service answers a correlation id once, and these follow from batch id and seed: a second run under one label gets
+    no callbacks.
+    """
+    return utc_now().strftime("%Y%m%dt%H%M%Sz")
+
+
+@asynccontextmanager
+async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed]:
+    """The deployment, once it is known to answer under the mode.
+
+    Raises ServiceAway, BadInput when it runs another mode; whatever opening the bus raises.
+    """
+    transport = PatientTransport(httpx.AsyncHTTPTransport())
+    async with httpx.AsyncClient(transport=transport, base_url=deployment.url, timeout=_POST_TIMEOUT_S) as client:
+        await _require_mode(client, deployment, mode)
+        before = parse_metrics((await client.get(client.base_url.join("/metrics"))).text)
+        bus = deployment.open_bus()
+        try:
+            yield Deployed(client, bus, before)
+        finally:
+            await bus.aclose()
+
+
+class PatientTransport(httpx.AsyncBaseTransport):
+    """Sends again what found nobody or no room, for a minute. Requests are idempotent by their correlation id."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, patience_s: float = PATIENCE_S) -> None:
+        self._inner = inner
+        self._patience_s = patience_s
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, the last one got when patience is at its end."""
+        loop = asyncio.get_running_loop()
+        deadline, backoff_s = loop.time() + self._patience_s, _BACKOFF_S
+        while True:
+            late = loop.time() + backoff_s > deadline
+            try:
+                response = await self._inner.handle_async_request(request)
+            except httpx.TransportError:
+                if late or request.method != "POST":
+                    raise
+            else:
+                if late or response.status_code not in _PASSING or request.method != "POST":
+                    return response
+                await response.aclose()
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode: Mode) -> None:
+    url = deployment.url
+    try:
+        response = await client.get(client.base_url.join("/admin/mock-mode"))
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise ServiceAway(
+            f"{url}: no LPS answers there ({type(error).__name__}). Start one: cj-pipeline lps serve"
+        ) from None
+    if response.status_code != httpx.codes.OK:
+        deployment.notice(
+            f"{url}/admin/mock-mode answered {response.status_code}: whether it runs '{mode.expression}' is unknown."
+        )
+        return
+    running = _running_mode(response, url)
+    if running != mode.expression:
+        raise BadInput(
+            f"the service runs '{running}', and this run means '{mode.expression}'.",
+            path=url,
+            field="mock_mode",
+            remedy=f"Serve it with --mode {mode.expression}, or run with --mode {running}.",
+        )
+
+
+def _running_mode(response: httpx.Response, url: str) -> str:
+    try:
+        document = response.json()
+        return str(document["mock_mode"] or "default")
+    except (ValueError, KeyError, TypeError):
+        raise ServiceAway(f"{url}: what answers there is no LPS: /admin/mock-mode gave no 'mock_mode'.") from None
