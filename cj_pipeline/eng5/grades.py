@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.traces.grade_file import GRADE_ORDER
 from cj_pipeline.traces.scenario import Item
-
-# Best to worst: the order of production's alignment reports.
-GRADE_ORDER = ("A", "A-", "B+", "B", "B-", "C+", "C", "C-", "D+", "D", "D-", "E+", "E", "E-", "F+", "F")
 
 # Production's CSVs name them in several ways.
 ID_COLUMNS = ("essay_id", "id", "label", "ANCHOR-ID", "FILE-NAME")

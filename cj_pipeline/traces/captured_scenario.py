@@ -1,0 +1,226 @@
+"""The scenario of a trace that was captured or imported: taken from another one, or made from its callbacks.
+
+Here: what can be known without a person, and what a person chose. Not here: a file of callbacks that is only looked at
+(bare.py), finding the callbacks (capture/, importing/).
+
+The scenario can be run at once. What nobody told it, it does not make up: no grade, no tolerance, no name of a pupil.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.contracts.enums import LLMBatchingMode, QueueProcessingMode
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.bare import NO_MODE
+from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
+from cj_pipeline.traces.provenance import PROVENANCE_FILE, read_provenance
+from cj_pipeline.traces.redaction.scenario import redacted_scenario
+from cj_pipeline.traces.scenario import (
+    SCENARIO_FILE,
+    Batch,
+    Item,
+    Live,
+    Net,
+    Profile,
+    ProviderIdentity,
+    Scenario,
+    Service,
+    read_scenario,
+)
+
+if TYPE_CHECKING:
+    from cj_pipeline.contracts.callback import CallbackEvent
+    from cj_pipeline.traces.redaction.redaction import Redaction
+
+NO_BATCH = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioChoices:
+    """What a person says about the scenario of a new trace.
+
+    like: folder of a scenario whose net, engine, service, tolerances and mode are taken over. grades_file: CSV of
+    essay_id, grade and perhaps label. profile, mode: instead of those of `like`; without it
+    `eng5_anchor` and `default`.
+    """
+
+    like: Path | None = None
+    grades_file: Path | None = None
+    profile: Profile | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFacts:
+    """What the callbacks of a new trace say about it.
+
+    essays: as the trace names them, sorted; comparisons: different correlation ids; first: the first callback of the
+    trace, as it stands there; started_at: the earliest `requested_at`. known: grades that came with the callbacks, by
+    the essay ids of the source.
+    """
+
+    essays: tuple[str, ...]
+    comparisons: int
+    first: CallbackEvent
+    started_at: datetime
+    title: str
+    callback_topic: str = COMPARISON_RESULT_TOPIC
+    known: Mapping[str, KnownGrade] = field(default_factory=dict)
+
+
+def require_choices(choices: ScenarioChoices) -> None:
+    """Raise BadInput for files that cannot be used, before anything is captured for them."""
+    like = None if choices.like is None else read_scenario(choices.like / SCENARIO_FILE)
+    if choices.grades_file is not None:
+        read_grade_file(choices.grades_file, _scale(like))
+
+
+def captured_scenario(
+    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, redaction: Redaction | None
+) -> Scenario:
+    """The scenario of a new trace.
+
+    Raises BadInput when the callbacks speak of essays that `like` does not know, or a file of the choices cannot be
+    used.
+    """
+    like = None if choices.like is None else read_scenario(choices.like / SCENARIO_FILE)
+    known = dict(facts.known)
+    if choices.grades_file is not None:
+        known |= read_grade_file(choices.grades_file, _scale(like))
+    if redaction is not None:
+        # A label is what people call a pupil's essay; a grade is not.
+        known = {redaction.essay(essay): KnownGrade(entry.grade, None) for essay, entry in known.items()}
+    if like is None:
+        return _from_callbacks(scenario_id, facts, choices, known)
+    if redaction is not None and not _is_redacted(choices.like):
+        like = redacted_scenario(like, scenario_id, redaction, like.mode)
+    net = like.net
+    strangers = set(facts.essays) - {item.id for item in net.items}
+    if strangers:
+        raise BadInput(
+            f"does not know {len(strangers)} of the {len(facts.essays)} essays of the callbacks.",
+            path=(choices.like or Path()) / SCENARIO_FILE,
+            field="net.items",
+            remedy="Name the scenario that was judged, or leave --like out. What was taken is kept: use --finish.",
+        )
+    return like.model_copy(
+        update={
+            "scenario_id": scenario_id,
+            "title": facts.title,
+            "profile": choices.profile or like.profile,
+            "mode": choices.mode or like.mode,
+            "net": Net(
+                grade_scale=like.net.grade_scale or _used_scale(known),
+                items=tuple(_graded(item, known.get(item.id)) for item in net.items),
+            ),
+            "provider": _provider(facts.first),
+            "batch": _batch(facts),
+        }
+    )
+
+
+def scenario_text(scenario: Scenario, heading: str) -> str:
+    """The text of a `scenario.yaml`. heading: one line, for the comment that opens it."""
+    document: dict[str, Any] = {
+        "schema_version": scenario.schema_version,
+        **scenario.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"schema_version"}),
+    }
+    # A default may change with a later version; what the live side asks must not change with it.
+    document["engine"] = scenario.engine.model_dump(mode="json")
+    document["service"] = scenario.service.model_dump(mode="json")
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    advice = "Yours to edit: title, grades, tolerances, mode. The schema is in docs/scenarios.md."
+    return f"# {heading}\n# {advice}\n{text}"
+
+
+def _from_callbacks(
+    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, known: Mapping[str, KnownGrade]
+) -> Scenario:
+    metadata = facts.first.data.request_metadata
+    items = tuple(_graded(Item(id=essay, label=essay), known.get(essay)) for essay in facts.essays)
+    queue_mode = metadata.get("queue_processing_mode")
+    return Scenario(
+        schema_version=1,
+        scenario_id=scenario_id,
+        title=facts.title,
+        # The floor of the generic profile, 90 % of wins for the essay shown first, is a mock's and no real judge's.
+        profile=choices.profile or Profile.ENG5_ANCHOR,
+        mode=choices.mode or NO_MODE,
+        net=Net(grade_scale=_used_scale(known), items=items),
+        provider=_provider(facts.first),
+        batch=_batch(facts),
+        engine=_engine(facts),
+        service=Service(queue_processing_mode=queue_mode) if queue_mode in set(QueueProcessingMode) else Service(),
+        live=Live(callback_budget_s=3600),
+    )
+
+
+def _engine(facts: TraceFacts) -> EngineSettings:
+    """A budget of exactly what was compared, and the hints that were sent along."""
+    metadata = facts.first.data.request_metadata
+    mode = metadata.get("cj_llm_batching_mode")
+    hints: dict[str, Any] = {"enable_llm_batching_metadata_hints": mode is not None}
+    if mode in set(LLMBatchingMode):
+        hints["llm_batching_mode"] = mode
+    if not {"comparison_iteration", "retry_iteration"} & metadata.keys() and mode != LLMBatchingMode.PER_REQUEST:
+        hints["max_iterations"] = 1
+    return EngineSettings(
+        pairing=Pairing.RECORDED,
+        max_pairwise_comparisons=facts.comparisons,
+        # Above the budget: what was recorded is replayed to its end, whatever the scores do.
+        min_comparisons_for_stability_check=facts.comparisons + 1,
+        **hints,
+    )
+
+
+def _provider(first: CallbackEvent) -> ProviderIdentity:
+    """Who answered, with the hints that were sent: those and no others go to the mock as well."""
+    metadata = first.data.request_metadata
+    hints = {
+        "model": metadata.get("resolved_model"),
+        "reasoning_effort": metadata.get("reasoning_effort"),
+        "output_verbosity": metadata.get("output_verbosity"),
+    }
+    return ProviderIdentity(name=first.data.provider, **{key: value for key, value in hints.items() if value})
+
+
+def _batch(facts: TraceFacts) -> Batch:
+    metadata = facts.first.data.request_metadata
+    cj_batch = str(metadata.get("cj_batch_id", ""))
+    return Batch(
+        bos_batch_id=str(metadata.get("bos_batch_id") or NO_BATCH),
+        cj_batch_id=int(cj_batch) if cj_batch.isascii() and cj_batch.isdigit() and len(cj_batch) < 19 else 0,
+        callback_topic=facts.callback_topic,
+        started_at=facts.started_at,
+    )
+
+
+def _graded(item: Item, known: KnownGrade | None) -> Item:
+    if known is None:
+        return item
+    return item.model_copy(update={"grade": known.grade, **({"label": known.label} if known.label else {})})
+
+
+def _scale(like: Scenario | None) -> tuple[str, ...]:
+    return GRADE_ORDER if like is None or like.net.grade_scale is None else like.net.grade_scale
+
+
+def _used_scale(known: Mapping[str, KnownGrade]) -> tuple[str, ...] | None:
+    used = {entry.grade for entry in known.values()}
+    return tuple(grade for grade in GRADE_ORDER if grade in used) or None
+
+
+def _is_redacted(folder: Path | None) -> bool:
+    """Whether a scenario's essays have pseudonyms already."""
+    if folder is None or not (folder / PROVENANCE_FILE).exists():
+        return False
+    return read_provenance(folder).redaction is not None

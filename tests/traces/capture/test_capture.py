@@ -1,0 +1,304 @@
+"""From a topic to a trace, on a real broker."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from cj_pipeline.bus.kafka.settings import KafkaSettings
+from cj_pipeline.errors import BadInput
+from cj_pipeline.local.kafka_broker import KafkaBroker
+from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.traces.capture.capture import capture
+from cj_pipeline.traces.capture.course import shares_of
+from cj_pipeline.traces.capture.draft import TraceDraft
+from cj_pipeline.traces.capture.request import Beginning, Selection
+from cj_pipeline.traces.capture.source import CannotCapture
+from cj_pipeline.traces.store import read_trace
+from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic
+from tests.traces.capture.stand import (
+    ANOTHER_BATCH,
+    BATCH,
+    NOON,
+    Record,
+    callback,
+    captured,
+    lines,
+    produce,
+    quarantine,
+    records,
+    redaction,
+    request,
+    request_ids,
+    stopped_after,
+)
+
+
+@pytest.fixture
+def topic(kafka: str) -> str:
+    name = fresh_topic("capture")
+    create_topic(kafka, name, 3)
+    return name
+
+
+def ids(*numbers: int) -> list[str]:
+    return [str(keyed_uuid("request", n, BATCH)) for n in numbers]
+
+
+def nonzero(counts: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
+
+
+def test_every_match_is_found_once_and_in_the_order_of_time(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, [*records(60, 3), *records(30, 2, batch=ANOTHER_BATCH)])
+    result = captured(kafka, topic, tmp_path)
+    assert nonzero(result.counts) == {"taken": 60, "other_batch": 30}
+    assert request_ids(result) == ids(*range(60))
+    assert (result.read, result.partial, result.ending) == (90, False, "end reached")
+
+
+def test_a_capture_reads_like_a_trace_and_says_where_it_is_from(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(30, 3))
+    result = captured(kafka, topic, tmp_path)
+    trace = read_trace(result.folder)
+    assert trace.sha256 == result.sha256
+    assert trace.callbacks.quarantined == ()
+    provenance = trace.provenance.capture
+    assert provenance is not None
+    assert (provenance.topic, provenance.read, provenance.partial) == (topic, 30, False)
+    assert provenance.cluster_id == AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=10).cluster_id
+    offsets = [(p.first_offset, p.end_offset, p.next_offset, p.last_taken) for p in provenance.partitions]
+    assert offsets == [(0, 10, 10, 9)] * 3
+
+
+def test_the_same_messages_give_the_same_bytes_in_one_process_or_in_three(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, [*records(600, 3), *records(50, 3), Record(b"not JSON", 2)])
+    results = [captured(kafka, topic, tmp_path, f"with_{n}", workers=n) for n in (1, 2, 3)]
+    assert len({result.sha256 for result in results}) == 1
+    assert [nonzero(result.counts) for result in results] == [{"taken": 600, "duplicate": 50, "malformed": 1}] * 3
+    assert len({(result.folder / "quarantine.jsonl").read_bytes() for result in results}) == 1
+
+
+def test_duplicates_and_contradictions_are_told_apart(kafka: str, topic: str, tmp_path: Path) -> None:
+    again, against = callback(1), callback(2, winner="Essay B")
+    produce(kafka, topic, [*records(9, 3), Record(again, 0, NOON + 90), Record(against, 1, NOON + 91)])
+    result = captured(kafka, topic, tmp_path)
+    assert nonzero(result.counts) == {"taken": 9, "duplicate": 1, "contradiction": 1}
+    assert [line["data"]["winner"] for line in lines(result)] == ["Essay A"] * 9
+    (entry,) = quarantine(result)
+    assert (entry["partition"], entry["offset"], entry["earlier_partition"], entry["earlier_offset"]) == (1, 3, 2, 0)
+
+
+def test_malformed_and_foreign_messages_are_counted_and_kept_by_where_they_stand(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    foreign = json.dumps(json.loads(callback(0)) | {"event_type": "CJAssessmentCompletedV1"}).encode()
+    broken = callback(3, confidence=7.0)
+    produce(kafka, topic, [Record(foreign), Record(None), Record(b"{", 1), Record(broken, 2), *records(3)])
+    result = captured(kafka, topic, tmp_path)
+    assert nonzero(result.counts) == {"taken": 3, "foreign": 1, "malformed": 3}
+    places = [(e["topic"], e["partition"], e["offset"], e["field"]) for e in quarantine(result)]
+    assert places == [
+        (topic, 0, 0, "event_type"),
+        (topic, 0, 1, ""),
+        (topic, 1, 0, ""),
+        (topic, 2, 0, "data.confidence"),
+    ]
+    # One of them names the batch: the trace may lack a callback that it should have.
+    assert result.missing == ("1 messages name what was asked for and cannot be used; quarantine.jsonl says why.",)
+    assert not any("raw" in entry for entry in quarantine(result))
+
+
+def test_without_redaction_everything_is_kept_as_it_came(kafka: str, topic: str, tmp_path: Path) -> None:
+    odd = callback(1, metadata={"a key of a newer peer": [1, 2]})
+    produce(kafka, topic, [Record(callback(0)), Record(odd), Record(b"{", 1)])
+    result = captured(kafka, topic, tmp_path, redaction=None)
+    assert (result.folder / "llm_callbacks.jsonl").read_bytes().splitlines() == [callback(0), odd]
+    assert [entry["raw"] for entry in quarantine(result)] == ["ew=="]
+
+
+def test_essays_have_pseudonyms_that_the_scenario_knows(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(30, 3))
+    result = captured(kafka, topic, tmp_path)
+    named = {line["data"]["request_metadata"][key] for line in lines(result) for key in ("essay_a_id", "essay_b_id")}
+    assert named == {redaction().essay(f"pupil {n}") for n in range(8)}
+    assert {item.id for item in read_trace(result.folder).scenario.net.items} == named
+
+
+def test_a_selection_by_correlation_model_and_time(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, [*records(10, 3), Record(callback(50, model="gpt-4"), 0, NOON + 5)])
+    third = UUID(str(keyed_uuid("correlation", 3, BATCH)))
+    one = captured(kafka, topic, tmp_path, "one", selection=Selection(correlation_ids=(third,)))
+    assert (request_ids(one), nonzero(one.counts)) == (ids(3), {"taken": 1, "other_correlation": 10})
+    old = captured(kafka, topic, tmp_path, "old", selection=Selection(bos_batch_id=BATCH, model="gpt-4"))
+    assert nonzero(old.counts) == {"taken": 1, "other_model": 10}
+    since = datetime.fromtimestamp((NOON + 4) / 1000, UTC)
+    until = datetime.fromtimestamp((NOON + 7) / 1000, UTC)
+    timed = captured(kafka, topic, tmp_path, "timed", selection=Selection(BATCH, since=since, until=until))
+    assert sorted(request_ids(timed)) == sorted(ids(4, 5, 6, 50))
+
+
+def test_reading_begins_at_the_time_that_is_asked_for(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(30, 3))
+    since = datetime.fromtimestamp((NOON + 24) / 1000, UTC)
+    result = captured(kafka, topic, tmp_path, selection=Selection(BATCH, since=since))
+    assert (result.read, nonzero(result.counts)) == (6, {"taken": 6})
+
+
+def test_messages_of_an_aborted_transaction_are_not_captured(kafka: str, topic: str, tmp_path: Path) -> None:
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions(30)
+    for numbers, end in ((range(5), "commit"), (range(5, 8), "abort"), (range(8, 10), "commit")):
+        producer.begin_transaction()
+        for n in numbers:
+            producer.produce(topic, callback(n), partition=0, timestamp=NOON + n)
+        (producer.commit_transaction if end == "commit" else producer.abort_transaction)(30)
+    result = captured(kafka, topic, tmp_path)
+    # The last offset is the end of a transaction, which is no message; the capture ends all the same.
+    assert request_ids(result) == ids(*range(5), 8, 9)
+    assert (result.read, result.partial) == (7, False)
+
+
+def test_an_open_transaction_does_not_keep_a_capture_waiting(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(3))
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, callback(9), partition=0, timestamp=NOON + 9)
+    producer.flush(30)
+    result = captured(kafka, topic, tmp_path)
+    producer.abort_transaction(30)
+    assert (result.ending, request_ids(result)) == ("end reached", ids(0, 1, 2))
+
+
+def test_offsets_that_were_deleted_before_a_resumed_capture_came_to_them_are_named(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 5)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for deleted in admin.delete_records([TopicPartition(topic, 0, 12)]).values():
+        deleted.result(30)
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert result.missing == ("Offsets 5 to 11 of partition 0 were deleted by the cluster before they were read.",)
+    assert request_ids(result) == ids(*range(5), *range(12, 20))
+
+
+def test_a_resumed_capture_is_of_the_same_selection(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 5)
+    for field, changes in {
+        "bos_batch_id": {"selection": Selection(bos_batch_id=ANOTHER_BATCH)},
+        "key_id": {"redaction": redaction(bytes(32))},
+        "justifications": {"redaction": None},
+        "keep_raw": {"keep_raw": True},
+    }.items():
+        with pytest.raises(BadInput) as refused:
+            captured(kafka, topic, tmp_path, beginning=Beginning.RESUME, **changes)
+        assert refused.value.field == field
+    assert request_ids(captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)) == ids(*range(20))
+
+
+def test_a_finished_draft_is_published_without_a_broker_and_says_what_it_lacks(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 5)
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert request_ids(result) == ids(*range(5))
+    assert result.missing == ("Partition 0 was read up to offset 5 of 20 (stopped).",)
+
+
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 5)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topic])[topic].result(30)
+    create_topic(kafka, topic, 3)
+    with pytest.raises(CannotCapture, match="deleted and made again"):
+        captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+
+
+def test_a_topic_that_is_not_there_is_named_with_its_likeliest_spelling(kafka: str, topic: str, tmp_path: Path) -> None:
+    with pytest.raises(CannotCapture, match=f"Did you mean '{topic}'"):
+        captured(kafka, f"{topic}x", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broker_that_never_answers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cj_pipeline.traces.capture.source.REACH_SECONDS", 0.5)
+    with pytest.raises(CannotCapture, match=r"no broker answered at 127.0.0.1:1 within 0 s .*KAFKA_BOOTSTRAP_SERVERS"):
+        captured("127.0.0.1:1", "any", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_capture_that_finds_nothing_says_what_it_saw_and_leaves_nothing(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, [*records(4, batch=ANOTHER_BATCH), Record(b"{")])
+    with pytest.raises(CannotCapture, match=r"none of the 5 messages .*4 other batch, 1 malformed"):
+        captured(kafka, topic, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trace_that_is_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "autumn").mkdir()
+    with pytest.raises(BadInput, match="is there already"):
+        captured("127.0.0.1:1", "any", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("backlog", "workers", "shares"),
+    [
+        ({}, None, [[]]),
+        ({0: 10, 1: 20}, None, [[1, 0]]),
+        ({0: 10, 1: 20}, 2, [[1], [0]]),
+        ({0: 5, 1: 5, 2: 9, 3: 1}, 2, [[2, 3], [0, 1]]),
+        ({0: 5}, 4, [[0]]),
+    ],
+)
+def test_partitions_are_dealt_out_evenly(backlog: dict[int, int], workers: int | None, shares: list[list[int]]) -> None:
+    assert shares_of(backlog, workers) == shares
+
+
+def test_a_draft_that_was_left_behind_after_publishing_is_only_cleared_away(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(9, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TraceDraft, "discard", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            captured(kafka, topic, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".autumn.capture", "autumn"]
+    before = read_trace(tmp_path / "autumn").sha256
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert (result.sha256, result.counts["taken"]) == (before, 9)
+    assert [path.name for path in tmp_path.iterdir()] == ["autumn"]
+
+
+def _interrupted(_draft: TraceDraft) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_user_who_may_not_read_is_told_so(tmp_path: Path) -> None:
+    broker_or_skip()
+    with KafkaBroker(tmp_path / "kafka", sasl=("reader", "right"), artifacts=ARTIFACTS) as broker:
+        wrong = KafkaSettings(
+            bootstrap_servers=broker.sasl_bootstrap_servers,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="PLAIN",
+            sasl_username="reader",
+            sasl_password="wrong",  # noqa: S106
+        )
+        with pytest.raises(CannotCapture, match=r"does not let this user read 'any'.*KAFKA_SASL_PASSWORD") as refused:
+            capture(request("any", tmp_path / "traces"), wrong)
+    assert "wrong" not in str(refused.value)
+    assert not (tmp_path / "traces" / ".autumn.capture").exists()

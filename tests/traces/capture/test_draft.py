@@ -1,0 +1,185 @@
+"""A draft remembers whom it belongs to, is held by one at a time, and becomes a trace in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.capture import publishing
+from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
+from cj_pipeline.traces.capture.lane import Lane, read_state
+from cj_pipeline.traces.capture.publishing import Findings, NothingTaken, publish
+from cj_pipeline.traces.capture.request import Beginning
+from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario
+from cj_pipeline.traces.intake import read_message
+from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance, Provenance, TraceOrigin
+from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.traces.store import TraceStore, read_trace
+from cj_pipeline.traces.summary import summarise
+from cj_pipeline.traces.wire_callback import WireCallback
+from tests.contracts.messages import DROP, ERROR_DETAIL
+from tests.traces.capture.stand import NOON, callback
+
+
+def described(findings: Findings) -> tuple[Scenario, str, Provenance]:
+    facts = TraceFacts(findings.essays, findings.comparisons, findings.first, findings.started_at, "a test")
+    provenance = Provenance(
+        scenario_id="spring",
+        origin=TraceOrigin.CAPTURED,
+        statement="a test",
+        sources=("nowhere",),
+        generated_by="a test",
+        fields={"*": FieldProvenance(origin=FieldOrigin.RECORDED, note="a test")},
+    )
+    return captured_scenario("spring", facts, ScenarioChoices(), None), "A test.", provenance
+
+
+def take(lane: Lane, raw: bytes, position: int, timestamp_ms: int = NOON) -> None:
+    read = read_message(raw)
+    assert isinstance(read, WireCallback)
+    lane.take(read, raw, position, timestamp_ms)
+
+
+def failed(n: int, code: str) -> bytes:
+    detail = ERROR_DETAIL | {"error_code": code}
+    return callback(n, winner=DROP, justification=DROP, confidence=DROP, error_detail=detail)
+
+
+def filled(target: Path, messages: list[bytes]) -> TraceDraft:
+    draft = TraceDraft.open(target, Beginning.ANEW)
+    draft.claim({"what": "a test"}, {})
+    for position, raw in enumerate(messages):
+        take(draft.lane(position % 2), raw, position // 2, NOON + position)
+    return draft
+
+
+def published(draft: TraceDraft) -> Findings:
+    lanes = {number: draft.lane(number) for number in (0, 1)}
+    for lane in lanes.values():
+        lane.flush()
+    with draft:
+        return publish(draft, {number: lane.state for number, lane in lanes.items()}, described)
+
+
+def test_the_summary_is_that_of_the_callbacks_one_by_one(tmp_path: Path) -> None:
+    messages = [callback(n, cost_estimate=n / 7) for n in range(101)]
+    messages += [failed(200, "RATE_LIMIT"), failed(201, "TIMEOUT"), failed(202, "RATE_LIMIT")]
+    messages += [callback(300, winner="Essay B", token_usage={"prompt_tokens": 2**52})]
+    findings = published(filled(tmp_path / "spring", [*messages, *messages[:9]]))
+    events = [parse_callback(message) for message in messages]
+    assert findings.summary == summarise([event.data for event in events if isinstance(event, CallbackEvent)], "spring")
+    assert (findings.taken, findings.duplicates, findings.comparisons) == (105, 9, 105)
+
+
+def test_a_published_trace_reads_like_any_other(tmp_path: Path) -> None:
+    findings = published(filled(tmp_path / "spring", [callback(n) for n in range(40)]))
+    trace = read_trace(tmp_path / "spring")
+    assert trace.sha256 == findings.sha256
+    assert [event.raw for event in trace.callbacks.events] == [callback(n) for n in range(40)]
+    assert trace.scenario.engine.max_pairwise_comparisons == 40
+    assert not draft_folder(tmp_path / "spring").exists()
+
+
+def test_line_breaks_between_the_tokens_of_a_message_do_not_break_its_line(tmp_path: Path) -> None:
+    published(filled(tmp_path / "spring", [callback(0).replace(b", ", b",\r\n"), callback(1)]))
+    assert len(read_trace(tmp_path / "spring").callbacks.events) == 2
+
+
+def test_an_answer_that_contradicts_an_earlier_one_is_set_aside(tmp_path: Path) -> None:
+    findings = published(filled(tmp_path / "spring", [callback(0), callback(0, winner="Essay B"), callback(0)]))
+    assert (findings.taken, findings.duplicates, findings.contradictions, findings.quarantined) == (1, 1, 1, 1)
+    assert b"another outcome" in (tmp_path / "spring" / "quarantine.jsonl").read_bytes()
+
+
+def test_lanes_are_cut_back_to_their_checkpoint(tmp_path: Path) -> None:
+    draft = filled(tmp_path / "spring", [callback(n) for n in range(10)])
+    draft.checkpoint()
+    for n in range(10, 20):
+        take(draft.lane(0), callback(n), n)
+    draft.lane(0).flush()
+    draft.close()
+    with TraceDraft.open(tmp_path / "spring", Beginning.RESUME) as resumed:
+        state = resumed.lane(0).state
+        assert (state.next, state.taken) == (5, 5)
+        assert (draft_folder(tmp_path / "spring") / "0.index").stat().st_size == 5 * 96
+
+
+def test_a_draft_is_no_trace(tmp_path: Path) -> None:
+    with filled(tmp_path / "spring", [callback(0)]) as draft:
+        draft.checkpoint()
+        assert TraceStore(tmp_path).scenario_ids() == ()
+    state = read_state(draft.folder, 0)
+    assert state is not None
+    assert state.taken == 1
+
+
+def test_an_empty_draft_makes_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(NothingTaken):
+        published(filled(tmp_path / "spring", []))
+    assert not (tmp_path / "spring").exists()
+
+
+def test_a_trace_that_is_there_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "spring").mkdir()
+    with pytest.raises(BadInput, match="is there already"):
+        TraceDraft.open(tmp_path / "spring", Beginning.ANEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["spring"]
+
+
+def test_an_unfinished_draft_is_not_begun_again_by_accident(tmp_path: Path) -> None:
+    filled(tmp_path / "spring", [callback(0)]).close()
+    with pytest.raises(BadInput, match="--resume"):
+        TraceDraft.open(tmp_path / "spring", Beginning.ANEW)
+
+
+def test_nothing_is_resumed_where_nothing_was_begun(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no unfinished capture"):
+        TraceDraft.open(tmp_path / "spring", Beginning.RESUME)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_draft_of_something_else_is_refused_by_the_name_of_what_differs(tmp_path: Path) -> None:
+    filled(tmp_path / "spring", []).close()
+    with TraceDraft.open(tmp_path / "spring", Beginning.RESUME) as draft, pytest.raises(BadInput) as refused:
+        draft.claim({"what": "something else"}, {})
+    assert refused.value.field == "what"
+
+
+def test_two_captures_of_one_name_do_not_write_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cj_pipeline.traces.capture.draft.LOCK_SECONDS", 0.0)
+    with filled(tmp_path / "spring", []), pytest.raises(BadInput, match="another capture is writing"):
+        TraceDraft.open(tmp_path / "spring", Beginning.RESUME)
+
+
+def fail(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["_write_quarantine", "_sums", "_sync", "_move_into_place"])
+def test_an_interrupted_publish_leaves_no_trace_and_is_done_again(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = filled(tmp_path / "spring", [callback(n) for n in range(6)])
+    draft.checkpoint()
+    broken: Callable[..., None] = fail
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, step, broken)
+        with pytest.raises(OSError, match="No space left"):
+            published(draft)
+    assert not (tmp_path / "spring").exists()
+    again = TraceDraft.open(tmp_path / "spring", Beginning.RESUME)
+    assert published(again).taken == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["spring"]
+
+
+def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    draft = filled(tmp_path / "spring", [callback(0)])
+    (tmp_path / "spring").mkdir()
+    (tmp_path / "spring" / "mine").touch()
+    with pytest.raises(BadInput, match="cannot be moved there"):
+        published(draft)
+    assert [path.name for path in (tmp_path / "spring").iterdir()] == ["mine"]

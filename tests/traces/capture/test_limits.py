@@ -1,0 +1,185 @@
+"""When a capture ends, and what it says it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from cj_pipeline.errors import BadInput
+from cj_pipeline.traces.capture import course
+from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
+from cj_pipeline.traces.capture.reading import Clockwork, Ending
+from cj_pipeline.traces.capture.request import Beginning, Limits, Selection, require_usable
+from tests.kafka import create_topic, fresh_topic
+from tests.traces.capture.stand import (
+    ANOTHER_BATCH,
+    NOON,
+    Record,
+    callback,
+    captured,
+    produce,
+    records,
+    request,
+    request_ids,
+    settings,
+    stopped_after,
+)
+
+
+@pytest.fixture
+def topic(kafka: str) -> str:
+    name = fresh_topic("limits")
+    create_topic(kafka, name, 2)
+    return name
+
+
+def test_an_expected_count_is_never_exceeded(kafka: str, topic: str, tmp_path: Path) -> None:
+    # Each callback twice: what counts is different ones.
+    produce(kafka, topic, [*records(40), *records(40), *records(20, batch=ANOTHER_BATCH)])
+    for count in (1, 39, 40):
+        result = captured(kafka, topic, tmp_path, f"of_{count}", limits=Limits(expected_count=count))
+        assert (result.counts["taken"], result.partial, result.ending) == (count, False, "expected count reached")
+    last = captured(kafka, topic, tmp_path, "of_40_again", limits=Limits(expected_count=40))
+    assert last.read == 40
+
+
+def test_a_count_is_awaited_beyond_the_end_of_the_topic(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(10, 2))
+    late = [Record(callback(n), n % 2, NOON + n) for n in range(10, 14)]
+    result = while_capturing(
+        kafka, topic, tmp_path, Limits(expected_count=14, timeout_seconds=60), 10, lambda: produce(kafka, topic, late)
+    )
+    assert (result.counts["taken"], result.partial) == (14, False)
+
+
+def test_a_count_that_is_not_reached_makes_a_partial_trace(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(10, 2))
+    result = captured(kafka, topic, tmp_path, limits=Limits(expected_count=11, idle_seconds=0.3))
+    assert (result.partial, result.ending) == (True, "idle")
+    assert result.missing == ("11 callbacks were expected and 10 were found (idle).",)
+
+
+def test_a_count_without_any_other_limit_is_not_awaited_for_ever() -> None:
+    assert Limits(expected_count=5).idle_limit == 30.0
+    assert Limits(expected_count=5, timeout_seconds=3600).idle_limit is None
+    assert Limits(expected_count=5, follow=True).idle_limit is None
+    assert Limits().idle_limit is None
+
+
+def test_other_batches_do_not_keep_an_idle_capture_alive(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(4, 2))
+    done = Event()
+
+    def chatter() -> None:
+        n = 0
+        while not done.wait(0.05):
+            n += 1
+            produce(kafka, topic, [Record(callback(n, batch=ANOTHER_BATCH), n % 2)])
+
+    talking = Thread(target=chatter)
+    talking.start()
+    try:
+        result = captured(kafka, topic, tmp_path, limits=Limits(idle_seconds=0.5, timeout_seconds=30, follow=True))
+    finally:
+        done.set()
+        talking.join()
+    assert (result.ending, result.counts["taken"], result.partial) == ("idle", 4, False)
+
+
+def test_a_deadline_before_the_end_makes_a_partial_trace(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(40, 2))
+    limits = Limits(timeout_seconds=1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        # The deadline is looked at between two steps; here after the first that brought something.
+        patch.setattr("cj_pipeline.traces.capture.reading.BATCH", 7)
+        patch.setattr("cj_pipeline.traces.capture.reading.Clockwork.expired", expired_after_a_message)
+        result = captured(kafka, topic, tmp_path, limits=limits)
+    taken = result.counts["taken"]
+    assert 0 < taken < 40
+    assert result.ending == "deadline"
+    assert all("was read up to offset" in sentence for sentence in result.missing)
+
+
+def expired_after_a_message(clockwork: Clockwork) -> Ending | None:
+    return Ending.DEADLINE if clockwork.last_sign > clockwork.started + 1e-3 else None
+
+
+def while_capturing(kafka: str, topic: str, tmp_path: Path, limits: Limits, after: int, then: object) -> CaptureResult:
+    """Capture; when so many messages are read, do something, once."""
+    todo = [then]
+
+    def watch(now: CaptureProgress) -> None:
+        if now.read >= after and todo:
+            action = todo.pop()
+            assert callable(action)
+            action()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(course, "PROGRESS_SECONDS", 0.0)
+        return capture(request(topic, tmp_path, limits=limits), settings(kafka), progress=watch)
+
+
+def test_partitions_that_are_added_while_a_topic_is_followed_are_read(
+    kafka: str, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "PARTITIONS_SECONDS", 0.1)
+    produce(kafka, topic, records(4, 2))
+
+    def widen() -> None:
+        admin = AdminClient({"bootstrap.servers": kafka})
+        admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
+        produce(kafka, topic, [Record(callback(n), 2, NOON + n) for n in range(4, 9)])
+
+    limits = Limits(expected_count=9, timeout_seconds=60, follow=True)
+    result = while_capturing(kafka, topic, tmp_path, limits, 4, widen)
+    assert result.counts["taken"] == 9
+    captured_partitions = result.provenance.capture
+    assert captured_partitions is not None
+    assert [p.partition for p in captured_partitions.partitions] == [0, 1, 2]
+
+
+def test_a_stopped_capture_keeps_its_draft_and_goes_on(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(10, 2))
+    stop = Event()
+    stop.set()
+    with pytest.raises(CaptureStopped, match="--resume"):
+        capture(request(topic, tmp_path), settings(kafka), stop=stop)
+    assert not (tmp_path / "autumn").exists()
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert (len(request_ids(result)), result.partial) == (10, False)
+
+
+def test_a_resumed_capture_counts_what_its_draft_has(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(10, 1))
+    late = captured(kafka, topic, tmp_path, "whole", limits=Limits(expected_count=8))
+    stopped_after(kafka, topic, tmp_path, 3, limits=Limits(expected_count=8))
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME, limits=Limits(expected_count=8))
+    assert (result.counts["taken"], result.sha256) == (8, late.sha256)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("scenario_id", {"scenario_id": "Autumn 2025"}),
+        ("scenario_id", {"scenario_id": "../autumn"}),
+        ("topic", {"topic": "no topic"}),
+        ("event_type", {"selection": Selection("b", event_type="CJAssessmentCompletedV1")}),
+        ("bos_batch_id", {"selection": Selection()}),
+        ("bos_batch_id", {"selection": Selection("")}),
+        ("model", {"selection": Selection("b", model="gpt 5")}),
+        ("expected_count", {"limits": Limits(expected_count=0)}),
+        ("idle_seconds", {"limits": Limits(idle_seconds=0)}),
+        ("timeout_seconds", {"limits": Limits(timeout_seconds=-1)}),
+        ("workers", {"workers": 0}),
+    ],
+)
+def test_a_request_that_cannot_be_meant_names_its_field(field: str, changes: dict[str, object]) -> None:
+    given: dict[str, object] = {"topic": "t", "scenario_id": "autumn", **changes}
+    asked = request(str(given.pop("topic")), Path("traces"), str(given.pop("scenario_id")), **given)
+    with pytest.raises(BadInput) as refused:
+        require_usable(asked)
+    assert refused.value.field == field
+    assert refused.value.remedy

@@ -1,0 +1,100 @@
+"""Every message is one thing and one thing only."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from cj_pipeline.traces.capture.lane import Fate
+from cj_pipeline.traces.capture.request import Selection
+from cj_pipeline.traces.capture.sieve import Sieve, Unusable
+from cj_pipeline.traces.wire_callback import WireCallback
+from tests.contracts.messages import DROP
+from tests.traces.capture.stand import ANOTHER_BATCH, BATCH, NOON, callback
+
+OURS = Selection(bos_batch_id=BATCH)
+
+
+def judged(value: bytes | None, selection: Selection = OURS, timestamp_ms: int = NOON) -> object:
+    return Sieve(selection).judge(value, timestamp_ms)
+
+
+def escaped(value: bytes) -> bytes:
+    """The same JSON with the batch id written another way."""
+    return value.replace(b'"' + BATCH.encode(), b'"' + "".join(f"\\u{ord(c):04x}" for c in BATCH).encode())
+
+
+def test_what_was_asked_for_is_taken() -> None:
+    taken = judged(callback(1))
+    assert isinstance(taken, WireCallback)
+    assert taken.bos_batch_id == BATCH
+
+
+def test_a_batch_id_hidden_by_escapes_is_found() -> None:
+    hidden = escaped(callback(1))
+    assert BATCH.encode() not in hidden
+    assert isinstance(judged(hidden), WireCallback)
+
+
+def test_a_batch_id_elsewhere_in_the_message_is_not_the_batch() -> None:
+    mentioned = callback(1, batch=ANOTHER_BATCH, justification=f"better than {BATCH}")
+    assert judged(mentioned) is Fate.OTHER_BATCH
+
+
+@pytest.mark.parametrize(
+    ("value", "selection", "fate"),
+    [
+        (callback(1, batch=ANOTHER_BATCH), OURS, Fate.OTHER_BATCH),
+        # Somebody else's broken callback is somebody else's business.
+        (callback(1, batch=ANOTHER_BATCH, confidence=9.0), OURS, Fate.OTHER_BATCH),
+        (callback(1), Selection(correlation_ids=(UUID(int=1),)), Fate.OTHER_CORRELATION),
+        (callback(1), Selection(bos_batch_id=BATCH, model="gpt-4"), Fate.OTHER_MODEL),
+    ],
+)
+def test_what_was_not_asked_for_says_why(value: bytes, selection: Selection, fate: Fate) -> None:
+    assert judged(value, selection) is fate
+
+
+def test_time_is_of_the_record_and_its_end_is_not_included() -> None:
+    noon = datetime(2025, 12, 1, 12, tzinfo=UTC)
+    selection = Selection(bos_batch_id=BATCH, since=noon, until=datetime(2025, 12, 1, 12, 0, 1, tzinfo=UTC))
+    assert selection.since_ms == NOON
+    fates = {moment: judged(callback(1), selection, moment) for moment in (NOON - 1, NOON, NOON + 999, NOON + 1000)}
+    assert [moment for moment, found in fates.items() if found is Fate.OTHER_TIME] == [NOON - 1, NOON + 1000]
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "concerns"),
+    [
+        (None, "", False),
+        (b"", "", False),
+        (b"not JSON", "", False),
+        (b"[1, 2]", "", False),
+        (callback(1)[:-4], "", True),  # cut off: it still names the batch
+        (callback(1, winner="Essay C"), "data.winner", True),
+        (callback(1, metadata={"essay_b_id": "pupil 1"}), "data.request_metadata.essay_b_id", True),
+        (callback(1, confidence=DROP), "data", True),
+    ],
+)
+def test_a_message_that_cannot_be_used_says_where_and_whether_it_is_ours(
+    value: bytes | None, field: str, concerns: bool
+) -> None:
+    found = judged(value)
+    assert isinstance(found, Unusable)
+    assert (found.fate, found.field, found.concerns) == (Fate.MALFORMED, field, concerns)
+
+
+def test_an_event_of_another_type_is_foreign() -> None:
+    event = json.loads(callback(1)) | {"event_type": "CJAssessmentCompletedV1"}
+    found = judged(json.dumps(event).encode())
+    assert isinstance(found, Unusable)
+    assert (found.fate, found.concerns) == (Fate.FOREIGN, False)
+
+
+def test_a_reason_quotes_nothing_of_the_message() -> None:
+    found = judged(callback(1, winner="Anna Svensson", justification="Anna Svensson"))
+    assert isinstance(found, Unusable)
+    assert "Anna" not in found.reason
