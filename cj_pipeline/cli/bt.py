@@ -12,9 +12,10 @@ from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import find_source
 from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row
-from cj_pipeline.eng5.grades import GRADE_ORDER, read_grades
+from cj_pipeline.eng5.grades import read_grades
 from cj_pipeline.parity.alignment import align as align_fit
 from cj_pipeline.runs.record import Side
+from cj_pipeline.traces.grade_file import GRADE_ORDER
 
 
 @click.group()
