@@ -67,5 +67,6 @@ lock:  ## write both locks anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/development.in -o requirements/development.txt
 
-clean:  ## remove the environment and everything that runs have written
-	rm -rf $(VENV) data .dagster .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks *.egg-info
+clean:  ## remove the environment and everything that runs have written, but for the key of redactions
+	test ! -d data || find data -mindepth 1 -maxdepth 1 ! -name redaction.key -exec rm -rf {} +
+	rm -rf $(VENV) .dagster .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks *.egg-info

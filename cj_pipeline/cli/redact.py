@@ -10,6 +10,7 @@ from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.mode_essays import essays_named, renamed_mode
 from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
@@ -61,6 +62,8 @@ def redact(
     docs/redaction.md says what is kept.
     """
     scenario = read_scenario(source / SCENARIO_FILE)
+    # Their names are carried over as they are.
+    validate_tolerances(scenario, source / SCENARIO_FILE)
     require_new(target)
     chosen = scenario_mode(scenario, scenario_file=source / SCENARIO_FILE) if mode is None else load_mode(mode)
     key = key_from(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)

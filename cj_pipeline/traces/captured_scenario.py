@@ -11,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
-from cj_pipeline.contracts.enums import LLMBatchingMode, QueueProcessingMode
+from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.bare import NO_MODE
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, read_provenance
-from cj_pipeline.traces.redaction.scenario import redacted_scenario
+from cj_pipeline.traces.redaction.scenario import REASON, redacted_grades, redacted_scenario, without_labels
 from cj_pipeline.traces.scenario import (
     SCENARIO_FILE,
     Batch,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.redaction.redaction import Redaction
 
 NO_BATCH = "unknown"
+
+Word = TypeVar("Word", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ def require_choices(choices: ScenarioChoices) -> None:
     like = None if choices.like is None else read_scenario(choices.like / SCENARIO_FILE)
     if choices.grades_file is not None:
         read_grade_file(choices.grades_file, _scale(like))
+    if like is not None and choices.mode is None and like.mode.partition("+")[0].endswith(".yaml"):
+        raise BadInput(
+            "is a file, which the new trace would not have beside it.",
+            path=SCENARIO_FILE if choices.like is None else choices.like / SCENARIO_FILE,
+            field="mode",
+            remedy="Choose another with --mode, such as default; a copy of the file can be named later.",
+        )
 
 
 def captured_scenario(
@@ -98,11 +108,20 @@ def captured_scenario(
         known |= read_grade_file(choices.grades_file, _scale(like))
     if redaction is not None:
         # A label is what people call a pupil's essay; a grade is not.
-        known = {redaction.essay(essay): KnownGrade(entry.grade, None) for essay, entry in known.items()}
+        grades = {} if like is None or _is_redacted(choices.like) else redacted_grades(like.net.grade_scale or ())
+        known = {
+            redaction.essay(essay): KnownGrade(grades.get(entry.grade, entry.grade), None)
+            for essay, entry in known.items()
+        }
     if like is None:
         return _from_callbacks(scenario_id, facts, choices, known)
     if redaction is not None and not _is_redacted(choices.like):
         like = redacted_scenario(like, scenario_id, redaction, like.mode)
+    elif redaction is not None:
+        # Its essays have pseudonyms; labels and reasons may be a person's who edited it since.
+        like = like.model_copy(
+            update={"net": without_labels(like.net), "checks_off": dict.fromkeys(like.checks_off, REASON)}
+        )
     net = like.net
     strangers = set(facts.essays) - {item.id for item in net.items}
     if strangers:
@@ -147,7 +166,7 @@ def _from_callbacks(
 ) -> Scenario:
     metadata = facts.first.data.request_metadata
     items = tuple(_graded(Item(id=essay, label=essay), known.get(essay)) for essay in facts.essays)
-    queue_mode = metadata.get("queue_processing_mode")
+    queue_mode = _word(QueueProcessingMode, metadata.get("queue_processing_mode"))
     return Scenario(
         schema_version=1,
         scenario_id=scenario_id,
@@ -159,7 +178,7 @@ def _from_callbacks(
         provider=_provider(facts.first),
         batch=_batch(facts),
         engine=_engine(facts),
-        service=Service(queue_processing_mode=queue_mode) if queue_mode in set(QueueProcessingMode) else Service(),
+        service=Service() if queue_mode is None else Service(queue_processing_mode=queue_mode),
         live=Live(callback_budget_s=3600),
     )
 
@@ -167,9 +186,9 @@ def _from_callbacks(
 def _engine(facts: TraceFacts) -> EngineSettings:
     """A budget of exactly what was compared, and the hints that were sent along."""
     metadata = facts.first.data.request_metadata
-    mode = metadata.get("cj_llm_batching_mode")
-    hints: dict[str, Any] = {"enable_llm_batching_metadata_hints": mode is not None}
-    if mode in set(LLMBatchingMode):
+    mode = _word(LLMBatchingMode, metadata.get("cj_llm_batching_mode"))
+    hints: dict[str, Any] = {"enable_llm_batching_metadata_hints": "cj_llm_batching_mode" in metadata}
+    if mode is not None:
         hints["llm_batching_mode"] = mode
     if not {"comparison_iteration", "retry_iteration"} & metadata.keys() and mode != LLMBatchingMode.PER_REQUEST:
         hints["max_iterations"] = 1
@@ -185,12 +204,18 @@ def _engine(facts: TraceFacts) -> EngineSettings:
 def _provider(first: CallbackEvent) -> ProviderIdentity:
     """Who answered, with the hints that were sent: those and no others go to the mock as well."""
     metadata = first.data.request_metadata
-    hints = {
-        "model": metadata.get("resolved_model"),
-        "reasoning_effort": metadata.get("reasoning_effort"),
-        "output_verbosity": metadata.get("output_verbosity"),
-    }
-    return ProviderIdentity(name=first.data.provider, **{key: value for key, value in hints.items() if value})
+    model = metadata.get("resolved_model")
+    return ProviderIdentity(
+        name=first.data.provider,
+        model=model if isinstance(model, str) and model else None,
+        reasoning_effort=_word(ReasoningEffort, metadata.get("reasoning_effort")),
+        output_verbosity=_word(OutputVerbosity, metadata.get("output_verbosity")),
+    )
+
+
+def _word(kind: type[Word], told: object) -> Word | None:
+    """One of the wire's words; None for whatever else the first callback says under that key."""
+    return kind(told) if isinstance(told, str) and told in list(kind) else None
 
 
 def _batch(facts: TraceFacts) -> Batch:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +36,21 @@ def read_grade_file(path: Path, scale: Sequence[str] = GRADE_ORDER) -> dict[str,
     """
     if not path.is_file():
         raise BadInput("no such file.", path=path)
+    try:
+        # Read whole, in the one place where a byte that is no UTF-8 (Excel's own CSV) can be met.
+        text = path.read_text(encoding="utf-8-sig", errors="strict")
+    except UnicodeDecodeError:
+        raise BadInput("is not UTF-8.", path=path, remedy="Save it as CSV UTF-8.") from None
     known: dict[str, KnownGrade] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
         for name in ("essay_id", "grade"):
             if name not in columns:
-                raise BadInput(f"has no column {name}.", path=path, line=1, remedy=did_you_mean(name, columns))
+                # Without the columns there are: of a file without a heading they are the first pupil.
+                raise BadInput(
+                    f"has no column {name}.", path=path, line=1, remedy="The first line is essay_id,grade[,label]."
+                )
         for row in reader:
             line = reader.line_num
             essay, grade = (row["essay_id"] or "").strip(), (row["grade"] or "").strip()

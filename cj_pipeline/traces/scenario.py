@@ -50,9 +50,10 @@ class Net(FileModel):
         ids = [item.id for item in self.items]
         if len(set(ids)) != len(ids):
             raise ValueError("two items have the same id")
-        for item in self.items:
+        for number, item in enumerate(self.items):
             if item.grade is not None and item.grade not in (self.grade_scale or ()):
-                raise ValueError(f"grade '{item.grade}' of '{item.label}' is not on the net's grade_scale")
+                # By its place: a label may be a pupil's name, and errors end in event logs.
+                raise ValueError(f"the grade of items[{number}] is not on the net's grade_scale")
         return self
 
 

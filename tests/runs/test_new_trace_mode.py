@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_essays import essays_named, renamed_mode
+from cj_pipeline.lps.mode_essays import renamed_mode
 from cj_pipeline.lps.mode_files import load_mode
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
@@ -31,8 +31,10 @@ def test_a_mode_that_names_none_may(choices: ScenarioChoices) -> None:
     require_mode_for_pseudonyms(choices)
 
 
-def test_so_may_one_that_names_pseudonyms(tmp_path: Path) -> None:
-    file = tmp_path / "mode.yaml"
+def test_a_file_of_ones_own_may_not_for_its_path_would_stand_in_the_trace(tmp_path: Path) -> None:
+    file = tmp_path / "asa_lindqvist.yaml"
     file.write_text(renamed_mode(load_mode("eng5_lower5_gpt51_low"), "mode", Pseudonyms(bytes(32)).essay))
-    assert len(essays_named(load_mode(str(file)))) >= 5
-    require_mode_for_pseudonyms(ScenarioChoices(mode=str(file)))
+    for expression in (str(file), f"{file}+instant"):
+        with pytest.raises(BadInput, match="is a file, and its path would stand in the trace") as refused:
+            require_mode_for_pseudonyms(ScenarioChoices(mode=expression))
+        assert "asa_lindqvist" not in str(refused.value)

@@ -136,15 +136,16 @@ def _finish(request: CaptureRequest, draft: TraceDraft) -> CaptureResult:
 
 
 def _require_same_redaction(request: CaptureRequest, draft: TraceDraft, owner: Owner) -> None:
-    """The scenario of a finished draft needs the names that its callbacks have."""
-    key_id = None if request.redaction is None else request.redaction.pseudonyms.key_id
-    if key_id != owner.identity.get("key_id"):
-        raise BadInput(
-            "is not what the unfinished capture was begun with.",
-            path=draft.folder,
-            field="key_id",
-            remedy="Finish it with the same --key, or with --no-redact if it was begun so.",
-        )
+    """A finished draft needs the names that its callbacks have; its provenance must say what was done to them."""
+    asked = identity_of(request, "")
+    for name in ("key_id", "justifications", "allowed_keys", "keep_raw"):
+        if asked[name] != owner.identity.get(name):
+            raise BadInput(
+                "is not what the unfinished capture was begun with.",
+                path=draft.folder,
+                field=name,
+                remedy="Finish it with the same --key, --justifications, --keep-raw or --no-redact as it was begun.",
+            )
 
 
 def _publish(request: CaptureRequest, draft: TraceDraft, owner: Owner, reading: Reading) -> CaptureResult:

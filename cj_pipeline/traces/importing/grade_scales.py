@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from cj_pipeline.errors import CjPipelineError, did_you_mean
+from cj_pipeline.errors import CjPipelineError
 
 # Steps best to worst; behind them finer or lower grades that an essay may have without being a step of the scale.
 STEPS = MappingProxyType(
@@ -41,7 +41,7 @@ def net_scale(name: str | None, grades: Iterable[str]) -> tuple[str, ...] | None
     if not used:
         return None
     if name is not None and name not in STEPS:
-        raise NotOnTheScale(f"grade_scale '{name}' is not known. {did_you_mean(name, STEPS)}")
+        raise NotOnTheScale(f"its grade_scale is not known. Known: {', '.join(STEPS)}.")
     for candidate in STEPS if name is None else (name,):
         if used <= set(OUTCOMES[candidate]):
             return tuple(grade for grade in OUTCOMES[candidate] if grade in STEPS[candidate] or grade in used)

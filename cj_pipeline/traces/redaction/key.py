@@ -48,7 +48,8 @@ def key_from(path: Path) -> bytes:
 
 
 def _refuse_trace_folders(path: Path) -> None:
-    for folder in path.absolute().resolve().parents:
+    # Where it stands and where it leads: a link in a trace folder is followed by whoever packs the folder.
+    for folder in (*path.absolute().parents, *path.absolute().resolve().parents):
         if any((folder / name).is_file() for name in _TRACE_FILES):
             raise BadInput(
                 "stands in a trace folder, and would be handed on together with what it protects.",
@@ -60,11 +61,13 @@ def _refuse_trace_folders(path: Path) -> None:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             content = file.read(4 * KEY_BYTES)
     except (IsADirectoryError, PermissionError):
         raise BadInput("cannot be read as a key.", path=path, remedy="Name a file of your own.") from None
-    if mode & 0o077:
+    if status.st_uid != os.geteuid():
+        raise BadInput("belongs to somebody else, who can read it.", path=path, remedy="Name a file of your own.")
+    if status.st_mode & 0o077:
         raise BadInput("others may read this key.", path=path, remedy=f"chmod 600 {path}")
     try:
         key = bytes.fromhex(content.decode("ascii"))

@@ -79,6 +79,10 @@ class Pseudonyms:
         state.update(prompt_sha256.encode())
         return state.hexdigest()
 
+    def message(self, raw: bytes) -> str:
+        """64 hex digits for a message that is not kept; a plain digest would confirm a guess at a short one."""
+        return digest(self._key, b"message\0" + raw, "sha256").hex()
+
     def text(self, text: str) -> str:
         """32 hex digits for a text, equal for equal texts."""
         state = self._texts.copy()

@@ -10,10 +10,11 @@ goes, the reasons for checks that are off included: a reason may say whose essay
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.traces.redaction.vocabulary import is_grade
+from cj_pipeline.traces.redaction.vocabulary import is_grade, is_row_number
 from cj_pipeline.traces.scenario import Item, Net, Scenario
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redaction
             "batch": batch.model_copy(
                 update={
                     "bos_batch_id": redaction.batch(batch.bos_batch_id),
+                    "cj_batch_id": batch.cj_batch_id if is_row_number(str(batch.cj_batch_id)) else 0,
                     # Any topic will do for the live side, and the recorded one's name is the recording house's affair.
                     "callback_topic": COMPARISON_RESULT_TOPIC,
                 }
@@ -49,11 +51,20 @@ def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redaction
     )
 
 
-def _redacted_net(net: Net, redaction: Redaction) -> Net:
-    scale = net.grade_scale or ()
-    # A scale of words is a scale by their order alone.
+def redacted_grades(scale: Sequence[str]) -> dict[str, str]:
+    """What the grades of a scale become, best to worst. A scale of words is a scale by their order alone."""
     words = not all(is_grade(grade) for grade in scale)
-    grades = {grade: str(place) if words else grade for place, grade in enumerate(scale, start=1)}
+    return {grade: str(place) if words else grade for place, grade in enumerate(scale, start=1)}
+
+
+def without_labels(net: Net) -> Net:
+    """A net whose essays have pseudonyms already, without labels that people wrote into it since."""
+    items = (item if _says_a_grade_only(item) else item.model_copy(update={"label": item.id}) for item in net.items)
+    return net.model_copy(update={"items": tuple(items)})
+
+
+def _redacted_net(net: Net, redaction: Redaction) -> Net:
+    grades = redacted_grades(net.grade_scale or ())
     items = []
     for item in net.items:
         name = redaction.essay(item.id)

@@ -31,8 +31,9 @@ _WORDS = (
     "|instruct|chat|preview|latest|exp|experimental|beta|thinking|reasoner|reasoning|coder|codex|audio|vision|search"
     "|free|model|r"
 )
-_NUMBER = r"[vko]?\d{1,8}(?:\.\d{1,3})*[bko]?(?![a-z0-9])"
-_MODEL = re.compile(rf"(?:(?:{_VENDORS})/)?(?:{_FAMILIES})(?:[-_.:]?(?:(?:{_WORDS})(?![a-z])|{_NUMBER}))*")
+# Possessive: `1.1.1...` is one number or many, and trying both doubles the time with every dot.
+_NUMBER = r"[vko]?\d{1,8}(?:\.\d{1,3})*+[bko]?(?![a-z0-9])"
+_MODEL = re.compile(rf"(?:(?:{_VENDORS})/)?(?:{_FAMILIES})(?:[-_.:]?(?:(?:{_WORDS})(?![a-z])|{_NUMBER}))*+")
 
 # A row's number in the CJ database; as text, as the engine sends it. Nine digits: ten would be a pupil's in Sweden.
 _ROW = re.compile(r"\d{1,9}")
@@ -65,6 +66,14 @@ _WORD_DETAILS: dict[str, Collection[str]] = {
 _NUMBER_DETAILS = (
     *("status_code", "http_status", "provider_error_code", "retryable", "retry_after", "retry_after_s", "timeout_ms"),
     *("max_tokens", "attempts", "retry_count", "queue_size", "max_queue_size"),
+)
+
+# Keys of `request_metadata` whose values are figures on the wire; a row's number has been seen as one too.
+FIGURES = frozenset(
+    {
+        *("cj_batch_id", "preferred_bundle_size", "comparison_iteration", "retry_iteration"),
+        *("cache_read_input_tokens", "cache_creation_input_tokens", "streaming_simulated", "cost_known"),
+    }
 )
 
 

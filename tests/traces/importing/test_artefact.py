@@ -169,7 +169,7 @@ def test_a_long_name_is_shortened_as_production_shortens_it() -> None:
         (lambda a: a["llm_comparisons"][3].pop("provider"), "llm_comparisons.3.provider: Field required."),
         (lambda a: a["llm_comparisons"][3].update(cost_usd=-1), "llm_comparisons.3.cost_usd: Input should be greater"),
         (lambda a: a.pop("metadata"), "metadata: Field required."),
-        (lambda a: a["metadata"].update(grade_scale="nonsense"), "metadata.grade_scale: grade_scale 'nonsense' is not"),
+        (lambda a: a["metadata"].update(grade_scale="nonsense"), "metadata.grade_scale: its grade_scale is not known"),
         (lambda a: a["inputs"]["anchors"][0].update(grade="Q"), "metadata.grade_scale: the known grades are not those"),
     ],
 )

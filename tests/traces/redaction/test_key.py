@@ -69,3 +69,19 @@ def test_where_the_key_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert default_key_file(tmp_path) == tmp_path / "redaction.key"
     monkeypatch.setenv("CJ_PIPELINE_REDACTION_KEY_FILE", str(tmp_path / "elsewhere"))
     assert default_key_file(tmp_path) == tmp_path / "elsewhere"
+
+
+def test_a_link_in_a_trace_folder_is_no_place_for_a_key_either(tmp_path: Path) -> None:
+    folder, outside = copy_of(LOWER5, tmp_path), tmp_path / "redaction.key"
+    key_from(outside)
+    (folder / "link").symlink_to(outside)
+    with pytest.raises(BadInput, match="stands in a trace folder"):
+        key_from(folder / "link")
+
+
+def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "redaction.key"
+    key_from(path)
+    monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(BadInput, match="belongs to somebody else"):
+        key_from(path)
