@@ -2,7 +2,7 @@
 
 Here: the command group, exit codes, and turning errors into sentences. Not here: any command (one module a subject).
 
-Exit codes: 0 passed, 1 parity failed, 2 bad input or usage, 3 inconclusive (only with --strict).
+Exit codes: 0 passed, 1 parity failed, 2 bad input or usage, 3 inconclusive (only with --strict) or a partial trace.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMMANDS = {
 def cli() -> None:
     """Does the mock LLM judge still behave like the real one?
 
-    Exit codes: 0 passed, 1 parity failed, 2 bad input or usage, 3 inconclusive (only with --strict).
+    Exit codes: 0 passed, 1 parity failed, 2 bad input or usage, 3 inconclusive (only with --strict) or a partial trace.
     """
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from cj_pipeline.bus.kafka.bus import KafkaBus
-from cj_pipeline.bus.kafka.settings import kafka_settings_from_environment
+from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
 from cj_pipeline.errors import BadInput
 from cj_pipeline.local.collect import captured_batch
 from cj_pipeline.local.drive import Driven, batch_id_of, drive, scenario_texts
 from cj_pipeline.local.stack_file import StackPlan
+from cj_pipeline.local.stack_plan import KAFKA
 from cj_pipeline.local.twin import twin_of
 from cj_pipeline.local.verdict import Finding, findings
 from cj_pipeline.runs.record import Side
@@ -69,7 +70,11 @@ def batch_through(
     if (output_dir / trace_id).exists():
         # Found out in a moment instead of after the batch; the CJ service would not even begin the same one again.
         raise BadInput("is there already.", path=output_dir / trace_id, remedy="Give the batch another --label.")
-    kafka = kafka_settings_from_environment(bootstrap_servers=plan.bootstrap_servers)
+    kafka = (
+        KafkaSettings(bootstrap_servers=plan.bootstrap_servers)
+        if KAFKA in plan.ports  # the stack's own, which wants nothing that the environment says of another
+        else kafka_settings_from_environment(bootstrap_servers=plan.bootstrap_servers)
+    )
 
     async def driven() -> Driven:
         bus = KafkaBus(kafka)

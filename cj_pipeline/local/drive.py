@@ -119,11 +119,11 @@ async def drive(
     """
     request = request_of(scenario, bos_batch_id, await _stored(plan, scenario_texts(scenario)))
     topics = (CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, ASSESSMENT_RESULT_TOPIC)
-    readers = {topic: bus.subscribe(topic, await bus.end(topic)) for topic in topics}
     message = request.model_dump_json(exclude_none=True).encode()
-    await bus.publish(ASSESSMENT_REQUEST_TOPIC, message, key=bos_batch_id.encode())
     try:
         async with asyncio.timeout(timeout_s):
+            readers = {topic: bus.subscribe(topic, await bus.end(topic)) for topic in topics}
+            await bus.publish(ASSESSMENT_REQUEST_TOPIC, message, key=bos_batch_id.encode())
             return await _end(request, readers)
     except TimeoutError:
         raise NotFinished(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cj_pipeline.bus.kafka.settings import ENVIRONMENT_PREFIX as KAFKA_PREFIX
 from cj_pipeline.cj.service.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
 from cj_pipeline.local.kafka_node import KafkaNode
@@ -145,7 +146,7 @@ def _http(plan: StackPlan, name: str, health: str, command: list[str], environme
         address=url,
         log=plan.folder / "logs" / f"{name}.log",
         folder=plan.folder,
-        environment=_inherited() | dict(environment),
+        environment=_inherited(plan) | dict(environment),
         command=lambda: command,
         wait=lambda alive: _until_it_answers(name, f"{url}{health}", alive),
     )
@@ -171,9 +172,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _inherited() -> dict[str, str]:
+def _inherited(plan: StackPlan) -> dict[str, str]:
     """Without what a shell exported for other instances of these services: the plan says it all."""
-    return {name: value for name, value in os.environ.items() if not name.startswith((LPS_PREFIX, CJ_PREFIX))}
+    # How another cluster is reached keeps everybody from the stack's own.
+    others = (LPS_PREFIX, CJ_PREFIX, *((KAFKA_PREFIX,) if KAFKA in plan.ports else ()))
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
 def _as_environment(prefix: str, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -62,8 +62,19 @@ class Deployed:
     metrics_before: tuple[Sample, ...]
 
     async def listen(self, topic: str) -> Subscription:
-        """What is published to a topic from now on, each message once. The topic may be shared and hold millions."""
-        return Once(self.bus.subscribe(topic, await self.bus.end(topic)))
+        """What is published to a topic from now on, each message once. The topic may be shared and hold millions.
+
+        Raises ServiceAway when the bus does not answer for a minute.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                end = await self.bus.end(topic)
+        except TimeoutError:
+            raise ServiceAway(
+                f"{self.bus} does not answer within {PATIENCE_S:g} s. Name the bus that the service publishes to: "
+                "--kafka, or --bus."
+            ) from None
+        return Once(self.bus.subscribe(topic, end))
 
 
 class Once:
@@ -105,12 +116,23 @@ async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed
     transport = PatientTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=transport, base_url=deployment.url, timeout=_POST_TIMEOUT_S) as client:
         await _require_mode(client, deployment, mode)
-        before = parse_metrics((await client.get(client.base_url.join("/metrics"))).text)
+        before = await metrics_of(client)
         bus = deployment.open_bus()
         try:
             yield Deployed(client, bus, before)
         finally:
             await bus.aclose()
+
+
+async def metrics_of(client: httpx.AsyncClient) -> tuple[Sample, ...]:
+    """What the service behind a client has counted. Raises ServiceAway when it does not say."""
+    url = client.base_url.join("/metrics")
+    try:
+        return parse_metrics((await client.get(url)).raise_for_status().text)
+    except (httpx.HTTPError, ValueError) as error:
+        raise ServiceAway(
+            f"{url} gave no metrics ({type(error).__name__}). Name the service itself, not a gateway in front of it."
+        ) from None
 
 
 class PatientTransport(httpx.AsyncBaseTransport):

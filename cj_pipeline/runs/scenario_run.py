@@ -28,8 +28,8 @@ from cj_pipeline.lps.settings import LpsSettings
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
-from cj_pipeline.runs.remote import Deployment, NoCallbacks
-from cj_pipeline.runs.service_metrics import parse_metrics, since
+from cj_pipeline.runs.remote import Deployment, NoCallbacks, metrics_of
+from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.stack import Stack, stack_for
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from cj_pipeline.seeding import keyed_uuid
@@ -184,7 +184,7 @@ async def _ask_live(
             for number in range(1, wanted.batches + 1):
                 batch = _batch(scenario, live_batch_id(scenario, number, label), (), seed, Pairing.RECORDED)
                 repeats.append(await _repeat(batch, pairs, judge, progress))
-        metrics = parse_metrics((await stack.client.get(stack.client.base_url.join("/metrics"))).text)
+        metrics = await metrics_of(stack.client)
     return LiveAnswers(
         events=events,
         repeats=tuple(repeats),

@@ -21,7 +21,7 @@ from cj_pipeline.bus.kafka import partitions as partitions_module
 from cj_pipeline.bus.kafka import producer as producer_module
 from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.bus.kafka.clients import new_producer
-from cj_pipeline.bus.kafka.errors import MessageTooLarge, NoSuchTopic
+from cj_pipeline.bus.kafka.errors import MessageTooLarge, NoSuchTopic, NotDelivered, Undelivered
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.bus.protocol import Message, MessagesGone, Outgoing, Subscription
 from cj_pipeline.errors import BadInput
@@ -400,3 +400,18 @@ def test_a_name_that_no_topic_can_have_is_refused(name: str) -> None:
 
     (refused,) = asyncio.run(scene())
     assert isinstance(refused, BadInput)
+
+
+def test_a_bus_that_closes_with_more_than_the_client_holds_leaves_nobody_waiting() -> None:
+    async def scene() -> list[Exception | None]:
+        # Nobody listens on port 1, and the client holds ten.
+        settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", extra={"queue.buffering.max.messages": "10"})
+        bus = KafkaBus(settings)
+        publishing = asyncio.create_task(bus.publish_all([Outgoing("topic", None, b"x")] * 100))
+        await asyncio.sleep(0.1)
+        with pytest.raises(Undelivered, match="100 to 'topic'"):
+            await bus.aclose()
+        async with asyncio.timeout(10):
+            return await publishing
+
+    assert all(isinstance(end, NotDelivered) for end in asyncio.run(scene()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, AssessmentResultV1
+from cj_pipeline.local import verdict
 from cj_pipeline.local.drive import Driven, batch_id_of, request_of, scenario_texts
 from cj_pipeline.local.stack_plan import cj_settings, lps_settings
 from cj_pipeline.local.twin import Twin, agreement, twin_of
@@ -108,3 +110,22 @@ def test_the_twins_settings_are_those_that_the_service_is_started_with() -> None
     assert given.engine().model_dump(exclude={"pairing", "pair_generation_seed", "bt_alpha"}) == engine.model_dump(
         exclude={"pairing", "pair_generation_seed", "bt_alpha"}
     )
+
+
+def test_scores_that_differ_in_the_sixth_digit_are_told() -> None:
+    published = {"one": -1.0, "two": 1.0}
+    assert verdict._scores("scores", "the other", published, {"one": 1.0, "two": 3.0}).holds
+    assert not verdict._scores("scores", "the other", published, {"one": -1.0, "two": 1.00001}).holds
+
+
+def test_ranks_that_contradict_the_scores_and_another_end_are_seen() -> None:
+    driven, events = served(LOWER5, "one")
+    embedded, again = twin(LOWER5, driven), replayed(LOWER5, events)
+    assert driven.result is not None
+    best, worst, *others = sorted(driven.result.essay_results, key=lambda essay: (essay.rank, essay.essay_id))
+    swapped = [best.model_copy(update={"rank": worst.rank}), worst.model_copy(update={"rank": best.rank}), *others]
+    ranked = replace(driven, result=driven.result.model_copy(update={"essay_results": swapped}))
+    told = {finding.name: finding.holds for finding in findings(ranked, events, again, embedded)}
+    assert (told["ranks"], told["scores_replayed"]) == (False, True)
+    failed = replace(driven, result=None, failure="timeout")
+    assert not {finding.name: finding.holds for finding in findings(failed, events, again, embedded)}["outcome"]

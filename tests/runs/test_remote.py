@@ -16,9 +16,10 @@ from cj_pipeline.errors import BadInput
 from cj_pipeline.lps.mode import Mode
 from cj_pipeline.lps.mode_files import load_mode
 from cj_pipeline.runs.record import RunRecord, Sample
-from cj_pipeline.runs.remote import Deployment, NoCallbacks, Once, PatientTransport, ServiceAway
+from cj_pipeline.runs.remote import Deployed, Deployment, NoCallbacks, Once, PatientTransport, ServiceAway, metrics_of
 from cj_pipeline.runs.scenario_run import ask_live, run_live
 from cj_pipeline.runs.service_metrics import since
+from cj_pipeline.runs.virtual_time import run_virtual
 from tests.cli.terminal import terminal_of
 from tests.lps.served import Served
 from tests.sides import LOWER5, SCENARIOS, trace
@@ -161,3 +162,31 @@ def test_counters_are_what_was_added_and_gauges_what_they_show() -> None:
     assert values([], samples(13, 2)) == [13, 2]
     # Started anew in between: what it counts now is all from after the start.
     assert values(samples(10, 4), samples(3, 2)) == [3, 2]
+
+
+@pytest.mark.parametrize("answer", [(404, "Not found: /metrics"), (200, "<html>a gateway</html> {")])
+def test_what_gives_no_metrics_is_told_in_a_sentence(answer: tuple[int, str]) -> None:
+    async def ask() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(answer[0], text=answer[1]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://lps/api") as client:
+            await metrics_of(client)
+
+    with pytest.raises(ServiceAway, match="http://lps/metrics gave no metrics"):
+        asyncio.run(ask())
+
+
+def test_a_bus_that_never_answers_is_waited_for_a_minute_and_told() -> None:
+    class Silent(MemoryBus):
+        def __str__(self) -> str:
+            return "Kafka at nowhere:9092"
+
+        async def end(self, topic: str) -> dict[int, int]:
+            await asyncio.Event().wait()
+            return {}
+
+    async def listen() -> None:
+        async with httpx.AsyncClient() as client:
+            await Deployed(client, Silent(), ()).listen("topic")
+
+    with pytest.raises(ServiceAway, match="Kafka at nowhere:9092 does not answer within 60 s"):
+        run_virtual(listen())

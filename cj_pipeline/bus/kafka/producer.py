@@ -86,14 +86,15 @@ class Deliveries:
                     await self._emptied.wait()
                     await asyncio.sleep(0)
         left = dict(self.outstanding)
+        # Before anything is purged: its reports make room, and what waits would be sent after all.
+        waiting, self._line = self._line, deque()
         for polled in (self._polled, *self._retired):
             polled.producer.purge()
             polled.retire()
             await asyncio.to_thread(polled.join)
         if not self._loop.is_closed():
             given_up = KafkaError(KafkaError._PURGE_QUEUE)
-            self._settle([(done, message.topic, given_up) for message, done in self._line])
-        self._line.clear()
+            self._settle([(done, message.topic, given_up) for message, done in waiting])
         return left
 
     def _new_producer(self) -> _Polled:

@@ -43,7 +43,8 @@ class Positions:
         async with self.database.transaction() as transaction:
             for partition, offset in (beginnings or {0: 0}).items():
                 await self._add(transaction, topic, partition, offset)
-        return await self._known(topic)
+        # Of a topic that was never read nothing can be gone: 0 is its first message, whatever retention has left.
+        return {partition: offset for partition, offset in (await self._known(topic)).items() if offset}
 
     async def advance(self, transaction: Transaction, topic: str, partition: int, behind: int) -> bool:
         """Move a position behind an offset; False when it is there already."""

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from sqlalchemy import select, text
 
+from cj_pipeline.bus.kafka.bus import KafkaBus
+from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.bus.protocol import MessagesGone
 from cj_pipeline.cj.service.database import Database
 from cj_pipeline.cj.service.positions import Positions
@@ -28,6 +32,7 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from tests.cj.service.buses import ForgetfulBus, PartitionedBus
 from tests.cj.service.lab import World, request, world
+from tests.kafka import create_topic, fresh_topic
 from tests.postgres import throw_away_server
 
 Row = tuple[str, int, int]
@@ -179,3 +184,39 @@ def test_a_database_of_the_version_before_keeps_its_rows(
             await database.aclose()
 
     run_real(script())
+
+
+def test_latest_is_on_record_although_there_was_no_topic_yet() -> None:
+    async def script() -> None:
+        async with world(bus=PartitionedBus(), unread_topics_begin="latest") as w:
+            async with w.service():
+                await asyncio.sleep(1.0)
+            await w.bus.publish(COMPARISON_RESULT_TOPIC, b"noise")
+            async with w.service():
+                await asyncio.sleep(1.0)
+            assert len(await w.rows(quarantined_messages)) == 1
+
+    run_virtual(script())
+
+
+def test_what_retention_took_before_a_topic_was_ever_read_is_not_missed(kafka: str, tmp_path: Path) -> None:
+    topic = fresh_topic("old")
+    create_topic(kafka, topic, 2)
+    producer = Producer({"bootstrap.servers": kafka, "log_level": 0})
+    for number in range(20):
+        producer.produce(topic, str(number).encode(), partition=number % 2)
+    producer.flush(30)
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    for deleted in admin.delete_records([TopicPartition(topic, partition, 7) for partition in (0, 1)]).values():
+        deleted.result(30)
+
+    async def script() -> set[tuple[int, int]]:
+        bus, database = KafkaBus(KafkaSettings(bootstrap_servers=kafka)), Database(f"sqlite:///{tmp_path}/cj.db")
+        await database.create_schema(LoopClock())
+        subscription = bus.subscribe(topic, await Positions(database, bus, UnreadTopic.EARLIEST).begin(topic))
+        read = [await subscription.next() for _ in range(6)]
+        await bus.aclose()
+        await database.aclose()
+        return {(message.partition, message.offset) for message in read}
+
+    assert run_real(script()) == {(partition, offset) for partition in (0, 1) for offset in (7, 8, 9)}

@@ -282,3 +282,48 @@ def test_a_server_that_refuses_says_why_in_its_own_word(on_postgres: Kept) -> No
         cj_database(on_postgres.url.replace("/postgres", "/nowhere"), "1")
     with pytest.raises(BadInput, match="cj_batch_uploads: no such table"):
         cj_database(on_postgres.url.replace("/postgres", "/template1"), "1")
+
+
+def test_every_time_and_id_of_a_failure_is_its_own_column_s(copy: str) -> None:
+    change(
+        copy,
+        "UPDATE cj_comparison_pairs SET winner = 'error', error_code = 'TIMEOUT', confidence = NULL, "
+        "justification = NULL, error_correlation_id = '00000000-0000-4000-8000-00000000000e', "
+        "error_service = 'cj_assessment_service', "
+        "created_at = '2025-12-01 08:00:00.000000', submitted_at = '2025-12-01 08:00:01.000000', "
+        "error_timestamp = '2025-12-01 08:00:02.000000', completed_at = '2025-12-01 08:00:03.000000' WHERE id = 5",
+    )
+    (failed,) = [one["data"] for one in documents(cj_database(copy, "bos-1")) if one["data"]["winner"] is None]
+    error = failed["error_detail"]
+    times = (failed["requested_at"], error["timestamp"], failed["completed_at"])
+    assert times == tuple(f"2025-12-01T08:00:0{second}.000000Z" for second in (1, 2, 3))
+    assert (error["correlation_id"], error["service"]) == (
+        "00000000-0000-4000-8000-00000000000e",
+        "cj_assessment_service",
+    )
+
+
+def test_callbacks_come_in_the_order_in_which_the_engine_took_them_in(copy: str) -> None:
+    before = [one["data"]["correlation_id"] for one in documents(cj_database(copy, "bos-1"))]
+    change(copy, "UPDATE cj_comparison_pairs SET answer_number = 1000 - answer_number")
+    assert [one["data"]["correlation_id"] for one in documents(cj_database(copy, "bos-1"))] == before[::-1]
+
+
+def test_an_anchor_whose_text_is_another_is_found_by_its_reference(copy: str) -> None:
+    change(
+        copy,
+        "UPDATE cj_processed_essays SET text_storage_id = 'another-' || text_storage_id, processing_metadata = "
+        "json_object('anchor_ref_id', (SELECT id FROM anchor_essay_references AS known "
+        "WHERE known.text_storage_id = cj_processed_essays.text_storage_id)) WHERE is_anchor",
+    )
+    grades = {item.grade for item in cj_database(copy, "bos-1").known.items}
+    assert grades == {None, "F", "E", "D", "D+", "C", "C+", "B", "A"}
+
+
+def test_the_judges_temperature_is_the_batch_s(copy: str) -> None:
+    change(
+        copy,
+        "UPDATE cj_batch_states SET processing_metadata = "
+        "json_set(processing_metadata, '$.llm_overrides.temperature_override', 0.7)",
+    )
+    assert cj_database(copy, "bos-1").known.temperature == 0.7

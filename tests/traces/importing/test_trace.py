@@ -23,7 +23,7 @@ from cj_pipeline.traces.importing.json_folder import json_folder
 from cj_pipeline.traces.importing.source import Source
 from cj_pipeline.traces.importing.stored_scores import score_agreement
 from cj_pipeline.traces.importing.trace import ImportRequest, ImportResult, import_trace
-from cj_pipeline.traces.provenance import TraceOrigin
+from cj_pipeline.traces.provenance import TraceOrigin, read_provenance
 from cj_pipeline.traces.redaction.policy import RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
@@ -308,3 +308,26 @@ def test_provenance_says_of_every_field_where_it_comes_from(kind: str, tmp_path:
         for leaf in leaves(json.loads(found.raw)):
             parts = leaf.split(".")
             assert any(".".join(parts[:length]) in said for length in range(1, len(parts) + 1)), leaf
+
+
+def test_what_the_source_knows_to_be_missing_makes_the_trace_partial(tmp_path: Path) -> None:
+    artefact = artefact_of()
+    artefact["llm_comparisons"][0] |= {"status": "submitted", "winner_id": None, "loser_id": None}
+    result = imported(eng5_artefact(write_artefact(tmp_path / "run.json", artefact)), tmp_path)
+    told = read_provenance(result.folder).imported
+    assert told is not None
+    assert (told.partial, told.missing) == (True, result.missing)
+    assert result.missing == ("1 comparisons were submitted and have no outcome in the artefact.",)
+
+
+def test_one_comparison_that_the_runner_saw_and_the_artefact_lacks_is_missing(tmp_path: Path) -> None:
+    artefact = artefact_of()
+    artefact["validation"]["runner_status"]["observed_events"]["llm_comparisons"] = 11
+    known = eng5_artefact(write_artefact(tmp_path / "run.json", artefact)).known
+    assert known.missing == ("The runner saw 11 comparisons; the artefact has 10.",)
+
+
+def test_the_engine_s_settings_are_those_that_the_database_stores(tmp_path: Path) -> None:
+    url = kept_batch(f"sqlite:///{tmp_path}/cj.db").url
+    engine = read_trace(imported(cj_database(url, "bos-1"), tmp_path).folder).scenario.engine
+    assert engine == cj_database(url, "bos-1").known.engine

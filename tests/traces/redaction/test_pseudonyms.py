@@ -104,3 +104,7 @@ def test_names_that_come_once_are_not_kept_for_ever(names: Pseudonyms, monkeypat
     for number in range(100):
         assert names.batches[f"class {number}"] == names.batch(f"class {number}")
         assert len(names.batches) <= 10
+
+
+def test_a_key_s_id_stays_what_it_was(names: Pseudonyms) -> None:
+    assert names.key_id == hmac.new(KEY, b"key id", "sha256").hexdigest()[:8]
