@@ -167,10 +167,12 @@ def test_giving_up_in_the_moment_of_arrival_loses_nothing(make_bus: Callable[[],
         await asyncio.sleep(0)
         await publish(bus, topic, b"1")  # the reader is awake now, and has not run yet
         waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+        # A broker's message may be there sooner than its confirmation: then the reader has it, and was not given up.
+        (end,) = await asyncio.gather(waiting, return_exceptions=True)
+        had = [end.value] if isinstance(end, Message) else []
+        assert had or isinstance(end, asyncio.CancelledError)
         await publish(bus, topic, b"2")
-        return await read(subscription, 2)
+        return had + await read(subscription, 2 - len(had))
 
     assert asyncio.run(scene()) == [b"1", b"2"]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,15 @@ from tests.sides import TRACES
 
 
 @pytest.fixture
-def cj_pipeline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Terminal:
+def cj_pipeline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Terminal]:
     """The CLI on the committed scenarios, with a data folder of its own."""
     monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(TRACES))
     monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
-    return terminal_of(monkeypatch, capsys)
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield terminal_of(monkeypatch, capsys)
+    # A service logs to the standard error that it was started with, which is closed by the time others log.
+    root.handlers[:] = handlers
+    root.setLevel(level)
