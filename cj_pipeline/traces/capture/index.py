@@ -78,12 +78,17 @@ def id_digests(names: Sequence[str]) -> bytes:
     return b"".join([id_digest(name) for name in names])
 
 
-def records_from(figures: Sequence[bytes], requests: Sequence[str], correlations: Sequence[str]) -> bytes:
-    """The bytes of some records, from what `pack_figures` made of them and the ids."""
+def records_from(figures: Sequence[bytes], lines: bytes, requests: Sequence[str], correlations: Sequence[str]) -> bytes:
+    """The bytes of some records, from what `pack_figures` made of them, their lines one after another, and the ids.
+
+    lines: each with its newline; their lengths go into the records, whatever the figures say of them.
+    """
     content = np.empty((len(figures), RECORD.itemsize), np.uint8)
     content[:, : _FIGURES.size] = np.frombuffer(b"".join(figures), np.uint8).reshape(-1, _FIGURES.size)
     content[:, _FIGURES.size : -16] = np.frombuffer(id_digests(requests), np.uint8).reshape(-1, 16)
     content[:, -16:] = np.frombuffer(id_digests(correlations), np.uint8).reshape(-1, 16)
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
+    content.view(RECORD)["length"][:, 0] = np.diff(ends, prepend=-1)
     return content.tobytes()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from msgspec.json import Decoder
+from msgspec import Raw
+from msgspec.json import Encoder
 
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.capture.index import OUTCOME_A, OUTCOME_B, OUTCOME_ERROR, RECORD, pack_figures, records_from
@@ -40,7 +42,7 @@ OUTCOMES = {"Essay A": OUTCOME_A, "Essay B": OUTCOME_B}
 
 _BREAKS_TO_SPACES = bytes(ord(" ") if byte in b"\r\n" else byte for byte in range(256))
 
-_decode_line = Decoder().decode
+_encode_lines = Encoder().encode_lines
 
 
 CHECKPOINT = "checkpoint"
@@ -113,7 +115,9 @@ class Lane:
         self._keep_raw = keep_raw or redaction is None
         self._files: dict[str, BinaryIO] = {}
         for name in LaneFile:
-            file = lane_path(folder, number, name).open("ab", buffering=0)
+            path = lane_path(folder, number, name)
+            _unshare(path)
+            file = path.open("ab", buffering=0)
             file.truncate(self.state.lengths[name])
             self._files[name] = file
         essays = read_names(folder, number, LaneFile.ESSAYS, self.state)
@@ -123,7 +127,7 @@ class Lane:
         # By the messages' own ids, which no file has: a pseudonym is looked up once, and not twice a message.
         self._places: dict[str, int] = {}
         self._waiting: dict[str, list[bytes]] = {name: [] for name in LaneFile}
-        self._lines: list[bytes] = []
+        self._lines: list[WireCallback | Raw] = []
         self._figures: list[bytes] = []
         self._requests: list[str] = []
         self._correlations: list[str] = []
@@ -131,16 +135,14 @@ class Lane:
         self._saved = dict(self.state.lengths)
 
     def take(self, callback: WireCallback, raw: bytes, position: int, timestamp_ms: int) -> None:
-        """Keep one callback.
+        """Keep one callback. It is the lane's from now on: redaction changes it.
 
         position: above every earlier one of the lane. Raises FigureTooLarge, and keeps nothing, for a count that no
-        record holds; what Redaction.line raises passes through.
+        record holds; what Redaction.redact raises passes through.
         """
         # A million times a capture: what can be done for many at once is done in `flush`.
         data = callback.data
         metadata = data.request_metadata
-        # Between the tokens of JSON a line break is as good as a space, and within them there is none.
-        line = raw.translate(_BREAKS_TO_SPACES) if self._redaction is None else self._redaction.line(callback)
         places = self._places
         essay_a, essay_b = metadata.essay_a_id, metadata.essay_b_id
         tokens = data.token_usage
@@ -149,11 +151,11 @@ class Lane:
             figures = pack_figures(
                 timestamp_ms,
                 position,
-                len(line) + 1,
+                0,  # the length; `flush` knows
                 places[essay_a] if essay_a in places else self._place(essay_a),
                 places[essay_b] if essay_b in places else self._place(essay_b),
                 OUTCOMES[winner] if winner else OUTCOME_ERROR,
-                0 if winner else self._code(line),
+                0 if winner else self._code(callback),
                 data.response_time_ms,
                 tokens.prompt_tokens or 0,
                 tokens.completion_tokens or 0,
@@ -161,10 +163,13 @@ class Lane:
             )
         except struct.error:
             raise FigureTooLarge from None
+        self._lines.append(
+            # Between the tokens of JSON a line break is as good as a space, and within them there is none.
+            Raw(raw.translate(_BREAKS_TO_SPACES)) if self._redaction is None else self._redaction.redact(callback)
+        )
         self._figures.append(figures)
         self._requests.append(data.request_id)
         self._correlations.append(data.correlation_id)
-        self._lines.append(line)
         state = self.state
         requested_at = data.requested_at
         if requested_at < state.earliest or len(requested_at) != len(state.earliest):
@@ -205,15 +210,20 @@ class Lane:
         if self._redaction is not None:
             self.state.dropped = dict(self._redaction.dropped)
         if self._lines:
-            self._lines.append(b"")  # for the newline of the last one
-            self._waiting[LaneFile.LINES] = [b"\n".join(self._lines)]
-            self._waiting[LaneFile.INDEX] = [records_from(self._figures, self._requests, self._correlations)]
+            block = _encode_lines(self._lines)
+            self._waiting[LaneFile.LINES] = [block]
+            self._waiting[LaneFile.INDEX] = [records_from(self._figures, block, self._requests, self._correlations)]
             for waiting in (self._lines, self._figures, self._requests, self._correlations):
                 waiting.clear()
         for name, blocks in self._waiting.items():
             if blocks:
                 block = b"".join(blocks)
-                _write_all(self._files[name], block)
+                try:
+                    _write_all(self._files[name], block)
+                except OSError:
+                    # A full disk takes a part. The last checkpoint tries again, and half a line must not come first.
+                    self._files[name].truncate(self.state.lengths[name])
+                    raise
                 self.state.lengths[name] += len(block)
                 blocks.clear()
 
@@ -238,10 +248,10 @@ class Lane:
         place = self._places[essay] = self._named(self._essays, name, LaneFile.ESSAYS, 0)
         return place
 
-    def _code(self, line: bytes) -> int:
-        # From the line as it is kept: a redacted one may say less than the callback did. Failures are few.
-        detail = _decode_line(line)["data"].get("error_detail") or {}
-        return self._named(self._codes, str(detail.get("error_code", "")), LaneFile.CODES, 1)
+    def _code(self, callback: WireCallback) -> int:
+        # As the line has it: a redacted one may say less than the callback does.
+        code = callback.data.error_code if self._redaction is None else self._redaction.error_code(callback)
+        return self._named(self._codes, code or "", LaneFile.CODES, 1)
 
     def _named(self, known: dict[str, int], name: str, file: LaneFile, base: int) -> int:
         if name not in known:
@@ -333,6 +343,18 @@ def _earlier(one: str, other: str) -> str:
     if not one or not other:
         return one or other
     return min(one, other, key=datetime.fromisoformat)
+
+
+def _unshare(path: Path) -> None:
+    """Take a copy of a file that has another name too: a trace whose draft outlived its publishing keeps its lines."""
+    if path.exists() and path.stat().st_nlink > 1:
+        copy = path.with_name(f"{path.name}.new")
+        with path.open("rb") as shared, copy.open("wb") as own:
+            shutil.copyfileobj(shared, own, 1 << 20)
+            own.flush()
+            # The checkpoint says that it is on the disk.
+            os.fsync(own.fileno())
+        copy.replace(path)
 
 
 def _write_all(file: BinaryIO, block: bytes) -> None:

@@ -3,7 +3,8 @@
 Here: reading records together, writing lines in their order with a digest, what they add up to. Not here: the order
 itself (index.py), the other files of the trace (publishing.py).
 
-Nothing here holds more of the lines than a block; figures come from the records.
+Nothing here holds more of the lines than a block; figures come from the records. Where one lane is the whole trace, as
+it stands, its file is the trace's: a second name for it, and not a second copy.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import cycle
+from mmap import mmap
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.traces.capture.block_file import BlockFile
 from cj_pipeline.traces.capture.index import (
     OUTCOME_A,
     OUTCOME_B,
@@ -30,6 +33,7 @@ from cj_pipeline.traces.capture.index import (
     sequence,
 )
 from cj_pipeline.traces.capture.lane import LaneFile, LaneState, lane_path, read_names, read_records
+from cj_pipeline.traces.provenance import file_sha256
 from cj_pipeline.traces.summary import (
     ERROR_LABEL,
     LatencySummary,
@@ -91,20 +95,48 @@ class Merger:
         return len(self.sequencing.kept)
 
     def write_lines(self, path: Path) -> str:
-        """Write the lines of the trace; their SHA-256 in lower-case hex."""
+        """Put the lines of the trace there; their SHA-256 in lower-case hex.
+
+        What is there may be the file of a lane: whoever writes to that later takes a copy first (Lane does).
+        """
+        share = self._only_share()
+        if share is not None and self._linked(share, path):
+            return file_sha256(path)
         digest = sha256()
-        with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1, "sha256") as hashing:
+        size = sum(share.state.lengths[LaneFile.LINES] for share in self.shares)
+        with BlockFile(path, size) as file, ThreadPoolExecutor(1, "sha256") as hashing:
             pending: Future[None] | None = None
             for block in self._blocks():
                 if pending is not None:
                     pending.result()
                 pending = hashing.submit(digest.update, block)
-                written = 0
-                while written < len(block):
-                    written += file.write(block[written:])
+                file.write(block)
             if pending is not None:
                 pending.result()
         return digest.hexdigest()
+
+    def _only_share(self) -> LaneShare | None:
+        """The lane whose lines are the trace's, all and in their order; None where it takes more than one."""
+        filled = [share for share in self.shares if len(share.records)]
+        kept = self.sequencing.kept
+        if len(filled) != 1 or len(kept) != len(filled[0].records) or bool((kept[1:] < kept[:-1]).any()):
+            return None
+        return filled[0]
+
+    def _linked(self, share: LaneShare, path: Path) -> bool:
+        """Whether the lane's file could be given a second name; some file systems have one name a file."""
+        lines = lane_path(self._folder, share.number, LaneFile.LINES)
+        length = int(share.records["length"].sum(dtype=np.int64))
+        if lines.stat().st_size < length:
+            # Copying says what is wrong; cutting to a length would fill it up with zeros.
+            return False
+        # What lies beyond the checkpoint is no part of the lane, and gone with its next opening.
+        os.truncate(lines, length)
+        try:
+            os.link(lines, path)
+        except OSError:
+            return False
+        return True
 
     def line(self, index: int) -> bytes:
         """One line of a record, with its newline."""
@@ -179,7 +211,7 @@ class Merger:
         with ExitStack() as stack:
             windows = [stack.enter_context(_Window(self._folder, share)) for share in self.shares]
             # The same memory again and again: fresh pages for every block took longer than the hashing.
-            blocks = cycle((memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))))
+            blocks = cycle((memoryview(mmap(-1, BLOCK_BYTES)), memoryview(mmap(-1, BLOCK_BYTES))))
             block, filled = next(blocks), 0
             for lane, start, end in self._runs():
                 while start < end:

@@ -41,6 +41,10 @@ class _Peek(msgspec.Struct, gc=False):
     data: _PeekData
 
 
+# So many matches in a row make a topic of one batch: looking for its name in the next message too would cost 0.6 us, a
+# quarter of reading it. The first message of another batch ends it.
+_RUN = 8
+
 _peek = msgspec.json.Decoder(_Peek).decode
 
 
@@ -67,6 +71,7 @@ class Sieve:
         self._model = selection.model
         self._since = -1 if selection.since_ms is None else selection.since_ms
         self._until = (1 << 62) if selection.until_ms is None else selection.until_ms
+        self._matches_in_a_row = 0
 
     def judge(self, value: bytes | None, timestamp_ms: int) -> Judgement:
         """A callback to be kept, or what else the message is. timestamp_ms: of the record; -1 when it has none."""
@@ -75,7 +80,7 @@ class Sieve:
         if value is None:
             return Unusable(Fate.MALFORMED, NO_VALUE.field, NO_VALUE.reason, concerns=False)
         batch = self._batch
-        if batch is not None and self._batch_bytes not in value:
+        if batch is not None and self._matches_in_a_row < _RUN and self._batch_bytes not in value:
             # It can still be ours: JSON has more than one way to write a string. The peek reads them all.
             try:
                 peek = _peek(value)
@@ -87,8 +92,11 @@ class Sieve:
         callback = read_message(value)
         if not isinstance(callback, WireCallback):
             return self._unusable(callback, value)
-        if batch is not None and callback.bos_batch_id != batch:
-            return Fate.OTHER_BATCH
+        if batch is not None:
+            if callback.data.request_metadata.bos_batch_id != batch:
+                self._matches_in_a_row = 0
+                return Fate.OTHER_BATCH
+            self._matches_in_a_row += 1
         if self._correlations and callback.data.correlation_id not in self._correlations:
             return Fate.OTHER_CORRELATION
         if self._model is not None and callback.data.model != self._model:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET, UnsetType, to_builtins
+from msgspec import UNSET, Raw, UnsetType, to_builtins
 from msgspec.json import Encoder
 
 from cj_pipeline.traces.redaction.policy import REDACTED, Justifications, RedactionPolicy
@@ -89,10 +89,21 @@ class Redaction:
 
         The callback itself is left as it is. Raises SamePseudonym.
         """
-        data = callback.data
         kept = _copy_callback(callback)
-        kept.data = kept_data = _copy_data(data)
-        kept_data.request_metadata = metadata = _copy_metadata(data.request_metadata)
+        kept.data = _copy_data(callback.data)
+        kept.data.request_metadata = _copy_metadata(callback.data.request_metadata)
+        line = self._line
+        _encoder.encode_into(self.redact(kept), line)
+        return bytes(line)
+
+    def redact(self, callback: WireCallback) -> WireCallback | Raw:
+        """What `line` writes, made of the callback itself: msgspec's JSON of it is the same bytes.
+
+        For whoever read the callback and needs it no more: three copies less, a fifth of the time. Its request and
+        correlation ids, its times and its figures stay what they were. Raises SamePseudonym, and then it is spoilt.
+        """
+        data = callback.data
+        metadata = data.request_metadata
         pseudonyms = self.pseudonyms
         essays = pseudonyms.essays
         models = self._models
@@ -109,26 +120,22 @@ class Redaction:
             metadata.resolved_model = models[model]
         if prompt := metadata.prompt_sha256:
             metadata.prompt_sha256 = pseudonyms.prompt(prompt)
-        kept_data.model = models[data.model]
-        if kept.source_service not in SERVICES:
-            kept.source_service = self._word()
-        if kept.data_schema_uri:
-            kept.data_schema_uri = self._word()
-        if kept_data.trace_id:
-            kept_data.trace_id = self._word()
+        data.model = models[data.model]
+        if callback.source_service not in SERVICES:
+            callback.source_service = self._word()
+        if callback.data_schema_uri:
+            callback.data_schema_uri = self._word()
+        if data.trace_id:
+            data.trace_id = self._word()
         if data.justification:
             policy = self.policy.justifications
             if policy is Justifications.DROP:
-                kept_data.justification = REDACTED
+                data.justification = REDACTED
             elif policy is Justifications.HASH:
-                kept_data.justification = pseudonyms.text(data.justification)
+                data.justification = pseudonyms.text(data.justification)
         if data.error_detail:
-            kept_data.error_detail = self._error(data.error_detail)
-        if isinstance(callback, WideCallback):
-            return self._wide_line(kept, callback)
-        line = self._line
-        _encoder.encode_into(kept, line)
-        return bytes(line)
+            data.error_detail = self._error(data.error_detail)
+        return self._wide_line(callback) if isinstance(callback, WideCallback) else callback
 
     def _row(self, cj_batch_id: str) -> str:
         return cj_batch_id if is_row_number(cj_batch_id) else self.pseudonyms.batch(cj_batch_id)
@@ -165,10 +172,10 @@ class Redaction:
         self.dropped["error_details"] += len(details) - len(kept)
         return kept
 
-    def _wide_line(self, kept: WireCallback, callback: WideCallback) -> bytes:
+    def _wide_line(self, callback: WideCallback) -> Raw:
         """The line of a callback that says more than the wire's own keys."""
         self.dropped["fields"] += callback.unknown
-        document: dict[str, Any] = to_builtins(kept)
+        document: dict[str, Any] = to_builtins(callback)
         for key in ("more_metadata", "unknown", "envelope_metadata"):
             del document[key]
         if callback.envelope_metadata:
@@ -181,7 +188,7 @@ class Redaction:
                 metadata[key] = value
             else:
                 self.dropped["metadata_keys"] += 1
-        return _encoder.encode(document)
+        return Raw(_encoder.encode(document))
 
 
 def _worded(text: str | UnsetType | None) -> str | UnsetType | None:

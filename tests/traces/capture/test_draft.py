@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -11,7 +12,7 @@ from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.capture import publishing
 from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
-from cj_pipeline.traces.capture.lane import Lane, read_state
+from cj_pipeline.traces.capture.lane import FigureTooLarge, Lane, LaneFile, lane_path, read_records, read_state
 from cj_pipeline.traces.capture.publishing import Findings, NothingTaken, publish
 from cj_pipeline.traces.capture.request import Beginning
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario
@@ -49,11 +50,11 @@ def failed(n: int, code: str) -> bytes:
     return callback(n, winner=DROP, justification=DROP, confidence=DROP, error_detail=detail)
 
 
-def filled(target: Path, messages: list[bytes]) -> TraceDraft:
+def filled(target: Path, messages: list[bytes], lanes: int = 2) -> TraceDraft:
     draft = TraceDraft.open(target, Beginning.ANEW)
     draft.claim({"what": "a test"}, {})
     for position, raw in enumerate(messages):
-        take(draft.lane(position % 2), raw, position // 2, NOON + position)
+        take(draft.lane(position % lanes), raw, position // lanes, NOON + position)
     return draft
 
 
@@ -82,6 +83,90 @@ def test_a_published_trace_reads_like_any_other(tmp_path: Path) -> None:
     assert [event.raw for event in trace.callbacks.events] == [callback(n) for n in range(40)]
     assert trace.scenario.engine.max_pairwise_comparisons == 40
     assert not draft_folder(tmp_path / "spring").exists()
+
+
+def test_the_only_lane_of_a_trace_is_not_written_twice(tmp_path: Path) -> None:
+    draft = TraceDraft.open(tmp_path / "spring", Beginning.ANEW)
+    draft.claim({"what": "a test"}, {})
+    for n in range(20):
+        take(draft.lane(0), callback(n), n, NOON + n)
+    draft.lane(0).flush()
+    inode = lane_path(draft.folder, 0, LaneFile.LINES).stat().st_ino
+    findings = published(draft)
+    trace = read_trace(tmp_path / "spring")
+    assert (tmp_path / "spring" / "llm_callbacks.jsonl").stat().st_ino == inode
+    assert (trace.sha256, len(trace.callbacks.events)) == (findings.sha256, 20)
+
+
+@pytest.mark.parametrize("last", [callback(19, winner="Essay B"), callback(1)])
+def test_a_lane_with_a_repetition_or_out_of_order_is_copied(last: bytes, tmp_path: Path) -> None:
+    draft = TraceDraft.open(tmp_path / "spring", Beginning.ANEW)
+    draft.claim({"what": "a test"}, {})
+    for n in range(3):
+        take(draft.lane(0), callback(n), n, NOON + n)
+    take(draft.lane(0), last, 3, NOON - 1)
+    inode = lane_path(draft.folder, 0, LaneFile.LINES).stat().st_ino
+    published(draft)
+    lines = [event.raw for event in read_trace(tmp_path / "spring").callbacks.events]
+    assert lines[0] == last
+    assert (tmp_path / "spring" / "llm_callbacks.jsonl").stat().st_ino != inode
+
+
+def test_a_lane_beyond_its_checkpoint_is_published_up_to_it(tmp_path: Path) -> None:
+    with filled(tmp_path / "spring", [callback(0)]) as draft:
+        draft.checkpoint()
+        take(draft.lane(0), callback(1), 1)
+        draft.lane(0).flush()
+    again = TraceDraft.open(tmp_path / "spring", Beginning.RESUME)
+    states = {number: state for number in (0, 1) if (state := read_state(again.folder, number)) is not None}
+    with again:
+        publish(again, states, described)
+    assert [event.raw for event in read_trace(tmp_path / "spring").callbacks.events] == [callback(0)]
+
+
+def test_a_draft_that_outlived_its_publishing_cannot_change_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = filled(tmp_path / "spring", [callback(0)])
+    draft.checkpoint()
+    monkeypatch.setattr(TraceDraft, "discard", lambda _: None)
+    published(draft)
+    (tmp_path / "spring").rename(tmp_path / "elsewhere")
+    with TraceDraft.open(tmp_path / "spring", Beginning.RESUME) as resumed:
+        take(resumed.lane(0), callback(1), 1)
+        resumed.checkpoint()
+    lines = tmp_path / "elsewhere" / "llm_callbacks.jsonl"
+    assert lines.read_bytes() == callback(0) + b"\n"
+    assert lane_path(draft.folder, 0, LaneFile.LINES).read_bytes() == callback(0) + b"\n" + callback(1) + b"\n"
+
+
+def test_a_callback_with_too_large_a_figure_leaves_nothing_behind(tmp_path: Path) -> None:
+    messages = [callback(n, response_time_ms=2**63 if n == 1 else 100 + n) for n in range(3)]
+    with filled(tmp_path / "spring", []) as draft:
+        lane = draft.lane(0)
+        take(lane, messages[0], 0)
+        with pytest.raises(FigureTooLarge):
+            take(lane, messages[1], 1)
+        take(lane, messages[2], 2)
+        lane.flush()
+        assert (lane.state.taken, lane.state.next) == (2, 3)
+        lines = lane_path(draft.folder, 0, LaneFile.LINES).read_bytes()
+        assert lines == messages[0] + b"\n" + messages[2] + b"\n"
+        assert read_records(draft.folder, 0, lane.state)["length"].tolist() == [len(messages[n]) + 1 for n in (0, 2)]
+
+
+def test_a_disk_that_was_full_for_a_moment_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(file: BinaryIO, block: bytes) -> None:
+        file.write(block[: len(block) // 2])
+        fail()
+
+    with filled(tmp_path / "spring", [callback(0)]) as draft:
+        with monkeypatch.context() as patch:
+            patch.setattr("cj_pipeline.traces.capture.lane._write_all", half)
+            with pytest.raises(OSError, match="No space left"):
+                draft.lane(0).flush()
+        draft.checkpoint()
+        assert lane_path(draft.folder, 0, LaneFile.LINES).read_bytes() == callback(0) + b"\n"
 
 
 def test_line_breaks_between_the_tokens_of_a_message_do_not_break_its_line(tmp_path: Path) -> None:
@@ -159,11 +244,12 @@ def fail(*_: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("step", ["_write_quarantine", "_sums", "_sync", "_move_into_place"])
 def test_an_interrupted_publish_leaves_no_trace_and_is_done_again(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draft = filled(tmp_path / "spring", [callback(n) for n in range(6)])
+    draft = filled(tmp_path / "spring", [callback(n) for n in range(6)], lanes)
     draft.checkpoint()
     broken: Callable[..., None] = fail
     with monkeypatch.context() as patch:

@@ -28,11 +28,11 @@ rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 2
 
 def lane(content: Sequence[Row]) -> Records:
     figures = [
-        pack_figures(timestamp, position, 1, 0, 0, outcome, 0, 0, 0, 0, 0)
+        pack_figures(timestamp, position, 0, 0, 0, outcome, 0, 0, 0, 0, 0)
         for position, (timestamp, _, outcome) in enumerate(content)
     ]
     requests = [str(request) for _, request, _ in content]
-    return np.frombuffer(records_from(figures, requests, requests), RECORD)
+    return np.frombuffer(records_from(figures, b"\n" * len(content), requests, requests), RECORD)
 
 
 @given(st.lists(rows, max_size=4))

@@ -58,6 +58,28 @@ def test_what_was_not_asked_for_says_why(value: bytes, selection: Selection, fat
     assert judged(value, selection) is fate
 
 
+def test_after_many_matches_every_message_is_still_what_it_is() -> None:
+    foreign = json.dumps(json.loads(callback(1)) | {"event_type": "CJAssessmentCompletedV1"}).encode()
+    for value in (
+        callback(1),
+        callback(1, batch=ANOTHER_BATCH),
+        callback(1, batch=ANOTHER_BATCH, confidence=9.0),
+        callback(1, batch=ANOTHER_BATCH, justification=f"better than {BATCH}"),
+        callback(1, confidence=9.0),
+        escaped(callback(1)),
+        callback(1)[:-4],
+        foreign,
+        b"not JSON",
+        None,
+    ):
+        sieve = Sieve(OURS)
+        for n in range(20):
+            assert isinstance(sieve.judge(callback(n), NOON), WireCallback)
+        expected = judged(value)
+        assert [repr(sieve.judge(value, NOON)) for _ in range(3)] == [repr(expected)] * 3
+        assert isinstance(sieve.judge(callback(1), NOON), WireCallback)
+
+
 def test_time_is_of_the_record_and_its_end_is_not_included() -> None:
     noon = datetime(2025, 12, 1, 12, tzinfo=UTC)
     selection = Selection(bos_batch_id=BATCH, since=noon, until=datetime(2025, 12, 1, 12, 0, 1, tzinfo=UTC))

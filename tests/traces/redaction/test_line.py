@@ -7,6 +7,7 @@ import pickle
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
@@ -73,6 +74,31 @@ def test_the_callback_itself_is_left_as_it_is() -> None:
     before = repr(read)
     redaction().line(read)
     assert repr(read) == before
+
+
+@pytest.mark.parametrize("justifications", ["drop", "hash", "keep"])
+def test_a_callback_that_is_redacted_in_place_is_written_as_its_line(justifications: str) -> None:
+    recorded = [(TRACES / scenario / "llm_callbacks.jsonl").read_bytes().splitlines() for scenario in SCENARIOS]
+    planted, _ = plant()
+    by, in_place = (redaction(justifications=justifications, allowed_keys=["wave_label"]) for _ in range(2))
+    compared = 0
+    for raw in [*(line for lines in recorded for line in lines), *planted]:
+        read, again = read_message(raw), read_message(raw)
+        if isinstance(read, WireCallback) and isinstance(again, WireCallback):
+            assert msgspec.json.encode(in_place.redact(again)) == by.line(read)
+            compared += 1
+    assert compared > 300
+    assert in_place.dropped == by.dropped
+    assert by.dropped.total() > 100
+
+
+def test_redaction_in_place_leaves_ids_and_figures() -> None:
+    read = callback(one_event() | {"unknown": 1})
+    before = (read.event_id, read.data.request_id, read.data.correlation_id, read.data.requested_at)
+    tokens = repr(read.data.token_usage)
+    redaction().redact(read)
+    assert (read.event_id, read.data.request_id, read.data.correlation_id, read.data.requested_at) == before
+    assert repr(read.data.token_usage) == tokens
 
 
 def test_justifications_are_dropped_hashed_or_kept() -> None:
