@@ -10,7 +10,7 @@ on where it was. The topic is only read; no group is joined and no offset commit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cj_pipeline.errors import BadInput
@@ -110,7 +110,8 @@ def _claim(request: CaptureRequest, draft: TraceDraft, source: TopicSource) -> O
     ranges = source.ranges(partitions)
     firsts = _firsts(request, source, ranges)
     ends = {str(number): found.high for number, found in ranges.items()}
-    return draft.claim(identity, {"firsts": {str(number): first for number, first in firsts.items()}, "ends": ends})
+    frame = {"firsts": {str(number): first for number, first in firsts.items()}, "ends": ends}
+    return draft.claim(identity, frame | {"expected_count": request.limits.expected_count})
 
 
 def _firsts(request: CaptureRequest, source: TopicSource, ranges: Mapping[int, Range]) -> dict[int, int]:
@@ -132,7 +133,11 @@ def _finish(request: CaptureRequest, draft: TraceDraft) -> CaptureResult:
     states = {number: state for number in draft.lanes() if (state := read_state(draft.folder, number)) is not None}
     for number, first in owner.frame["firsts"].items():
         states.setdefault(int(number), LaneState(first, first))
-    return _publish(request, draft, owner, Reading(states, Ending.STOPPED, request.limits))
+    limits = request.limits
+    if limits.expected_count is None:
+        # What was expected when the draft was begun is still what the trace is held against.
+        limits = replace(limits, expected_count=owner.frame.get("expected_count"))
+    return _publish(request, draft, owner, Reading(states, Ending.STOPPED, limits))
 
 
 def _require_same_redaction(request: CaptureRequest, draft: TraceDraft, owner: Owner) -> None:
@@ -176,7 +181,7 @@ def _publish(request: CaptureRequest, draft: TraceDraft, owner: Owner, reading: 
             "Check the batch id, the topic and the time; no trace was made."
         ) from None
     except BaseException:
-        draft.checkpoint()
+        draft.checkpoint(reading.states)
         raise
     return _result(request.target)
 

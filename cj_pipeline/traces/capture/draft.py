@@ -22,12 +22,13 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from cj_pipeline.clock import utc_now
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.capture.checkpoints import Checkpoints, sync_folder
-from cj_pipeline.traces.capture.lane import Lane
+from cj_pipeline.traces.capture.lane import Lane, save_state
 from cj_pipeline.traces.capture.request import Beginning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cj_pipeline.traces.capture.lane import LaneState
     from cj_pipeline.traces.redaction.redaction import Redaction
 
 OWNER_FILE = "request.json"
@@ -147,8 +148,11 @@ class TraceDraft:
         """Numbers of the lanes that have a checkpoint, rising."""
         return tuple(sorted(int(path.name.partition(".")[0]) for path in self.folder.glob("*.checkpoint")))
 
-    def checkpoint(self) -> None:
-        """Make what the lanes of this process have taken last."""
+    def checkpoint(self, states: Mapping[int, LaneState] | None = None) -> None:
+        """Make what was taken last. states: of lanes that other processes have filled and left, too."""
+        for number, state in (states or {}).items():
+            if number not in self._lanes and state.read:
+                save_state(self.folder, number, state)
         Checkpoints(self.folder, self._lanes).save()
 
     def discard(self) -> None:

@@ -16,6 +16,7 @@ import os
 import shutil
 import struct
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +31,7 @@ from msgspec.json import Encoder
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.capture.index import OUTCOME_A, OUTCOME_B, OUTCOME_ERROR, RECORD, pack_figures, records_from
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.wire_callback import WideCallback
 
 if TYPE_CHECKING:
     from cj_pipeline.traces.capture.index import Records
@@ -168,7 +170,7 @@ class Lane:
             Raw(raw.translate(_BREAKS_TO_SPACES)) if self._redaction is None else self._redaction.redact(callback)
         )
         self._figures.append(figures)
-        self._requests.append(data.request_id)
+        self._requests.append(self.request_id(callback))
         self._correlations.append(data.correlation_id)
         state = self.state
         requested_at = data.requested_at
@@ -178,6 +180,14 @@ class Lane:
         state.next = position + 1
         if len(self._lines) >= BLOCK_LINES:
             self.flush()
+
+    def request_id(self, callback: WireCallback) -> str:
+        """The request's id as the lane has it: the draft's files hold no digest of an id that may be a name."""
+        request_id = callback.data.request_id
+        # The fast lane takes UUIDs only.
+        if self._redaction is None or not isinstance(callback, WideCallback):
+            return request_id
+        return self._redaction.pseudonyms.request(request_id)
 
     def pass_over(self, fate: Fate, position: int) -> None:
         """Count one message that was not asked for."""
@@ -191,8 +201,12 @@ class Lane:
             "field": about.field,
             **about.place,
             "size": len(raw),
-            "sha256": sha256(raw).hexdigest(),
         }
+        if self._redaction is None or self._keep_raw:
+            entry["sha256"] = sha256(raw).hexdigest()
+        else:
+            # A plain digest would confirm a guess at a short message.
+            entry["keyed_sha256"] = self._redaction.pseudonyms.message(raw)
         if self._keep_raw:
             entry["raw"] = base64.b64encode(raw).decode()
         self._waiting[LaneFile.QUARANTINE].append(json.dumps(entry).encode() + b"\n")
@@ -310,6 +324,13 @@ def read_state(folder: Path, number: int) -> LaneState | None:
         raise BadInput(
             "is no checkpoint of a capture.", path=path, remedy=f"Delete {folder} and capture again."
         ) from None
+
+
+def save_state(folder: Path, number: int, state: LaneState) -> None:
+    """A checkpoint of a lane whose files another process has written and closed."""
+    with ExitStack() as opened:
+        files = [opened.enter_context(lane_path(folder, number, name).open("rb")) for name in LaneFile]
+        Mark([file.fileno() for file in files], lane_path(folder, number, CHECKPOINT), as_bytes(state)).save()
 
 
 def state_from(content: bytes) -> LaneState:

@@ -106,11 +106,6 @@ class Reader:
             self._source.assign(wanted)
 
     @property
-    def caught_up(self) -> bool:
-        """Whether nothing is left of what was there when reading began."""
-        return not self._behind
-
-    @property
     def ended(self) -> bool:
         """Whether every partition is read to its end."""
         return not self._open
@@ -159,7 +154,7 @@ class Reader:
                     self._set_aside(lane, offset, value, TOO_LARGE)
                 else:
                     matched = True
-                    if seen is not None and seen.add(id_digest(judgement.data.request_id)) and self.count_reached():
+                    if seen is not None and seen.add(id_digest(lane.request_id(judgement))) and self.count_reached():
                         return True
             elif isinstance(judgement, Unusable):
                 self._set_aside(lane, offset, value, judgement)
@@ -179,6 +174,8 @@ class Reader:
                 # The last offsets were no messages: the ends of transactions, or compacted.
                 self._reach(partition)
             if partition not in self._ends:
+                # Likewise: what was read to its end is not to look as if something lay behind.
+                self._lanes[partition].state.next = max(self._lanes[partition].state.next, offset)
                 self._behind.discard(partition)
         elif error.code() in OUT_OF_RANGE:
             self._skip_what_is_gone(partition)

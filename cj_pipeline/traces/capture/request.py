@@ -71,7 +71,7 @@ class Limits:
     @property
     def open_ended(self) -> bool:
         """Whether reading goes on after the end that the topic had at the start."""
-        return self.follow or self.expected_count is not None
+        return self.follow or self.expected_count is not None or self.idle_seconds is not None
 
     @property
     def idle_limit(self) -> float | None:

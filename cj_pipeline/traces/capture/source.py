@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from cj_pipeline.bus.kafka.errors import unusable_option
 from cj_pipeline.errors import CjPipelineError, did_you_mean
 
 if TYPE_CHECKING:
@@ -38,13 +39,17 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     # The end may be a control record or a compacted one, which nobody ever gets to see.
     "enable.partition.eof": True,
+    # What it has to say comes by the callback, once; its own log repeats it with every attempt to connect.
+    "log_level": 0,
+}
+
+# Unless KAFKA_EXTRA says otherwise.
+_PACE = {
     "queued.min.messages": AHEAD_MESSAGES,
     "queued.max.messages.kbytes": AHEAD_KILOBYTES,
     "fetch.max.bytes": 52_428_800,
     "max.partition.fetch.bytes": 10_485_760,
     "fetch.wait.max.ms": 100,
-    # What it has to say comes by the callback, once; its own log repeats it with every attempt to connect.
-    "log_level": 0,
 }
 
 _NOT_ALLOWED = frozenset(
@@ -75,13 +80,16 @@ class TopicSource:
     """One consumer of one topic. A context manager. Everything it does can raise CannotCapture."""
 
     def __init__(self, config: Mapping[str, str | int | bool], topic: str) -> None:
-        """config: of KafkaSettings.client_config."""
+        """config: of KafkaSettings.client_config. Raises BadInput for an option that librdkafka does not take."""
         self.topic = topic
         self._servers = config["bootstrap.servers"]
         self._refusal: KafkaError | None = None
         self._trouble: KafkaError | None = None
         self._complained: set[int] = set()
-        self._consumer = Consumer({**config, **_CONSUMER, "error_cb": self._complaint})
+        try:
+            self._consumer = Consumer({**_PACE, **config, **_CONSUMER, "error_cb": self._complaint})
+        except (KafkaException, ValueError, TypeError) as refused:
+            raise unusable_option(refused, config) from None
 
     def partitions(self) -> tuple[str, tuple[int, ...]]:
         """The cluster's id, and the topic's partitions."""

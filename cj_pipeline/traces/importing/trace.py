@@ -97,6 +97,7 @@ class _Passage:
             return
         judgement = self.sieve.judge(found.raw, 0)
         if isinstance(judgement, WireCallback):
+            batch = judgement.bos_batch_id or ""  # before the lane redacts it
             try:
                 # One time for all: the source is in its order already, which the positions keep.
                 self.lane.take(judgement, found.raw, position, 0)
@@ -104,7 +105,6 @@ class _Passage:
                 reason = "a count of milliseconds or tokens beyond 63 bits"
                 self._set_aside(found, position, Unusable(Fate.MALFORMED, "data", reason, True))
             else:
-                batch = judgement.bos_batch_id or ""
                 self.batches[batch] = self.batches.get(batch, 0) + 1
         elif isinstance(judgement, Unusable):
             self._set_aside(found, position, judgement)

@@ -23,6 +23,7 @@ from cj_pipeline.traces.redaction.policy import REDACTED, Justifications, Redact
 from cj_pipeline.traces.redaction.pseudonyms import Kept, Pseudonyms
 from cj_pipeline.traces.redaction.vocabulary import (
     ERROR_CODES,
+    FIGURES,
     OPERATIONS,
     SERVICES,
     SOURCES,
@@ -184,8 +185,11 @@ class Redaction:
         data["request_id"] = self.pseudonyms.request(data["request_id"])
         metadata = data["request_metadata"]
         for key, value in callback.more_metadata.items():
-            if key in self.policy.allowed_keys or (key in WireMetadata.__struct_fields__ and is_figure(value)):
+            if key in self.policy.allowed_keys:
                 metadata[key] = value
+            elif key in WireMetadata.__struct_fields__ and is_figure(value):
+                # Where the wire wants words, a figure is a name as well: a date of birth, a number of a class list.
+                metadata[key] = value if value is None or key in FIGURES else type(value)(0)
             else:
                 self.dropped["metadata_keys"] += 1
         return Raw(_encoder.encode(document))

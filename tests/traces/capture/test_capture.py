@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,14 +20,20 @@ from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.course import shares_of
-from cj_pipeline.traces.capture.draft import TraceDraft
-from cj_pipeline.traces.capture.request import Beginning, Selection
+from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
+from cj_pipeline.traces.capture.index import id_digest
+from cj_pipeline.traces.capture.request import Beginning, Limits, Selection
 from cj_pipeline.traces.capture.source import CannotCapture
+from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
+from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.store import read_trace
 from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic
 from tests.traces.capture.stand import (
     ANOTHER_BATCH,
     BATCH,
+    KEY,
     NOON,
     Record,
     callback,
@@ -38,6 +47,7 @@ from tests.traces.capture.stand import (
     request_ids,
     stopped_after,
 )
+from tests.traces.folders import LOWER5, TRACES
 
 
 @pytest.fixture
@@ -302,3 +312,115 @@ def test_a_user_who_may_not_read_is_told_so(tmp_path: Path) -> None:
             capture(request("any", tmp_path / "traces"), wrong)
     assert "wrong" not in str(refused.value)
     assert not (tmp_path / "traces" / ".autumn.capture").exists()
+
+
+def test_a_resumed_capture_ends_where_the_first_attempt_would_have(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 5)
+    produce(kafka, topic, [Record(callback(n), 0, NOON + n) for n in range(20, 25)])
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert request_ids(result) == ids(*range(20))
+    assert (result.read, result.partial, result.ending) == (20, False, "end reached")
+
+
+@pytest.mark.parametrize("read", [5, 19])
+def test_a_finished_draft_says_what_it_lacks(read: int, kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, read)
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert request_ids(result) == ids(*range(read))
+    assert result.missing == (f"Partition 0 was read up to offset {read} of 20 (stopped).",)
+
+
+def test_a_partition_that_was_never_checkpointed_is_missing_from_a_finished_draft(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(20, 2))
+    stopped_after(kafka, topic, tmp_path, 15)
+    (draft_folder(tmp_path / "autumn") / "1.checkpoint").unlink()
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert "Partition 1 was read up to offset 0 of 10 (stopped)." in result.missing
+
+
+def test_what_redaction_took_out_before_a_stop_is_counted_after_it(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20, metadata={"pupil": "Anna"}))
+    stopped_after(kafka, topic, tmp_path, 5)
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert result.provenance.redaction is not None
+    assert result.provenance.redaction.dropped["metadata_keys"] == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (
+            {"redaction": Redaction(RedactionPolicy(justifications=Justifications.KEEP), Pseudonyms(KEY))},
+            "justifications",
+        ),
+        ({"redaction": Redaction(RedactionPolicy(allowed_keys=("pupil",)), Pseudonyms(KEY))}, "allowed_keys"),
+        ({"redaction": Redaction(RedactionPolicy(), Pseudonyms(bytes(32)))}, "key_id"),
+        ({"redaction": None}, "key_id"),
+        ({"keep_raw": True}, "keep_raw"),
+    ],
+)
+def test_a_draft_is_finished_with_the_redaction_that_it_was_begun_with(
+    changes: dict[str, Any], field: str, kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(10))
+    stopped_after(kafka, topic, tmp_path, 5, **changes)
+    with pytest.raises(BadInput) as refused:
+        capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert refused.value.field == field
+    assert not (tmp_path / "autumn").exists()
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH, **changes), None)
+    assert result.counts["taken"] == 5
+
+
+def test_what_was_expected_at_the_beginning_is_missed_at_the_finish(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 20, limits=Limits(expected_count=30, timeout_seconds=60))
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert result.partial
+    assert "30" in " ".join(result.missing)
+
+
+def test_what_several_processes_read_is_kept_when_the_trace_cannot_be_made(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    produce(kafka, topic, records(600, 3))
+    with pytest.raises(BadInput):  # the essays of LOWER5 are others
+        captured(kafka, topic, tmp_path, workers=3, choices=ScenarioChoices(like=TRACES / LOWER5))
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert (result.counts["taken"], result.partial) == (600, False)
+
+
+def test_a_topic_that_ends_with_a_commit_is_read_to_its_end_when_followed(
+    kafka: str, topic: str, tmp_path: Path
+) -> None:
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for n in range(5):
+        producer.produce(topic, callback(n), partition=0, timestamp=NOON + n)
+    producer.commit_transaction(30)
+    result = captured(kafka, topic, tmp_path, limits=Limits(follow=True, idle_seconds=0.5, timeout_seconds=30))
+    assert (result.counts["taken"], result.missing, result.ending) == (5, (), "idle")
+
+
+def test_a_message_that_is_not_kept_has_a_digest_under_the_key(kafka: str, topic: str, tmp_path: Path) -> None:
+    name = b'"Asa Lindqvist"'
+    produce(kafka, topic, [*records(3), Record(name)])
+    (entry,) = quarantine(captured(kafka, topic, tmp_path))
+    assert "sha256" not in entry
+    assert entry["keyed_sha256"] == hmac.new(KEY, b"message\0" + name, "sha256").hexdigest()
+    (plain,) = quarantine(captured(kafka, topic, tmp_path, "open", redaction=None))
+    assert plain["sha256"] == hashlib.sha256(name).hexdigest()
+
+
+def test_a_draft_holds_no_digest_of_a_request_id_that_is_a_name(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, [Record(callback(n, request_id=f"Asa Lindqvist {n % 3}"), 0, NOON + n) for n in range(6)])
+    stopped_after(kafka, topic, tmp_path, 5)
+    index = (draft_folder(tmp_path / "autumn") / "0.index").read_bytes()
+    assert not any(id_digest(f"Asa Lindqvist {n}") in index for n in range(3))
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert (result.counts["taken"], result.counts["duplicate"]) == (3, 3)

@@ -269,3 +269,15 @@ def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None
     with pytest.raises(BadInput, match="cannot be moved there"):
         published(draft)
     assert [path.name for path in (tmp_path / "spring").iterdir()] == ["mine"]
+
+
+def test_two_answers_to_one_comparison_are_two_callbacks(tmp_path: Path) -> None:
+    again = callback(0, request_id="6f0e1c56-52b7-4f10-9d4a-0b3b5e4b8a11")
+    findings = published(filled(tmp_path / "spring", [callback(0), again]))
+    assert (findings.taken, findings.duplicates, findings.comparisons) == (2, 0, 1)
+
+
+def test_a_batch_began_with_its_earliest_request(tmp_path: Path) -> None:
+    times = ("2025-12-01T08:00:02.000000Z", "2025-12-01T08:00:03.000000Z", "2025-12-01T08:00:01Z")
+    findings = published(filled(tmp_path / "spring", [callback(n, requested_at=time) for n, time in enumerate(times)]))
+    assert findings.started_at.isoformat() == "2025-12-01T08:00:01+00:00"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
@@ -183,3 +184,16 @@ def test_a_request_that_cannot_be_meant_names_its_field(field: str, changes: dic
         require_usable(asked)
     assert refused.value.field == field
     assert refused.value.remedy
+
+
+def test_idleness_is_counted_from_the_last_match() -> None:
+    clockwork = Clockwork(Limits(idle_seconds=10, follow=True), started=monotonic() - 60)
+    assert clockwork.expired() is None
+    clockwork.last_sign = monotonic() - 10
+    assert clockwork.expired() is Ending.IDLE
+
+
+def test_idleness_alone_goes_on_past_the_end_until_nothing_comes(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(6, 2))
+    result = captured(kafka, topic, tmp_path, limits=Limits(idle_seconds=0.5))
+    assert (result.counts["taken"], result.partial, result.ending) == (6, False, "idle")

@@ -120,3 +120,8 @@ def test_a_reason_quotes_nothing_of_the_message() -> None:
     found = judged(callback(1, winner="Anna Svensson", justification="Anna Svensson"))
     assert isinstance(found, Unusable)
     assert "Anna" not in found.reason
+
+
+def test_a_mistake_in_another_batch_s_callback_that_names_ours_elsewhere_is_not_ours() -> None:
+    message = callback(0, batch=ANOTHER_BATCH, confidence=7.0, justification=f"see {BATCH}")
+    assert judged(message) is Fate.OTHER_BATCH

@@ -269,3 +269,21 @@ def test_kept_justifications_are_the_only_leak_that_was_chosen() -> None:
     spoken = [found.data.justification for found in read]
     assert through
     assert all(any(isinstance(text, str) and marker.lower() in text.lower() for text in spoken) for marker in through)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("bos_batch_id", 20080115, 0),
+        ("cj_source", 20080115, 0),
+        ("prompt_sha256", 200801.151234, 0.0),
+        ("resolved_model", True, False),
+        ("cj_batch_id", 138, 138),
+        ("comparison_iteration", 2.5, 2.5),
+    ],
+)
+def test_a_figure_where_the_wire_wants_a_word_becomes_nought(key: str, value: object, kept: object) -> None:
+    event = one_event()
+    event["data"]["request_metadata"][key] = value
+    metadata = redacted(event)["data"]["request_metadata"]
+    assert (metadata[key], type(metadata[key])) == (kept, type(kept))
