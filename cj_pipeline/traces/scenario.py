@@ -6,6 +6,7 @@ Not here: whether its mode exists (runs/) or its check names do (parity/): those
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -20,6 +21,8 @@ from cj_pipeline.errors import BadInput
 from cj_pipeline.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
+
+_SCENARIO_ID = r"[a-z0-9][a-z0-9_]*"
 
 
 class Profile(StrEnum):
@@ -104,7 +107,7 @@ class Scenario(FileModel):
     """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
 
     schema_version: Literal[1]
-    scenario_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    scenario_id: Annotated[str, Field(pattern=f"^{_SCENARIO_ID}$")]
     title: str
     profile: Profile
     mode: Annotated[str, Field(min_length=1)]
@@ -118,6 +121,11 @@ class Scenario(FileModel):
     """Per check, limits tighter than the profile's; parity knows the names."""
     checks_off: dict[str, Annotated[str, Field(min_length=10)]] = Field(default_factory=dict)
     """Checks that do not apply, each with the reason that the report prints."""
+
+
+def is_scenario_id(name: str) -> bool:
+    """Whether a scenario can be called that, and its folder with it."""
+    return re.fullmatch(_SCENARIO_ID, name) is not None
 
 
 def read_scenario(path: Path) -> Scenario:

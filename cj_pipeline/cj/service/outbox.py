@@ -130,6 +130,7 @@ class OutboxRelay:
                 # Not SKIP LOCKED: another replica could overtake with the second event of a batch.
                 .with_for_update()
             )
+            self._forget_before(min((row.id for row in rows), default=None))
             refused: set[str] = set()
             for turn in _turns(rows):
                 trying = [row for row in turn if row.aggregate_id not in refused]
@@ -140,6 +141,12 @@ class OutboxRelay:
                         values = {"retry_count": row.retry_count + 1, "last_error": error}
                     await transaction.execute(event_outbox.update().where(event_outbox.c.id == row.id).values(**values))
         return None if refused else len(rows) == self._settings.outbox_batch_size
+
+    def _forget_before(self, first: int | None) -> None:
+        """Drop what is over and in no row that is left: another replica has marked it meanwhile."""
+        over = [row for row, task in self._under_way.items() if task.done() and (first is None or row < first)]
+        for row in over:
+            del self._under_way[row]
 
     async def _publish(self, row: Row[Any]) -> str | None:
         """None once the bus has it, else the kind of error."""

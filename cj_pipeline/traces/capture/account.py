@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cj_pipeline.clock import utc_now
 from cj_pipeline.traces.capture.lane import Fate
+from cj_pipeline.traces.capture.publishing import CONTRADICTION, DUPLICATE, TAKEN
 from cj_pipeline.traces.capture.reading import Ending
 from cj_pipeline.traces.capture_provenance import CaptureProvenance, PartitionRead
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.capture.lane import LaneState
     from cj_pipeline.traces.capture.publishing import Findings
     from cj_pipeline.traces.capture.request import CaptureRequest, Limits
-
-TAKEN, DUPLICATE, CONTRADICTION = "taken", "duplicate", "contradiction"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class TraceDraft:
 
         redaction: None keeps every callback as it came. keep_raw: quarantine keeps bytes although there is redaction.
         Raises BadInput: the trace is there already; a draft is there and was not asked for, or the reverse; another
-        process holds it.
+        process holds it, or has published it this moment.
         """
         folder = draft_folder(target)
         if beginning is Beginning.ANEW:
@@ -106,6 +106,11 @@ class TraceDraft:
             lock.close()
             raise BadInput(
                 "another capture is writing it.", path=folder, remedy="Wait for it, or choose another scenario id."
+            )
+        if os.fstat(lock.fileno()).st_nlink == 0:
+            lock.close()
+            raise BadInput(
+                "the capture that was writing it has just published it.", path=folder, remedy="Look at the trace."
             )
         return cls(target, folder, lock, redaction, keep_raw)
 
@@ -157,15 +162,20 @@ class TraceDraft:
 
     def discard(self) -> None:
         """Remove the draft."""
-        self.close()
+        self._close_lanes()
+        # While it is held: whoever waits for it would go on with a folder that is being removed.
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
 
     def close(self) -> None:
         """Let go of it; what was not checkpointed is read again by whoever resumes."""
+        self._close_lanes()
+        self._lock.close()
+
+    def _close_lanes(self) -> None:
         for lane in self._lanes.values():
             lane.close()
         self._lanes = {}
-        self._lock.close()
 
     @property
     def lock_descriptor(self) -> int:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 QUARANTINE_FILE = "quarantine.jsonl"
 
+# What becomes of a callback that was kept, as counts call it.
+TAKEN, DUPLICATE, CONTRADICTION = "taken", "duplicate", "contradiction"
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:

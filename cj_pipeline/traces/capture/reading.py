@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from cj_pipeline.traces.capture.index import id_digest
-from cj_pipeline.traces.capture.lane import Fate, FigureTooLarge, Lane, QuarantineNote
-from cj_pipeline.traces.capture.sieve import Sieve, Unusable
+from cj_pipeline.traces.capture.lane import FigureTooLarge, Lane, QuarantineNote
+from cj_pipeline.traces.capture.sieve import TOO_LARGE, Sieve, Unusable
 from cj_pipeline.traces.capture.source import OUT_OF_RANGE, CannotCapture, TopicSource
 from cj_pipeline.traces.wire_callback import WireCallback
 
@@ -220,9 +220,6 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-TOO_LARGE = Unusable(Fate.MALFORMED, "data", "a count of milliseconds or tokens beyond 63 bits", concerns=True)
 
 
 def skip_what_is_gone(source: TopicSource, lanes: dict[int, Lane], ends: dict[int, int]) -> None:

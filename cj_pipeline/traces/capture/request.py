@@ -15,6 +15,7 @@ from uuid import UUID
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC, is_topic_name
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.scenario import is_scenario_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # A batch whose count is awaited may never get there; so long without a message is taken for its end.
 PATIENCE_SECONDS = 30.0
 
-_SCENARIO_ID = re.compile(r"[a-z0-9][a-z0-9_]*")
 _MODEL = re.compile(r"[A-Za-z0-9._:/@+-]{1,120}")
 
 
@@ -119,7 +119,7 @@ class CaptureRequest:
 def require_usable(request: CaptureRequest) -> None:
     """Raise BadInput naming the first field of a request that cannot be meant."""
     selection, limits = request.selection, request.limits
-    if not _SCENARIO_ID.fullmatch(request.scenario_id):
+    if not is_scenario_id(request.scenario_id):
         raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
     if request.beginning is Beginning.FINISH:
         return

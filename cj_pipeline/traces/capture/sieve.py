@@ -61,6 +61,10 @@ class Unusable:
 Judgement = WireCallback | Fate | Unusable
 
 
+TOO_LARGE = Unusable(Fate.MALFORMED, "data", "a count of milliseconds or tokens beyond 63 bits", concerns=True)
+"""Of a callback that Lane.take refuses with FigureTooLarge."""
+
+
 class Sieve:
     """The questions for one selection."""
 

@@ -10,7 +10,6 @@ again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,9 +19,9 @@ from cj_pipeline.clock import utc_now
 from cj_pipeline.errors import BadInput
 from cj_pipeline.traces.capture.draft import TraceDraft
 from cj_pipeline.traces.capture.lane import Fate, FigureTooLarge, Lane, QuarantineNote
-from cj_pipeline.traces.capture.publishing import Findings, NothingTaken, publish
+from cj_pipeline.traces.capture.publishing import CONTRADICTION, DUPLICATE, TAKEN, Findings, NothingTaken, publish
 from cj_pipeline.traces.capture.request import Beginning, Selection
-from cj_pipeline.traces.capture.sieve import Sieve, Unusable
+from cj_pipeline.traces.capture.sieve import TOO_LARGE, Sieve, Unusable
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, require_choices
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.importing.scenario import imported_scenario
@@ -30,17 +29,14 @@ from cj_pipeline.traces.importing.source import Found, Source
 from cj_pipeline.traces.provenance import Provenance, RedactionProvenance, TraceOrigin
 from cj_pipeline.traces.redaction.pseudonyms import is_uuid
 from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.traces.scenario import Scenario, is_scenario_id
 from cj_pipeline.traces.wire_callback import WireCallback
 
 GENERATED_BY = "cj-pipeline import, method 1 (since 0.1.0)"
 
-TAKEN, DUPLICATE, CONTRADICTION = "taken", "duplicate", "contradiction"
 
 # Quarantined things that are named to the person at the terminal; the file has them all.
 _NAMED = 3
-
-_SCENARIO_ID = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +98,7 @@ class _Passage:
                 # One time for all: the source is in its order already, which the positions keep.
                 self.lane.take(judgement, found.raw, position, 0)
             except FigureTooLarge:
-                reason = "a count of milliseconds or tokens beyond 63 bits"
-                self._set_aside(found, position, Unusable(Fate.MALFORMED, "data", reason, True))
+                self._set_aside(found, position, TOO_LARGE)
             else:
                 self.batches[batch] = self.batches.get(batch, 0) + 1
         elif isinstance(judgement, Unusable):
@@ -209,7 +204,7 @@ def _missing(source: Source, lane: Lane) -> tuple[str, ...]:
 
 
 def _require_name(request: ImportRequest) -> None:
-    if not _SCENARIO_ID.fullmatch(request.scenario_id):
+    if not is_scenario_id(request.scenario_id):
         raise BadInput(
             "is not a scenario's name.",
             path="import",

@@ -24,7 +24,7 @@ _TRACE_FILES = ("scenario.yaml", "provenance.json", "SHA256SUMS")
 
 
 class _KeySettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_REDACTION_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_REDACTION_", env_ignore_empty=True, frozen=True)
 
     key_file: Path | None = None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pytest
 
@@ -281,3 +282,19 @@ def test_a_batch_began_with_its_earliest_request(tmp_path: Path) -> None:
     times = ("2025-12-01T08:00:02.000000Z", "2025-12-01T08:00:03.000000Z", "2025-12-01T08:00:01Z")
     findings = published(filled(tmp_path / "spring", [callback(n, requested_at=time) for n, time in enumerate(times)]))
     assert findings.started_at.isoformat() == "2025-12-01T08:00:01+00:00"
+
+
+def test_who_waited_for_a_draft_that_is_published_meanwhile_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = filled(tmp_path / "spring", [callback(0), callback(1)])
+
+    def finish_meanwhile(lock: IO[str]) -> bool:
+        published(first)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return True
+
+    monkeypatch.setattr("cj_pipeline.traces.capture.draft._locked", finish_meanwhile)
+    with pytest.raises(BadInput, match="has just published it"):
+        TraceDraft.open(tmp_path / "spring", Beginning.RESUME)
+    assert not draft_folder(tmp_path / "spring").exists()
