@@ -47,7 +47,7 @@ class CaptureConfig(Config):
         default=None, description="Stop once so many different callbacks are there, and wait for them until then."
     )
     idle_seconds: float | None = Field(
-        default=None, description="Stop after so long without a matching callback, once what was there is read."
+        default=None, description="Go on past the end, and stop after so long without a matching callback."
     )
     timeout_seconds: float | None = Field(
         default=MOST_SECONDS,

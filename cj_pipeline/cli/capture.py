@@ -47,7 +47,7 @@ _INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S
 @click.option("--topic", default=COMPARISON_RESULT_TOPIC, show_default=True, help="The callbacks' topic.")
 @kafka_option
 @click.option("--expected-count", type=click.IntRange(min=1), help="Stop with the callback that makes so many.")
-@click.option("--idle-seconds", type=float, help="Stop when nothing that matches has come for so long.")
+@click.option("--idle-seconds", type=float, help="Go on past the end, and stop after so long without a match.")
 @click.option("--timeout-seconds", type=float, help="Stop after so long.")
 @click.option("--since", type=click.DateTime(_INSTANTS), help="Only records stamped at this time or later (UTC).")
 @click.option("--until", type=click.DateTime(_INSTANTS), help="Only records stamped before this time (UTC).")

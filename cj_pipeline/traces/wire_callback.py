@@ -11,7 +11,6 @@ Ids and times are text: their form is checked (intake.py), and they are written 
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -137,11 +136,6 @@ class WireCallback(Wire, kw_only=True):
         """The batch in the system that asked; None where the metadata names none, or names it by something else."""
         batch = self.data.request_metadata.bos_batch_id
         return batch if isinstance(batch, str) else None
-
-    @property
-    def happened_at(self) -> datetime:
-        """`event_timestamp` as an instant, aware."""
-        return datetime.fromisoformat(self.event_timestamp)
 
 
 class WideCallback(WireCallback, kw_only=True):

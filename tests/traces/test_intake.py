@@ -35,7 +35,7 @@ def test_what_a_callback_says() -> None:
     assert callback.event_type == "LLMComparisonResultV1"
     assert callback.correlation_id == "f2c38a39-3977-8b83-9d5b-f493b54eb982"
     assert callback.bos_batch_id == "50f4509e-2e8c-4c62-a19d-93cf0739eefd"
-    assert callback.happened_at == datetime(2025, 12, 2, 0, 17, 17, 276024, tzinfo=UTC)
+    assert datetime.fromisoformat(callback.event_timestamp) == datetime(2025, 12, 2, 0, 17, 17, 276024, tzinfo=UTC)
     assert callback.data.request_id == "7908158f-dec7-8f25-927c-80ea11f0d491"
     assert callback.data.winner == "Essay B"
     assert callback.data.model == "gpt-5.1"
@@ -75,7 +75,7 @@ def test_numbers_as_text_are_numbers_to_the_slow_lane() -> None:
     assert isinstance(callback, WideCallback)
     assert callback.data.response_time_ms == 1603
     assert callback.event_id == one_event()["event_id"]
-    assert callback.happened_at == datetime(2025, 12, 1, 14, 40, tzinfo=UTC)
+    assert datetime.fromisoformat(callback.event_timestamp) == datetime(2025, 12, 1, 14, 40, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

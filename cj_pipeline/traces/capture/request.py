@@ -60,7 +60,7 @@ class Limits:
     """When a capture ends; the first that comes. With none of them: at the end offsets that the topic had at the start.
 
     expected_count: different callbacks; reading goes on past the end until so many are there. follow: the topic has no
-    end. idle_seconds: without a match, once what was there at the start is read. timeout_seconds: from the start.
+    end. idle_seconds: likewise past the end, until so long nothing has matched. timeout_seconds: from the start.
     """
 
     expected_count: int | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +333,12 @@ def test_the_engine_s_settings_are_those_that_the_database_stores(tmp_path: Path
     url = kept_batch(f"sqlite:///{tmp_path}/cj.db").url
     engine = read_trace(imported(cj_database(url, "bos-1"), tmp_path).folder).scenario.engine
     assert engine == cj_database(url, "bos-1").known.engine
+
+
+def test_an_imported_batch_began_when_its_row_says_and_not_with_its_first_request(tmp_path: Path) -> None:
+    url = kept_batch(f"sqlite:///{tmp_path}/cj.db").url
+    with closing(sqlite3.connect(tmp_path / "cj.db")) as database:
+        database.execute("UPDATE cj_batch_uploads SET created_at = '2025-11-30 07:00:00.000000'")
+        database.commit()
+    scenario = read_trace(imported(cj_database(url, "bos-1"), tmp_path).folder).scenario
+    assert scenario.batch.started_at.isoformat() == "2025-11-30T07:00:00+00:00"
