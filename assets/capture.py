@@ -25,7 +25,7 @@ from dagster import (
 from assets.capture_config import CaptureConfig
 from assets.specs import TRACE
 from assets.trace import COMPLETE, completeness, recording_metadata
-from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.traces.capture.capture import CaptureProgress, Progress
 from resources.kafka import KafkaResource
 from resources.trace_store import TraceStoreResource

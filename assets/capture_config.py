@@ -14,7 +14,7 @@ from dagster import Config
 from pydantic import Field
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.traces.capture.draft import OWNER_FILE, draft_folder
 from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits, Selection

@@ -26,7 +26,7 @@ from dagster import (
 
 from assets.jobs import IN_PROCESS
 from assets.specs import asset_spec, table
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.lag import captures_in, lag
 from resources.kafka import KafkaResource
 from resources.trace_store import TraceStoreResource

@@ -1,6 +1,6 @@
 """The live judge: the mode under which the mock answers.
 
-Here: which mode it is, and its content on show. Not here: modes (cj_pipeline/lps/modes/), asking the mock (sides.py).
+Here: which mode it is, and its content on show. Not here: modes (cj_pipeline/mock/modes/), asking the mock (sides.py).
 """
 
 from dagster import (

@@ -28,7 +28,7 @@ from dagster import (
 )
 
 from assets.specs import TRACE, asset_spec, table
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import Provenance, file_sha256, read_provenance, verify_checksums
 from cj_pipeline.traces.store import CALLBACKS_FILE
 from resources.trace_store import TraceStoreResource

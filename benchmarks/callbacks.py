@@ -12,12 +12,12 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.engine import advance, start
-from cj_pipeline.cj.state import Batch, PlannedPair
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.engine import advance, start
+from cj_pipeline.engine.state import Batch, PlannedPair
 from tests.sides import ANCHORS, recorded, trace
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from time import perf_counter
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.traces.scenario import Repeats
 from tests.sides import ANCHORS, trace

@@ -31,7 +31,7 @@ from statistics import median
 import httpx
 
 from benchmarks.load import CALLBACK_TOPIC, Load, Shape, load, loop_factory
-from tests.lps.redis_server import RedisServer, redis_binary
+from tests.services.lps.redis_server import RedisServer, redis_binary
 
 REQUESTS = 40_000
 WARM_UP = 2_000

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cj_pipeline.cj.augmenting import ALONE
-from cj_pipeline.cj.counts import Counts
-from cj_pipeline.cj.exact_matching import exact_matching
-from cj_pipeline.cj.matching import EXACT_WORK
-from cj_pipeline.cj.near_matching import near_matching
-from cj_pipeline.cj.net import Net
-from cj_pipeline.cj.pairing import next_pairs
-from cj_pipeline.cj.resampling import resampling_pass
-from cj_pipeline.cj.state import Answer, Batch, Comparison, State, Wave, WaveKind
 from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.engine.pairing.augmenting import ALONE
+from cj_pipeline.engine.pairing.counts import Counts
+from cj_pipeline.engine.pairing.exact_matching import exact_matching
+from cj_pipeline.engine.pairing.matching import EXACT_WORK
+from cj_pipeline.engine.pairing.near_matching import near_matching
+from cj_pipeline.engine.pairing.net import Net
+from cj_pipeline.engine.pairing.pairing import next_pairs
+from cj_pipeline.engine.pairing.resampling import resampling_pass
+from cj_pipeline.engine.state import Answer, Batch, Comparison, State, Wave, WaveKind
+from cj_pipeline.foundation.seeding import keyed_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cj_pipeline.cj.net import FloatArray, IntArray
+    from cj_pipeline.engine.pairing.net import FloatArray, IntArray
 
 SIZES = (24, 100, 300, 1_000, 5_000)
 BLOSSOM_PATIENCE = 20_000_000  # essays times open pairs: 300 essays at their first wave, about 20 s

@@ -38,8 +38,8 @@ from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
 from assets.trace import checksums_check, complete_check, trace_asset
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.store import TraceStore
 from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource

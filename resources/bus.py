@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 
 KINDS: Mapping[str, Callable[[], Bus]] = {"memory": MemoryBus}
 

@@ -1,6 +1,7 @@
 """The CJ engine, and how its settings may differ from the scenario's for one run.
 
-Here: overriding settings, replaying. Not here: the engine (cj_pipeline/cj/) or the loop around it (cj_pipeline/runs/).
+Here: overriding settings, replaying. Not here: the engine (cj_pipeline/engine/), the loop around it
+(cj_pipeline/runs/).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dagster import ConfigurableResource
 from pydantic import Field, ValidationError
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import replay
 from cj_pipeline.runs.tables import Answers

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.capture import CaptureResult, Progress, capture
 from cj_pipeline.traces.capture.request import CaptureRequest
 from cj_pipeline.traces.capture.source import Range, TopicSource

@@ -1,7 +1,7 @@
 """The LLM Provider Service, as the judge of the live side.
 
 Here: which mode answers, from which seed, at which pace, and where the service is. Not here: the service
-(cj_pipeline/lps/), the stack that it runs in (cj_pipeline/runs/stack.py).
+(cj_pipeline/services/lps/), the stack that it runs in (cj_pipeline/runs/stack.py).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dagster import ConfigurableResource
 from pydantic import Field
 
 from cj_pipeline.bus.choice import choose_bus
-from cj_pipeline.lps.mode import Mode
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.remote import Deployment, fresh_label
 from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live
 from cj_pipeline.runs.tables import Answers
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace
 from resources.bus import BusResource

@@ -10,7 +10,7 @@ from pathlib import Path
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.runs.tables import Answers
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cj_pipeline.clock import LoopClock
+from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.foundation.seeding import keyed_generator, keyed_uuid, uniform
 from cj_pipeline.runs.virtual_time import NothingLeftToWaitFor, TooLate, run_virtual
-from cj_pipeline.seeding import keyed_generator, keyed_uuid, uniform
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from tests.house import REPOSITORY, imports, modules
 SALTED = {"hash"}
 WALL_CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
 
-THE_CLOCK = "cj_pipeline.clock"
+THE_CLOCK = "cj_pipeline.foundation.clock"
 
 
 def dotted(node: ast.expr) -> str:

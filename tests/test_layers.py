@@ -15,47 +15,44 @@ from tests.house import PACKAGES, REPOSITORY, imports, modules
 
 FLOORS = {
     "contracts": 0,
+    "foundation": 0,
     "bus": 1,
     "bt": 1,
     "warehouse": 1,
     "traces": 2,
-    "cj": 2,
-    "lps": 2,
-    "runs": 3,
-    "parity": 4,
-    "reports": 5,
-    "eng5": 5,
-    "local": 5,
-    "cli": 6,
-    "definitions": 6,
+    "engine": 2,
+    "mock": 2,
+    "services": 3,
+    "runs": 4,
+    "parity": 5,
+    "reports": 6,
+    "eng5": 6,
+    "local": 6,
     "resources": 7,
     "assets": 7,
+    "cli": 8,
+    "definitions": 8,
 }
 
 KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance"}
 
 
 def room_of(module: str) -> str:
-    """`cj` for cj_pipeline.cj.engine; a module at the top of cj_pipeline is a room of its own."""
+    """`cj` for cj_pipeline.engine.engine; a module at the top of cj_pipeline is a room of its own."""
     parts = module.split(".")
     return parts[0] if parts[0] != "cj_pipeline" else (parts[1] if len(parts) > 1 else "cj_pipeline")
 
 
 def floor_of(room: str) -> int:
-    """Plain modules at the top of cj_pipeline (errors, clock, seeding) lie at the bottom."""
+    """A plain module at the top of cj_pipeline lies at the bottom."""
     return FLOORS.get(room, 0)
 
 
 def may_import(room: str, other: str) -> bool:
     # Resources and assets share a floor: an asset is handed a resource, a resource knows no asset.
-    # The code location is the roof: it assembles what stands on the floor above the terminal's, and the terminal may
-    # ask it to materialise (`cj-pipeline materialize`), the one command that needs Dagster.
-    if room == other or (room, other) in {
-        ("assets", "resources"),
-        ("cli", "definitions"),
-        ("definitions", "assets"),
-        ("definitions", "resources"),
-    }:
+    # The terminal may ask the code location to materialise (`cj-pipeline materialize`), the one command that needs
+    # Dagster.
+    if room == other or (room, other) in {("assets", "resources"), ("cli", "definitions")}:
         return True
     if floor_of(room) == floor_of(other) == 0:
         return True
@@ -84,13 +81,13 @@ def test_every_folder_of_cj_pipeline_has_a_floor() -> None:
 @pytest.mark.parametrize(
     ("place", "line", "rooms"),
     [
-        ("cj_pipeline/bt/fit.py", "from cj_pipeline.cj import state", "bt imports cj"),
-        ("cj_pipeline/cj/engine.py", "import cj_pipeline.lps.mode", "cj imports lps"),
-        ("cj_pipeline/cj/engine.py", "from cj_pipeline import runs", "cj imports runs"),
-        ("cj_pipeline/cj/engine.py", "from ..runs.record import RunRecord", "cj imports runs"),
-        ("cj_pipeline/clock.py", "def f():\n    from .bus import memory", "clock imports bus"),
+        ("cj_pipeline/bt/fit.py", "from cj_pipeline.engine import state", "bt imports engine"),
+        ("cj_pipeline/engine/engine.py", "import cj_pipeline.mock.mode.mode", "engine imports mock"),
+        ("cj_pipeline/engine/engine.py", "from cj_pipeline import runs", "engine imports runs"),
+        ("cj_pipeline/engine/engine.py", "from ..runs.record import RunRecord", "engine imports runs"),
+        ("cj_pipeline/foundation/clock.py", "def f():\n    from ..bus import memory", "foundation imports bus"),
         ("cj_pipeline/contracts/model.py", "if TYPE_CHECKING:\n    import cj_pipeline.bt", "contracts imports bt"),
-        ("cj_pipeline/cli/main.py", "from assets import graph", "cli imports assets"),
+        ("assets/graph.py", "from cj_pipeline.cli import main", "assets imports cli"),
         ("resources/lps.py", "from assets.graph import trace", "resources imports assets"),
     ],
 )
@@ -106,9 +103,9 @@ def test_a_planted_upward_import_is_found(place: str, line: str, rooms: str, tmp
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        ("cj_pipeline/cj/engine.py", "from cj_pipeline.cj.state import State"),
-        ("cj_pipeline/cj/engine.py", "from cj_pipeline.bt.fit import fit"),
-        ("cj_pipeline/contracts/model.py", "from cj_pipeline.errors import BadInput"),
+        ("cj_pipeline/engine/engine.py", "from cj_pipeline.engine.state import State"),
+        ("cj_pipeline/engine/engine.py", "from cj_pipeline.bt.fit import fit"),
+        ("cj_pipeline/contracts/model.py", "from cj_pipeline.foundation.errors import BadInput"),
         ("assets/graph.py", "from resources.lps import Service"),
         ("cj_pipeline/definitions.py", "from assets import graph"),
     ],
@@ -131,15 +128,23 @@ def test_dagster_is_imported_by_the_code_location_alone() -> None:
     assert importing - KNOW_DAGSTER == set()
 
 
-def test_the_engine_knows_neither_its_service_nor_the_world() -> None:
-    # The service stands beside the engine and imports it; the engine takes no I/O, no clock and no event loop.
-    worldly = ("asyncio", "httpx", "sqlalchemy", "starlette", "uvicorn", "time", "threading", "cj_pipeline.clock")
+def test_the_engine_does_no_io() -> None:
+    worldly = (
+        "asyncio",
+        "httpx",
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+        "time",
+        "threading",
+        "cj_pipeline.foundation.clock",
+    )
     found = [
         f"{path.relative_to(REPOSITORY)}:{line}: {name}"
         for module, path in modules(REPOSITORY)
-        if module.startswith("cj_pipeline.cj.") and not module.startswith("cj_pipeline.cj.service")
+        if module.startswith("cj_pipeline.engine")
         for line, name in imports(path, module)
-        if name.startswith("cj_pipeline.cj.service") or any(name == w or name.startswith(w + ".") for w in worldly)
+        if any(name == w or name.startswith(w + ".") for w in worldly)
     ]
     assert found == []
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cj_pipeline.bt.pairs import Pairs, component_labels, gather, sums_by_index
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.pairs import BoolArray, FloatArray, IntArray

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cj_pipeline.bt.standard_errors import standard_errors
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.comparisons import Comparisons

@@ -20,7 +20,7 @@ from cj_pipeline.bt.newton import log_likelihood, maximise
 from cj_pipeline.bt.pairs import component_labels
 from cj_pipeline.bt.separation import named, require_maximum
 from cj_pipeline.bt.standard_errors import from_information, linked_parts
-from cj_pipeline.errors import CjPipelineError, did_you_mean
+from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.comparisons import Comparisons

@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from cj_pipeline.bt.pairs import scatter
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from cj_pipeline.bt.comparisons import InvalidComparison, item_indices
 from cj_pipeline.bt.newton import MAX_ITERATIONS, STEP_TOLERANCE, NotConverged
 from cj_pipeline.bt.pairs import FloatArray
 from cj_pipeline.bt.standard_errors import DENSE_LIMIT, TooManyItems
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 
 @dataclass(frozen=True, slots=True)

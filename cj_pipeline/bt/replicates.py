@@ -17,7 +17,7 @@ from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.fit import PRODUCTION_ALPHA, EstimatorOption, NoComparisons, fit
 from cj_pipeline.bt.newton import CHOLESKY_LIMIT, MAX_ITERATIONS, STEP_TOLERANCE, NotConverged, starting_theta
 from cj_pipeline.bt.pairs import pair_keys
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.pairs import BoolArray, FloatArray, IntArray

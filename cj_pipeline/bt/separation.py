@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cj_pipeline.bt.pairs import strong_labels
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

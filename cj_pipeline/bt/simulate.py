@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from cj_pipeline.bt.comparisons import item_indices
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.pairs import BoolArray

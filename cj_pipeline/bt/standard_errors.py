@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 from cj_pipeline.bt.comparisons import item_indices
 from cj_pipeline.bt.newton import pair_weights
 from cj_pipeline.bt.pairs import component_labels, scatter
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
     from cj_pipeline.bt.comparisons import Comparisons

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from cj_pipeline.bus.protocol import Message, Outgoing
 from cj_pipeline.contracts.topics import is_topic_name
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 # Growth made by another process is seen at most this late; a reader in the writer's own process is woken at once.
 POLL_S = 0.02

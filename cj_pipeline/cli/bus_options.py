@@ -11,7 +11,7 @@ import click
 
 from cj_pipeline.bus.choice import choose_bus
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.foundation.settings import PipelineSettings
 
 kafka_option = click.option(
     "--kafka",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.cj.service.settings import settings_from_environment
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
-from cj_pipeline.json_logs import log_as_json
+from cj_pipeline.services.cj.settings import settings_from_environment
+from cj_pipeline.services.shared.json_logs import log_as_json
 
 
 @click.group()
@@ -50,7 +50,7 @@ def serve(
     CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
     """
     # Here and not above: server and database take 0.4 s to import, which every other command would pay for.
-    from cj_pipeline.cj.service.serve import serve as serve_until_stopped
+    from cj_pipeline.services.cj.serve import serve as serve_until_stopped
 
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})

@@ -13,8 +13,8 @@ import click
 
 from cj_pipeline.bus.choice import choose_bus
 from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.remote import Deployment, fresh_label
-from cj_pipeline.settings import PipelineSettings
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 

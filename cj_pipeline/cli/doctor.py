@@ -16,14 +16,14 @@ from cj_pipeline.bus.kafka.clients import new_admin
 from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
 from cj_pipeline.local.kafka_detached import DetachedBroker
 from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_version, maven
-from cj_pipeline.lps.mode_files import load_mode, mode_names
+from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
 

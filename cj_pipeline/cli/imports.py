@@ -20,7 +20,7 @@ from cj_pipeline.cli.trace_results import (
     show_result,
     trace_options,
 )
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay

@@ -11,9 +11,9 @@ import yaml
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.json_logs import log_as_json
-from cj_pipeline.lps.mode_files import load_mode, mode_names, overlay_description, overlay_names
-from cj_pipeline.lps.settings import QueueBackend, settings_from_environment
+from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
+from cj_pipeline.services.lps.settings import QueueBackend, settings_from_environment
+from cj_pipeline.services.shared.json_logs import log_as_json
 
 
 @click.group()
@@ -53,7 +53,7 @@ def serve(
     on standard error; one line on standard output says where the service listens.
     """
     # Here and not above: the server takes 0.15 s to import, which every other command would pay for.
-    from cj_pipeline.lps.serve import serve as serve_until_stopped
+    from cj_pipeline.services.lps.serve import serve as serve_until_stopped
 
     given = {"host": host, "port": port, "mock_mode": mode_expression, "queue_backend": queue_backend}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})

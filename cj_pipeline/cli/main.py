@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cj_pipeline.cli.on_demand import CommandsOnDemand
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 EXIT_BAD_INPUT = 2
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 Row = Mapping[str, object]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.mode_essays import essays_named, renamed_mode
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.mock.mode.essays import essays_named, renamed_mode
+from cj_pipeline.mock.mode.files import load_mode
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
 from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms

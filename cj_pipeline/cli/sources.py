@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.bare import bare_scenario
 from cj_pipeline.traces.provenance import file_sha256
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.foundation.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from cj_pipeline.local.batch_through import BatchReport

@@ -10,7 +10,7 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import find_source, trace_store
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.settings import PipelineSettings
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
 from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy

@@ -10,12 +10,12 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table, progress_bar
 from cj_pipeline.cli.sources import trace_store
-from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.parity.tables import PART as PARITY_PART
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
-from cj_pipeline.settings import PipelineSettings
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.traces.grade_file import GRADE_ORDER
 from cj_pipeline.traces.scenario import Item
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.local.collect import captured_batch
 from cj_pipeline.local.drive import Driven, batch_id_of, drive, scenario_texts
 from cj_pipeline.local.stack_file import StackPlan

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.request import CaptureRequest, Selection
 from cj_pipeline.traces.captured_scenario import ScenarioChoices

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from cj_pipeline.http_server import HttpServer, bound
+from cj_pipeline.services.shared.http_server import HttpServer, bound
 
 CONTENT_PATH = "/v1/content"
 

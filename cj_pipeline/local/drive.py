@@ -14,7 +14,6 @@ import httpx
 from pydantic import ValidationError
 
 from cj_pipeline.bus.protocol import Bus, Subscription
-from cj_pipeline.clock import utc_now
 from cj_pipeline.contracts.callback import EventEnvelope
 from cj_pipeline.contracts.cj_events import (
     ASSESSMENT_RESULT_TOPIC,
@@ -32,11 +31,12 @@ from cj_pipeline.contracts.els_request import (
     EssayReference,
 )
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.stack_file import StackPlan
 from cj_pipeline.runs.scenario_run import placeholder_text
-from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.scenario import Scenario
 
 _SOURCE_SERVICE = "essay_lifecycle_service"

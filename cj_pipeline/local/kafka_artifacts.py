@@ -22,8 +22,8 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.local.programs import CannotStart, Unavailable, maven
-from cj_pipeline.settings import PipelineSettings
 
 PINNED = Path(__file__).with_name("kafka")
 

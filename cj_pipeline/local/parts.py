@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from cj_pipeline.bus.kafka.settings import ENVIRONMENT_PREFIX as KAFKA_PREFIX
-from cj_pipeline.cj.service.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
 from cj_pipeline.local.kafka_node import KafkaNode
 from cj_pipeline.local.ports import LOOPBACK
 from cj_pipeline.local.programs import CannotStart
 from cj_pipeline.local.stack_file import StackPlan
 from cj_pipeline.local.stack_plan import CONTROLLER, DAGSTER, KAFKA, SERVICES
-from cj_pipeline.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
+from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
+from cj_pipeline.services.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
 
 ORDER = (KAFKA, *SERVICES, DAGSTER)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.local.processes import ProcessId
 
 STACK_FOLDER = "stack"

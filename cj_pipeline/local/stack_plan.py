@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.ports import LOOPBACK, free_port
 from cj_pipeline.local.stack_file import STACK_FOLDER, StackPlan
+from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.traces.scenario import Scenario
 
 # Parts that every stack has, and the port of one for which none was given; 0 is any free one.

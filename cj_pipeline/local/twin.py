@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from cj_pipeline.cj.service.new_batch import batch_of, judge_of
-from cj_pipeline.cj.service.settings import CjSettings
-from cj_pipeline.cj.state import State
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.els_request import AssessmentRequestEvent
-from cj_pipeline.lps.mode_files import load_mode
-from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.engine.state import State
+from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.stack import embedded_stack
 from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.services.cj.new_batch import batch_of, judge_of
+from cj_pipeline.services.cj.settings import CjSettings
+from cj_pipeline.services.lps.settings import LpsSettings
 
 # Of virtual time: a batch that takes longer has stalled.
 _BUDGET_S = 24 * 3600.0

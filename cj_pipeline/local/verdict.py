@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from cj_pipeline.cj.state import BatchStatus
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.cj_events import AssessmentResultV1
+from cj_pipeline.engine.state import BatchStatus
 from cj_pipeline.local.drive import Driven
 from cj_pipeline.local.twin import Agreement, Twin, agreement
 from cj_pipeline.runs.record import RunRecord

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.parity import engine_course, events, guardrails, judgements, repeats, timing, token_use
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome
 from cj_pipeline.parity.evidence import EvidenceVerdict

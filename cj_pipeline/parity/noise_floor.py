@@ -16,8 +16,8 @@ import numpy.typing as npt
 from cj_pipeline.bt.agreement import kendall_tau_b
 from cj_pipeline.bt.replicates import fit_replicates
 from cj_pipeline.bt.simulate import simulate
+from cj_pipeline.foundation.seeding import keyed_generator
 from cj_pipeline.runs.record import RunRecord
-from cj_pipeline.seeding import keyed_generator
 from cj_pipeline.traces.scenario import Scenario
 
 RERUNS = 400

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
 from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.runs.record import Side

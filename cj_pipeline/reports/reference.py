@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cj_pipeline.cj.decisions import TABLE
-from cj_pipeline.errors import BadInput
+from cj_pipeline.engine.decisions import TABLE
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.check import Check, Limits
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, kafka_settings, lps_metrics, lps_settings

@@ -16,14 +16,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
-from cj_pipeline.cj.service.metrics import CjMetrics
-from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.enums import QueueProcessingMode
-from cj_pipeline.lps.metrics import LpsMetrics
-from cj_pipeline.lps.mock_settings import MockSettings
-from cj_pipeline.lps.providers.metrics import ProviderMetrics
-from cj_pipeline.lps.providers.settings import ProviderSettings
-from cj_pipeline.lps.settings import LpsSettings, QueueSettings
+from cj_pipeline.mock.settings import MockSettings
+from cj_pipeline.services.cj.metrics import CjMetrics
+from cj_pipeline.services.cj.settings import CjSettings
+from cj_pipeline.services.lps.metrics import LpsMetrics
+from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
+from cj_pipeline.services.lps.settings import LpsSettings, QueueSettings
 
 
 def lps_settings() -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.engine import advance, start
-from cj_pipeline.cj.state import Batch, State
 from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.engine import advance, start
+from cj_pipeline.engine.state import Batch, State
 from cj_pipeline.runs.judges import Judge
 
 Progress = Callable[[int], None]

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from cj_pipeline.bt.position import PositionEffect
 from cj_pipeline.bt.reliability import Reliability
-from cj_pipeline.cj.diagnostics import EssayDiagnostics, Judge, JudgeDiagnostics, Judgement, diagnose
-from cj_pipeline.cj.scoring import SCORING_ERRORS
-from cj_pipeline.cj.state import State
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.engine.diagnostics import EssayDiagnostics, Judge, JudgeDiagnostics, Judgement, diagnose
+from cj_pipeline.engine.scoring import SCORING_ERRORS
+from cj_pipeline.engine.state import State
 
 
 class EssayFitStatistics(FileModel):

@@ -16,12 +16,12 @@ from uuid import UUID
 import httpx
 
 from cj_pipeline.bus.protocol import Message, Subscription
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.requests import comparison_request
-from cj_pipeline.cj.state import Batch
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.comparison import LLMConfigOverrides, QueuedResponse
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.requests import comparison_request
+from cj_pipeline.engine.state import Batch
+from cj_pipeline.foundation.errors import CjPipelineError
 
 
 class Judge(Protocol):

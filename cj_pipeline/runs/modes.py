@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.mode_files import UnknownMode, load_mode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.files import UnknownMode, load_mode
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.traces.scenario import Scenario
 
 

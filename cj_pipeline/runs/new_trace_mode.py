@@ -1,6 +1,6 @@
 """May a new trace be compared under the mode that is chosen for it?
 
-Here: the cases in which a redacted one may not. Not here: modes (cj_pipeline/lps/), making the trace
+Here: the cases in which a redacted one may not. Not here: modes (cj_pipeline/services/lps/), making the trace
 (cj_pipeline/traces/).
 
 A mode that treats each essay in its own way knows essays by their ids. In a redacted trace the ids are pseudonyms: the
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_essays import essays_named
-from cj_pipeline.lps.mode_files import load_mode, mode_names
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.essays import essays_named
+from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 

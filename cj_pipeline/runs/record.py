@@ -15,12 +15,12 @@ import numpy as np
 
 from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summary
 from cj_pipeline.bt.fit import neutral_fit
-from cj_pipeline.cj.course import WaveResult, course_of
-from cj_pipeline.cj.facts import is_small_net, small_net_cap_reached, successful_pairs
-from cj_pipeline.cj.scoring import SCORING_ERRORS, outcomes, score
-from cj_pipeline.cj.state import Decision, State
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.engine.course import WaveResult, course_of
+from cj_pipeline.engine.facts import is_small_net, small_net_cap_reached, successful_pairs
+from cj_pipeline.engine.scoring import SCORING_ERRORS, outcomes, score
+from cj_pipeline.engine.state import Decision, State
 from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
 
 # What an ordinary loop cannot repeat to the microsecond; everything else is the same in real and virtual time.

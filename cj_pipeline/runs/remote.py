@@ -18,9 +18,9 @@ from hashlib import sha256
 import httpx
 
 from cj_pipeline.bus.protocol import Bus, Message, Subscription
-from cj_pipeline.clock import utc_now
-from cj_pipeline.errors import BadInput, CjPipelineError
-from cj_pipeline.lps.mode import Mode
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.service_metrics import parse_metrics
 

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.engine import correlation_id
-from cj_pipeline.cj.plan import Plan, plan_of, repeated_pairs
-from cj_pipeline.cj.state import Batch, Comparison, PlannedPair, WaveKind
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.errors import CjPipelineError
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.engine import correlation_id
+from cj_pipeline.engine.plan import Plan, plan_of, repeated_pairs
+from cj_pipeline.engine.state import Batch, Comparison, PlannedPair, WaveKind
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.seeding import keyed_uuid
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
@@ -32,7 +32,7 @@ from cj_pipeline.runs.remote import Deployment, NoCallbacks, metrics_of
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.stack import Stack, stack_for
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.services.lps.settings import LpsSettings
 from cj_pipeline.traces.scenario import Scenario
 
 Events = tuple[CallbackEvent, ...]

@@ -18,14 +18,14 @@ import httpx
 
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.bus.protocol import Bus, Subscription
-from cj_pipeline.clock import LoopClock
-from cj_pipeline.lps.app import build_app
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.service import LlmProviderService
-from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.remote import Deployment, deployed
+from cj_pipeline.services.lps.http.app import build_app
+from cj_pipeline.services.lps.service import LlmProviderService
+from cj_pipeline.services.lps.settings import LpsSettings
 
 
 @dataclass(frozen=True, slots=True)

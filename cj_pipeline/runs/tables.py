@@ -14,7 +14,7 @@ from typing import Any
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.traces.scenario import Scenario

@@ -13,7 +13,7 @@ from math import prod
 from pydantic import ValidationError
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.errors import CjPipelineError, did_you_mean
+from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
 
 ALIASES: Mapping[str, str] = {
     "budget": "max_pairwise_comparisons",

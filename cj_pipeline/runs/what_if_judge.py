@@ -22,13 +22,13 @@ from math import exp
 
 from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.fit import NoComparisons, fit
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.plan import Plan, plan_of
-from cj_pipeline.cj.state import Batch, Comparison, Pair
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.errors import CjPipelineError
-from cj_pipeline.seeding import uniform
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.plan import Plan, plan_of
+from cj_pipeline.engine.state import Batch, Comparison, Pair
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.seeding import uniform
 
 
 class NothingToRecall(CjPipelineError):

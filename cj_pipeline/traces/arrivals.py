@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, read_provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.traces.store import CALLBACKS_FILE, TraceStore

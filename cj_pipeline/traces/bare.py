@@ -7,7 +7,7 @@ a bare file has none.
 from __future__ import annotations
 
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, ProviderIdentity, Scenario
 from cj_pipeline.traces.store import CallbackFile
 

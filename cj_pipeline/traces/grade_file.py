@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.redaction.policy import RedactionPolicy

@@ -17,8 +17,8 @@ from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.errors import BadInput
-from cj_pipeline.yaml_file import read_yaml_model
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
 

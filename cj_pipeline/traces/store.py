@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.traces.essay_ids import ESSAY_KEYS, essay_rejection
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario

@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cj_pipeline.errors import BadInput, CjPipelineError, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError, did_you_mean
 from cj_pipeline.warehouse.schemas import SCHEMAS, TIMESTAMP
 
 CATALOGUE_FILE = "warehouse.duckdb"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 
 @pytest.mark.parametrize(

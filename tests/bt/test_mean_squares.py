@@ -7,7 +7,7 @@ from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.mean_squares import group_mean_squares, item_mean_squares
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome
 
 

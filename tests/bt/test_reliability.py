@@ -6,7 +6,7 @@ import pytest
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.reliability import scale_separation
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import outcome
 
 

@@ -7,7 +7,7 @@ from cj_pipeline.bt import replicates
 from cj_pipeline.bt.fit import EstimatorOption, NoComparisons, fit
 from cj_pipeline.bt.replicates import fit_replicates
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import outcome
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cj_pipeline.bt.comparisons import InvalidComparison
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 ROWS = 40_000  # a share of .7 is then known to .0023
 

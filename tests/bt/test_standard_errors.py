@@ -9,7 +9,7 @@ from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.replicates import fit_replicates
 from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.bt.standard_errors import TooManyItems, production_standard_errors, standard_errors
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome, random_net
 
 

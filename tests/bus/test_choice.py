@@ -9,7 +9,7 @@ import pytest
 from cj_pipeline.bus.choice import choose_bus
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.kafka.bus import KafkaBus
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 OURS, DEFAULT = Path("ours"), Path("default")
 

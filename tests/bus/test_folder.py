@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cj_pipeline.bus.folder import Durability, FolderBus
 from cj_pipeline.bus.protocol import Message, Outgoing
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.virtual_time import NothingLeftToWaitFor, run_virtual
 
 TOPIC = "results"

@@ -24,7 +24,7 @@ from cj_pipeline.bus.kafka.clients import new_producer
 from cj_pipeline.bus.kafka.errors import MessageTooLarge, NoSuchTopic, NotDelivered, Undelivered
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.bus.protocol import Message, MessagesGone, Outgoing, Subscription
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from tests.kafka import create_topic, fresh_topic, values_of
 
 Scene = Callable[[KafkaBus], Coroutine[Any, Any, Any]]

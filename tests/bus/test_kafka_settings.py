@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cj_pipeline.bus.kafka.clients import new_admin, new_consumer, new_producer
 from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_is_configured, kafka_settings_from_environment
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 BROKER = "127.0.0.1:1"  # nobody listens
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "cj"}

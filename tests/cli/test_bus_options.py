@@ -1,4 +1,4 @@
-"""What both services say when they are told their bus wrongly. (Serving on Kafka: tests/lps/test_served_kafka.py.)"""
+"""What both services say when they are given a wrong bus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cj-pipeline lps serve` says when it is set up wrongly. (Serving itself: tests/lps/test_served.py.)"""
+"""What `cj-pipeline lps serve` says when it is set up wrongly. (Serving itself: tests/services/lps/test_served.py.)"""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_a_mode_file_with_an_impossible_probability_is_named_by_line_and_key(
     cj_pipeline: Terminal, tmp_path: Path
 ) -> None:
     mode = tmp_path / "mine.yaml"
-    source = (Path(__file__).parents[2] / "cj_pipeline/lps/modes/default.yaml").read_text()
+    source = (Path(__file__).parents[2] / "cj_pipeline/mock/modes/default.yaml").read_text()
     mode.write_text(source.replace("name: default", "name: mine").replace("\n  rate: 0.0", "\n  rate: 1.5"))
     answer = cj_pipeline("live", LOWER5, "--mode", mode)
     line = mode.read_text().splitlines().index("  rate: 1.5") + 1

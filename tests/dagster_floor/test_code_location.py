@@ -198,7 +198,7 @@ def test_the_workspace_names_the_code_location_and_its_folder() -> None:
 
 LOADING = """
 import sys
-import cj_pipeline.lps.mode_files, scipy.stats, duckdb, pyarrow.parquet, dagster, httpx  # not ours to account for
+import cj_pipeline.mock.mode.files, scipy.stats, duckdb, pyarrow.parquet, dagster, httpx  # not ours to account for
 
 touched = []
 def note(event, arguments):

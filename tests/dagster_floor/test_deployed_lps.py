@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from resources.bus import BusResource
 from resources.lps import LpsResource
-from tests.lps.served import Served
+from tests.services.lps.served import Served
 from tests.sides import LOWER5, trace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from resources.kafka import KafkaResource
 
 

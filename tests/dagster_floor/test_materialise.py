@@ -10,8 +10,8 @@ from dagster import AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
 from cj_pipeline.definitions import materialise
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_files import MODES_FOLDER, load_mode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import run_live
@@ -295,7 +295,7 @@ def test_materialise_says_what_broke_off_before_the_first_step(tmp_path: Path, m
 
     monkeypatch.setattr(LpsResource, "setup_for_execution", refuse)
     seen = list(materialise([LOWER5], data_dir=tmp_path, traces_dir=TRACES))
-    assert [one.problems for one in seen] == [("run: cj_pipeline.errors.BadInput: lps: no such host.",)]
+    assert [one.problems for one in seen] == [("run: cj_pipeline.foundation.errors.BadInput: lps: no such host.",)]
 
 
 def test_materialise_of_an_unknown_scenario_touches_nothing(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ from cj_pipeline.local.programs import CannotStart
 from cj_pipeline.local.stack import NoStack, PartStatus
 from cj_pipeline.local.stack_file import read_record
 from cj_pipeline.local.stack_plan import StackRequest
-from cj_pipeline.lps.mode_files import MODES_FOLDER
+from cj_pipeline.mock.mode.files import MODES_FOLDER
 from tests.kafka import ARTIFACTS, broker_or_skip, values_of
-from tests.lps.redis_server import RedisServer, redis_binary
+from tests.services.lps.redis_server import RedisServer, redis_binary
 from tests.sides import ANCHORS, TRACES, scenario
 
 CLI = Path(sys.executable).with_name("cj-pipeline")

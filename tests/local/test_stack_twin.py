@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cj_pipeline.cj.service.settings import CjSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, AssessmentResultV1
 from cj_pipeline.local import verdict
@@ -18,7 +17,8 @@ from cj_pipeline.local.verdict import findings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
 from cj_pipeline.runs.virtual_time import run_virtual
-from tests.cj.service.lab import LPS_URL, World, world
+from cj_pipeline.services.cj.settings import CjSettings
+from tests.services.cj.lab import LPS_URL, World, world
 from tests.sides import ANCHORS, LOWER5, scenario
 
 

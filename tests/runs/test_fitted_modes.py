@@ -10,8 +10,8 @@ import yaml
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from cj_pipeline.lps.mode import AbilityWinner, PerItemTokens, QuantileConfidence, QuantileLatency, QuantileTokens
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.mock.mode.files import load_mode
+from cj_pipeline.mock.mode.mode import AbilityWinner, PerItemTokens, QuantileConfidence, QuantileLatency, QuantileTokens
 from tests.sides import ANCHORS, LADDER, LOWER5, recorded, scenario, trace
 
 FITTED = [(ANCHORS, "eng5_anchor_gpt51_low"), (LOWER5, "eng5_lower5_gpt51_low"), (LADDER, "eng5_anchor_ladder")]

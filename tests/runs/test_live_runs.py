@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.cj.plan import plan_of
-from cj_pipeline.cj.state import Batch, State
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.lps.mode_files import MODES_FOLDER, load_mode
-from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.engine.plan import plan_of
+from cj_pipeline.engine.state import Batch, State
+from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import RunRecord, Side
@@ -32,6 +31,7 @@ from cj_pipeline.runs.scenario_run import (
 )
 from cj_pipeline.runs.stack import embedded_stack
 from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.services.lps.settings import LpsSettings
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, scenario, trace
 
 

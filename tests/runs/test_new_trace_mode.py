@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_essays import renamed_mode
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.essays import renamed_mode
+from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms

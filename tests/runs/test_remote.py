@@ -12,16 +12,16 @@ import pytest
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode import Mode
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.files import load_mode
+from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import RunRecord, Sample
 from cj_pipeline.runs.remote import Deployed, Deployment, NoCallbacks, Once, PatientTransport, ServiceAway, metrics_of
 from cj_pipeline.runs.scenario_run import ask_live, run_live
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.virtual_time import run_virtual
 from tests.cli.terminal import terminal_of
-from tests.lps.served import Served
+from tests.services.lps.served import Served
 from tests.sides import LOWER5, SCENARIOS, trace
 
 INSTANT = "eng5_lower5_gpt51_low+instant"

@@ -21,7 +21,7 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.local import processes
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
-from cj_pipeline.lps.mode_files import MODES_FOLDER, load_mode
+from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import run_live

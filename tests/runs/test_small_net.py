@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cj_pipeline.cj.orientation import positions
-from cj_pipeline.cj.state import Batch, State, WaveKind
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
-from cj_pipeline.lps.mode_files import load_mode
-from cj_pipeline.lps.settings import LpsSettings
+from cj_pipeline.engine.pairing.orientation import positions
+from cj_pipeline.engine.state import Batch, State, WaveKind
+from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import RunRecord, Side, record_of
 from cj_pipeline.runs.stack import embedded_stack
 from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.services.lps.settings import LpsSettings
 from tests.sides import LOWER5, scenario
 
 SETTINGS = EngineSettings(

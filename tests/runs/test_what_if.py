@@ -10,11 +10,11 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from cj_pipeline.cj.effects import SubmitWave
-from cj_pipeline.cj.state import Batch, Comparison, WaveKind
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.errors import ErrorDetail
+from cj_pipeline.engine.effects import SubmitWave
+from cj_pipeline.engine.state import Batch, Comparison, WaveKind
 from cj_pipeline.reports.what_if_table import as_json, as_markdown, columns_of, notes_of, rows_of
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, StrangeEssay, replay

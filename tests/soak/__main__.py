@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.lps.redis_server import redis_binary
+from tests.services.lps.redis_server import redis_binary
 from tests.soak.disruptions import Kind, schedule
 from tests.soak.report import table
 from tests.soak.soak import soak

@@ -12,8 +12,8 @@ from itertools import count
 
 import httpx
 
-from cj_pipeline.seeding import uniform
-from tests.lps.lab import body
+from cj_pipeline.foundation.seeding import uniform
+from tests.services.lps.lab import body
 from tests.soak.promises import Accepted
 
 RETRIED = frozenset({429, 500, 502, 503, 504})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 
-from cj_pipeline.seeding import uniform
+from cj_pipeline.foundation.seeding import uniform
 from tests.soak.stage import Stage
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lps.lab import TOPIC
+from tests.services.lps.lab import TOPIC
 from tests.soak.clients import Clients
 from tests.soak.disruptions import Disruption, carry_out
 from tests.soak.promises import Audit, Topic, audit, recovery_s

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lps.redis_server import RedisServer, redis_binary
-from tests.lps.served import Served
+from tests.services.lps.redis_server import RedisServer, redis_binary
+from tests.services.lps.served import Served
 
 # Quick enough for a test: a claim that nobody renews is taken back after 2 s, and no request runs out of attempts.
 QUICK: dict[str, object] = {

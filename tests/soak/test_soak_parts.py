@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from cj_pipeline.contracts.answer import Failure
 from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.lps.callbacks import callback_bytes
-from cj_pipeline.lps.provider import Failure
-from tests.lps.lab import ORIGIN, correlation_id, queued
+from cj_pipeline.services.lps.work.callbacks import callback_bytes
+from tests.services.lps.lab import ORIGIN, correlation_id, queued
 from tests.soak.disruptions import LASTS_S, Kind, schedule
 from tests.soak.promises import Accepted, audit, recovery_s
 from tests.soak.report import table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.store import CallbackFile, read_callbacks
 from tests.traces.folders import one_event, write_lines
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario, require_choices
 from cj_pipeline.traces.redaction.policy import RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms

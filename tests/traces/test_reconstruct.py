@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import FieldOrigin, TraceOrigin, read_provenance
 from cj_pipeline.traces.reconstruct.judgements import balanced_sides, round_robin
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure, read_published

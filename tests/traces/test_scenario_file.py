@@ -8,7 +8,7 @@ import pytest
 
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import QueueProcessingMode
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.scenario import read_scenario
 from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, edit, sources_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.store import TraceStore, read_trace
 from tests.traces.folders import LOWER5, SCENARIOS, TRACES, copy_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.schemas import SCHEMAS
 from cj_pipeline.warehouse.store import QueryFailed, Warehouse
 from tests.warehouse.rows import metric, row

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.schemas import SCHEMAS, describe
 from cj_pipeline.warehouse.store import Warehouse
 from tests.warehouse.rows import metric, row

@@ -25,7 +25,7 @@ from cj_pipeline.bus.kafka.subscription import KafkaSubscription
 from cj_pipeline.bus.kafka.topics import Topics
 from cj_pipeline.bus.protocol import Outgoing
 from cj_pipeline.contracts.topics import is_topic_name
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 # How long a service that ends waits for confirmations; orchestrators kill 30 s after SIGTERM, and 25 s may be a drain.
 CLOSE_S = 4.0

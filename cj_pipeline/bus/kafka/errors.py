@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from cj_pipeline.bus.kafka.settings import ENVIRONMENT_PREFIX, VARIABLES
-from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 
 _OPTION = re.compile(r'property:? "([\w.]+)"')
 

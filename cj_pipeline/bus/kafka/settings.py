@@ -18,8 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cj_pipeline.environment import read_environment
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.environment import read_environment
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 
 ENVIRONMENT_PREFIX = "KAFKA_"
 BOOTSTRAP_SERVERS = "KAFKA_BOOTSTRAP_SERVERS"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cj_pipeline.clock import utc_now
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.traces.capture.lane import Fate
 from cj_pipeline.traces.capture.publishing import CONTRADICTION, DUPLICATE, TAKEN
 from cj_pipeline.traces.capture.reading import Ending

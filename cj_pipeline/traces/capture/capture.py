@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.account import Reading, capture_provenance, identity_of
 from cj_pipeline.traces.capture.course import CaptureProgress as CaptureProgress
 from cj_pipeline.traces.capture.course import CaptureStopped as CaptureStopped

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.account import Reading
 from cj_pipeline.traces.capture.checkpoints import Checkpoints
 from cj_pipeline.traces.capture.lane import read_records

@@ -19,8 +19,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from cj_pipeline.clock import utc_now
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.checkpoints import Checkpoints, sync_folder
 from cj_pipeline.traces.capture.lane import Lane, save_state
 from cj_pipeline.traces.capture.request import Beginning

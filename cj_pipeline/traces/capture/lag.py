@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.source import Range
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.provenance import read_provenance

@@ -28,7 +28,7 @@ import numpy as np
 from msgspec import Raw
 from msgspec.json import Encoder
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.index import OUTCOME_A, OUTCOME_B, OUTCOME_ERROR, RECORD, pack_figures, records_from
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.wire_callback import WideCallback

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.checkpoints import sync_folder
 from cj_pipeline.traces.capture.draft import FINISHED_FOLDER, READY_FILE, TraceDraft
 from cj_pipeline.traces.capture.lane import LaneFile, LaneState, lane_path

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cj_pipeline.bus.kafka.errors import unusable_option
-from cj_pipeline.errors import CjPipelineError, did_you_mean
+from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -21,7 +21,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.checkpoints import Checkpoints
 from cj_pipeline.traces.capture.lane import Lane, LaneState, as_bytes, state_from
 from cj_pipeline.traces.capture.reading import Clockwork, Reader

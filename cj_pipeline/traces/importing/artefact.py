@@ -19,8 +19,8 @@ from uuid import UUID
 from cj_pipeline.contracts.callback import Rejection
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.errors import BadInput
-from cj_pipeline.seeding import KeyPart, keyed_uuid
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.seeding import KeyPart, keyed_uuid
 from cj_pipeline.traces.importing.artefact_essays import graded_items, stored_scores
 from cj_pipeline.traces.importing.artefact_file import Artefact, ArtefactComparison, read_artefact
 from cj_pipeline.traces.importing.artefact_origins import BATCH_UNKNOWN, checks_off, fields, held_by

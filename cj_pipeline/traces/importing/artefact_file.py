@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from cj_pipeline.contracts.enums import OutputVerbosity, ReasoningEffort
 from cj_pipeline.contracts.model import WireModel
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 RUNNER_MODES = ("plan", "dry-run", "execute", "anchor-align-test")
 

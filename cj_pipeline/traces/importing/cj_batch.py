@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from cj_pipeline.contracts.callback import Rejection
 from cj_pipeline.contracts.enums import CJRequestType, OutputVerbosity, Provider, ReasoningEffort, Winner
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.errors import BadInput
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.importing.cj_origins import Held, checks_off, fields, statement
 from cj_pipeline.traces.importing.cj_tables import PAIRS, BatchRows
 from cj_pipeline.traces.importing.cj_waves import Asked, Course, course_of

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.cj_batch import batch_source
 from cj_pipeline.traces.importing.cj_tables import BatchRows, read_batch
 from cj_pipeline.traces.importing.source import Source

@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
 )
 
-from cj_pipeline.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 
 Rows = Sequence[Mapping[str, Any]]
 

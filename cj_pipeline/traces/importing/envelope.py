@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, LPS_SOURCE_SERVICE
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.importing.source import absent, derived
 from cj_pipeline.traces.provenance import FieldProvenance
 

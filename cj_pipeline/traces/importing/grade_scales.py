@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 # Steps best to worst; behind them finer or lower grades that an essay may have without being a step of the scale.
 STEPS = MappingProxyType(

@@ -28,7 +28,7 @@ import msgspec
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from cj_pipeline.contracts.callback import Rejection
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.envelope import ENVELOPE_FIELDS, enveloped, timestamp
 from cj_pipeline.traces.importing.source import Known, Source, recorded
 from cj_pipeline.traces.importing.waiting import LAST, NumberedFile, Waiting

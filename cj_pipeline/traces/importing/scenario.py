@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario
 from cj_pipeline.traces.grade_file import GRADE_ORDER
 from cj_pipeline.traces.importing.source import NO_MODEL, Known, Source

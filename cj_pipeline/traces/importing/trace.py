@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cj_pipeline.clock import utc_now
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture.draft import TraceDraft
 from cj_pipeline.traces.capture.lane import Fate, FigureTooLarge, Lane, QuarantineNote
 from cj_pipeline.traces.capture.publishing import CONTRADICTION, DUPLICATE, TAKEN, Findings, NothingTaken, publish

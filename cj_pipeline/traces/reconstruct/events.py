@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cj_pipeline.contracts.enums import CJRequestType, LLMBatchingMode, Provider, Winner
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, LPS_SOURCE_SERVICE
-from cj_pipeline.seeding import KeyPart, keyed_uuid, uniform
+from cj_pipeline.foundation.seeding import KeyPart, keyed_uuid, uniform
 from cj_pipeline.traces.reconstruct.judgements import judgements
 from cj_pipeline.traces.reconstruct.measurements import completion_tokens, latencies, prompt_tokens
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from cj_pipeline.errors import did_you_mean
-from cj_pipeline.seeding import KeyPart, uniform
+from cj_pipeline.foundation.errors import did_you_mean
+from cj_pipeline.foundation.seeding import KeyPart, uniform
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct
 
 if TYPE_CHECKING:

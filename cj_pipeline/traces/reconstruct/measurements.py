@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cj_pipeline.seeding import KeyPart, uniform
+from cj_pipeline.foundation.seeding import KeyPart, uniform
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct
 from cj_pipeline.traces.reconstruct.samples import sample
 

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.errors import BadInput, CjPipelineError
-from cj_pipeline.yaml_file import read_yaml_model
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 if TYPE_CHECKING:
     from pathlib import Path

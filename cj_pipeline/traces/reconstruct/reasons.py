@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.seeding import KeyPart, uniform
+from cj_pipeline.foundation.seeding import KeyPart, uniform
 
 if TYPE_CHECKING:
     from cj_pipeline.traces.reconstruct.judgements import Judgement

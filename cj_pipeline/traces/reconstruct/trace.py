@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import (
     CHECKSUM_FILE,
     PROVENANCE_FILE,

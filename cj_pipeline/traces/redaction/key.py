@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 
 KEY_BYTES = 32
 KEY_FILE = "redaction.key"

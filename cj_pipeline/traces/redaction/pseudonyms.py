@@ -16,7 +16,7 @@ from hmac import digest
 from uuid import UUID
 
 from cj_pipeline.contracts.els_request import ANCHOR_PREFIX
-from cj_pipeline.errors import CjPipelineError
+from cj_pipeline.foundation.errors import CjPipelineError
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

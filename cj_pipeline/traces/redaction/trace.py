@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cj_pipeline.contracts.callback import Rejection
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import scenario_text
 from cj_pipeline.traces.intake import Foreign, read_message
 from cj_pipeline.traces.provenance import (

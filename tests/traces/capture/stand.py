@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
-from cj_pipeline.seeding import keyed_uuid
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.capture import course, reading
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
 from cj_pipeline.traces.capture.request import CaptureRequest, Limits, Selection

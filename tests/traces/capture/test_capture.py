@@ -15,9 +15,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.local.kafka_broker import KafkaBroker
-from cj_pipeline.seeding import keyed_uuid
 from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.course import shares_of
 from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cj_pipeline.cli.capture import capture_command
-from cj_pipeline.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay, run_live

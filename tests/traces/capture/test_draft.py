@@ -10,7 +10,7 @@ from typing import IO, BinaryIO
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture import publishing
 from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
 from cj_pipeline.traces.capture.lane import FigureTooLarge, Lane, LaneFile, lane_path, read_records, read_state

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture import course
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
 from cj_pipeline.traces.capture.reading import Clockwork, Ending

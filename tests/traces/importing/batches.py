@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cj_pipeline.cj.service.tables import comparison_pairs, processed_essays
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from tests.cj.service.lab import request, world
-from tests.cj.service.test_batches import with_assignment
+from cj_pipeline.services.cj.tables import comparison_pairs, processed_essays
+from tests.services.cj.lab import request, world
+from tests.services.cj.test_batches import with_assignment
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
 from cj_pipeline.traces.importing.artefact import eng5_artefact
 from cj_pipeline.traces.importing.artefact_essays import essay_key

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
 from cj_pipeline.traces.importing.cj_database import cj_database
 from cj_pipeline.traces.importing.source import Source

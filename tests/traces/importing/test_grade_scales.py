@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cj_pipeline.cj.grades.scales import SCALES
+from cj_pipeline.engine.grades.scales import SCALES
 from cj_pipeline.traces.importing.grade_scales import OUTCOMES, STEPS, NotOnTheScale, net_scale
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cj_pipeline.cli.imports import import_command
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.store import read_trace
 from tests.traces.folders import LOWER5, TRACES
 from tests.traces.importing.artefacts import artefact_of, write_artefact

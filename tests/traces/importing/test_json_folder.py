@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.json_folder import json_folder
 from cj_pipeline.traces.importing.source import Found, Source
 from cj_pipeline.traces.intake import Foreign, read_message

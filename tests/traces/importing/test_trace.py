@@ -14,7 +14,7 @@ import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import Pairing
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay

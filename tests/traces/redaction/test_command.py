@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cj_pipeline.cli.redact import redact
-from cj_pipeline.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.traces.store import read_trace
 from tests.traces.folders import GENERIC, LOWER5, TRACES, copy_of

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cj_pipeline.errors import BadInput
-from cj_pipeline.lps.mode_essays import CannotRename, essays_named, renamed_mode
-from cj_pipeline.lps.mode_files import load_mode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.essays import CannotRename, essays_named, renamed_mode
+from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import compare
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side

@@ -1,0 +1,76 @@
+"""The waves of a recording: what a batch that follows a trace will ask, and when.
+
+Here: from callbacks to a plan. Not here: which callbacks a trace holds (traces/), following the plan (pairing.py).
+
+The engine numbers its waves in the metadata (`comparison_iteration`; `retry_iteration` of retries); where every
+callback carries one of the two, it is used. Where some do not, a wave is what a coverage wave is by definition:
+consecutive comparisons in which no essay stands twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice, pairwise
+from uuid import UUID
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.enums import CJRequestType
+from cj_pipeline.engine.state import PlannedPair
+
+Plan = tuple[tuple[PlannedPair, ...], ...]
+
+
+def plan_of(callbacks: Sequence[LLMComparisonResultV1], *, keep_ids: bool) -> Plan:
+    """The waves that some callbacks, in the order in which they were recorded, answer.
+
+    A comparison that was answered twice (same correlation id) is asked once.
+    keep_ids: ask under the recorded correlation ids, so that the recorded callbacks themselves are the answers.
+    """
+    asked: dict[UUID, LLMComparisonResultV1] = {}
+    for callback in callbacks:
+        asked.setdefault(callback.correlation_id, callback)
+    pairs = [
+        PlannedPair(
+            *callback.essay_ids(),
+            correlation_id=callback.correlation_id if keep_ids else None,
+            retry=callback.request_metadata.get("cj_request_type") == CJRequestType.RETRY,
+        )
+        for callback in asked.values()
+    ]
+    iterations = [_iteration(callback) for callback in asked.values()]
+    if iterations and all(type(iteration) is int for iteration in iterations):
+        return _split_where(pairs, [a != b for a, b in pairwise(iterations)])
+    return _split_at_repeats(pairs)
+
+
+def repeated_pairs(plan: Plan, comparisons: int) -> list[PlannedPair]:
+    """The plan's pairs in order and without their ids, cut or repeated from the first to a given number."""
+    pairs = [PlannedPair(pair.essay_a, pair.essay_b) for wave in plan for pair in wave]
+    return list(islice(cycle(pairs), comparisons))
+
+
+def _iteration(callback: LLMComparisonResultV1) -> object:
+    """The number of a comparison's wave, from either key; None when it has none."""
+    metadata = callback.request_metadata
+    return metadata.get("comparison_iteration", metadata.get("retry_iteration"))
+
+
+def _split_where(pairs: list[PlannedPair], breaks: list[bool]) -> Plan:
+    waves: list[list[PlannedPair]] = [[pairs[0]]]
+    for pair, starts_wave in zip(pairs[1:], breaks, strict=True):
+        if starts_wave:
+            waves.append([])
+        waves[-1].append(pair)
+    return tuple(tuple(wave) for wave in waves)
+
+
+def _split_at_repeats(pairs: list[PlannedPair]) -> Plan:
+    waves: list[list[PlannedPair]] = []
+    seen: set[str] = set()
+    for pair in pairs:
+        if not waves or pair.essay_a in seen or pair.essay_b in seen:
+            waves.append([])
+            seen = set()
+        waves[-1].append(pair)
+        seen |= {pair.essay_a, pair.essay_b}
+    return tuple(tuple(wave) for wave in waves)

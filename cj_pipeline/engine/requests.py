@@ -1,0 +1,85 @@
+"""What the engine says to the LPS: a comparison as a request.
+
+Here: metadata, prompt blocks and overrides of one comparison. Not here: sending it (runs/), queueing it (lps/).
+
+The judge must not see who is judged: blocks carry essay texts only, never an id or an anchor's label. The ids travel
+in the metadata, which the LPS echoes and the provider never gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides, PromptBlock
+from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.enums import CJRequestType, LLMBatchingMode
+from cj_pipeline.engine.state import Batch, Comparison
+
+# The production cap of a bundle hint; the LPS ignores anything outside 1..64.
+MAX_BUNDLE_HINT = 64
+
+INSTRUCTIONS = (
+    "Decide which of the two essays is the better answer to its assignment. "
+    "Reply with the winner ('Essay A' or 'Essay B'), a justification of at most 50 words, "
+    "and your confidence from 1 to 5."
+)
+
+
+def comparison_request(
+    comparison: Comparison,
+    *,
+    batch: Batch,
+    wave_size: int,
+    texts: Mapping[str, str],
+    overrides: LLMConfigOverrides,
+    callback_topic: str,
+) -> ComparisonRequest:
+    """The request for one comparison of a wave. texts: essay text by id."""
+    blocks = (
+        PromptBlock(content=f"Essay A:\n{texts[comparison.essay_a]}"),
+        PromptBlock(content=f"Essay B:\n{texts[comparison.essay_b]}"),
+        PromptBlock(content=INSTRUCTIONS, cacheable=True, ttl="5m"),
+    )
+    return ComparisonRequest(
+        user_prompt="\n\n".join(block.content for block in blocks),
+        prompt_blocks=blocks,
+        callback_topic=callback_topic,
+        correlation_id=comparison.correlation_id,
+        metadata=_metadata(comparison, batch, wave_size, overrides),
+        llm_config_overrides=overrides,
+    )
+
+
+def _metadata(comparison: Comparison, batch: Batch, wave_size: int, overrides: LLMConfigOverrides) -> dict[str, Any]:
+    """Production's keys; those that do not apply are absent, never null."""
+    retry = comparison.retry_count > 0
+    metadata: dict[str, Any] = {
+        "essay_a_id": comparison.essay_a,
+        "essay_b_id": comparison.essay_b,
+        "bos_batch_id": batch.bos_batch_id,
+        "cj_batch_id": str(batch.cj_batch_id),
+        "cj_source": "els",
+        # Production says `cj_retry` in every wave but the first, so that retries cannot be counted.
+        "cj_request_type": (CJRequestType.RETRY if retry else CJRequestType.COMPARISON).value,
+    }
+    if overrides.reasoning_effort is not None:
+        metadata["reasoning_effort"] = overrides.reasoning_effort.value
+    if overrides.output_verbosity is not None:
+        metadata["output_verbosity"] = overrides.output_verbosity.value
+    if batch.settings.enable_llm_batching_metadata_hints:
+        metadata["cj_llm_batching_mode"] = batch.batching_mode.value
+        metadata["preferred_bundle_size"] = min(wave_size, MAX_BUNDLE_HINT)
+        if _iterations_are_told(batch.settings):
+            metadata["retry_iteration" if retry else "comparison_iteration"] = comparison.iteration
+    return metadata
+
+
+def _iterations_are_told(settings: EngineSettings) -> bool:
+    """Production's rule, which looks at the settings and not at the mode that a batch was given.
+
+    Retries have no `comparison_iteration` there. They get a key of their own here, for without a number two retry
+    waves in a row could not be told apart when the batch is replayed.
+    """
+    several = settings.max_iterations > 1 and settings.min_comparisons_for_stability_check > 0
+    return several and settings.llm_batching_mode is not LLMBatchingMode.PER_REQUEST

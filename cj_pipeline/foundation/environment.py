@@ -1,0 +1,59 @@
+"""How a service reads its settings from the environment, and the kinds of setting that services share.
+
+Here: reading, and what is said of a variable that cannot be used. Not here: which settings there are (the services'
+settings.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, NoDecode
+
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+Values = TypeVar("Values")
+
+
+def read_environment(model: type[Settings], **given: object) -> Settings:
+    """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise BadInput(
+            f"{first['msg'].removeprefix('Value error, ')}.",
+            path="environment",
+            field=model.model_config["env_prefix"] + ".".join(str(part) for part in first["loc"]).upper(),
+            remedy="Change or unset the variable.",
+        ) from None
+
+
+def _known_level(level: str) -> str:
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        raise ValueError(f"'{level}' is not a level of logs. {did_you_mean(level.upper(), levels)}".rstrip("."))
+    return level.upper()
+
+
+def _listed(values: object) -> object:
+    if not isinstance(values, str):
+        return values
+    if values.lstrip().startswith("["):
+        try:
+            return json.loads(values)
+        except ValueError:
+            raise ValueError("not a JSON list; values with commas between them will do") from None
+    return [value.strip() for value in values.split(",")] if values.strip() else []
+
+
+LogLevel = Annotated[str, AfterValidator(_known_level)]
+"""A name of the logging module's, in either case."""
+
+# NoDecode: parsed as JSON by force, the documented `429,503` kept production's LPS from starting.
+Listed = Annotated[Values, NoDecode, BeforeValidator(_listed)]
+"""A tuple, which a variable gives as a JSON list or as values with commas between them."""

@@ -1,0 +1,96 @@
+"""How often a mode fails, and how: its `errors` section.
+
+Here: rates, kinds, bursts, what a retry meets. Not here: drawing a failure (mock_failures.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.mock.mode.numbers import NonNegative, Probability
+
+HttpErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
+
+# The statuses with which a provider may say when to come back.
+RETRY_AFTER_STATUS = frozenset({429, 503})
+
+
+class ErrorKinds(FileModel):
+    """How failures divide into kinds: weights, of which only the proportions count."""
+
+    http: NonNegative = 1.0
+    """An HTTP status from `codes`: EXTERNAL_SERVICE_ERROR with details.status_code."""
+    timeout: NonNegative = 0.0
+    """No answer within `timeout_ms`: TIMEOUT, worth a retry."""
+    provider: NonNegative = 0.0
+    """The provider reports an error without a status: EXTERNAL_SERVICE_ERROR, worth a retry."""
+    malformed: NonNegative = 0.0
+    """An answer that cannot be read: PARSING_ERROR, not worth a retry."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.http + self.timeout + self.provider + self.malformed == 0.0:
+            raise ValueError("at least one kind needs a weight above 0")
+        return self
+
+
+class Bursts(FileModel):
+    """Failures that come in runs: calm or burst, one step per call; in a burst every call fails, retries included.
+
+    The state belongs to the number of the call: the same calls in the same order meet the same bursts.
+    """
+
+    # In this order: the validator of `rate` looks at `length`.
+    length: Annotated[float, Field(strict=True, ge=1.0)] = 1.0
+    """Mean length of a burst, in calls."""
+    rate: Probability = 0.0
+    """Share of all calls that fall into a burst, in the long run."""
+
+    @field_validator("rate")
+    @classmethod
+    def _reachable(cls, rate: float, info: ValidationInfo) -> float:
+        # A burst is followed by one calm call at least, so L of L + 1 calls is the most there can be.
+        length = info.data.get("length")
+        if length is not None and rate > length / (length + 1.0):
+            raise ValueError(
+                f"bursts of {length:g} calls take at most {length / (length + 1.0):.3g} of all calls, not {rate:g}; "
+                "make them longer"
+            )
+        return rate
+
+    @property
+    def begins(self) -> float:
+        """Probability that a burst follows a calm call."""
+        return self.rate / (1.0 - self.rate) / self.length
+
+    @property
+    def ends(self) -> float:
+        """Probability that a calm call follows one in a burst."""
+        return 1.0 / self.length
+
+
+class Errors(FileModel):
+    """Failures, drawn per attempt; the HTTP status that failed is drawn evenly from `codes`."""
+
+    rate: Probability = 0.0
+    """Share of calls that fail by themselves, outside bursts."""
+    codes: Annotated[tuple[HttpErrorStatus, ...], Field(min_length=1)] = (429, 503, 500)
+    kinds: ErrorKinds = ErrorKinds()
+    timeout_ms: NonNegative = 30_000.0
+    """How long a timeout takes; the other kinds take as long as an answer would."""
+    retry_after_s: NonNegative | None = None
+    """How long a 429 or a 503 asks to be left alone; null when it does not say."""
+    bursts: Bursts = Bursts()
+    retry_success: Probability | None = None
+    """Chance that a retry outside a burst succeeds; null: it fails at `rate`, like a first attempt."""
+
+    @field_validator("retry_after_s")
+    @classmethod
+    def _has_effect(cls, retry_after_s: float | None, info: ValidationInfo) -> float | None:
+        codes = info.data.get("codes")
+        if retry_after_s is not None and codes is not None and not RETRY_AFTER_STATUS.intersection(codes):
+            raise ValueError("goes with 429 and 503, and codes has neither")
+        return retry_after_s

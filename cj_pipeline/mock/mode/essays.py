@@ -1,0 +1,51 @@
+"""The essays that a mode names, and the same mode under other names for them.
+
+Here: abilities and tokens by essay id. Not here: where the other names come from, what a mode does with them
+(mock_draws.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import yaml
+
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.mock.mode.mode import AbilityWinner, Mode, PerItemTokens
+
+
+class CannotRename(CjPipelineError):
+    """A mode that names essays in a place that no mode file can hold."""
+
+
+def essays_named(mode: Mode) -> frozenset[str]:
+    """Ids of the essays that a mode treats each in its own way; empty for a mode that looks at no essay."""
+    named: set[str] = set()
+    if isinstance(mode.winner, AbilityWinner):
+        named |= mode.winner.abilities.keys()
+    if isinstance(mode.tokens.prompt, PerItemTokens):
+        named |= mode.tokens.prompt.items.keys()
+    if mode.recording is not None:
+        named |= {essay for answer in mode.recording.answers for essay in (answer.essay_a, answer.essay_b)}
+    return frozenset(named)
+
+
+def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str]) -> str:
+    """The text of a mode file that answers as the mode does, to essays under other names.
+
+    name: the new mode's. Overlays are laid in. What the mode was fitted from is left out, and its description is
+    replaced. Raises CannotRename for a mode that replays a recording: its essays are in the recording.
+    """
+    if mode.recording is not None:
+        raise CannotRename(
+            f"mode '{mode.name}' replays a recording, which names essays as they were. Choose another mode (--mode), "
+            "and let it replay the new trace afterwards."
+        )
+    content = mode.model_dump(mode="json", exclude_none=True, exclude={"overlays", "fitted_from"})
+    content |= {"name": name, "description": "A mode under the names of a redacted trace."}
+    if isinstance(mode.winner, AbilityWinner):
+        content["winner"]["abilities"] = {rename(essay): theta for essay, theta in mode.winner.abilities.items()}
+    prompt = mode.tokens.prompt
+    if isinstance(prompt, PerItemTokens):
+        content["tokens"]["prompt"]["items"] = {rename(essay): tokens for essay, tokens in prompt.items.items()}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,95 @@
+"""What a mode replays: the answers of a recorded trace, without their words.
+
+Here: one recorded answer, the recording, reading it from a JSONL file of callbacks. Not here: which of several answers
+is given again (mock_replay.py), trace folders (traces/).
+
+Justifications stay in the file: a mode is printed, stored and compared, and a justification may quote an essay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
+from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
+
+
+class RecordedAnswer(FileModel):
+    """One callback, as far as it can be given again."""
+
+    essay_a: str
+    essay_b: str
+    winner: Winner | None
+    """None for a failure, which then has an `error_code`."""
+    error_code: str | None
+    status_code: int | None
+    """Of a failure that names one."""
+    confidence: float
+    """1 to 5; 0 for a failure."""
+    response_time_ms: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Recording(FileModel):
+    """Recorded answers in the order of their file, at least one of them with a winner.
+
+    In a mode file this is the path of a JSONL file, relative to the mode file; reading the mode puts the answers here.
+    """
+
+    answers: Annotated[tuple[RecordedAnswer, ...], Field(min_length=1)]
+
+
+def read_recording(path: Path) -> Recording:
+    """Read one callback event per line; empty lines and repeated deliveries of a callback do not count.
+
+    Raises BadInput naming the line: not a callback, no essay ids; or the file: without a single winner. OSError.
+    """
+    # A bus delivers at least once; a callback that came twice is one answer.
+    answers: dict[str, RecordedAnswer] = {}
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if line.strip():
+            result = _result(line, path, number)
+            answers.setdefault(str(result.correlation_id), _answer(result, path, number))
+    if all(answer.winner is None for answer in answers.values()):
+        raise BadInput("no callback here has a winner.", path=path, remedy="Replay a trace with answers in it.")
+    return Recording(answers=tuple(answers.values()))
+
+
+def _result(line: bytes, path: Path, number: int) -> LLMComparisonResultV1:
+    event = parse_callback(line)
+    if isinstance(event, Rejection):
+        field = event.field or None
+        raise BadInput(f"{event.reason}.", path=path, line=number, field=field, remedy="Repair or remove the line.")
+    return event.data
+
+
+def _answer(result: LLMComparisonResultV1, path: Path, number: int) -> RecordedAnswer:
+    for key in ("essay_a_id", "essay_b_id"):
+        if result.request_metadata.get(key) is None:
+            raise BadInput(
+                "missing.",
+                path=path,
+                line=number,
+                field=f"data.request_metadata.{key}",
+                remedy="A callback that does not say which essays it compared cannot be replayed; remove the line.",
+            )
+    essay_a, essay_b = result.essay_ids()
+    failure = result.error_detail
+    status = None if failure is None else failure.details.get("status_code")
+    return RecordedAnswer(
+        essay_a=essay_a,
+        essay_b=essay_b,
+        winner=result.winner,
+        error_code=None if failure is None else failure.error_code,
+        status_code=status if type(status) is int else None,
+        confidence=result.confidence or 0.0,
+        response_time_ms=result.response_time_ms,
+        prompt_tokens=result.token_usage.prompt_tokens,
+        completion_tokens=result.token_usage.completion_tokens,
+    )

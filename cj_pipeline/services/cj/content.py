@@ -1,0 +1,89 @@
+"""Stored texts, by their id.
+
+Here: getting one from the content service and putting one there, over HTTP. Not here: which texts a batch needs
+(intake.py). A text is asked for again where that can help; it never stands in an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Protocol
+
+import httpx
+
+from cj_pipeline.foundation.errors import CjPipelineError
+
+# 4 attempts over 7 s: enough for a restart, and short enough that a batch with one lost text is not held up for long.
+ATTEMPTS = 4
+FIRST_BACKOFF_S = 1.0
+
+_PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+class ContentReason(StrEnum):
+    """Why there is no text, in production's words."""
+
+    EMPTY = "empty_content"
+    SERVICE_ERROR = "content_service_error"
+
+
+class NoContent(CjPipelineError):
+    """A text that cannot be had."""
+
+    def __init__(self, storage_id: str, reason: ContentReason) -> None:
+        self.storage_id = storage_id
+        self.reason = reason
+        super().__init__(f"stored text {storage_id}: {reason.value}")
+
+
+class ContentSource(Protocol):
+    """Where texts are."""
+
+    async def fetch(self, storage_id: str) -> str:
+        """The text. Raises NoContent."""
+        ...
+
+    async def store(self, text: str) -> str:
+        """Keep a text; its new id. Raises NoContent."""
+        ...
+
+
+class HttpContent:
+    """The content service: GET {base}/{id} gives the text, POST {base} takes one and answers with its storage_id."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str, timeout_s: float) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+
+    async def fetch(self, storage_id: str) -> str:
+        """The text, asked for four times at most. Raises NoContent."""
+        response = await self._call(storage_id, "GET", f"{self._base_url}/{storage_id}", None)
+        if not response.text.strip():
+            raise NoContent(storage_id, ContentReason.EMPTY)
+        return response.text
+
+    async def store(self, text: str) -> str:
+        """Keep a text. Raises NoContent."""
+        response = await self._call("(new)", "POST", self._base_url, text)
+        try:
+            return str(response.json()["storage_id"])
+        except (ValueError, KeyError, TypeError):
+            raise NoContent("(new)", ContentReason.SERVICE_ERROR) from None
+
+    async def _call(self, storage_id: str, method: str, url: str, text: str | None) -> httpx.Response:
+        for attempt in range(ATTEMPTS):
+            try:
+                response = await self._client.request(
+                    method, url, content=None if text is None else text.encode(), timeout=self._timeout_s
+                )
+            except httpx.HTTPError:
+                response = None
+            if response is not None and response.is_success:
+                return response
+            if response is not None and response.status_code not in _PASSING:
+                break
+            if attempt + 1 < ATTEMPTS:
+                await asyncio.sleep(FIRST_BACKOFF_S * 2**attempt)
+        raise NoContent(storage_id, ContentReason.SERVICE_ERROR)

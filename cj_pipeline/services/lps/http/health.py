@@ -1,0 +1,67 @@
+"""Whether the service does its work, as `GET /healthz` tells it.
+
+Here: the verdict and its body. Not here: routing (endpoints.py).
+
+Healthy means: requests are accepted and get answered. A mock alone is enough; production called every deployment
+without a real provider's key unhealthy, its own tests' included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.services.lps.service import LlmProviderService
+from cj_pipeline.services.lps.settings import QueueBackend
+
+VERSION = "1.0.0"
+
+
+async def health(service: LlmProviderService) -> tuple[dict[str, Any], int]:
+    """(body, HTTP status): 200 or 503."""
+    settings = service.settings
+    depth = await service.depth()
+    if not service.providers:
+        message = "No provider is registered: set an API key, USE_MOCK_LLM or ALLOW_MOCK_PROVIDER."
+    elif not service.running:
+        message = "The service is stopping, or its workers have stopped."
+    elif depth is None:
+        message = "The queue's store cannot be reached."
+    else:
+        message = "The service answers comparisons."
+    healthy = bool(service.providers) and service.running and depth is not None
+    dependencies: dict[str, Any] = {"queue": {"backend": settings.queue_backend.value}}
+    if depth is not None:
+        dependencies["queue"] |= {"queued": depth.queued, "total": depth.total, "max_size": settings.queue_max_size}
+    if settings.queue_backend is QueueBackend.REDIS:
+        dependencies["redis"] = {"status": "healthy" if depth is not None else "unhealthy"}
+    failing = service.publisher.failing_topics
+    dependencies["bus"] = {"status": "failing" if failing else "healthy"}
+    body: dict[str, Any] = {
+        "service": LPS_SOURCE_SERVICE,
+        "status": "healthy" if healthy else "unhealthy",
+        "message": message,
+        "version": VERSION,
+        "checks": {"service_responsive": service.running, "dependencies_available": depth is not None},
+        "dependencies": dependencies,
+        "environment": settings.environment,
+        "providers": {
+            # Nothing but the mock is switched off by a setting; the others only lack a key.
+            provider.value: {
+                "enabled": provider is not Provider.MOCK or settings.allow_mock_provider or settings.use_mock_llm,
+                "configured": provider in service.providers,
+            }
+            for provider in Provider
+        },
+        "mock_mode": None if service.mode.expression == "default" else service.mode.expression,
+        "mock_provider": {
+            "allowed": settings.allow_mock_provider,
+            "registered": Provider.MOCK in service.providers,
+            "seed": settings.mock_provider_seed,
+        },
+    }
+    if failing:
+        # Names are the clients'; how many is enough to look into the log.
+        body["warnings"] = [f"Callbacks wait for {len(failing)} topic(s) that the bus does not take."]
+    return body, 200 if healthy else 503

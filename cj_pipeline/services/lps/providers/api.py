@@ -1,0 +1,140 @@
+"""One provider's API without its I/O: from a request to an HTTP call, from a reply to a verdict.
+
+Here: the protocol that openai.py, anthropic.py, google.py and openrouter.py fulfil, and what they share of reading a
+request. Not here: sending (http_provider.py), what failed statuses mean (failures.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from cj_pipeline.contracts.comparison import LLMConfigOverrides
+from cj_pipeline.contracts.enums import Provider, ReasoningEffort
+from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.services.lps.providers.cost import Usage
+from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
+from cj_pipeline.services.lps.providers.verdict import BadReply, Verdict
+from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: for the whole call, for a connection, and between two bytes of the reply."""
+
+    total_s: float
+    connect_s: float
+    read_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One POST. max_tokens: the limit that the payload sets, for the failure that reports it was too small."""
+
+    url: str
+    headers: Mapping[str, str]
+    payload: Mapping[str, Any]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a successful reply holds. usage: None when the API did not report any."""
+
+    verdict: Verdict
+    usage: Usage | None
+
+
+class Truncated(Exception):
+    """The model stopped because it had written as much as it may. stop_reason: the API's word for it."""
+
+    def __init__(self, stop_reason: str) -> None:
+        self.stop_reason = stop_reason
+        super().__init__(stop_reason)
+
+
+class ErrorInReply(Exception):
+    """A reply with status 200 that carries an error. status: the HTTP status it stands for."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(str(status))
+
+
+class ReplyPart(BaseModel):
+    """Base of the models of replies: what is not declared is of no interest, and APIs add fields all the time."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class Api(Protocol):
+    """One provider's API."""
+
+    @property
+    def name(self) -> Provider:
+        """Whose it is."""
+        ...
+
+    @property
+    def default_model(self) -> str:
+        """Asked when a request names none."""
+        ...
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long its calls may take."""
+        ...
+
+    def call(self, request: QueuedRequest, model: Model) -> ApiCall:
+        """The HTTP call that asks for one comparison. Raises prompts.InvalidPromptBlocks."""
+        ...
+
+    def read(self, body: bytes) -> Reply:
+        """A reply with status 200. Raises BadReply, Truncated, ErrorInReply, pydantic.ValidationError."""
+        ...
+
+
+def max_tokens(overrides: LLMConfigOverrides, settings: ProviderSettings, model: Model) -> int:
+    """What the request asks for, else the default as far as the model can write that much."""
+    return overrides.max_tokens_override or min(settings.llm_default_max_tokens, model.max_tokens)
+
+
+def temperature(overrides: LLMConfigOverrides, settings: ProviderSettings, model: Model) -> float | None:
+    """What the request asks for, else the default; None for a model that takes none."""
+    if not model.supports_temperature:
+        return None
+    asked = overrides.temperature_override
+    return settings.llm_default_temperature if asked is None else asked
+
+
+def effort(overrides: LLMConfigOverrides, model: Model) -> str | None:
+    """The model's own literal for the effort asked for; None when there is nothing to send.
+
+    A model that always reasons is asked for its least when the request wants none: leaving it out would mean medium.
+    """
+    asked = overrides.reasoning_effort
+    if asked is None:
+        return None
+    if asked.value in model.reasoning_efforts:
+        return asked.value
+    return "minimal" if asked is ReasoningEffort.NONE and "minimal" in model.reasoning_efforts else None
+
+
+def no_verdict(stop_reason: str | None) -> BadReply:
+    """A reply without the part that should hold the verdict: a refusal, a filter."""
+    return BadReply(
+        ErrorCode.INVALID_RESPONSE, "The reply holds no verdict.", stop_reason=identifier(stop_reason) or "none"
+    )
+
+
+def identifier(value: object) -> str | None:
+    """A short name or number from a reply, None for anything that could be prose: errors can quote the prompt."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _IDENTIFIER.fullmatch(text) else None

@@ -1,0 +1,162 @@
+"""Google's generateContent API.
+
+Here: its payload and its reply. Not here: sending (http_provider.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from cj_pipeline.contracts.callback import TokenUsage
+from cj_pipeline.contracts.enums import Provider, Winner
+from cj_pipeline.services.lps.http.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.api import (
+    ApiCall,
+    Reply,
+    ReplyPart,
+    Timeouts,
+    Truncated,
+    effort,
+    max_tokens,
+    no_verdict,
+    temperature,
+)
+from cj_pipeline.services.lps.providers.cost import Usage
+from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
+from cj_pipeline.services.lps.providers.verdict import (
+    CONFIDENCE_DESCRIPTION,
+    JUSTIFICATION_DESCRIPTION,
+    WINNER_DESCRIPTION,
+    parse_verdict_text,
+)
+from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
+
+BASE_URL = "https://generativelanguage.googleapis.com"
+
+# The budgets that Google's own OpenAI-compatible endpoint gives these words.
+_THINKING_BUDGETS = {"none": 0, "low": 1024, "medium": 8192, "high": 24_576}
+_VERDICT_TOKENS = 256
+
+
+class GoogleApi:
+    """JSON by MIME type and response schema. The key travels in a header: URLs end up in logs."""
+
+    name = Provider.GOOGLE
+    timeouts = Timeouts(total_s=40, connect_s=6, read_s=30)
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self._settings = settings
+        self.default_model = settings.google_default_model
+
+    def call(self, request: QueuedRequest, model: Model) -> ApiCall:
+        """One generated content."""
+        return ApiCall(
+            url=f"{BASE_URL}/{model.api_version}/models/{model.model_id}:generateContent",
+            headers={"x-goog-api-key": self._settings.google_api_key.get_secret_value().strip()},
+            payload=self.payload(request, model),
+            max_tokens=max_tokens(request.overrides, self._settings, model),
+        )
+
+    def payload(self, request: QueuedRequest, model: Model) -> dict[str, Any]:
+        """The body of the call."""
+        overrides = request.overrides
+        limit = max_tokens(overrides, self._settings, model)
+        generation: dict[str, Any] = {
+            "maxOutputTokens": limit,
+            "responseMimeType": "application/json",
+            "responseSchema": _response_schema(),
+        }
+        warmth = temperature(overrides, self._settings, model)
+        if warmth is not None:
+            generation["temperature"] = warmth
+        thinking = effort(overrides, model)
+        if thinking is not None:
+            # Thoughts count as output: a budget of all of it would leave nothing for the verdict.
+            budget = min(_THINKING_BUDGETS.get(thinking, 0), max(0, limit - _VERDICT_TOKENS))
+            generation["thinkingConfig"] = {"thinkingBudget": budget}
+        payload: dict[str, Any] = {
+            "contents": [{"role": "user", "parts": [{"text": shown_prompt(self.name, request.request)}]}],
+            "generationConfig": generation,
+        }
+        if overrides.system_prompt_override:
+            payload["systemInstruction"] = {"parts": [{"text": overrides.system_prompt_override}]}
+        return payload
+
+    def read(self, body: bytes) -> Reply:
+        """See `Api.read`."""
+        content = _GeneratedContent.model_validate_json(body)
+        if not content.candidates:
+            raise no_verdict(content.prompt_feedback.block_reason if content.prompt_feedback else None)
+        candidate = content.candidates[0]
+        if candidate.finish_reason == "MAX_TOKENS":
+            raise Truncated("MAX_TOKENS")
+        text = "".join(part.text for part in candidate.content.parts if not part.thought)
+        if not text or candidate.finish_reason not in (None, "STOP"):
+            raise no_verdict(candidate.finish_reason)
+        return Reply(verdict=parse_verdict_text(text), usage=_usage(content.usage_metadata))
+
+
+def _response_schema() -> dict[str, Any]:
+    """The verdict in the API's own schema language, which takes neither maxLength nor additionalProperties."""
+    return {
+        "type": "OBJECT",
+        "properties": {
+            "winner": {
+                "type": "STRING",
+                "enum": [winner.value for winner in Winner],
+                "description": WINNER_DESCRIPTION,
+            },
+            "justification": {"type": "STRING", "description": JUSTIFICATION_DESCRIPTION},
+            "confidence": {"type": "NUMBER", "description": CONFIDENCE_DESCRIPTION},
+        },
+        "required": ["winner", "justification", "confidence"],
+        "propertyOrdering": ["winner", "justification", "confidence"],
+    }
+
+
+class _Part(ReplyPart):
+    text: str = ""
+    thought: bool = False
+
+
+class _Content(ReplyPart):
+    parts: tuple[_Part, ...] = ()
+
+
+class _Candidate(ReplyPart):
+    content: _Content = _Content()
+    finish_reason: str | None = Field(default=None, alias="finishReason")
+
+
+class _PromptFeedback(ReplyPart):
+    block_reason: str | None = Field(default=None, alias="blockReason")
+
+
+class _UsageMetadata(ReplyPart):
+    prompt: int = Field(default=0, ge=0, alias="promptTokenCount")
+    candidates: int = Field(default=0, ge=0, alias="candidatesTokenCount")
+    thoughts: int = Field(default=0, ge=0, alias="thoughtsTokenCount")
+    cached: int | None = Field(default=None, ge=0, alias="cachedContentTokenCount")
+
+
+class _GeneratedContent(ReplyPart):
+    candidates: tuple[_Candidate, ...] = ()
+    prompt_feedback: _PromptFeedback | None = Field(default=None, alias="promptFeedback")
+    usage_metadata: _UsageMetadata | None = Field(default=None, alias="usageMetadata")
+
+
+def _usage(usage: _UsageMetadata | None) -> Usage | None:
+    if usage is None:
+        return None
+    output = usage.candidates + usage.thoughts
+    cached = usage.cached or 0
+    return Usage(
+        reported=TokenUsage(prompt_tokens=usage.prompt, completion_tokens=output, total_tokens=usage.prompt + output),
+        input_tokens=max(0, usage.prompt - cached),
+        output_tokens=output,
+        cache_read_tokens=cached,
+        reports_cache=usage.cached is not None,
+    )

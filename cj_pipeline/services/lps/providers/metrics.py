@@ -1,0 +1,181 @@
+"""What is counted of providers: production's series.
+
+Here: names, labels, buckets and one method per event, for the mock too where the event happens to it. Not here: the
+queue's and the door's series (lps/metrics.py), exposition.
+
+Labels are bounded: a model that the manifest does not have is counted as `other`, whatever a client calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cj_pipeline.contracts.answer import ProviderAnswer
+from cj_pipeline.contracts.comparison import ComparisonRequest
+from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.services.lps.http.prompts import normalised_ttl
+from cj_pipeline.services.lps.providers.breaker import CircuitState
+from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
+from cj_pipeline.services.lps.providers.model_labels import ModelLabels
+from cj_pipeline.services.lps.series import Series
+
+_STATE_VALUES = {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.HALF_OPEN: 2}
+
+# Metadata that ties a comparison to a batch or an assignment, whose comparisons share what is cached.
+_ASSIGNMENT_KEYS = ("assignment_id", "bos_batch_id", "cj_batch_id")
+
+
+class ProviderMetrics:
+    """The providers' series in one registry. manifest: whose models are told apart; the built-in one unless given."""
+
+    def __init__(self, registry: CollectorRegistry, manifest: Manifest | None = None) -> None:
+        self.model_label = ModelLabels(manifest or load_manifest()).of
+        """A model as these series name it."""
+
+        def counter(name: str, told: str, *labels: str) -> Series[Counter]:
+            return Series(Counter(f"llm_provider_{name}", told, labels, registry=registry))
+
+        def gauge(name: str, told: str, *labels: str) -> Series[Gauge]:
+            return Series(Gauge(f"llm_provider_{name}", told, labels, registry=registry))
+
+        def histogram(name: str, told: str, buckets: tuple[float, ...], *labels: str) -> Series[Histogram]:
+            return Series(Histogram(f"llm_provider_{name}", told, labels, buckets=buckets, registry=registry))
+
+        by_model = ("provider", "model")
+        self._errors = counter("errors_total", "Attempts that gave no answer.", *by_model, "error_type")
+        self._api_errors = counter(
+            "api_errors_total",
+            "The same by HTTP status; none where there was no reply.",
+            *("provider", "error_type", "http_status_code"),
+        )
+        self._blocks = counter(
+            "prompt_blocks_total",
+            "Prompt blocks of requests that were sent; a request without any counts as legacy_user_prompt.",
+            *(*by_model, "target", "cacheable", "ttl"),
+        )
+        self._prompt_tokens = histogram(
+            "prompt_tokens_histogram",
+            "Words (blanks and line breaks plus one) of a prompt's cacheable part, the rest, or one without blocks.",
+            tuple(2.0**power for power in range(4, 14)),
+            *(*by_model, "section"),
+        )
+        self._cache_scope = counter(
+            "cache_scope_total", "Answers, by whether others share their prompt's cache.", *by_model, "scope", "result"
+        )
+        self._cache_events = counter("prompt_cache_events_total", "What a prompt cache did.", *by_model, "result")
+        self._cache_tokens = counter(
+            "prompt_cache_tokens_total", "Tokens read from a prompt cache or written to it.", *by_model, "direction"
+        )
+        self._ttl_violations = counter(
+            "prompt_ttl_violations_total", "Requests whose blocks cannot be cached as asked.", *by_model, "stage"
+        )
+        self._tokens = counter("tokens_used_total", "Tokens as the API counts them.", *by_model, "token_type")
+        self._cost = counter("cost_dollars_total", "US dollars; answers of unknown price add nothing.", *by_model)
+        self._validation = histogram(
+            "validation_duration_seconds",
+            "Reading a reply.",
+            (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+            *("provider", "validation_type"),
+        )
+        circuit = ("service", "circuit_name")
+        self._circuit_state = gauge("circuit_breaker_state", "0 closed, 1 open, 2 half open.", *circuit)
+        self._circuit_changes = counter(
+            "circuit_breaker_state_changes_total", "Moves of a breaker.", *circuit, "from_state", "to_state"
+        )
+        self._circuit_calls = counter(
+            "circuit_breaker_calls_total",
+            "Calls behind a breaker: success, failure, uncounted, or rejected.",
+            *(*circuit, "result"),
+        )
+        self._pool_size = gauge("connection_pool_size", "Connections a provider may hold.", "provider")
+        self._pool_active = gauge("connection_pool_active", "Calls under way.", "provider")
+
+    def dispatched(self, provider: Provider, model: str | None, request: ComparisonRequest) -> None:
+        """A request goes to a provider. model: asked for; None when the request leaves it to the provider."""
+        name, label = provider, self.model_label(model)
+        if not request.prompt_blocks:
+            self._blocks.labels(name, label, "legacy_user_prompt", "false", "none").inc()
+            self._prompt_tokens.labels(name, label, "legacy").observe(_words(request.user_prompt))
+            return
+        words = {"static": 0, "dynamic": 0}
+        for block in request.prompt_blocks:
+            target = "system" if block.target == "system" else "user_content"
+            ttl = (normalised_ttl(block.ttl) or "invalid") if block.cacheable else "none"
+            self._blocks.labels(name, label, target, "true" if block.cacheable else "false", ttl).inc()
+            words["static" if block.cacheable else "dynamic"] += _words(block.content)
+        for section, count in words.items():
+            self._prompt_tokens.labels(name, label, section).observe(count)
+
+    def answered(
+        self, provider: Provider, model: str | None, request: ComparisonRequest, answer: ProviderAnswer
+    ) -> None:
+        """A provider gave a winner. model: as for `dispatched`."""
+        name, label = provider, self.model_label(model)
+        usage = answer.token_usage
+        self._tokens.labels(name, label, "prompt").inc(usage.prompt_tokens)
+        self._tokens.labels(name, label, "completion").inc(usage.completion_tokens)
+        self._cost.labels(name, label).inc(answer.cost_estimate)
+        read, written = (
+            answer.metadata.get("cache_read_input_tokens", 0),
+            answer.metadata.get("cache_creation_input_tokens", 0),
+        )
+        self._cache_scope.labels(name, label, _scope(request.metadata), _cache_result(read, written)).inc()
+
+    def failed(self, provider: Provider, model: str, error_type: str, http_status: int | None) -> None:
+        """An attempt gave no answer. http_status: None when there was no reply."""
+        status = "none" if http_status is None else str(http_status)
+        self._errors.labels(provider, self.model_label(model), error_type).inc()
+        self._api_errors.labels(provider, error_type, status).inc()
+
+    def cached(self, provider: Provider, model: str, read_tokens: int, written_tokens: int) -> None:
+        """A reply said what the provider's prompt cache did."""
+        name, label = provider, self.model_label(model)
+        self._cache_events.labels(name, label, _cache_result(read_tokens, written_tokens)).inc()
+        self._cache_tokens.labels(name, label, "read").inc(read_tokens)
+        self._cache_tokens.labels(name, label, "write").inc(written_tokens)
+
+    def ttl_violation(self, provider: Provider, model: str, stage: str) -> None:
+        """A request's blocks cannot be cached as asked."""
+        self._ttl_violations.labels(provider, self.model_label(model), stage).inc()
+
+    def validated(self, provider: Provider, seconds: float) -> None:
+        """A reply was read and held a verdict."""
+        self._validation.labels(provider, "comparison_response").observe(seconds)
+
+    def pool(self, provider: Provider, *, size: int, active: int) -> None:
+        """A call began or ended."""
+        self._pool_size.labels(provider).set(size)
+        self._pool_active.labels(provider).set(active)
+
+    def circuit_state(self, circuit_name: str, state: CircuitState) -> None:
+        """A breaker stands there now."""
+        self._circuit_state.labels(LPS_SOURCE_SERVICE, circuit_name).set(_STATE_VALUES[state])
+
+    def circuit_changed(self, circuit_name: str, before: CircuitState, after: CircuitState) -> None:
+        """A breaker has moved."""
+        self._circuit_changes.labels(LPS_SOURCE_SERVICE, circuit_name, before.value, after.value).inc()
+
+    def circuit_called(self, circuit_name: str, result: str) -> None:
+        """A call behind a breaker is over, or was not let through."""
+        self._circuit_calls.labels(LPS_SOURCE_SERVICE, circuit_name, result).inc()
+
+
+def _words(text: str) -> int:
+    # Splitting 1.5 kB takes 6 us, counting 0.2; the buckets double from one to the next.
+    return text.count(" ") + text.count("\n") + 1 if text else 0
+
+
+def _scope(metadata: Mapping[str, Any]) -> str:
+    if not metadata:
+        return "unknown"
+    return "assignment" if any(metadata.get(key) for key in _ASSIGNMENT_KEYS) else "adhoc"
+
+
+def _cache_result(read_tokens: int, written_tokens: int) -> str:
+    if read_tokens > 0:
+        return "hit"
+    return "miss" if written_tokens > 0 else "bypass"

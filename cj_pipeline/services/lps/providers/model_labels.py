@@ -1,0 +1,30 @@
+"""Models as metrics name them.
+
+Here: the label of a model. Not here: the series (metrics.py, providers/metrics.py), the models (manifest.py).
+
+Clients choose the names of models, and each would be a series: those that neither the manifest nor the mock has share
+one label.
+"""
+
+from __future__ import annotations
+
+from cj_pipeline.services.lps.providers.manifest import Manifest
+from cj_pipeline.services.lps.providers.mock import MOCK_MODEL
+
+UNKNOWN_MODEL = "unknown"
+OTHER_MODEL = "other"
+
+
+class ModelLabels:
+    """The labels of one manifest's models."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        models = manifest.models(include_deprecated=True)
+        # A label is its own label: what is counted of a queued request has one already.
+        self._labels = frozenset(model.model_id for model in models) | {MOCK_MODEL, UNKNOWN_MODEL}
+
+    def of(self, model: str | None) -> str:
+        """The model itself where it is known, else `other`; `unknown` where the request names none."""
+        if model is None:
+            return UNKNOWN_MODEL
+        return model if model in self._labels else OTHER_MODEL

@@ -1,0 +1,35 @@
+"""When jobs of `batch_api` may start in a day.
+
+Here: the nightly window, as a pure function of the instant. Not here: waiting for it (worker.py), jobs (batch_jobs.py).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cj_pipeline.contracts.enums import BatchApiMode, QueueProcessingMode
+from cj_pipeline.services.lps.settings import QueueSettings
+
+
+def seconds_until_window(settings: QueueSettings, now: datetime) -> float:
+    """0 within the window, and always where there is none; else until it opens. now: UTC."""
+    if not _has_window(settings):
+        return 0.0
+    opens = now.replace(hour=settings.batch_api_nightly_start_hour, minute=0, second=0, microsecond=0)
+    if opens > now:
+        opens -= timedelta(days=1)
+    if now < opens + timedelta(hours=settings.batch_api_nightly_hours):
+        return 0.0
+    return (opens + timedelta(days=1) - now).total_seconds()
+
+
+def time_to_live_s(settings: QueueSettings, now: datetime) -> float:
+    """How long a request that is accepted now may wait: its time to live counts from when its turn can come at all."""
+    return settings.queue_request_ttl_hours * 3600.0 + seconds_until_window(settings, now)
+
+
+def _has_window(settings: QueueSettings) -> bool:
+    return (
+        settings.queue_processing_mode is QueueProcessingMode.BATCH_API
+        and settings.batch_api_mode is BatchApiMode.NIGHTLY
+    )

@@ -1,0 +1,28 @@
+"""When a failed attempt is made again.
+
+Here: whether, and after how long, as pure functions. Not here: waiting (the queue), which failures a retry can help
+(provider.py).
+"""
+
+from __future__ import annotations
+
+from cj_pipeline.contracts.answer import Failure
+from cj_pipeline.foundation.seeding import uniform
+from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
+from cj_pipeline.services.lps.settings import QueueSettings
+
+
+def retry_delay_s(request: QueuedRequest, failure: Failure, settings: QueueSettings) -> float | None:
+    """Seconds until the next attempt; None when there is none.
+
+    The backoff doubles with each attempt and is then shortened by up to half, by a draw keyed by the request: a wave
+    that failed together must not come back together. A Retry-After is waited for in full, whatever the backoff.
+    """
+    if not failure.worth_retrying or request.attempts >= settings.queue_max_retries:
+        return None
+    backoff = min(
+        settings.queue_retry_backoff_seconds * 2.0 ** min(request.attempts, 32),
+        settings.queue_retry_backoff_max_seconds,
+    )
+    jittered = backoff * (1.0 - 0.5 * uniform("lps", "backoff", str(request.correlation_id), request.attempts))
+    return max(jittered, failure.retry_after_s or 0.0)
