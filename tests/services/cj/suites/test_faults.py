@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.services.cj_suites import cases, faults, rules, suites
-from tests.services.cj_suites.cases import Case
-from tests.services.cj_suites.faults import Fault, RepeatingBus
-from tests.services.cj_suites.rules import Rule, broken
-from tests.services.cj_suites.targets import ENGINE, IN_PROCESS, Engine, InProcess, Target
+from tests.services.cj.suites import cases, faults, rules, suites
+from tests.services.cj.suites.cases import Case
+from tests.services.cj.suites.faults import Fault, RepeatingBus
+from tests.services.cj.suites.rules import Rule, broken
+from tests.services.cj.suites.targets import ENGINE, IN_PROCESS, Engine, InProcess, Target
 
 EMBEDDED = pytest.mark.parametrize("target", [ENGINE, IN_PROCESS], ids=lambda target: target.name)
 REPEATING = pytest.mark.parametrize(

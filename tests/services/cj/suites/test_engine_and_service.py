@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.services.cj_suites import cases, rules, suites
-from tests.services.cj_suites.cases import Case
-from tests.services.cj_suites.rules import Rule, require
-from tests.services.cj_suites.targets import ENGINE, IN_PROCESS, Engine, InProcess, ran
+from tests.services.cj.suites import cases, rules, suites
+from tests.services.cj.suites.cases import Case
+from tests.services.cj.suites.rules import Rule, require
+from tests.services.cj.suites.targets import ENGINE, IN_PROCESS, Engine, InProcess, ran
 
 EMBEDDED = pytest.mark.parametrize("target", [ENGINE, IN_PROCESS], ids=lambda target: target.name)
 

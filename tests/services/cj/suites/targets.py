@@ -50,9 +50,9 @@ from cj_pipeline.services.cj.endpoints import build_app
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.services.lps.settings import LpsSettings
-from tests.services.cj_suites import cases
-from tests.services.cj_suites.cases import MODEL, PROVIDER, Case
-from tests.services.cj_suites.evidence import Document, Evidence, evidence_of_database, evidence_of_state
+from tests.services.cj.suites import cases
+from tests.services.cj.suites.cases import MODEL, PROVIDER, Case
+from tests.services.cj.suites.evidence import Document, Evidence, evidence_of_database, evidence_of_state
 
 ORIGIN = datetime(2025, 12, 2, 0, 17, 14, tzinfo=UTC)
 OUTPUTS = (ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, RESOURCE_CONSUMPTION_TOPIC)

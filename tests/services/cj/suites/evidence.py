@@ -31,7 +31,7 @@ from cj_pipeline.services.cj.tables import (
     quarantined_messages,
     state_snapshots,
 )
-from tests.services.cj_suites.cases import Case
+from tests.services.cj.suites.cases import Case
 
 Document = Mapping[str, Any]
 

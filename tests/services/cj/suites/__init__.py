@@ -3,4 +3,4 @@
 import pytest
 
 # Rules are no test module, but what they say when they fail is read all the same.
-pytest.register_assert_rewrite("tests.services.cj_suites.rules")
+pytest.register_assert_rewrite("tests.services.cj.suites.rules")

@@ -8,11 +8,11 @@ from functools import cache
 import pytest
 
 from cj_pipeline.runs.virtual_time import run_real
-from tests.services.cj_suites import cases, suites
-from tests.services.cj_suites.cases import Case
-from tests.services.cj_suites.evidence import Evidence
-from tests.services.cj_suites.rules import Rule, require
-from tests.services.cj_suites.served import TwoProcesses
+from tests.services.cj.suites import cases, suites
+from tests.services.cj.suites.cases import Case
+from tests.services.cj.suites.evidence import Evidence
+from tests.services.cj.suites.rules import Rule, require
+from tests.services.cj.suites.served import TwoProcesses
 
 # Forty answers of 1.6 s take a minute one after another, in bundles too; each by itself and ten at a time, a wave is
 # over after its slowest. Bundles of more than one are what the callbacks suite is served with.

@@ -27,9 +27,9 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_real
 from cj_pipeline.services.cj.database import Database
 from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX
-from tests.services.cj_suites.cases import Case
-from tests.services.cj_suites.evidence import Evidence, evidence_of_database
-from tests.services.cj_suites.targets import (
+from tests.services.cj.suites.cases import Case
+from tests.services.cj.suites.evidence import Evidence, evidence_of_database
+from tests.services.cj.suites.targets import (
     OUTPUTS,
     cj_settings,
     documents,

@@ -5,8 +5,8 @@ Here: the suites. Not here: the rules themselves (rules.py), where they are run 
 
 from __future__ import annotations
 
-from tests.services.cj_suites import rules
-from tests.services.cj_suites.rules import Rule
+from tests.services.cj.suites import rules
+from tests.services.cj.suites.rules import Rule
 
 EVERY_BATCH: tuple[Rule, ...] = (
     rules.the_mock_plays_the_profile,

@@ -22,8 +22,8 @@ from cj_pipeline.parity import guardrails
 from cj_pipeline.parity.check import Case as ParityCase
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.traces.scenario import Service as ScenarioService
-from tests.services.cj_suites.cases import MODEL
-from tests.services.cj_suites.evidence import Evidence
+from tests.services.cj.suites.cases import MODEL
+from tests.services.cj.suites.evidence import Evidence
 from tests.sides import GENERIC, scenario
 
 Rule = Callable[[Evidence], None]

@@ -12,11 +12,11 @@ import pytest
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.runs.record import Sample
-from tests.services.cj_suites import cases, suites
-from tests.services.cj_suites.cases import Case
-from tests.services.cj_suites.evidence import Evidence
-from tests.services.cj_suites.rules import Rule, broken
-from tests.services.cj_suites.targets import IN_PROCESS, ran
+from tests.services.cj.suites import cases, suites
+from tests.services.cj.suites.cases import Case
+from tests.services.cj.suites.evidence import Evidence
+from tests.services.cj.suites.rules import Rule, broken
+from tests.services.cj.suites.targets import IN_PROCESS, ran
 
 Change = Callable[[Evidence], Evidence]
 
