@@ -124,3 +124,8 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     if not all_finite(event):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     return event
+
+
+def callback_json(event: CallbackEvent) -> bytes:
+    """Write an event as one line of JSON, with exactly the fields that it came with (unknown ones too)."""
+    return event.model_dump_json(exclude_unset=True).encode()
