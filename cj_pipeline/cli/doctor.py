@@ -14,12 +14,13 @@ from confluent_kafka import KafkaException
 
 from cj_pipeline.bus.kafka.clients import new_admin
 from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
+from cj_pipeline.cli.kafka import DEFAULT_PORT
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
-from cj_pipeline.local.kafka_detached import DetachedBroker
+from cj_pipeline.local.kafka_node import broker_answers
 from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_version, maven
 from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.parity.compare import validate_tolerances
@@ -107,10 +108,8 @@ def _dagster() -> Finding:
 def _kafka() -> Finding:
     """The cluster that everything is pointed at."""
     if not kafka_is_configured():
-        running = DetachedBroker(kafka_home() / "broker", KafkaArtifacts(kafka_home())).running()
-        get_one = (
-            "make kafka starts a broker here" if running is None else f"one runs here, on {running.bootstrap_servers}"
-        )
+        here = f"127.0.0.1:{DEFAULT_PORT}"
+        get_one = f"one runs here, on {here}" if broker_answers(DEFAULT_PORT) else "make kafka starts a broker here"
         return Finding(
             "kafka", "absent", f"KAFKA_BOOTSTRAP_SERVERS is not set, callbacks stay on this machine; {get_one}"
         )

@@ -1,46 +1,52 @@
-"""`cj-pipeline stack`: the whole deployed stack on this machine, and a batch through it."""
+"""This module defines `cj-pipeline stack`: the whole deployed stack on this machine, and a batch through it."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import json_option, print_json
 from cj_pipeline.foundation.settings import PipelineSettings
 
 if TYPE_CHECKING:
-    from cj_pipeline.local.batch_through import BatchReport
-    from cj_pipeline.local.stack import PartStatus
+    from cj_pipeline.local.driven_batch import DrivenBatch
 
 EXIT_DIFFERENT = 1
-EXIT_NOT_UP = 1
 
 DEFAULT_SCENARIO = "eng5_lower5_gpt51_low_20251202"
 
 PARTS = ("kafka", "content", "lps", "cj", "dagster")
 
-
-@click.group()
-def stack() -> None:
-    """Kafka, LPS, CJ service, content service and Dagster on this machine, as processes of their own."""
-
-
-@stack.command()
-@click.argument("scenario_id", metavar="[SCENARIO]", default=DEFAULT_SCENARIO)
-@click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own, for the mock.")
-@click.option("--no-dagster", "without_dagster", is_flag=True, help="For the terminal only; up in a third of the time.")
-@click.option("--port", "ports", multiple=True, metavar="PART=PORT", help=f"Of {', '.join(PARTS)}; any free one else.")
-@click.option(
-    "--kafka", metavar="HOST:PORT,...", help="Brokers that there are [KAFKA_BOOTSTRAP_SERVERS]; else one's own."
+scenario_option = click.option("--scenario", "scenario_id", default=DEFAULT_SCENARIO, show_default=True)
+mode_option = click.option("--mode", "expression", help="A mode, or +OVERLAY on the scenario's own, for the mock.")
+ports_option = click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    envvar="CJ_PIPELINE_STACK_PORTS",
+    metavar="PART=PORT",
+    help="Of kafka (9092), content (8081), lps (8080), cj (9090), dagster (3000) [CJ_PIPELINE_STACK_PORTS].",
 )
+kafka_option = click.option(
+    "--kafka", metavar="HOST:PORT,...", help="Brokers that run already [KAFKA_BOOTSTRAP_SERVERS]; else one's own."
+)
+
+
+@click.group(invoke_without_command=True)
+@scenario_option
+@mode_option
+@click.option("--no-dagster", "without_dagster", is_flag=True, help="For the terminal only; up in a third of the time.")
+@ports_option
+@kafka_option
 @click.option("--database", envvar="CJ_PIPELINE_STACK_DATABASE_URL", help="Of the CJ service; SQLite by default.")
 @click.option("--redis", "redis_url", help="For the queue of the LPS, which then outlives its process.")
-@json_option
-def up(
+@click.pass_context
+def stack(
+    context: click.Context,
     scenario_id: str,
     expression: str | None,
     without_dagster: bool,
@@ -48,65 +54,51 @@ def up(
     kafka: str | None,
     database: str | None,
     redis_url: str | None,
-    as_json: bool,
 ) -> None:
-    """Start what is not up yet, and return when all of it answers.
+    """Run Kafka, LPS, CJ service, content service and Dagster on this machine until Ctrl-C.
 
-    Both services are set up for SCENARIO: the LPS with its mode and seed, the CJ service with its engine settings.
+    Both services are set up for the scenario: the LPS with its mode and seed, the CJ service with its engine settings.
+    When a part ends, all of them end, and the last lines of its log are shown.
     """
-    from cj_pipeline.bus.kafka.settings import BOOTSTRAP_SERVERS, kafka_is_configured, kafka_settings_from_environment
+    if context.invoked_subcommand is not None:
+        return
     from cj_pipeline.cli.sources import trace_store
-    from cj_pipeline.local.stack import up as bring_up
-    from cj_pipeline.local.stack_plan import DAGSTER, SERVICES, StackRequest
-    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.local.stack import running_stack, wait_for_an_end
+    from cj_pipeline.local.stack_plan import StackPlan
+    from cj_pipeline.runs.modes import mode_expression, scenario_mode
     from cj_pipeline.traces.scenario import SCENARIO_FILE
 
     settings = PipelineSettings()
     trace = trace_store().trace(scenario_id)
-    mode = scenario_mode(trace.scenario, expression, scenario_file=trace.folder / SCENARIO_FILE)
-    if kafka is not None or kafka_is_configured():
-        given = {} if kafka is None else {"bootstrap_servers": kafka}
-        kafka = kafka_settings_from_environment(**given).bootstrap_servers
-        click.echo(f"on the brokers {kafka} (--kafka or {BOOTSTRAP_SERVERS})", err=True)
-    asked = StackRequest(
+    scenario_file = trace.folder / SCENARIO_FILE
+    # Read here: a mistake in it is shown before anything is started.
+    scenario_mode(trace.scenario, expression, scenario_file=scenario_file)
+    plan = StackPlan(
         scenario=trace.scenario,
-        mode_expression=_lps_mode(trace.scenario.mode, expression, mode.expression),
+        mode_expression=_for_another_process(mode_expression(trace.scenario, expression, scenario_file=scenario_file)),
         traces_dir=settings.traces_dir,
         data_dir=settings.data_dir,
-        parts=SERVICES if without_dagster else (*SERVICES, DAGSTER),
         ports=_ports(ports),
-        kafka=kafka,
+        with_dagster=not without_dagster,
+        kafka=_brokers(kafka),
         database_url=database,
         redis_url=redis_url,
     )
-    _show(bring_up(asked, told=lambda part: click.echo(f"starting {part} ...", err=True)), as_json)
+    # `kill` ends the stack as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running_stack(plan, report=click.echo) as servers:
+            click.echo("The stack is up; Ctrl-C stops it. A batch through it: cj-pipeline stack drive")
+            wait_for_an_end(servers.values())
+    except KeyboardInterrupt:
+        click.echo("stopped; topics, batches and logs stay")
 
 
 @stack.command()
-@click.option("--wipe", "wiped", is_flag=True, help="Remove its topics, batches, texts and logs as well.")
-def down(wiped: bool) -> None:
-    """End every part. What is in topics and databases stays, unless --wipe says otherwise."""
-    from cj_pipeline.local.stack import down as take_down
-    from cj_pipeline.local.stack import wipe
-
-    ended = take_down(PipelineSettings().data_dir, wipe=wipe if wiped else None)
-    click.echo(f"ended: {', '.join(ended)}" if ended else "nothing was up")
-
-
-@stack.command()
-@json_option
-def status(as_json: bool) -> None:
-    """Show each part, its address, process and log. Exit code 1 when one that should be up is not."""
-    from cj_pipeline.local.stack import status as status_of
-
-    parts = status_of(PipelineSettings().data_dir)
-    _show(parts, as_json)
-    if not parts or any(part.pid is None for part in parts):
-        sys.exit(EXIT_NOT_UP)
-
-
-@stack.command()
-@click.argument("scenario_id", metavar="[SCENARIO]", required=False)
+@scenario_option
+@mode_option
+@ports_option
+@kafka_option
 @click.option("--label", metavar="WORD", help="Of the batch; the time by default. One label, one batch.")
 @click.option("--timeout-seconds", type=click.FloatRange(min=0.0, min_open=True), default=900.0, show_default=True)
 @click.option(
@@ -116,48 +108,89 @@ def status(as_json: bool) -> None:
 )
 @json_option
 def drive(
-    scenario_id: str | None, label: str | None, timeout_seconds: float, output_dir: Path | None, as_json: bool
+    scenario_id: str,
+    expression: str | None,
+    ports: tuple[str, ...],
+    kafka: str | None,
+    label: str | None,
+    timeout_seconds: float,
+    output_dir: Path | None,
+    as_json: bool,
 ) -> None:
-    """Ask on Kafka for a batch of SCENARIO, capture its callbacks, replay them, and compare.
+    """Drive a batch of the scenario through the running stack, and compare it with the embedded stack.
 
-    SCENARIO: by default the one for which the stack is up. Exit code 1 unless the capture is whole, and its winners and
-    scores are those of the embedded stack and of the CJ service.
+    Scenario, mode, ports and brokers are those that the stack was started with. The callbacks are captured as a trace;
+    the embedded stack is asked the same. Exit code 1 unless parity passes and the CJ service published the scores that
+    the captured callbacks give.
     """
+    from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
     from cj_pipeline.cli.deployment import label_of
     from cj_pipeline.cli.sources import trace_store
-    from cj_pipeline.local.batch_through import batch_through
-    from cj_pipeline.local.stack import NoStack, running_plan
+    from cj_pipeline.local.drive import DriveRequest, StackAddress
+    from cj_pipeline.local.driven_batch import drive as drive_batch
+    from cj_pipeline.local.stack_plan import DEFAULT_PORTS
+    from cj_pipeline.runs.modes import scenario_mode
     from cj_pipeline.runs.remote import fresh_label
+    from cj_pipeline.traces.scenario import SCENARIO_FILE
 
-    plan = running_plan(PipelineSettings().data_dir)
-    if scenario_id is not None and scenario_id != plan.scenario_id:
-        raise NoStack(
-            f"The stack is up for '{plan.scenario_id}', with its mode and settings. For another: "
-            f"cj-pipeline stack down, then cj-pipeline stack up {scenario_id}"
-        )
-    scenario = trace_store().trace(plan.scenario_id).scenario
-    report = batch_through(
-        plan,
-        scenario,
-        label_of(None, label) or fresh_label(),
-        output_dir=plan.folder / "traces" if output_dir is None else output_dir,
-        timeout_s=timeout_seconds,
-        told=lambda sentence: click.echo(sentence, err=True),
+    trace = trace_store().trace(scenario_id)
+    at = {part: f"127.0.0.1:{port}" for part, port in {**DEFAULT_PORTS, **_ports(ports)}.items()}
+    brokers = _brokers(kafka)
+    found = drive_batch(
+        StackAddress(
+            content_url=f"http://{at['content']}",
+            lps_url=f"http://{at['lps']}",
+            kafka=(
+                KafkaSettings(bootstrap_servers=at["kafka"])
+                if brokers is None
+                else kafka_settings_from_environment(bootstrap_servers=brokers)
+            ),
+        ),
+        DriveRequest(
+            scenario=trace.scenario,
+            scenario_folder=trace.folder,
+            mode=scenario_mode(trace.scenario, expression, scenario_file=trace.folder / SCENARIO_FILE),
+            label=label_of(None, label) or fresh_label(),
+            output_dir=output_dir or PipelineSettings().data_dir / "stack" / "traces",
+            timeout_s=timeout_seconds,
+        ),
+        report=lambda sentence: click.echo(sentence, err=True),
     )
-    _show_report(report, as_json)
-    if not report.agrees:
+    _show(found, as_json)
+    if not found.agrees:
         sys.exit(EXIT_DIFFERENT)
 
 
-@stack.command(hidden=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=0)
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), required=True)
-def content(port: int, folder: Path) -> None:
-    """Serve stored texts until SIGTERM; the part of the stack that stands for the content service."""
-    from cj_pipeline.local.content import serve
-    from cj_pipeline.local.ports import LOOPBACK
+_RUNS_IN_FOREGROUND = "`cj-pipeline stack` runs in the foreground now"
+_REMOVED = {
+    "up": f"{_RUNS_IN_FOREGROUND}. Write: cj-pipeline stack [--scenario ID]",
+    "down": f"{_RUNS_IN_FOREGROUND}. Stop it with Ctrl-C where it runs.",
+    "status": f"{_RUNS_IN_FOREGROUND}, and says where it runs which parts are up.",
+}
 
-    serve(folder, LOOPBACK, port, ready=lambda url: click.echo(f"listening on {url}"))
+
+def _removed_command(name: str, sentence: str) -> click.Command:
+    @click.command(name, hidden=True, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def removed(arguments: tuple[str, ...]) -> None:
+        raise click.UsageError(f"'stack {name}' was removed: {sentence}")
+
+    return removed
+
+
+for _name, _sentence in _REMOVED.items():
+    stack.add_command(_removed_command(_name, _sentence))
+
+
+def _brokers(given: str | None) -> str | None:
+    """Return the brokers that somebody else runs, from the option or the environment; None for the stack's own."""
+    from cj_pipeline.bus.kafka.settings import BOOTSTRAP_SERVERS, kafka_is_configured, kafka_settings_from_environment
+
+    if given is None and not kafka_is_configured():
+        return None
+    settings = kafka_settings_from_environment(**({} if given is None else {"bootstrap_servers": given}))
+    click.echo(f"on the brokers {settings.bootstrap_servers} (--kafka or {BOOTSTRAP_SERVERS})", err=True)
+    return settings.bootstrap_servers
 
 
 def _ports(given: tuple[str, ...]) -> dict[str, int]:
@@ -170,31 +203,36 @@ def _ports(given: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _lps_mode(own: str, expression: str | None, loaded: str) -> str:
-    """The mode as a process elsewhere can be told it: paths of mode files in full."""
-    wanted = own if expression is None else own + expression if expression.startswith("+") else expression
-    file = Path(wanted)
-    return str(file.absolute()) if file.suffix == ".yaml" and file.is_file() else loaded
+def _for_another_process(expression: str) -> str:
+    """Return a mode expression that means the same in another working directory."""
+    return str(Path(expression).absolute()) if ".yaml" in expression else expression
 
 
-def _show(parts: tuple[PartStatus, ...], as_json: bool) -> None:
+def _show(found: DrivenBatch, as_json: bool) -> None:
+    from cj_pipeline.cli.runs import show_report
+    from cj_pipeline.reports.parity_report import as_json as report_json
+
     if as_json:
-        print_json([_document(part) for part in parts])
-    elif parts:
-        rows = [[part.name, part.address, part.pid or "not up", part.log] for part in parts]
-        print_table("Stack", ("part", "address", "pid", "log"), rows)
-    else:
-        click.echo("no stack was started here")
-
-
-def _document(part: PartStatus) -> dict[str, Any]:
-    return asdict(part)
-
-
-def _show_report(report: BatchReport, as_json: bool) -> None:
-    if as_json:
-        print_json(report.document())
+        print_json(_document(found) | {"parity": report_json(found.parity)})
         return
-    rows = [[finding.name, "pass" if finding.holds else "fail", finding.sentence] for finding in report.findings]
-    print_table(f"{report.bos_batch_id}: {report.outcome}", ("check", "verdict", "result"), rows)
-    click.echo(f"captured: {report.trace}")
+    show_report(found.parity)
+    end = "completed" if found.answer.failure is None else f"failed: {found.answer.failure}"
+    click.echo(f"{found.bos_batch_id}: {end} after {found.seconds:.1f} s; captured: {found.trace}")
+    difference = found.score_difference
+    if difference is None:
+        click.echo("The CJ service published no scores of these essays.")
+    else:
+        click.echo(f"Published scores differ from the replay of the capture by {difference:.1e} logits at most.")
+
+
+def _document(found: DrivenBatch) -> dict[str, Any]:
+    essays = () if found.answer.result is None else found.answer.result.essay_results
+    return {
+        "bos_batch_id": found.bos_batch_id,
+        "agrees": found.agrees,
+        "failure": found.answer.failure,
+        "seconds": found.seconds,
+        "trace": str(found.trace),
+        "score_difference_logits": found.score_difference,
+        "ranking": [[essay.essay_id, essay.rank, essay.bt_score] for essay in essays],
+    }

@@ -1,21 +1,15 @@
-"""The files that a broker is made of: fetched once with Maven, held to their checksums ever after.
+"""This module fetches Apache Kafka's jars once with Maven, and compares them with their checksums at every use.
 
-Here: the cache of Apache Kafka's jars, how it is filled, and what is refused. Not here: starting anything
-(kafka_broker.py), which versions there are (kafka/pom.xml and kafka/SHA256SUMS).
-
-The cache is `kafka/` below the data folder, or CJ_PIPELINE_KAFKA_DIR; tests and `cj-pipeline kafka` share it. Where
-Maven looks is its user's matter (mirrors in settings.xml count): whatever brings the jars, their checksums decide.
+The cache is `kafka/` below the data folder, or CJ_PIPELINE_KAFKA_DIR; tests and `cj-pipeline kafka` share it. Maven
+uses the mirrors of its user's settings.xml; the checksums decide whether the jars are accepted.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +17,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.local.folder_lock import folder_lock
 from cj_pipeline.local.programs import CannotStart, Unavailable, maven
 
 PINNED = Path(__file__).with_name("kafka")
@@ -32,7 +27,7 @@ _FETCH_TIMEOUT_S = 600
 
 
 class LocalKafkaSettings(BaseSettings):
-    """From `CJ_PIPELINE_KAFKA_DIR`: where the broker's files and the data of `cj-pipeline kafka` are."""
+    """Where the broker's files and the data of `cj-pipeline kafka` are: `CJ_PIPELINE_KAFKA_DIR`."""
 
     model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_", frozen=True)
 
@@ -40,7 +35,7 @@ class LocalKafkaSettings(BaseSettings):
 
 
 def kafka_home() -> Path:
-    """CJ_PIPELINE_KAFKA_DIR, else `kafka/` below CJ_PIPELINE_DATA_DIR; absolute."""
+    """Return CJ_PIPELINE_KAFKA_DIR, else `kafka/` below CJ_PIPELINE_DATA_DIR, as an absolute path."""
     chosen = LocalKafkaSettings().kafka_dir
     return (PipelineSettings().data_dir / "kafka" if chosen is None else chosen).absolute()
 
@@ -54,23 +49,23 @@ class KafkaArtifacts:
 
     @property
     def version(self) -> str:
-        """Kafka's, from the pom."""
+        """Kafka's version, from the pom."""
         pom = (self.pinned / "pom.xml").read_text(encoding="utf-8")
         return pom.partition("<kafka.version>")[2].partition("</kafka.version>")[0]
 
     @property
     def folder(self) -> Path:
-        """Where the jars are or will be: another for other checksums, so that a new pin is fetched and not refused."""
+        """The folder of the jars; other checksums have another folder, so that a new pin is fetched and not refused."""
         sums = hashlib.sha256((self.pinned / "SHA256SUMS").read_bytes()).hexdigest()
         return self.home / f"jars-{self.version}-{sums[:8]}"
 
     @property
     def fetched(self) -> bool:
-        """Are they there? Says nothing of what is in them."""
+        """Whether the folder of the jars exists; nothing is read."""
         return self.folder.is_dir()
 
     def verified(self) -> Path:
-        """The folder of the jars, each held to its checksum (all are read, once a process); fetched when not there.
+        """Return the folder of the jars, fetched if need be, each compared with its checksum (once a process).
 
         Raises Unavailable when they are not there and cannot be had, CannotStart naming a file that is wrong,
         missing or not of this Kafka.
@@ -82,9 +77,8 @@ class KafkaArtifacts:
 
     def _fetch(self) -> None:
         program = maven()
-        self.home.mkdir(parents=True, exist_ok=True)
         # One at a time: Maven's own repository is not made for two that fill it.
-        with _alone(self.home / ".fetching.lock"):
+        with folder_lock(self.home / ".fetching.lock"):
             if self.fetched:
                 return
             for left_over in self.home.glob(".fetching-*"):
@@ -114,7 +108,7 @@ def _copy_dependencies(program: Path, pom: Path, into: Path) -> None:
 
 @cache
 def _verify_once(folder: Path, pinned: Path) -> None:
-    _verify(folder, pinned, f"Remove '{folder}'; it is fetched anew.")
+    _verify(folder, pinned, f"Remove '{folder}'; it is fetched again.")
 
 
 def _verify(folder: Path, pinned: Path, remedy: str) -> None:
@@ -132,14 +126,6 @@ def _verify(folder: Path, pinned: Path, remedy: str) -> None:
 
 
 def checksums(path: Path) -> dict[str, str]:
-    """sha256 by file name, of a file as sha256sum writes it."""
+    """Return the SHA-256 by file name of a file that sha256sum wrote."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Nobody else, of any process, is in here with the same path."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

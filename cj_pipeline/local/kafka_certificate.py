@@ -1,7 +1,4 @@
-"""The certificate of a broker that is spoken to in TLS: signed by itself, for the loopback interface.
-
-Here: making it with the keytool that comes with Java. Not here: the listener that uses it (kafka_node.py).
-"""
+"""This module makes a broker's self-signed TLS certificate for the loopback interface, with Java's keytool."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ class Certificate:
 
 
 def certificate(folder: Path, java: Path) -> Certificate:
-    """The certificate in a folder, made there the first time; valid for ten years. Raises CannotStart."""
+    """Return the certificate of a folder; the first call makes it, valid for ten years. Raises CannotStart."""
     made = Certificate(folder / "broker.p12", folder / "authority.pem")
     if not made.authority.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,7 +1,4 @@
-"""One Kafka node in one folder: how it is configured, formatted, launched and waited for.
-
-Here: server.properties, the two Java commands, and asking whether it answers. Not here: whose process it becomes
-(kafka_broker.py: that of a program which ends it; kafka_detached.py: that of nobody).
+"""This module configures and formats one Kafka node in one folder; kafka_broker.py runs it.
 
 A single node in KRaft mode, broker and controller in one process, on the loopback interface only.
 """
@@ -11,9 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +28,6 @@ _LOG = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
-
-# 2 s on an idle machine; a minute is for one whose cores are all taken.
-START_TIMEOUT_S = 60.0
 
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -67,7 +59,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class GuardedListeners:
-    """Who is let in (SASL/PLAIN), at sasl_port, and in TLS at tls_port."""
+    """Two listeners that demand a user and a password (SASL/PLAIN): sasl_port without TLS, tls_port with it."""
 
     user: str
     password: str
@@ -91,12 +83,12 @@ class KafkaNode:
 
     @property
     def log(self) -> Path:
-        """What the node says, warnings and worse, since its start; what it said before is in `broker.log.1`."""
+        """Warnings and errors since its start."""
         return self.folder / "broker.log"
 
     @property
     def properties(self) -> Path:
-        """Its configuration, written anew with every start; readable by its user alone, for it may hold a password."""
+        """Its configuration, written at every start; readable by its user alone, for it may hold a password."""
         return self.folder / "server.properties"
 
     @property
@@ -104,7 +96,7 @@ class KafkaNode:
         return self.folder / "data"
 
     def prepare(self, artifacts: KafkaArtifacts) -> list[str]:
-        """Configure and, the first time, format the node; the command that runs it. Raises CannotStart."""
+        """Configure and, the first time, format the node; return the command that runs it. Raises CannotStart."""
         program, jars = java(), artifacts.verified()
         guarded = [self.guarded.sasl_port, self.guarded.tls_port] if self.guarded else []
         for port in (self.port, self.controller_port, *guarded):
@@ -113,8 +105,6 @@ class KafkaNode:
                     f"Port {port} of {LOOPBACK} is taken by another process. End that one, or name another port."
                 )
         self._data.mkdir(parents=True, exist_ok=True)
-        if self.log.exists():
-            self.log.replace(self.folder / "broker.log.1")
         self._write_properties(
             {} if self.guarded is None else _guarded_settings(self.guarded, certificate(self.folder / "tls", program))
         )
@@ -122,16 +112,6 @@ class KafkaNode:
         if not (self._data / "meta.properties").exists():
             self._format(classes)
         return [*classes, "kafka.Kafka", str(self.properties)]
-
-    def wait_until_it_answers(self, alive: Callable[[], bool]) -> None:
-        """Return once clients find the broker. alive: is its process? Raises CannotStart with what the log says."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not (listens(self.port) and _answers(self.bootstrap_servers)):
-            if not alive():
-                raise CannotStart(f"Kafka ended while it started. {self._last_words()}")
-            if time.monotonic() > deadline:
-                raise CannotStart(f"Kafka does not answer after {START_TIMEOUT_S:g} s. {self._last_words()}")
-            time.sleep(0.02)
 
     def _write_properties(self, guarded: dict[str, str]) -> None:
         listeners = {"PLAINTEXT": self.port}
@@ -151,8 +131,8 @@ class KafkaNode:
             file.writelines(f"{name}={_escaped(value)}\n" for name, value in settings.items())
 
     def _format(self, classes: list[str]) -> None:
-        # Another with every format, also in the same folder: by its cluster id a reader tells that the offsets which it
-        # remembers are not of these topics. Kafka's form: 22 characters of URL-safe base 64, no dash in front.
+        # A new one with every format: by the cluster id a reader sees that the offsets which it remembers are of other
+        # topics. Kafka's form: 22 characters of URL-safe base 64, no dash in front.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()
         command = [*classes, "kafka.tools.StorageTool", "format"]
         arguments = ["--cluster-id", cluster.rstrip("=").replace("-", "_"), "--config", str(self.properties)]
@@ -161,18 +141,13 @@ class KafkaNode:
             last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
             raise CannotStart(f"Kafka cannot format '{self._data}': {last}")
 
-    def _last_words(self) -> str:
-        """The last complaint in the log, and where the rest is."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
-        complaints = [line for line in lines if " ERROR " in line or "Exception: " in line or line.startswith("Error")]
-        return (
-            f"{'Its last complaint: ' + complaints[-1].rstrip('.') + '. ' if complaints else ''}Its log: '{self.log}'."
-        )
 
-
-def _answers(bootstrap_servers: str) -> bool:
-    # log_level 0: while the broker comes up, librdkafka would tell the terminal of every refusal.
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+def broker_answers(port: int) -> bool:
+    """Return whether clients find a broker on a loopback port."""
+    if not listens(port):
+        return False
+    # log_level 0: while the broker comes up, librdkafka would print every refusal.
+    admin = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
     try:
         return len(admin.list_topics(timeout=1.0).brokers) > 0
     except KafkaException:

@@ -1,7 +1,4 @@
-"""The parts of a stack as processes: which command, which environment, when it counts as up, how it is ended.
-
-Here: one function a part. Not here: the order in which they are started and what happens when one is not (stack.py).
-"""
+"""This module describes the parts of a stack as servers: their commands, their environments, when they are up."""
 
 from __future__ import annotations
 
@@ -9,102 +6,49 @@ import os
 import shutil
 import signal
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cj_pipeline.bus.kafka.settings import ENVIRONMENT_PREFIX as KAFKA_PREFIX
-from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
-from cj_pipeline.local.kafka_node import KafkaNode
+from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import LOOPBACK
 from cj_pipeline.local.programs import CannotStart
-from cj_pipeline.local.stack_file import StackPlan
-from cj_pipeline.local.stack_plan import CONTROLLER, DAGSTER, KAFKA, SERVICES
+from cj_pipeline.local.server import Server, ServerSpec, http_answers
+from cj_pipeline.local.stack_plan import DAGSTER, KAFKA, StackPlan
 from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
 from cj_pipeline.services.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
 
-ORDER = (KAFKA, *SERVICES, DAGSTER)
-
-# Imports take 1.5 s of an idle core, those of Dagster and its code location 15 s; a loaded machine takes its time.
-START_TIMEOUT_S = 120.0
-_LOOK_S = 0.05
-
 # Twice the drain that the plan gives the LPS.
-_GRACE_S = 10.0
-
-Alive = Callable[[], bool]
+_STOP_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One process. wait: returns once it answers, raises CannotStart; command: made when it is needed, likewise.
-
-    ends_on: what it takes as a wish to end.
-    """
-
-    name: str
-    address: str
-    log: Path
-    folder: Path
-    environment: Mapping[str, str]
-    command: Callable[[], list[str]]
-    wait: Callable[[Alive], None]
-    ends_on: signal.Signals = signal.SIGTERM
-    grace_s: float = _GRACE_S
+def servers_of(plan: StackPlan) -> dict[str, Server]:
+    """Return the servers of a plan by part, in the order in which they are started; none runs yet."""
+    makers = {KAFKA: _kafka, "content": _content, "lps": _lps, "cj": _cj, DAGSTER: _dagster}
+    return {part: makers[part](plan) for part in plan.parts}
 
 
-def parts_of(plan: StackPlan) -> tuple[Part, ...]:
-    """The parts that the plan has, in the order in which they are started."""
-    made = {
-        KAFKA: _kafka,
-        "content": _content,
-        "lps": _lps,
-        "cj": _cj,
-        DAGSTER: _dagster,
-    }
-    return tuple(made[name](plan) for name in ORDER if name in plan.ports)
+def _kafka(plan: StackPlan) -> Server:
+    return KafkaBroker(plan.folder / "kafka", plan.port(KAFKA))
 
 
-def _kafka(plan: StackPlan) -> Part:
-    node = KafkaNode(plan.folder / "kafka", plan.ports[KAFKA], plan.ports[CONTROLLER])
-    return Part(
-        name=KAFKA,
-        address=node.bootstrap_servers,
-        log=node.log,
-        folder=plan.folder,
-        environment=dict(os.environ),
-        command=lambda: node.prepare(KafkaArtifacts(kafka_home())),
-        wait=node.wait_until_it_answers,
-    )
+def _content(plan: StackPlan) -> Server:
+    command = [sys.executable, "-m", "cj_pipeline.local.content", str(plan.port("content")), str(plan.folder / "texts")]
+    return Server(_http_spec(plan, "content", command))
 
 
-def _content(plan: StackPlan) -> Part:
-    port = plan.ports["content"]
-    command = [_program("cj-pipeline"), "stack", "content", "--port", str(port), "--folder", str(plan.folder / "texts")]
-    return _http(plan, "content", "/healthz", command, {})
+def _lps(plan: StackPlan) -> Server:
+    return Server(_http_spec(plan, "lps", _service(plan, "lps"), _as_environment(LPS_PREFIX, plan.lps_settings())))
 
 
-def _lps(plan: StackPlan) -> Part:
-    command = [_program("cj-pipeline"), "lps", "serve", "--host", LOOPBACK, "--port", str(plan.ports["lps"])]
-    command += ["--kafka", plan.bootstrap_servers]
-    return _http(plan, "lps", "/healthz", command, _as_environment(LPS_PREFIX, plan.lps))
+def _cj(plan: StackPlan) -> Server:
+    # The database's URL is not an option: its password would be in every list of processes.
+    return Server(_http_spec(plan, "cj", _service(plan, "cj"), _as_environment(CJ_PREFIX, plan.cj_settings())))
 
 
-def _cj(plan: StackPlan) -> Part:
-    command = [_program("cj-pipeline"), "cj", "serve", "--host", LOOPBACK, "--port", str(plan.ports["cj"])]
-    command += ["--kafka", plan.bootstrap_servers]
-    # Not as an option: its password would be in every list of processes.
-    given = plan.cj | {"database_url": plan.database_url}
-    return _http(plan, "cj", "/healthz", command, _as_environment(CJ_PREFIX, given))
-
-
-def _dagster(plan: StackPlan) -> Part:
-    home = plan.folder / "dagster"
-    project = Path.cwd()
+def _dagster(plan: StackPlan) -> Server:
+    home, project = plan.folder / "dagster", Path.cwd()
 
     def command() -> list[str]:
         for name in ("dagster.yaml", "workspace.yaml"):
@@ -115,72 +59,58 @@ def _dagster(plan: StackPlan) -> Part:
                 )
         home.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project / "dagster.yaml", home / "dagster.yaml")
-        port = str(plan.ports[DAGSTER])
-        return [_program("dagster"), "dev", "-h", LOOPBACK, "-p", port, "-w", str(project / "workspace.yaml")]
+        workspace = str(project / "workspace.yaml")
+        return [_program("dagster"), "dev", "-h", LOOPBACK, "-p", str(plan.port(DAGSTER)), "-w", workspace]
 
     environment = {
         "DAGSTER_HOME": str(home),
         "KAFKA_BOOTSTRAP_SERVERS": plan.bootstrap_servers,
-        "CJ_PIPELINE_DATA_DIR": str(plan.data_dir),
-        "CJ_PIPELINE_TRACES_DIR": str(plan.traces_dir),
+        "CJ_PIPELINE_DATA_DIR": str(plan.data_dir.absolute()),
+        "CJ_PIPELINE_TRACES_DIR": str(plan.traces_dir.absolute()),
     }
-    made = _http(plan, DAGSTER, "/server_info", [], environment)
-    # `dagster dev` goes on after a SIGTERM; its state is in SQLite and its runs are processes of their own.
-    return Part(
-        name=made.name,
-        address=made.address,
-        log=made.log,
-        folder=project,
-        environment=made.environment,
-        command=command,
-        wait=made.wait,
-        ends_on=signal.SIGKILL,
+    return Server(
+        ServerSpec(
+            name=DAGSTER,
+            address=plan.url(DAGSTER),
+            log=plan.folder / "logs" / "dagster.log",
+            command=command,
+            answers=lambda: http_answers(plan.port(DAGSTER), f"{plan.url(DAGSTER)}/server_info"),
+            environment=_inherited(plan) | environment,
+            folder=project,
+            # `dagster dev` goes on after a SIGTERM; its state is in SQLite and its runs are processes of their own.
+            stop_signal=signal.SIGKILL,
+        )
     )
 
 
-def _http(plan: StackPlan, name: str, health: str, command: list[str], environment: Mapping[str, str]) -> Part:
-    """A part of ours that says over HTTP whether it is up."""
-    url = plan.url(name)
-    return Part(
-        name=name,
-        address=url,
-        log=plan.folder / "logs" / f"{name}.log",
-        folder=plan.folder,
-        environment=_inherited(plan) | dict(environment),
+def _http_spec(
+    plan: StackPlan, part: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> ServerSpec:
+    return ServerSpec(
+        name=part,
+        address=plan.url(part),
+        log=plan.folder / "logs" / f"{part}.log",
         command=lambda: command,
-        wait=lambda alive: _until_it_answers(name, f"{url}{health}", alive),
+        answers=lambda: http_answers(plan.port(part), f"{plan.url(part)}/healthz"),
+        environment=_inherited(plan) | dict(environment or {}),
+        stop_timeout_s=_STOP_TIMEOUT_S,
     )
 
 
-def _until_it_answers(name: str, url: str, alive: Alive) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not _answers(url):
-        if not alive():
-            raise CannotStart(f"{name} ended while it started.")
-        if time.monotonic() > deadline:
-            raise CannotStart(f"{name} does not answer at {url} after {START_TIMEOUT_S:g} s.")
-        time.sleep(_LOOK_S)
-
-
-def _answers(url: str) -> bool:
-    # Not through a proxy of the environment's: it is this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5.0) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _service(plan: StackPlan, name: str) -> list[str]:
+    place = ["--host", LOOPBACK, "--port", str(plan.port(name)), "--kafka", plan.bootstrap_servers]
+    return [_program("cj-pipeline"), name, "serve", *place]
 
 
 def _inherited(plan: StackPlan) -> dict[str, str]:
-    """Without what a shell exported for other instances of these services: the plan says it all."""
-    # How another cluster is reached keeps everybody from the stack's own.
-    others = (LPS_PREFIX, CJ_PREFIX, *((KAFKA_PREFIX,) if KAFKA in plan.ports else ()))
+    """Return this process's environment without settings that a shell exported for other instances of the services."""
+    # How another cluster is reached does not apply to the stack's own.
+    others = (LPS_PREFIX, CJ_PREFIX, *((KAFKA_PREFIX,) if plan.kafka is None else ()))
     return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
 def _as_environment(prefix: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{prefix}{name.upper()}": _text(value) for name, value in settings.items() if value is not None}
+    return {f"{prefix}{name.upper()}": _text(value) for name, value in settings.items()}
 
 
 def _text(value: object) -> str:

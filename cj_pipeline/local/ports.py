@@ -1,7 +1,4 @@
-"""Ports of the loopback interface for servers that come back to the same one.
-
-Here: finding free ones and asking whether one is. Not here: who listens.
-"""
+"""This module finds free ports of the loopback interface, and says whether one is free or in use."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ _NEXT = count()
 
 
 def free_port() -> int:
-    """A port that nobody listens on; never the same twice in a process. Raises CannotStart when there is none."""
+    """Return a port that nobody listens on, never the same twice in a process. Raises CannotStart if there is none."""
     # Two processes that look at the same time start at different places.
     first = os.getpid() * 37
     for _ in range(_HIGHEST - _LOWEST):
@@ -31,7 +28,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Could a server listen there now?"""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as probe:
         # As servers do: what a killed one left behind in TIME_WAIT is no hindrance.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,7 +41,7 @@ def is_free(port: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Does somebody take connections there?"""
+    """Return whether somebody accepts connections on the port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,7 +1,4 @@
-"""Programs of this machine that servers are made of: where they are, and what to do where they are not.
-
-Here: finding Java and Maven, and the errors of a server that cannot start. Not here: what is run with them.
-"""
+"""This module finds Java and Maven, and defines the errors of a server that cannot start."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ class Unavailable(CannotStart):
 
 
 def java() -> Path:
-    """The Java to run: that of JAVA_HOME, else the one on the PATH. Raises Unavailable for none, and for an old one."""
+    """Return the Java of JAVA_HOME, else of the PATH. Raises Unavailable where there is none, and for an old one."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
     if found is None:
@@ -48,7 +45,7 @@ def java() -> Path:
 
 
 def maven() -> Path:
-    """Maven, from the PATH. Raises Unavailable."""
+    """Return Maven, from the PATH. Raises Unavailable."""
     found = shutil.which("mvn")
     if found is None:
         raise Unavailable(
@@ -61,7 +58,7 @@ def maven() -> Path:
 # 60 ms to ask, and a test session starts dozens of brokers.
 @cache
 def java_version(program: Path) -> int:
-    """The feature release of a Java (17 of 17.0.15); 0 when it does not say."""
+    """Return the feature release of a Java (17 of 17.0.15); 0 when it does not say."""
     try:
         said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):

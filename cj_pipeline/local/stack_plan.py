@@ -1,7 +1,4 @@
-"""From a scenario to the plan of a stack that judges it: ports, and the settings of both services.
-
-Here: what the scenario means for an LPS and a CJ service, and which ports it gets. Not here: the processes
-(parts.py).
+"""This module turns a scenario into the plan of a stack that judges it: ports, and the settings of both services.
 
 Both services are set up by the scenario, because the wire carries only part of it: a request can name the judge, the
 budget and the batching mode, but neither the mock's mode and seed nor the engine's thresholds.
@@ -16,104 +13,104 @@ from typing import Any
 
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.local.content import CONTENT_PATH
-from cj_pipeline.local.ports import LOOPBACK, free_port
-from cj_pipeline.local.stack_file import STACK_FOLDER, StackPlan
+from cj_pipeline.local.ports import LOOPBACK
 from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.traces.scenario import Scenario
 
-# Parts that every stack has, and the port of one for which none was given; 0 is any free one.
-SERVICES = ("content", "lps", "cj")
-DAGSTER = "dagster"
 KAFKA = "kafka"
-CONTROLLER = "kafka_controller"
+DAGSTER = "dagster"
 
-# What neither service takes from the scenario: where things are.
+DEFAULT_PORTS: Mapping[str, int] = {KAFKA: 9092, "content": 8081, "lps": 8080, "cj": 9090, DAGSTER: 3000}
+"""By part, in the order in which the parts are started: those at which `lps serve`, `cj serve` and Dagster listen."""
+
+# The engine of the CJ service draws its pairs from the request's seed.
 _ENGINE_FIELDS = CjSettings.model_fields.keys() - {"pair_generation_seed"}
 
 
 @dataclass(frozen=True, slots=True)
-class StackRequest:
-    """What a person asks for.
+class StackPlan:
+    """What a stack is made of.
 
-    mode_expression: of the mock; ports: those given, by part;
-    kafka: brokers of somebody else's, None for one of the stack's own;
-    database_url, redis_url: None for SQLite below the data folder, and a queue in memory.
-    parts: the services and, where it is wanted, Dagster.
+    mode_expression: of the mock, files by their absolute path; ports: by part, DEFAULT_PORTS where none is given;
+    kafka: brokers that somebody else runs, None for one of the stack's own;
+    database_url, redis_url: None for SQLite below the data folder, and for a queue in memory.
     """
 
     scenario: Scenario
     mode_expression: str
     traces_dir: Path
     data_dir: Path
-    parts: tuple[str, ...] = SERVICES
     ports: Mapping[str, int] = field(default_factory=dict)
+    with_dagster: bool = True
     kafka: str | None = None
     database_url: str | None = None
     redis_url: str | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that this stack has, in the order in which they are started."""
+        left_out = {KAFKA} if self.kafka is not None else set()
+        left_out |= set() if self.with_dagster else {DAGSTER}
+        return tuple(part for part in DEFAULT_PORTS if part not in left_out)
 
-def plan_for(asked: StackRequest, known: StackPlan | None = None) -> StackPlan:
-    """The plan. known: an earlier one, whose ports are kept where none is given.
+    @property
+    def folder(self) -> Path:
+        """The folder of everything that the stack writes."""
+        return self.data_dir.absolute() / "stack"
 
-    Raises CannotStart where the machine has no free port.
-    """
-    data_dir = asked.data_dir.absolute()
-    own_kafka = () if asked.kafka is not None else (KAFKA, CONTROLLER)
-    before = {} if known is None else known.ports
-    ports = {part: asked.ports.get(part) or before.get(part) or free_port() for part in (*own_kafka, *asked.parts)}
-    return StackPlan(
-        scenario_id=asked.scenario.scenario_id,
-        traces_dir=asked.traces_dir.absolute(),
-        data_dir=data_dir,
-        bootstrap_servers=asked.kafka or f"{LOOPBACK}:{ports[KAFKA]}",
-        ports=ports,
-        lps=lps_settings(asked.scenario, asked.mode_expression, asked.redis_url),
-        cj=cj_settings(asked.scenario, ports) | _of_shared_brokers(asked),
-        database_url=asked.database_url or f"sqlite:///{data_dir / STACK_FOLDER / 'cj.db'}",
-    )
+    @property
+    def bootstrap_servers(self) -> str:
+        """The brokers, as clients take them."""
+        return self.kafka or f"{LOOPBACK}:{self.port(KAFKA)}"
 
+    def port(self, part: str) -> int:
+        """Return the port of a part on the loopback interface."""
+        return self.ports.get(part, DEFAULT_PORTS[part])
 
-def _of_shared_brokers(asked: StackRequest) -> dict[str, Any]:
-    """Months of other services' messages are not for the database of a stack that begins today."""
-    return {} if asked.kafka is None else {"unread_topics_begin": "latest"}
+    def url(self, part: str) -> str:
+        """Return the URL of a part that speaks HTTP."""
+        return f"http://{LOOPBACK}:{self.port(part)}"
 
+    def lps_settings(self) -> dict[str, Any]:
+        """Return the LPS's settings that are not at their default, by the names of LpsSettings."""
+        scenario = self.scenario
+        settings: dict[str, Any] = {
+            "mock_mode": self.mode_expression,
+            "mock_provider_seed": scenario.live.seed,
+            "queue_processing_mode": scenario.service.queue_processing_mode.value,
+            "serial_bundle_max_requests_per_call": scenario.service.serial_bundle_max_requests_per_call,
+            # 25 s by default, all of which pass when the broker is gone; nobody waits so long after Ctrl-C.
+            "shutdown_drain_seconds": 5.0,
+        }
+        if self.redis_url is None:
+            return settings
+        # What a killed LPS was answering is taken up again when its claim runs out: after 300 s by default.
+        redis = {"queue_backend": "redis", "redis_url": self.redis_url, "queue_processing_timeout_seconds": 15.0}
+        return settings | redis
 
-def lps_settings(scenario: Scenario, mode_expression: str, redis_url: str | None = None) -> dict[str, Any]:
-    """What of an LPS's settings the scenario says, by the names of LpsSettings."""
-    settings: dict[str, Any] = {
-        "mock_mode": mode_expression,
-        "mock_provider_seed": scenario.live.seed,
-        "queue_processing_mode": scenario.service.queue_processing_mode.value,
-        "serial_bundle_max_requests_per_call": scenario.service.serial_bundle_max_requests_per_call,
-        # 25 s by default, all of which it takes when its broker is gone; nobody waits so long for a `down`.
-        "shutdown_drain_seconds": 5.0,
-    }
-    if redis_url is None:
-        return settings
-    # What a killed LPS was answering is taken up again when its claim runs out: after 300 s by default.
-    return settings | {"queue_backend": "redis", "redis_url": redis_url, "queue_processing_timeout_seconds": 15.0}
+    def cj_settings(self) -> dict[str, Any]:
+        """Return the CJ service's settings that are not at their default, by the names of CjSettings.
 
-
-def cj_settings(scenario: Scenario, ports: Mapping[str, int]) -> dict[str, Any]:
-    """What of a CJ service's settings the scenario says, and where the others are, by the names of CjSettings.
-
-    `pairing` and `bt_alpha` are the engine's own there; a batch's seed follows from its request.
-    """
-    engine = scenario.engine.model_dump(mode="json")
-    settings = {name: value for name, value in engine.items() if name in _ENGINE_FIELDS}
-    settings |= {
-        "default_llm_provider": Provider.MOCK.value,
-        "llm_provider_service_url": f"http://{LOOPBACK}:{ports['lps']}/api/v1",
-        "llm_provider_callback_topic": scenario.batch.callback_topic,
-        "content_service_url": f"http://{LOOPBACK}:{ports['content']}{CONTENT_PATH}",
-        # A replica that is killed holds its wave for so long; 120 s is a deployment's number.
-        "submission_lease_seconds": 5.0,
-        "outbox_poll_interval_seconds": 1.0,
-        # 30 s in all: an LPS that was killed is started again by a person.
-        "llm_retry_attempts": 10,
-        "llm_retry_wait_min_seconds": 0.5,
-        "llm_retry_wait_max_seconds": 5.0,
-    }
-    if scenario.provider.model is not None:
-        settings["default_llm_model"] = scenario.provider.model
-    return settings
+        `pairing` and `bt_alpha` are the engine's own there; a batch's seed follows from its request.
+        """
+        engine = self.scenario.engine.model_dump(mode="json")
+        settings = {name: value for name, value in engine.items() if name in _ENGINE_FIELDS}
+        settings |= {
+            "default_llm_provider": Provider.MOCK.value,
+            "default_llm_model": self.scenario.provider.model,
+            "llm_provider_service_url": f"{self.url('lps')}/api/v1",
+            "llm_provider_callback_topic": self.scenario.batch.callback_topic,
+            "content_service_url": f"{self.url('content')}{CONTENT_PATH}",
+            "database_url": self.database_url or f"sqlite:///{self.folder / 'cj.db'}",
+            # A replica that is killed holds its wave for so long; 120 s is a deployment's number.
+            "submission_lease_seconds": 5.0,
+            "outbox_poll_interval_seconds": 1.0,
+            # 30 s in all: an LPS that was killed is started again by a person.
+            "llm_retry_attempts": 10,
+            "llm_retry_wait_min_seconds": 0.5,
+            "llm_retry_wait_max_seconds": 5.0,
+        }
+        if self.kafka is not None:
+            # Months of other services' messages are not for the database of a stack that begins today.
+            settings["unread_topics_begin"] = "latest"
+        return {name: value for name, value in settings.items() if value is not None}

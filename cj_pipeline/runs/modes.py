@@ -20,14 +20,17 @@ def scenario_mode(scenario: Scenario, expression: str | None = None, *, scenario
     scenario's own may be a mode file that stands beside it (`mode: mode.yaml`).
     Raises BadInput naming the scenario's file when its own mode does not exist, UnknownMode for any other.
     """
-    named = _beside(scenario.mode, Path(scenario_file))
     try:
-        own = load_mode(named)
+        own = load_mode(mode_expression(scenario, None, scenario_file=scenario_file))
     except UnknownMode as error:
         raise BadInput(str(error), path=scenario_file, field="mode") from None
-    if not expression:
-        return own
-    return load_mode(named + expression if expression.startswith("+") else expression)
+    return load_mode(mode_expression(scenario, expression, scenario_file=scenario_file)) if expression else own
+
+
+def mode_expression(scenario: Scenario, expression: str | None, *, scenario_file: Path | str) -> str:
+    """Return the expression of the mode that `scenario_mode` loads, with the path of the scenario's own mode file."""
+    own = _beside(scenario.mode, Path(scenario_file))
+    return own if not expression else own + expression if expression.startswith("+") else expression
 
 
 def _beside(named: str, scenario_file: Path) -> str:

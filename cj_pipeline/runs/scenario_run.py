@@ -110,6 +110,7 @@ def ask_live(
     bus: Bus | None = None,
     deployment: Deployment | None = None,
     label: str = "",
+    same_ids: bool = False,
     progress: Progress | None = None,
 ) -> LiveAnswers:
     """Put the scenario's net to the mock, then its repeats: on an embedded stack, or on a deployed one.
@@ -118,12 +119,13 @@ def ask_live(
     bus: where an embedded stack's callbacks travel, a new one in memory by default;
     deployment: always in real time, whatever the pace. The seed is that of the batches; the service has its own;
     label: tells runs apart that one service answers; one label gives the same answers on any stack.
+    same_ids: ask under the correlation ids of the trace, so that a mock gives the answers that it gave there.
     Callbacks that do not arrive within `live.callback_budget_s` are missing from the answer, and parity says so.
     Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceAway, NoCallbacks,
     and BadInput when it runs another mode.
     """
     seed = scenario.live.seed if seed is None else seed
-    work = _ask_live(scenario, recorded, mode, seed, bus, deployment, label, progress)
+    work = _ask_live(scenario, recorded, mode, seed, bus, deployment, label, same_ids, progress)
     return run_real(work) if pace is Pace.REAL or deployment is not None else run_virtual(work)
 
 
@@ -136,11 +138,20 @@ def run_live(
     pace: Pace = Pace.VIRTUAL,
     deployment: Deployment | None = None,
     label: str = "",
+    same_ids: bool = False,
     progress: Progress | None = None,
 ) -> RunRecord:
     """`ask_live`, and the record of it."""
     answers = ask_live(
-        scenario, recorded, mode, seed=seed, pace=pace, deployment=deployment, label=label, progress=progress
+        scenario,
+        recorded,
+        mode,
+        seed=seed,
+        pace=pace,
+        deployment=deployment,
+        label=label,
+        same_ids=same_ids,
+        progress=progress,
     )
     return replay(
         scenario,
@@ -161,6 +172,7 @@ async def _ask_live(
     bus: Bus | None,
     deployment: Deployment | None,
     label: str,
+    same_ids: bool,
     progress: Progress | None,
 ) -> LiveAnswers:
     settings = LpsSettings(
@@ -171,7 +183,7 @@ async def _ask_live(
         # Three messages a comparison that no side of parity looks at.
         publish_llm_usage_events=False,
     )
-    plan = plan_of([event.data for event in recorded], keep_ids=False)
+    plan = plan_of([event.data for event in recorded], keep_ids=same_ids)
     async with stack_for(settings, mode, deployment, bus=bus, origin=scenario.batch.started_at) as stack:
         judge = await _provider_judge(scenario, stack)
         batch = _batch(scenario, live_batch_id(scenario, 0, label), plan, seed, scenario.engine.pairing)

@@ -123,7 +123,7 @@ def test_a_cache_that_has_changed_is_refused_by_name(
     with pytest.raises(CannotStart) as caught:
         artifacts.verified()
     assert complaint.format(found=found, expected=expected) in str(caught.value)
-    assert str(caught.value).endswith(f"Remove '{artifacts.folder}'; it is fetched anew.")
+    assert str(caught.value).endswith(f"Remove '{artifacts.folder}'; it is fetched again.")
     # A cache that was meddled with is an error of the machine's; only what is not there may be skipped.
     assert not isinstance(caught.value, Unavailable)
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +13,6 @@ from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.programs import CannotStart
-from tests.house import REPOSITORY
 from tests.kafka import create_topic, fresh_topic, values_of
 
 
@@ -102,48 +96,6 @@ def test_two_further_listeners_let_in_who_knows_the_password(tmp_path: Path, kaf
 def test_a_broker_without_a_password_has_no_such_listener(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="without sasl="):
         _ = KafkaBroker(tmp_path).sasl_bootstrap_servers
-
-
-OWNER = """
-import sys, threading
-from pathlib import Path
-from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
-from cj_pipeline.local.kafka_broker import KafkaBroker
-
-broker = KafkaBroker(Path(sys.argv[1]), artifacts=KafkaArtifacts(Path(sys.argv[2])))
-thread = threading.Thread(target=broker.start)  # whose end is not the owner's
-thread.start()
-thread.join()
-print(broker.pid, flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_broker_ends_with_its_owner_even_when_that_is_killed(tmp_path: Path, kafka_files: KafkaArtifacts) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, tmp_path, kafka_files.home],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as owner:
-        assert owner.stdout is not None
-        pid = int(owner.stdout.readline())
-        assert is_running(pid)
-        owner.kill()
-    deadline = time.monotonic() + 20
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_running(pid)
-
-
-def is_running(pid: int) -> bool:
-    """A process that nobody has reaped has ended all the same."""
-    try:
-        os.kill(pid, signal.SIG_DFL)
-    except ProcessLookupError:
-        return False
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return state != "" and not state.startswith("Z")
 
 
 def test_free_ports_are_no_ports_of_outgoing_connections() -> None:

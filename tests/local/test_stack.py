@@ -11,19 +11,20 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.local import processes, stack
+from cj_pipeline.local import stack
 from cj_pipeline.local.ports import free_port, listens
 from cj_pipeline.local.programs import CannotStart
-from cj_pipeline.local.stack import NoStack, PartStatus
-from cj_pipeline.local.stack_file import read_record
-from cj_pipeline.local.stack_plan import StackRequest
+from cj_pipeline.local.server import Server
+from cj_pipeline.local.stack import running_stack
+from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import MODES_FOLDER
 from tests.kafka import ARTIFACTS, broker_or_skip, values_of
 from tests.services.lps.redis_server import RedisServer, redis_binary
@@ -31,96 +32,90 @@ from tests.sides import ANCHORS, TRACES, scenario
 
 CLI = Path(sys.executable).with_name("cj-pipeline")
 PATIENCE_S = 120.0
+COMPARISONS = 66
 
 # Of the fitted latencies: at 1.6 s each, 66 comparisons one after the other would take two minutes.
 SCALE = 0.03
 
 
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> StackRequest:
-    broker_or_skip()
-    folder = tmp_path_factory.mktemp("stack")
+def free_ports() -> dict[str, int]:
+    return {part: free_port() for part in ("kafka", "content", "lps", "cj")}
+
+
+def plan_in(folder: Path, **given: Any) -> StackPlan:
+    """A stack of the anchors under a mode that answers quickly."""
     fitted = (MODES_FOLDER / "eng5_anchor_gpt51_low.yaml").read_text(encoding="utf-8")
+    scaled = fitted.replace("latency:\n", f"latency:\n  scale: {SCALE}\n")
     quick = folder / "quick.yaml"
-    scaled = fitted.replace("latency:\n", f"latency:\n  scale: {SCALE}\n").replace(
-        "name: eng5_anchor_gpt51_low", "name: quick"
-    )
-    assert scaled.count("scale:") == 1
-    quick.write_text(scaled, encoding="utf-8")
-    return StackRequest(
-        scenario=scenario(ANCHORS), mode_expression=str(quick), traces_dir=TRACES, data_dir=folder / "data"
-    )
+    quick.write_text(scaled.replace("name: eng5_anchor_gpt51_low", "name: quick"), encoding="utf-8")
+    plan = StackPlan(scenario(ANCHORS), str(quick), TRACES, folder / "data", free_ports(), with_dagster=False)
+    return replace(plan, **given)
 
 
 @pytest.fixture(scope="module")
-def up(asked: StackRequest) -> Iterator[tuple[PartStatus, ...]]:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackPlan]:
+    """Of the stack that `servers` are: with Redis where there is one, so that the LPS may be killed as well."""
+    folder = tmp_path_factory.mktemp("stack")
+    with ExitStack() as started:
+        binary = redis_binary()
+        redis = None if binary is None else started.enter_context(RedisServer(binary, folder))
+        yield plan_in(folder, redis_url=None if redis is None else redis.url)
+
+
+@pytest.fixture(scope="module")
+def servers(plan: StackPlan) -> Iterator[dict[str, Server]]:
+    broker_or_skip()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CJ_PIPELINE_KAFKA_DIR", str(ARTIFACTS.home))
-        try:
-            yield stack.up(asked)
-        finally:
-            stack.down(asked.data_dir)
+        with running_stack(plan) as running:
+            yield running
 
 
-class Drive:
+def environment(plan: StackPlan) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
+    return inherited | {
+        "CJ_PIPELINE_DATA_DIR": str(plan.data_dir),
+        "CJ_PIPELINE_TRACES_DIR": str(TRACES),
+        "CJ_PIPELINE_KAFKA_DIR": str(ARTIFACTS.home),
+        "CJ_PIPELINE_STACK_PORTS": " ".join(f"{part}={port}" for part, port in plan.ports.items()),
+    }
+
+
+@contextmanager
+def driving(plan: StackPlan, label: str) -> Iterator[subprocess.Popen[str]]:
     """`cj-pipeline stack drive` as a process of its own."""
-
-    def __init__(self, asked: StackRequest, label: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
-        environment |= {"CJ_PIPELINE_DATA_DIR": str(asked.data_dir), "CJ_PIPELINE_TRACES_DIR": str(TRACES)}
-        self._process = subprocess.Popen(
-            [CLI, "stack", "drive", "--label", label, "--timeout-seconds", str(PATIENCE_S), "--json"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def ended(self) -> tuple[int, str, str]:
-        """Exit code and both streams, once it has ended."""
-        out, err = self._process.communicate(timeout=PATIENCE_S)
-        return self._process.returncode, out, err
-
-    def report(self) -> dict[str, Any]:
-        code, out, err = self.ended()
-        assert code == 0, err + out
-        document: dict[str, Any] = json.loads(out)
-        return document
+    command = [CLI, "stack", "drive", "--scenario", ANCHORS, "--mode", plan.mode_expression, "--label", label, "--json"]
+    with subprocess.Popen(
+        [*command, "--timeout-seconds", str(PATIENCE_S)],
+        env=environment(plan),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def pid_of(asked: StackRequest, part: str) -> int | None:
-    (found,) = [status.pid for status in stack.status(asked.data_dir) if status.name == part]
-    return found
+def document_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err + out
+    document: dict[str, Any] = json.loads(out)
+    return document
 
 
-def address_of(asked: StackRequest, part: str) -> str:
-    (found,) = [status.address for status in stack.status(asked.data_dir) if status.name == part]
-    return found
-
-
-def published(asked: StackRequest) -> int:
-    """Callbacks of all batches, as the LPS counts them."""
-    with urllib.request.urlopen(f"{address_of(asked, 'lps')}/metrics", timeout=30) as answer:  # noqa: S310
+def published(plan: StackPlan) -> int:
+    """Callbacks that this LPS has published since its start, as it counts them."""
+    with urllib.request.urlopen(f"{plan.url('lps')}/metrics", timeout=30) as answer:  # noqa: S310
         lines = answer.read().decode().splitlines()
-    return int(
-        sum(
-            float(line.rpartition(" ")[2])
-            for line in lines
-            if line.startswith("llm_provider_comparison_callbacks_total{")
-        )
-    )
+    counted = (line for line in lines if line.startswith("llm_provider_comparison_callbacks_total{"))
+    return int(sum(float(line.rpartition(" ")[2]) for line in counted))
 
 
-def until_published(asked: StackRequest, count: int) -> None:
+def until_published(plan: StackPlan, count: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while published(asked) < count:
+    while published(plan) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -130,139 +125,133 @@ def request_ids(lines: list[bytes], bos_batch_id: str) -> list[str]:
     return sorted(d["request_id"] for d in documents if d["request_metadata"]["bos_batch_id"] == bos_batch_id)
 
 
-def check(asked: StackRequest, report: dict[str, Any], brokers: str | None = None) -> None:
+def check(plan: StackPlan, found: dict[str, Any]) -> None:
     """Everything agrees, and the capture is what the topic holds: nothing lost, nothing doubled."""
-    assert [finding for finding in report["findings"] if not finding["holds"]] == []
-    assert len(report["findings"]) == 8
-    captured = (Path(report["trace"]) / "llm_callbacks.jsonl").read_bytes().splitlines()
-    topic = values_of(brokers or address_of(asked, "kafka"), COMPARISON_RESULT_TOPIC)
-    ids = request_ids(captured, report["bos_batch_id"])
-    assert len(ids) == len(set(ids)) == 66
-    assert ids == sorted(set(request_ids(topic, report["bos_batch_id"])))
-
-
-@pytest.mark.usefixtures("up")
-def test_a_batch_asked_for_on_kafka_has_the_winners_and_scores_of_the_embedded_stack(asked: StackRequest) -> None:
-    with Drive(asked, "plain") as drive:
-        report = drive.report()
-    check(asked, report)
-    assert report["outcome"] == "completed"
-    assert report["bos_batch_id"] == f"stack-{ANCHORS}-plain"
-    assert [row[1] for row in report["ranking"]] == sorted(row[1] for row in report["ranking"])
-
-
-@pytest.mark.usefixtures("up")
-@pytest.mark.parametrize("part", ["kafka", "cj"])
-def test_a_batch_outlives_a_part_that_is_killed_and_started_again(asked: StackRequest, part: str) -> None:
-    before = published(asked)
-    with Drive(asked, f"killed_{part}") as drive:
-        until_published(asked, before + 10)
-        kill_and_start_again(asked, part, before)
-        report = drive.report()
-    check(asked, report)
-
-
-def kill_and_start_again(asked: StackRequest, part: str, before: int | None) -> None:
-    """before: callbacks of earlier batches, by the LPS's own count; None where the LPS is who is killed."""
-    pid = pid_of(asked, part)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE_S
-    while pid_of(asked, part) is not None:  # a JVM takes its time even for that
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert before is None or published(asked) < before + 66
-    with pytest.raises(NoStack, match=f"Not up: {part}. Start what is missing"):
-        stack.running_plan(asked.data_dir)
-    ports = {status.name: status.address for status in stack.status(asked.data_dir)}
-    others = {status.name: status.pid for status in stack.status(asked.data_dir) if status.pid is not None}
-    again = stack.up(asked)
-    assert {status.name: status.address for status in again} == ports
-    assert {status.name: status.pid for status in again if status.name != part} == others
-
-
-def test_with_redis_it_outlives_the_lps_too(asked: StackRequest, kafka: str, tmp_path: Path) -> None:
-    binary = redis_binary()
-    if binary is None:
-        pytest.skip("redis-server is not installed")
-    with RedisServer(binary, tmp_path) as server:
-        there = replace(asked, data_dir=tmp_path / "data", kafka=kafka, redis_url=server.url)
-        stack.up(there)
-        try:
-            with Drive(there, "killed_lps") as drive:
-                until_published(there, 10)
-                kill_and_start_again(there, "lps", None)
-                report = drive.report()
-            check(there, report, kafka)
-        finally:
-            stack.down(there.data_dir)
-
-
-def test_up_again_starts_nothing_and_another_scenario_is_refused(
-    asked: StackRequest, up: tuple[PartStatus, ...]
-) -> None:
-    assert stack.up(asked) == stack.status(asked.data_dir)
-    with pytest.raises(CannotStart, match=f"Another stack runs here, for '{ANCHORS}'.*cj-pipeline stack down"):
-        stack.up(replace(asked, mode_expression="default"))
-    assert [part.name for part in up] == ["kafka", "content", "lps", "cj"]
-
-
-@pytest.mark.usefixtures("up")
-def test_a_label_is_good_for_one_batch(asked: StackRequest) -> None:
-    (asked.data_dir / "stack" / "traces" / f"stack_{ANCHORS}_used").mkdir(parents=True)
-    with Drive(asked, "used") as drive:
-        code, _, err = drive.ended()
-    assert code == 2
-    assert f"stack_{ANCHORS}_used: is there already. Give the batch another --label." in err
-
-
-def test_a_part_that_cannot_start_takes_the_others_with_it(asked: StackRequest, kafka: str, tmp_path: Path) -> None:
-    there = replace(
-        asked, data_dir=tmp_path, kafka=kafka, database_url="postgresql://nobody:secret@127.0.0.1:1/none", ports={}
+    assert found["agrees"]
+    assert found["parity"]["passed"]
+    (agreement,) = [row for row in found["parity"]["checks"] if row["check"] == "pair_agreement"]
+    assert agreement["live"] == 1.0
+    captured = (Path(found["trace"]) / "llm_callbacks.jsonl").read_bytes().splitlines()
+    ids = request_ids(captured, found["bos_batch_id"])
+    assert len(ids) == len(set(ids)) == COMPARISONS
+    assert ids == sorted(
+        set(request_ids(values_of(plan.bootstrap_servers, COMPARISON_RESULT_TOPIC), found["bos_batch_id"]))
     )
-    with pytest.raises(
-        CannotStart, match=r"(?s)cj ended while it started\. Its log, .*cj\.log, ends:.*database"
-    ) as told:
-        stack.up(there)
-    assert "secret" not in str(told.value)
-    record = read_record(tmp_path)
-    assert record is not None
-    assert record.processes == {}
-    assert not any(listens(port) for port in record.plan.ports.values())
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_started(
-    asked: StackRequest, kafka: str, tmp_path: Path
+@pytest.mark.usefixtures("servers")
+def test_a_batch_asked_for_on_kafka_has_the_winners_and_scores_of_the_embedded_stack(plan: StackPlan) -> None:
+    with driving(plan, "plain") as process:
+        found = document_of(process)
+    check(plan, found)
+    assert found["failure"] is None
+    assert found["bos_batch_id"] == f"stack-{ANCHORS}-plain"
+    assert [row[1] for row in found["ranking"]] == sorted(row[1] for row in found["ranking"])
+
+
+@pytest.mark.parametrize("part", ["kafka", "cj", "lps"])
+def test_a_batch_outlives_a_part_that_is_killed_and_started_again(
+    plan: StackPlan, servers: dict[str, Server], part: str
 ) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(CannotStart, match=f"Port {port}, meant for lps, is taken by another process"):
-            stack.up(replace(asked, data_dir=tmp_path, kafka=kafka, ports={"lps": port}))
-    assert stack.status(tmp_path) == ()
+    if part == "lps" and plan.redis_url is None:
+        pytest.skip("redis-server is not installed; without it the queue ends with the LPS")
+    before = published(plan)
+    with driving(plan, f"killed_{part}") as process:
+        until_published(plan, before + 10)
+        servers[part].kill()
+        assert part == "lps" or published(plan) < before + COMPARISONS
+        servers[part].start()
+        found = document_of(process)
+    check(plan, found)
 
 
-def test_brokers_that_do_not_answer_are_told(
-    asked: StackRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stack, "_BROKERS_TIMEOUT_S", 0.2)
-    with pytest.raises(
-        CannotStart, match=r"No broker of 127\.0\.0\.1:9 answers within 0\.2 s\. Start it, name another"
-    ):
-        stack.up(replace(asked, data_dir=tmp_path, kafka="127.0.0.1:9"))
-    assert stack.status(tmp_path) == ()
+@pytest.mark.usefixtures("servers")
+def test_another_mode_than_that_of_the_stack_is_refused(plan: StackPlan) -> None:
+    with driving(replace(plan, mode_expression="default"), "other") as process:
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "the service runs 'quick', and this run means 'default'" in err
 
 
-def test_down_leaves_no_process_and_wipe_no_file(asked: StackRequest, kafka: str, tmp_path: Path) -> None:
-    there = replace(asked, data_dir=tmp_path, kafka=kafka, ports={"lps": free_port()})
-    parts = stack.up(there)
-    assert [part.name for part in parts] == ["content", "lps", "cj"]
-    record = read_record(tmp_path)
-    assert record is not None
-    assert stack.down(tmp_path) == ("content", "lps", "cj")
-    assert not any(processes.runs(process) for process in record.processes.values())
-    assert not any(listens(port) for port in record.plan.ports.values())
-    assert stack.down(tmp_path, wipe=stack.wipe) == ()
-    assert list(tmp_path.iterdir()) == []
-    assert stack.status(tmp_path) == ()
+@pytest.mark.usefixtures("servers")
+def test_a_label_is_good_for_one_batch(plan: StackPlan) -> None:
+    (plan.folder / "traces" / f"stack_{ANCHORS}_used").mkdir(parents=True)
+    with driving(plan, "used") as process:
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert f"stack_{ANCHORS}_used: exists. Give the batch another --label." in err
+
+
+def test_a_second_stack_in_the_same_folder_is_refused(plan: StackPlan, servers: dict[str, Server]) -> None:
+    with pytest.raises(CannotStart, match="Another stack runs on"), running_stack(plan):
+        pass
+    assert all(server.exit_code is None for server in servers.values())
+
+
+@contextmanager
+def in_the_foreground(plan: StackPlan, kafka: str) -> Iterator[subprocess.Popen[str]]:
+    """`cj-pipeline stack`, once it has said that it is up."""
+    command = [CLI, "stack", "--scenario", ANCHORS, "--no-dagster", "--kafka", kafka]
+    with subprocess.Popen(
+        command, env=environment(plan), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(4)]
+            assert [line.split()[0] for line in lines] == ["content", "lps", "cj", "The"], process.communicate()
+            assert f"lps      {plan.url('lps')}, up after " in lines[1]
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
+
+
+def test_it_runs_until_it_is_interrupted(kafka: str, tmp_path: Path) -> None:
+    plan = plan_in(tmp_path)
+    with in_the_foreground(plan, kafka) as process:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, "stopped; topics, batches and logs stay\n")
+    assert not any(listens(port) for port in plan.ports.values())
+
+
+def test_a_part_that_dies_ends_it_with_the_last_lines_of_its_log(kafka: str, tmp_path: Path) -> None:
+    plan = plan_in(tmp_path)
+    with in_the_foreground(plan, kafka) as process:
+        serving = subprocess.run(
+            ["pgrep", "-f", f"lps serve --host 127.0.0.1 --port {plan.port('lps')} "], capture_output=True, text=True
+        )
+        (pid,) = serving.stdout.split()
+        os.kill(int(pid), signal.SIGKILL)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "lps ended (signal 9). Its log, " in err
+    assert "listening" in err
+    assert not any(listens(port) for port in plan.ports.values())
+
+
+def test_a_part_that_cannot_start_takes_the_others_with_it(kafka: str, tmp_path: Path) -> None:
+    broken = plan_in(tmp_path, kafka=kafka, database_url="postgresql://nobody:secret@127.0.0.1:1/none")
+    words = r"(?s)cj ended while it started\. Its log, .*cj\.log', ends:.*database"
+    with pytest.raises(CannotStart, match=words) as e, running_stack(broken):
+        pass
+    assert "secret" not in str(e.value)
+    assert not any(listens(port) for port in broken.ports.values())
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        plan = plan_in(tmp_path)
+        taking = replace(plan, ports={**plan.ports, "lps": port})
+        words = f"Port {port}, meant for lps, is taken by another process"
+        with pytest.raises(CannotStart, match=words), running_stack(taking):
+            pass
+    assert [path.name for path in plan.folder.iterdir()] == [".lock"]
+
+
+def test_brokers_that_do_not_answer_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "BROKERS_TIMEOUT_S", 0.2)
+    words = r"No broker of 127\.0\.0\.1:9 answers within 0\.2 s\. Start it, name another"
+    with pytest.raises(CannotStart, match=words), running_stack(plan_in(tmp_path, kafka="127.0.0.1:9")):
+        pass
