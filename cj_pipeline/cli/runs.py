@@ -163,7 +163,7 @@ def parity(
     found = find_source(recorded, Profile(profile))
     if live_source is not None and names_callbacks(live_source):
         other = find_source(live_source, Profile(profile))
-        run = other.replayed(Side.LIVE, _widened(found.scenario, other.scenario))
+        run = other.replayed(Side.LIVE, widened(found.scenario, other.scenario))
         _warn_of_quarantine(other)
     else:
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
@@ -228,7 +228,7 @@ def _run_live(
         )
 
 
-def _widened(scenario: Scenario, other: Scenario) -> Scenario:
+def widened(scenario: Scenario, other: Scenario) -> Scenario:
     """The scenario with essays added that only the other side knows, so that its fit has a place for them."""
     known = {item.id for item in scenario.net.items}
     strangers = tuple(item for item in other.net.items if item.id not in known)

@@ -121,23 +121,32 @@ class Warehouse:
 
     def query(self, sql: str) -> pa.Table:
         """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
-        if not self.catalogue_path.is_file():
-            raise BadInput(
-                "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
-            )
-        # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
-        # catalogue open, a new connection would be given the one from before the swap.
-        with duckdb.connect() as connection:
+        with self.connect() as connection:
             try:
-                connection.execute(f"attach {_quoted(str(self.catalogue_path))} as warehouse (read_only)")
-                connection.execute("use warehouse")
-                connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
                 relation = connection.sql(sql)
                 if relation is None:
                     raise QueryFailed(f"The query gives no rows.\nTables: {', '.join(SCHEMAS)}")
                 return relation.to_arrow_table()
             except duckdb.Error as error:
                 raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
+        if not self.catalogue_path.is_file():
+            raise BadInput(
+                "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
+            )
+        # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
+        # catalogue open, a new connection would be given the one from before the swap.
+        connection = duckdb.connect()
+        try:
+            connection.execute(f"attach {_quoted(str(self.catalogue_path))} as warehouse (read_only)")
+            connection.execute("use warehouse")
+            connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
+        except duckdb.Error as error:
+            connection.close()
+            raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+        return connection
 
 
 def _quoted(text: str) -> str:
