@@ -11,7 +11,7 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from cj_pipeline.bus.choice import choose_bus
+from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.modes import scenario_mode
@@ -75,4 +75,4 @@ class LpsResource(ConfigurableResource[None]):
 
     def _deployment(self) -> Deployment:
         folder = PipelineSettings().data_dir / "callbacks"
-        return Deployment(self.url, lambda: choose_bus(None, self.kafka or None, folder))
+        return Deployment(self.url, lambda: create_bus(None, self.kafka or None, folder))

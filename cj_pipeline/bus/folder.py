@@ -1,17 +1,14 @@
-"""A bus in a folder: one file per topic, `<topic>.jsonl`, one message a line.
+"""This module is a bus in a folder: one file per topic, `<topic>.jsonl`, one message a line.
 
-Here: writing whole lines so that neither a kill nor a second writer can spoil one, and reading them as they come, in
-this process or another. Not here: what a line says; a folder carries any bytes without a newline.
+A served LPS publishes callbacks so where there is no broker. A line is the message's value and nothing else, so a
+topic's file is a callbacks file as it is. The rules that make it safe:
 
-It is how a served LPS hands out callbacks where there is no broker. A line is the message's value and nothing else, so
-a topic's file is a callbacks file as it stands. The rules that make it safe:
-
-- A message counts as published once it stands in the file with its newline; the unfinished line of a killed writer is
-  none. Readers do not deliver it, and the next writer mends it before it writes.
+- A message counts as published once it is in the file with its newline. Readers do not deliver the unfinished line of a
+  killed writer, and the next writer mends it before it writes.
 - Everyone who reads or writes holds the file's advisory lock (flock) for that moment. A writer that finds an unfinished
   line under the lock therefore knows that its author is dead.
-- No file stays open between two calls. Opening costs 1 us of the 5 us that a write takes, and in return there is
-  nothing to close, and a folder that was removed under a running service is simply made again.
+- No file stays open between two calls. Opening costs 1 us of the 5 us that a write takes; in return there is nothing to
+  close, and a folder that was removed under a running service is made again.
 
 POSIX only (fcntl), and on file systems whose flock works between all writers.
 """
@@ -25,7 +22,6 @@ import logging
 import os
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 
 from cj_pipeline.bus.protocol import Message, Outgoing
@@ -40,13 +36,6 @@ _READ_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
 
 
-class Durability(Enum):
-    """What a message survives once `publish` has returned."""
-
-    PROCESS = "process"  # the end of the process, kill -9 included; not a power cut, which may take the last seconds
-    MACHINE = "machine"  # a power cut too, for one fsync a batch, during which the event loop stands still
-
-
 class FolderBus:
     """The bus protocol over files. One event loop; any number of processes on one folder.
 
@@ -56,12 +45,11 @@ class FolderBus:
     What is published in one turn of the event loop goes to its file in one write.
     """
 
-    def __init__(self, folder: Path, durability: Durability = Durability.PROCESS) -> None:
+    def __init__(self, folder: Path) -> None:
         """folder: made, with its parents, by the first publish. Raises BadInput when it is something else."""
         if folder.exists() and not folder.is_dir():
             raise BadInput("is not a folder.", path=folder, remedy="Name a folder, or a path that does not exist yet.")
         self._folder = folder
-        self._durability = durability
         self._pending: defaultdict[str, list[tuple[bytes, asyncio.Future[None]]]] = defaultdict(list)
         # Dictionaries for their order: readers wake in the order in which they came.
         self._waiting: defaultdict[str, dict[asyncio.Future[None], None]] = defaultdict(dict)
@@ -70,7 +58,7 @@ class FolderBus:
         return f"folder {self._folder}"
 
     def path_of(self, topic: str) -> Path:
-        """The topic's file, whether it exists yet or not. Raises BadInput for a name that Kafka would not take."""
+        """Return the topic's file, whether it exists or not. Raises BadInput for a name that Kafka would not take."""
         if not is_topic_name(topic):  # 249 characters and `.jsonl` are the 255 of a file name
             raise BadInput(
                 f"{topic[:60]!r} is not a topic name.",
@@ -83,11 +71,11 @@ class FolderBus:
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
         """Append one line; returns once it is in the file. key: not kept.
 
-        Given up while it waits, the message is written all the same.
-        Raises BadInput for an illegal topic and for a value with a newline, OSError (with the file) when the system
-        did not take it: the message is not in the file then, or, where only the fsync failed, may not stay there.
+        The message outlives the process, kill -9 included; a power cut may take the last seconds. It is written also
+        when the caller is cancelled meanwhile. Raises BadInput for an illegal topic and for a value with a newline,
+        OSError (with the file) when the system did not take it: the message is not in the file then.
         """
-        await self._hand_over(topic, value)
+        await self._enqueue(topic, value)
 
     async def publish_all(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
         """Append each as `publish` does; those of one topic in one write."""
@@ -95,7 +83,7 @@ class FolderBus:
         under_way: dict[int, asyncio.Future[None]] = {}
         for position, message in enumerate(messages):
             try:
-                under_way[position] = self._hand_over(message.topic, message.value)
+                under_way[position] = self._enqueue(message.topic, message.value)
             except BadInput as refused:
                 results[position] = refused
         ends = await asyncio.gather(*under_way.values(), return_exceptions=True)
@@ -103,7 +91,7 @@ class FolderBus:
             results[position] = end if isinstance(end, Exception) else None
         return results
 
-    def _hand_over(self, topic: str, value: bytes) -> asyncio.Future[None]:
+    def _enqueue(self, topic: str, value: bytes) -> asyncio.Future[None]:
         path = self.path_of(topic)
         if b"\n" in value:
             raise BadInput(
@@ -126,7 +114,7 @@ class FolderBus:
         return FolderSubscription(self, topic, self.path_of(topic), (start or {}).get(0, 0))
 
     async def end(self, topic: str) -> Mapping[int, int]:
-        """The number of whole lines in its file, for partition 0. Counted by reading: about 1 s for 2 GB.
+        """Return the number of whole lines in its file, for partition 0. Counted by reading: about 1 s for 2 GB.
 
         Raises BadInput as path_of does.
         """
@@ -139,7 +127,7 @@ class FolderBus:
         """Write what is pending. Nothing else is held: the bus may be used again."""
         self._flush()
 
-    async def grown(self, topic: str) -> None:
+    async def wait_for_growth(self, topic: str) -> None:
         """Wait until the topic may have grown: it did here, or it is time to look whether another process made it."""
         loop = asyncio.get_running_loop()
         growth: asyncio.Future[None] = loop.create_future()
@@ -157,7 +145,7 @@ class FolderBus:
         self._pending.clear()
         for topic, batch in pending.items():
             path = self.path_of(topic)
-            taken, error = _append(path, [value for value, _ in batch], self._durability)
+            taken, error = _append(path, [value for value, _ in batch])
             for _, done in batch[:taken]:
                 _settle(done)
             for _, done in batch[taken:]:
@@ -182,7 +170,7 @@ class FolderSubscription:
         self._read: deque[bytes] = deque()
 
     async def next(self) -> Message:
-        """The next message, waiting for it if need be; cancelling the wait loses nothing.
+        """Return the next message, waiting for it if need be; cancelling the wait loses nothing.
 
         While it waits it looks at the file every 20 ms. On a loop of virtual time, where another process can never be
         in time, a wait without an end is therefore a search without an end.
@@ -191,7 +179,7 @@ class FolderSubscription:
         while not self._read:
             self._read_on()
             if not self._read:
-                await self._bus.grown(self._topic)
+                await self._bus.wait_for_growth(self._topic)
             # Lines are found by counting them: what lies before the start is read and passed over.
             while self._read and self._offset < self._start:
                 self._read.popleft()
@@ -235,7 +223,7 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 def _whole_lines(descriptor: int, position: int) -> bytes:
-    """Lines from a position on, about 1 MiB of them, up to and with the newline of the last."""
+    """Return lines from a position on, about 1 MiB of them, up to and with the newline of the last."""
     size = _READ_BYTES
     while True:
         block = os.pread(descriptor, size, position)
@@ -260,8 +248,8 @@ def _count_lines(path: Path) -> int:
     return count
 
 
-def _append(path: Path, values: list[bytes], durability: Durability) -> tuple[int, OSError | None]:
-    """Add lines to a file. How many of them it holds now, and what kept the rest out."""
+def _append(path: Path, values: list[bytes]) -> tuple[int, OSError | None]:
+    """Append lines to a file; return how many of them it holds now, and the error that kept the rest out."""
     block = b"".join(value + b"\n" for value in values)
     written = 0
     try:
@@ -275,13 +263,6 @@ def _append(path: Path, values: list[bytes], durability: Durability) -> tuple[in
             except OSError:
                 os.ftruncate(descriptor, start + block.rfind(b"\n", 0, written) + 1)
                 raise
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # other writers need not wait for the disk
-            if durability is Durability.MACHINE:
-                written = 0  # until the disk says so, nothing is safe
-                os.fsync(descriptor)
-                if start == 0:
-                    _sync_folder(path.parent)
-                written = len(block)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -299,7 +280,7 @@ def _open_for_append(path: Path) -> int:
 
 
 def _mend(descriptor: int, path: Path) -> int:
-    """End the file with a whole line, under the lock; its size then.
+    """End the file with a whole line, under the lock; return its size then.
 
     An unfinished line is cut off: no publish of it ever returned. Unless it is a whole JSON object that lacks only its
     newline, as files edited by hand do: then it gets one.
@@ -337,12 +318,3 @@ def _is_json_object(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name as safe as its content."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,6 @@
-"""A bus in this process: a list per topic.
+"""This module is the bus of an embedded stack: a list for each topic, in this process.
 
-Here: the embedded transport. It keeps every message until it is dropped with its stack, which is what lets a late
-reader start at the beginning, as a Kafka consumer with `earliest` does.
+It keeps every message, so that a late reader can start at the beginning, as a Kafka consumer with `earliest` does.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class MemoryBus:
         return MemorySubscription(self, topic, (start or {}).get(0, 0))
 
     async def end(self, topic: str) -> Mapping[int, int]:
-        """The number of its messages, for partition 0."""
+        """Return the number of its messages, for partition 0."""
         return {0: len(self._logs[topic])}
 
     async def prepare(self, topics: Sequence[str]) -> None:
@@ -53,7 +52,7 @@ class MemoryBus:
         """Nothing is held but memory."""
 
     async def message(self, topic: str, offset: int) -> Message:
-        """The message at an offset, once it has been published."""
+        """Return the message at an offset, once it has been published."""
         while len(self._logs[topic]) <= offset:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters[topic].append(waiter)
@@ -70,7 +69,7 @@ class MemorySubscription:
         self._offset = offset
 
     async def next(self) -> Message:
-        """The next message, waiting for it if need be; cancelling the wait loses nothing."""
+        """Return the next message, waiting for it if need be; cancelling the wait loses nothing."""
         message = await self._bus.message(self._topic, self._offset)
         self._offset += 1
         return message

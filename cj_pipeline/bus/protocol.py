@@ -1,7 +1,4 @@
-"""What every bus can do: carry bytes under a topic, in order, to whoever reads from the start.
-
-Here: the protocol and its message. Not here: any transport (memory.py, folder.py, kafka/).
-"""
+"""This module defines what every bus can do: carry bytes under a topic, in order, to readers from any offset."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message as it is handed over."""
+    """One message that is to be published."""
 
     topic: str
     key: bytes | None
@@ -37,10 +34,10 @@ class Outgoing:
 
 
 class MessagesGone(CjPipelineError):
-    """Messages that a reader had still to come to are no longer in their topic: retention, or the topic was made anew.
+    """Messages that a reader had still to come to are no longer in their topic: retention, or the topic was made again.
 
     wanted: the offset that would have been next; first: where the subscription goes on. Where first is not above
-    wanted, the log was cut or made anew, and what comes now may have been read before.
+    wanted, the log was cut or made again, and what comes now may have been read before.
     """
 
     def __init__(self, topic: str, partition: int, wanted: int, first: int) -> None:
@@ -60,7 +57,7 @@ class Subscription(Protocol):
     """A reader with a position of its own; it misses nothing that was published to its topic before it came."""
 
     async def next(self) -> Message:
-        """The next message, waiting for it if need be.
+        """Return the next message, waiting for it if need be.
 
         Raises MessagesGone, once for each gap, where a transport forgets; the call after it goes on behind the gap.
         """
@@ -71,11 +68,11 @@ class Bus(Protocol):
     """Where callbacks travel. Its `str` is what a log calls it, without secrets."""
 
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
-        """Hand over one message; returns once the bus has it, raises when it was not taken."""
+        """Publish one message; returns once the bus has it, raises when it did not take it."""
         ...
 
     async def publish_all(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
-        """Hand over many messages, in order; for each, None or why it was not taken."""
+        """Publish many messages, in order; return for each None, or why the bus did not take it."""
         ...
 
     def subscribe(self, topic: str, start: Mapping[int, int] | None = None) -> Subscription:
@@ -86,7 +83,7 @@ class Bus(Protocol):
         ...
 
     async def end(self, topic: str) -> Mapping[int, int]:
-        """Where a topic ends now: by partition, the offset that its next message will have at the least.
+        """Return where a topic ends now: by partition, the offset that its next message will have at the least.
 
         Subscribing with it as the start gives what is published from now on, and nothing older. A topic that does not
         exist yet has no entry, or 0 for the partition that it will have.
@@ -101,5 +98,5 @@ class Bus(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of whatever is held; what was handed over is on the bus by then, or refused."""
+        """Release what is held; every published message is on the bus by then, or refused."""
         ...

@@ -1,7 +1,4 @@
-"""The options by which a served process is told its bus.
-
-Here: `--kafka`, and what does not go together. Not here: which bus it is then (bus/choice.py).
-"""
+"""This module defines the options by which a served process gets its bus."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.bus.choice import choose_bus
+from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.foundation.settings import PipelineSettings
 
@@ -21,10 +18,10 @@ kafka_option = click.option(
 
 
 def bus_of_a_service(folder: Path | None, kafka: str | None, folder_option: str) -> Bus:
-    """The bus that is meant. folder_option: how the folder's option is called here.
+    """Return the bus that is meant. folder_option: how the folder's option is called here.
 
-    Raises click.UsageError when both are given; what choose_bus raises.
+    Raises click.UsageError when both are given; what create_bus raises.
     """
     if folder is not None and kafka is not None:
         raise click.UsageError(f"Give {folder_option} or --kafka, not both.")
-    return choose_bus(folder, kafka, PipelineSettings().data_dir / "callbacks")
+    return create_bus(folder, kafka, PipelineSettings().data_dir / "callbacks")

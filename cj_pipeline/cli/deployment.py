@@ -1,7 +1,4 @@
-"""A deployed LPS as people name it on the command line: its URL, its bus, a label.
-
-Here: from options to a `Deployment`. Not here: what is done with it (runs/remote.py).
-"""
+"""This module turns the options that name a deployed LPS (its URL, its bus, a label) into a `Deployment`."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.bus.choice import choose_bus
+from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.remote import Deployment, fresh_label
@@ -20,7 +17,10 @@ _LABEL = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
 
 def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | None) -> Deployment | None:
-    """The deployment meant; None without --lps. Raises click.UsageError for options that do not go together."""
+    """Return the deployment that is meant, None without --lps.
+
+    Raises click.UsageError for options that do not go together.
+    """
     if lps_url is None:
         if kafka is not None or bus_folder is not None:
             raise click.UsageError("--kafka and --bus go with --lps.")
@@ -37,7 +37,7 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
 
 
 def label_of(deployment: Deployment | None, label: str | None) -> str:
-    """The label of a run's batches; a fresh one for a deployment. Raises click.UsageError."""
+    """Return the label of a run's batches; a fresh one for a deployment. Raises click.UsageError."""
     if label is None:
         return "" if deployment is None else fresh_label()
     if _LABEL.fullmatch(label) is None:
@@ -46,5 +46,5 @@ def label_of(deployment: Deployment | None, label: str | None) -> str:
 
 
 def bus_opener(kafka: str | None, bus_folder: Path | None) -> Callable[[], Bus]:
-    """How to open the bus that is meant, by the rules by which the services choose theirs."""
-    return lambda: choose_bus(bus_folder, kafka, PipelineSettings().data_dir / "callbacks")
+    """Return how to open the bus that is meant, by the rules by which the services choose theirs."""
+    return lambda: create_bus(bus_folder, kafka, PipelineSettings().data_dir / "callbacks")

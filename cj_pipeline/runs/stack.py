@@ -1,10 +1,7 @@
-"""The stack that a provider judge stands in front of: an LPS, a bus, a clock.
-
-Here: putting one together; the only place that knows which kind it is. Not here: the parts themselves (a deployed
-service is reached in remote.py), or asking the service anything.
+"""This module puts together the stack that a provider judge asks: an LPS, a bus, a clock.
 
 Embedded: the service's own HTTP app, called in this process, and a bus in memory. No server, no broker, no key.
-Deployed: a URL and the bus that the service behind it publishes to.
+Deployed: a URL and the bus that the service behind it publishes to (remote.py).
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.bus.protocol import Bus, Subscription
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.remote import Deployment, deployed
 from cj_pipeline.services.lps.http.app import build_app
@@ -50,7 +46,7 @@ async def stack_for(
     bus: Bus | None = None,
     origin: datetime | None = None,
 ) -> AsyncIterator[Stack]:
-    """The deployed stack where there is one, else an embedded one. settings, bus, origin: of an embedded one."""
+    """Yield the deployed stack where there is one, else an embedded one. settings, bus, origin: of an embedded one."""
     if deployment is None:
         async with embedded_stack(settings, mode, bus=bus, origin=origin) as stack:
             yield stack
@@ -63,7 +59,7 @@ async def stack_for(
 async def embedded_stack(
     settings: LpsSettings, mode: Mode, *, bus: Bus | None = None, origin: datetime | None = None
 ) -> AsyncIterator[Stack]:
-    """A stack in this process for as long as the context lasts.
+    """Yield a stack in this process.
 
     bus: where callbacks travel, a new one in memory by default; origin: what the stack's clock shows at the start.
     """
@@ -73,6 +69,6 @@ async def embedded_stack(
     async def listen(topic: str) -> Subscription:
         return bus.subscribe(topic, await bus.end(topic))
 
-    transport = InProcessTransport(build_app(service))
+    transport = httpx.ASGITransport(build_app(service))
     async with service, httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
         yield Stack(client=client, bus=bus, listen=listen)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cj_pipeline.bus.folder import Durability, FolderBus
+from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.protocol import Message, Outgoing
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.virtual_time import NothingLeftToWaitFor, run_virtual
@@ -24,11 +24,11 @@ TOPIC = "results"
 FILE = "results.jsonl"
 
 
-def publish(folder: Path, *values: bytes, durability: Durability = Durability.PROCESS) -> None:
+def publish(folder: Path, *values: bytes) -> None:
     """All at once, by a bus of their own."""
 
     async def scene() -> None:
-        bus = FolderBus(folder, durability)
+        bus = FolderBus(folder)
         await asyncio.gather(*(bus.publish(TOPIC, value) for value in values))
 
     asyncio.run(scene())
@@ -113,30 +113,6 @@ def test_what_is_published_in_one_turn_is_one_write(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "write", counting)
     publish(tmp_path, *[b"%03d" % number for number in range(100)])
     assert blocks == [400]
-
-
-@pytest.mark.parametrize(
-    ("durability", "synced"), [(Durability.PROCESS, []), (Durability.MACHINE, [FILE, "bus", FILE])]
-)
-def test_only_what_must_survive_the_machine_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, synced: list[str]
-) -> None:
-    found: list[str] = []
-    monkeypatch.setattr(
-        os, "fsync", lambda descriptor: found.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-    )
-    publish(tmp_path / "bus", b"1", b"2", durability=durability)
-    publish(tmp_path / "bus", b"3", durability=durability)
-    assert found == synced  # the folder once, for the new file's name
-
-
-def test_a_message_is_not_published_before_its_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(_: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(OSError, match=f"Input/output error.*{FILE}"):
-        publish(tmp_path, b"1", durability=Durability.MACHINE)
 
 
 def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from cj_pipeline.local.content import CONTENT_PATH, MAX_TEXT_BYTES, build_app
-from cj_pipeline.runs.in_process import InProcessTransport
 
 
 class Client:
@@ -26,7 +25,7 @@ class Client:
 
     def _ask(self, method: str, path: str, content: bytes) -> httpx.Response:
         async def scene() -> httpx.Response:
-            transport = InProcessTransport(build_app(self._folder))
+            transport = httpx.ASGITransport(build_app(self._folder))
             async with httpx.AsyncClient(transport=transport, base_url="http://content") as client:
                 return await client.request(method, path, content=content)
 

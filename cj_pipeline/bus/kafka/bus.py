@@ -1,7 +1,4 @@
-"""Kafka as a bus.
-
-Here: the bus protocol over librdkafka. Not here: delivery reports (producer.py), reading (subscription.py), topics
-(topics.py), how a cluster is reached (settings.py).
+"""This module is the bus over a Kafka cluster, by librdkafka.
 
 What it promises, and what not:
 
@@ -49,17 +46,17 @@ class KafkaBus:
         return f"Kafka at {self._settings.bootstrap_servers}, {self._settings.security_protocol.value}"
 
     async def publish(self, topic: str, value: bytes, *, key: bytes | None = None) -> None:
-        """Hand over one message; returns once the cluster has confirmed it.
+        """Publish one message; returns once the cluster has confirmed it.
 
-        Given up while it waits, the message is sent all the same. Raises BadInput for an illegal topic, NotDelivered
-        (MessageTooLarge, BrokerAway, NotAuthorised, NoSuchTopic) for what was not confirmed.
+        The message is sent also when the caller is cancelled meanwhile. Raises BadInput for an illegal topic,
+        NotDelivered (MessageTooLarge, BrokerAway, NotAuthorised, NoSuchTopic) for what was not confirmed.
         """
         (refused,) = await self.publish_all([Outgoing(topic, key, value)])
         if refused is not None:
             raise refused
 
     async def publish_all(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
-        """Hand over many, in order; for each, None or what `publish` would raise."""
+        """Publish many, in order; return for each None or what `publish` would raise."""
         deliveries = self._delivering()
         results: list[Exception | None] = [None] * len(messages)
         under_way: dict[int, asyncio.Future[None]] = {}
@@ -69,7 +66,7 @@ class KafkaBus:
             except BadInput as refused:
                 results[position] = refused
             else:
-                under_way[position] = deliveries.hand_over(message)
+                under_way[position] = deliveries.send(message)
         ends = await asyncio.gather(*under_way.values(), return_exceptions=True)
         for position, end in zip(under_way, ends, strict=True):
             results[position] = end if isinstance(end, Exception) else None
@@ -90,7 +87,7 @@ class KafkaBus:
         return subscription
 
     async def end(self, topic: str) -> Mapping[int, int]:
-        """By partition, the offset behind the last message; empty while there is no such topic.
+        """Return by partition the offset behind the last message; empty while there is no such topic.
 
         Waits while no broker answers. Raises BadInput for an illegal topic, NotAuthorised.
         """

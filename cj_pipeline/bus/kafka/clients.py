@@ -1,8 +1,4 @@
-"""librdkafka's clients, as this bus wants them.
-
-Here: what a producer, a consumer and an admin add to the settings, and why. Not here: what is done with them
-(producer.py, subscription.py, topics.py).
-"""
+"""This module makes librdkafka's producers, consumers and admin clients as this bus needs them, and says why."""
 
 from __future__ import annotations
 
@@ -14,18 +10,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from cj_pipeline.bus.kafka.errors import unusable_option
-from cj_pipeline.bus.kafka.seldom import Seldom
+from cj_pipeline.bus.kafka.log_rate_limit import LogRateLimit
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 
 # librdkafka's own lines: without a logger it writes them to standard error, among a service's JSON.
 _log = logging.getLogger("cj_pipeline.bus.kafka.librdkafka")
-_log.addFilter(Seldom(60.0))
+_log.addFilter(LogRateLimit(60.0))
 
 _DELIVERY_TIMEOUTS = {"delivery.timeout.ms", "message.timeout.ms"}
 
 
 def new_producer(settings: KafkaSettings) -> Producer:
-    """A producer that loses, doubles and reorders nothing while it lives. Raises BadInput for an unusable option."""
+    """Return a producer that loses, doubles and reorders nothing. Raises BadInput for an unusable option."""
     config: dict[str, Any] = settings.client_config() | {"enable.idempotence": True, "acks": "all"}
     # Java's way from key to partition. librdkafka's own is another, and one key of two services would have two places.
     config["partitioner"] = "murmur2_random"
@@ -41,13 +37,13 @@ def new_producer(settings: KafkaSettings) -> Producer:
 
 
 def new_consumer(settings: KafkaSettings) -> Consumer:
-    """A consumer whose partitions are assigned by hand. Raises BadInput for an unusable option."""
+    """Return a consumer whose partitions are assigned by hand. Raises BadInput for an unusable option."""
     config: dict[str, Any] = settings.client_config() | {
         # Asked for by the client, joined by nobody: positions are the reader's own.
         "group.id": f"{settings.client_id}-unused",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",  # whoever is behind the retention is told
+        "auto.offset.reset": "error",  # a reader that is behind the retention gets an error
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
         "max.poll.interval.ms": 86_400_000,  # a reader may wait for its database for as long as it takes
@@ -61,8 +57,11 @@ def new_consumer(settings: KafkaSettings) -> Consumer:
 
 
 def new_admin(settings: KafkaSettings, on_error: Callable[[KafkaError], None] = lambda _: None) -> AdminClient:
-    """An admin. on_error: called in `poll` with errors of the connection. Raises BadInput for an unusable option."""
-    # It is polled seldom, so lines for a logger would pile up; what fails is told by what was asked.
+    """Return an admin client. on_error: called in `poll` with errors of the connection.
+
+    Raises BadInput for an unusable option.
+    """
+    # It is polled rarely, so lines for a logger would pile up; each request reports its own failure.
     config: dict[str, Any] = settings.client_config() | {"log_level": 0, "error_cb": on_error}
     try:
         return AdminClient(config)

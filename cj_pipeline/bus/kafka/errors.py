@@ -1,7 +1,4 @@
-"""What can go wrong between a bus and its cluster, as exceptions that say it without quoting any message.
-
-Here: the errors of publishing and closing, and librdkafka's errors sorted into them. Not here: messages that are gone
-from a topic (bus/protocol.py).
+"""This module defines what can go wrong between a bus and its cluster; no exception quotes a message.
 
 The classes differ because services log the class: "NotAuthorised" in a log is worth a support call.
 """
@@ -23,10 +20,10 @@ _OPTION = re.compile(r'property:? "([\w.]+)"')
 class NotDelivered(CjPipelineError):
     """A message that the cluster did not confirm. topic: its topic; reason: librdkafka's name of the error."""
 
-    def __init__(self, topic: str, reason: str, told: str) -> None:
+    def __init__(self, topic: str, reason: str, sentence: str) -> None:
         self.topic = topic
         self.reason = reason
-        super().__init__(f"'{topic}': {told} ({reason}).")
+        super().__init__(f"'{topic}': {sentence} ({reason}).")
 
 
 class MessageTooLarge(NotDelivered):
@@ -81,19 +78,19 @@ _SORTS: Mapping[int, type[NotDelivered]] = {
 
 
 def not_delivered(topic: str, error: KafkaError) -> NotDelivered:
-    """The exception for what librdkafka reported of a message."""
+    """Return the exception for what librdkafka reported of a message."""
     # error.str() is librdkafka's or the broker's sentence for the code; neither knows what a message holds.
     return _SORTS.get(error.code(), NotDelivered)(topic, error.name(), error.str().rstrip("."))
 
 
 def error_of(exception: KafkaException) -> KafkaError:
-    """The error inside an exception of the client's."""
+    """Return the error inside an exception of the client's."""
     error = exception.args[0]
     return error if isinstance(error, KafkaError) else KafkaError(KafkaError._FAIL)
 
 
 def unusable_option(exception: Exception, config: Mapping[str, Any]) -> BadInput:
-    """What to say of options that librdkafka refused when a client was made; never with a value.
+    """Return what to say of options that librdkafka refused when a client was made; never with a value.
 
     config: as the client was given it.
     """

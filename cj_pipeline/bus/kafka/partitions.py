@@ -1,7 +1,6 @@
-"""The partitions of one topic as its reader knows them: which there are, and where reading goes on in each.
+"""This module keeps a reader's partitions of one topic: which there are, and where reading goes on in each.
 
-Here: finding partitions, assigning them, and getting past an offset that is not there. Not here: threads and loops
-(subscription.py). Everything here may block for a second or two, and is called in the reader's thread.
+Everything here may block for a second or two, and is called in the reader's thread (subscription.py).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LOOK_FOR_TOPIC_S = 0.2
 _LOOK_FOR_PARTITIONS_S = 5.0
 _METADATA_TIMEOUT_S = 1.0
 _TRY_STALLED_S = 0.2
-_TELL_AGAIN_S = 60.0
+_WARN_AGAIN_S = 60.0
 
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
@@ -43,10 +42,10 @@ class Partitions:
         self._stalled: set[int] = set()
         self._look_at_s = 0.0
         self._try_at_s = 0.0
-        self._told: dict[str, float] = {}
+        self._warned_until_s: dict[str, float] = {}
 
     def keep_up(self) -> list[MessagesGone]:
-        """Take up partitions that are new, and those that could not go on; what turned out to be gone."""
+        """Assign new partitions, resume those that could not go on; return the gaps that were found."""
         now_s = time.monotonic()
         if now_s >= self._look_at_s:
             self._look()
@@ -56,20 +55,20 @@ class Partitions:
         return []
 
     def take(self, message: KafkaMessage) -> Message | MessagesGone | None:
-        """What a reader is given for something that was polled; None for what only the log is told."""
+        """Return what a reader gets for something that was polled; None for what is only logged."""
         error = message.error()
         partition, offset = message.partition(), message.offset()
         if error is None:
             assert partition is not None and offset is not None  # noqa: S101, PT018 - of every message
             self.next_offsets[partition] = offset + 1
             self._read.add(partition)
-            if self._told:
-                self._told.clear()
+            if self._warned_until_s:
+                self._warned_until_s.clear()
             return Message(self._topic, offset, message.key(), message.value() or b"", partition)
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:
             self._stalled.add(partition)
             return self._resume(partition)
-        self._tell(error)
+        self._warn(error)
         return None
 
     def _look(self) -> None:
@@ -77,10 +76,10 @@ class Partitions:
         try:
             found = self._consumer.list_topics(self._topic, timeout=_METADATA_TIMEOUT_S).topics[self._topic]
         except KafkaException as away:
-            self._tell(error_of(away))
+            self._warn(error_of(away))
         else:
             if found.error is not None and found.error.code() not in _ABSENT:
-                self._tell(found.error)
+                self._warn(found.error)
             new = sorted(found.partitions.keys() - self._assigned)
             if new:
                 self._consumer.incremental_assign([self._begin(partition) for partition in new])
@@ -100,8 +99,8 @@ class Partitions:
             )
             gone = None
             if wanted is not None and wanted > end and partition not in self._read:
-                # Whoever names a start behind the end waits for what comes there.
-                self._tell_of_early_start(partition, wanted, end)
+                # A reader that names a start behind the end waits for what comes there.
+                self._warn_of_early_start(partition, wanted, end)
                 return None
             if wanted is not None and not first <= wanted <= end:
                 gone = MessagesGone(self._topic, partition, wanted, first)
@@ -111,26 +110,26 @@ class Partitions:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             self._consumer.incremental_assign([self._begin(partition)])
         except KafkaException as away:
-            self._tell(error_of(away))
+            self._warn(error_of(away))
             return None
         self._stalled.discard(partition)
         return gone
 
-    def _tell_of_early_start(self, partition: int, wanted: int, end: int) -> None:
-        if self._may_tell(f"start {partition}"):
+    def _warn_of_early_start(self, partition: int, wanted: int, end: int) -> None:
+        if self._may_warn(f"start {partition}"):
             _log.warning(
                 "'%s', partition %d ends at offset %d and is to be read from %d: nothing will come before that",
                 *(self._topic, partition, end, wanted),
             )
 
-    def _tell(self, error: KafkaError) -> None:
-        if self._may_tell(error.name()):
+    def _warn(self, error: KafkaError) -> None:
+        if self._may_warn(error.name()):
             _log.warning("reading '%s': %s (%s)", self._topic, error.str(), error.name())
 
-    def _may_tell(self, what: str) -> bool:
+    def _may_warn(self, what: str) -> bool:
         """Once a minute, until messages come again."""
         now_s = time.monotonic()
-        if now_s < self._told.get(what, now_s):
+        if now_s < self._warned_until_s.get(what, now_s):
             return False
-        self._told[what] = now_s + _TELL_AGAIN_S
+        self._warned_until_s[what] = now_s + _WARN_AGAIN_S
         return True

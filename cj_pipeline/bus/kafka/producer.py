@@ -1,11 +1,7 @@
-"""Handing messages to librdkafka, and hearing what became of them.
+"""This module hands messages to librdkafka and brings its delivery reports to the event loop.
 
-Here: the line in front of librdkafka's queue, delivery reports and their way to the event loop, a producer that broke
-for good. Not here: topics' names, what callers are told of it all (bus.py).
-
-librdkafka reports from `poll`, which a thread of our own calls: asked for by the loop it would be late, and the
-client's own asyncio producer took 1,000 messages/s where this takes 14,000. Reports come in batches, and a batch wakes
-the loop once.
+librdkafka reports from `poll`, which a thread of our own calls: on the loop it would be late, and the client's own
+asyncio producer took 1,000 messages/s where this takes 14,000. Reports come in batches; a batch wakes the loop once.
 """
 
 from __future__ import annotations
@@ -48,7 +44,7 @@ class Deliveries:
         self._retired: list[_Polled] = []
         self._polled = self._new_producer()
 
-    def hand_over(self, message: Outgoing) -> asyncio.Future[None]:
+    def send(self, message: Outgoing) -> asyncio.Future[None]:
         """Queue a message; the future ends with its delivery, or with NotDelivered. Cancelling it stops nothing."""
         done: asyncio.Future[None] = self._loop.create_future()
         self._line.append((message, done))
@@ -56,7 +52,7 @@ class Deliveries:
         return done
 
     async def deliver_alone(self, message: Outgoing) -> NotDelivered | None:
-        """Deliver a message in a batch of its own, while all others wait. None, or why it was not delivered."""
+        """Deliver a message in a batch of its own, while all others wait; return None, or why it was not delivered."""
         async with self._alone:
             try:
                 await self._emptied.wait()
@@ -73,19 +69,19 @@ class Deliveries:
                 self._loop.call_soon(self._send_line)  # by then the lock is free
 
     @property
-    def outstanding(self) -> Mapping[str, int]:
+    def _outstanding(self) -> Mapping[str, int]:
         """Messages without an end, by topic."""
         return Counter(message.topic for message, _ in self._line) + self._in_flight
 
     async def finish(self, within_s: float) -> Mapping[str, int]:
-        """Wait for what was handed over, for so long at most, then stop. What had no end by then, by topic."""
+        """Wait for what was sent, for so long at most, then stop; return what had no end by then, by topic."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 # On another loop than ours nobody waits, and no report would come through.
-                while self.outstanding and not self._loop.is_closed():
+                while self._outstanding and not self._loop.is_closed():
                     await self._emptied.wait()
                     await asyncio.sleep(0)
-        left = dict(self.outstanding)
+        left = dict(self._outstanding)
         # Before anything is purged: its reports make room, and what waits would be sent after all.
         waiting, self._line = self._line, deque()
         for polled in (self._polled, *self._retired):

@@ -1,10 +1,7 @@
-"""How a Kafka cluster is reached: one set of settings for producers and consumers alike.
+"""This module holds how a Kafka cluster is reached: one set of settings for producers, consumers and admin clients.
 
-Here: the settings, given explicitly (`KafkaSettings`) or read from the environment (`kafka_settings_from_environment`),
-and their translation into librdkafka's words. Not here: what each client adds for its own sake (bus.py,
-subscription.py).
-
-`KafkaSettings(...)` never looks at the environment. Where KAFKA_BOOTSTRAP_SERVERS is unset or empty there is no Kafka.
+`KafkaSettings(...)` never looks at the environment; `kafka_settings_from_environment` does. Where
+KAFKA_BOOTSTRAP_SERVERS is unset or empty there is no Kafka.
 """
 
 from __future__ import annotations
@@ -222,7 +219,7 @@ class KafkaSettings(BaseModel):
         return extra
 
     def client_config(self) -> dict[str, str | int | bool]:
-        """What librdkafka takes, for producers, consumers and admins alike; no group.id.
+        """Return librdkafka's options, for producers, consumers and admins; no group.id.
 
         Holds secrets: never log it.
         """

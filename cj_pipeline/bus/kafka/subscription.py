@@ -1,9 +1,6 @@
-"""Reading one topic: all of its partitions, from where the reader wants to begin.
+"""This module reads one topic: all of its partitions, from where the reader wants to begin.
 
-Here: the thread that polls, its way to the event loop, what a reader is told of gaps. Not here: which partitions there
-are and where each begins (partitions.py), publishing (bus.py).
-
-librdkafka fetches ahead by itself; the thread hands what has come to the loop in batches, and stops at a few thousand
+librdkafka fetches ahead by itself; a thread hands what has come to the loop in batches, and stops at a few thousand
 messages that nobody has taken. It lives from the first `next` until the subscription is closed, or its loop is.
 """
 
@@ -44,7 +41,7 @@ class KafkaSubscription:
         self._broken: Exception | None = None
 
     async def next(self) -> Message:
-        """The next message of any partition, waiting for it if need be; cancelling the wait loses nothing.
+        """Return the next message of any partition, waiting for it if need be; cancelling the wait loses nothing.
 
         Broker restarts, a topic that does not exist yet and refusals of the broker are waited out; the latter two are
         in the log. Raises MessagesGone where messages that were wanted are not there any more; the call after it goes
@@ -73,7 +70,7 @@ class KafkaSubscription:
         self._room.set()
 
     async def aclose(self) -> None:
-        """End the thread. Whoever waits in `next` is told by RuntimeError; what has come can still be taken."""
+        """End the thread. A caller that waits in `next` gets RuntimeError; what has come can still be taken."""
         self.stop()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)

@@ -1,7 +1,6 @@
-"""Topics of a cluster, asked for on an event loop: making them, and where they end.
+"""This module makes topics of a cluster and says where they end, on an event loop.
 
-Here: what a service needs of an admin client. Not here: reading (subscription.py). While no broker answers both wait: a
-service may be started before its broker.
+While no broker answers both wait: a service may be started before its broker.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Topics:
                 await self._wait(left[0])
 
     async def ends(self, topic: str) -> Mapping[int, int]:
-        """By partition, the offset behind the last message; empty while there is no such topic.
+        """Return by partition the offset behind the last message; empty while there is no such topic.
 
         Raises NotAuthorised when the cluster does not tell this client, NotDelivered for what else it refuses.
         """
@@ -108,7 +107,7 @@ class Topics:
             await self._wait(topic)
 
     async def _wait(self, topic: str) -> None:
-        """Until it is time to try again, unless that is no use."""
+        """Wait until the next attempt. Raises NotAuthorised where it could not succeed."""
         # To requests, a wrong password looks like a broker that is away; only this callback knows better.
         self._admin.poll(0)
         if self._refused is not None:

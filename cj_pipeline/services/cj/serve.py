@@ -16,8 +16,8 @@ from contextlib import closing
 
 import httpx
 
+from cj_pipeline.bus.lifecycle import bus_with_topics
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.bus.serving import in_use
 from cj_pipeline.contracts.cj_events import (
     ASSESSMENT_RESULT_TOPIC,
     CJ_COMPLETED_TOPIC,
@@ -51,7 +51,7 @@ async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready
     database = Database(settings.database_url.get_secret_value())
     try:
         async with (
-            in_use(bus, [ASSESSMENT_REQUEST_TOPIC, settings.llm_provider_callback_topic, *PUBLISHED_TOPICS]),
+            bus_with_topics(bus, [ASSESSMENT_REQUEST_TOPIC, settings.llm_provider_callback_topic, *PUBLISHED_TOPICS]),
             httpx.AsyncClient() as client,
             CjAssessmentService(settings, bus, database, LoopClock(), client) as service,
         ):

@@ -16,8 +16,8 @@ from contextlib import closing, contextmanager
 
 import uvloop
 
+from cj_pipeline.bus.lifecycle import bus_with_topics
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.bus.serving import in_use
 from cj_pipeline.contracts.topics import (
     COMPARISON_RESULT_TOPIC,
     USAGE_COMPLETED_TOPIC,
@@ -52,7 +52,7 @@ def serve(settings: LpsSettings, mode: Mode, bus: Bus, *, ready: Callable[[str],
 async def _serve(
     settings: LpsSettings, mode: Mode, bus: Bus, listening: socket.socket, ready: Callable[[str], None]
 ) -> None:
-    async with in_use(bus, _topics(settings)):
+    async with bus_with_topics(bus, _topics(settings)):
         await _answer(LlmProviderService(settings, mode, bus, LoopClock()), bus, listening, ready)
 
 

@@ -30,7 +30,6 @@ from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.services.cj.content import ContentReason, NoContent
 from cj_pipeline.services.cj.database import Database
 from cj_pipeline.services.cj.service import CjAssessmentService
@@ -183,7 +182,7 @@ async def world(
         clock,
     )
     store = database or Database(url)
-    door = LpsDoor(InProcessTransport(build_app(answers)))
+    door = LpsDoor(httpx.ASGITransport(build_app(answers)))
     async with answers, httpx.AsyncClient(transport=door) as client:
         try:
             await store.create_schema(clock)

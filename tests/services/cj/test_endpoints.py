@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
-from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.cj.endpoints import build_app
 from cj_pipeline.services.cj.tables import anchor_essay_references
@@ -26,7 +25,7 @@ async def served(
     database: DyingDatabase | None = None, **settings: Any
 ) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
     async with world(database=database, **settings) as w, w.service() as service:
-        transport = InProcessTransport(build_app(service))
+        transport = httpx.ASGITransport(build_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://cj") as client:
             yield w, client
 

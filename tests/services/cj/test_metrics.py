@@ -11,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.seeding import keyed_uuid
-from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.cj.endpoints import build_app
 from cj_pipeline.services.cj.service import CjAssessmentService
@@ -74,7 +73,7 @@ def written(exposition: str) -> set[str]:
 
 
 async def exposition(service: CjAssessmentService) -> str:
-    async with httpx.AsyncClient(transport=InProcessTransport(build_app(service)), base_url="http://cj") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(build_app(service)), base_url="http://cj") as client:
         await client.get("/healthz")
         await client.put("/admin/v1/assessment-instructions/x", json={"instructions_text": "Reward ideas."})
         return (await client.get("/metrics")).text

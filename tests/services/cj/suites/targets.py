@@ -38,7 +38,6 @@ from cj_pipeline.engine.state import Batch
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs import batch_run
-from cj_pipeline.runs.in_process import InProcessTransport
 from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.service_metrics import parse_metrics
@@ -226,7 +225,7 @@ async def embedded_lps(case: Case, bus: Bus) -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def app_client(service: CjAssessmentService) -> AsyncIterator[httpx.AsyncClient]:
-    transport = InProcessTransport(build_app(service))
+    transport = httpx.ASGITransport(build_app(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://cj") as client:
         yield client
 

@@ -1,7 +1,4 @@
-"""Which bus a process uses: the one place where a folder and Kafka are chosen between.
-
-Here: the order in which they are asked for. Not here: options and their names (cli/).
-"""
+"""This module chooses between a folder and Kafka: the one place where a process gets its bus."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.protocol import Bus
 
 
-def choose_bus(folder: Path | None, kafka: str | None, default_folder: Path) -> Bus:
-    """A folder that was named; else the cluster that was named; else that of KAFKA_BOOTSTRAP_SERVERS; else a folder.
+def create_bus(folder: Path | None, kafka: str | None, default_folder: Path) -> Bus:
+    """Return the bus of a named folder, else of a named cluster, else of KAFKA_BOOTSTRAP_SERVERS, else of a folder.
 
-    folder, kafka: what the caller was told, None for nothing; not both. kafka: HOST:PORT,...
+    folder, kafka: what the user named, None for nothing; not both. kafka: HOST:PORT,...
     Raises BadInput as FolderBus and kafka_settings_from_environment do.
     """
     if folder is not None:

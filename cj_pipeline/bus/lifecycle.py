@@ -1,7 +1,4 @@
-"""A bus in use by a served process: its topics made, and closed at the end with a word about what was left.
-
-Here: the beginning and the end. Not here: which bus it is (choice.py).
-"""
+"""This module opens and closes the bus of a served process: it makes the topics, and logs what was left."""
 
 from __future__ import annotations
 
@@ -16,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def in_use(bus: Bus, topics: Sequence[str]) -> AsyncIterator[Bus]:
-    """The bus, while its topics are made beside: a broker that is away keeps nobody from starting.
+async def bus_with_topics(bus: Bus, topics: Sequence[str]) -> AsyncIterator[Bus]:
+    """Yield the bus at once, and make its topics meanwhile: a broker that is away delays no start.
 
-    At the end it is closed; what it could not deliver is in the log.
+    Close it at the end; what it could not deliver is in the log.
     """
     preparing = asyncio.create_task(bus.prepare(topics), name="bus-topics")
-    preparing.add_done_callback(_tell_of_failure)
+    preparing.add_done_callback(_log_failure)
     try:
         yield bus
     finally:
@@ -33,6 +30,6 @@ async def in_use(bus: Bus, topics: Sequence[str]) -> AsyncIterator[Bus]:
             _log.error("the bus closed with something left: %s", error)
 
 
-def _tell_of_failure(preparing: asyncio.Task[None]) -> None:
+def _log_failure(preparing: asyncio.Task[None]) -> None:
     if not preparing.cancelled() and (error := preparing.exception()) is not None:
         _log.error("the topics could not be made: %s", error)

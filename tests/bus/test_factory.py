@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.bus.choice import choose_bus
+from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.foundation.errors import BadInput
@@ -32,7 +32,7 @@ def test_the_nearest_word_counts_and_the_bus_says_which_it_is(
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     if exported is not None:
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", exported)
-    bus = choose_bus(folder, kafka, DEFAULT)
+    bus = create_bus(folder, kafka, DEFAULT)
     assert isinstance(bus, KafkaBus if "Kafka" in told else FolderBus)
     assert str(bus) == told
 
@@ -41,10 +41,10 @@ def test_what_a_log_calls_it_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> N
     for name, value in {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "cj"}.items():
         monkeypatch.setenv(f"KAFKA_{name}", value)
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "s3cret")
-    assert str(choose_bus(None, "given:1", DEFAULT)) == "Kafka at given:1, SASL_SSL"
+    assert str(create_bus(None, "given:1", DEFAULT)) == "Kafka at given:1, SASL_SSL"
 
 
 def test_a_cluster_that_is_named_wrongly_is_no_reason_to_use_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "http://kafka")
     with pytest.raises(BadInput, match="KAFKA_BOOTSTRAP_SERVERS: 'http://kafka' is not HOST:PORT"):
-        choose_bus(None, None, DEFAULT)
+        create_bus(None, None, DEFAULT)

@@ -1,6 +1,4 @@
-"""A log that says the same thing once a minute.
-
-Here: what counts as the same of librdkafka's lines. Not here: where they go (clients.py).
+"""This module limits a log to one line a minute of each kind.
 
 While a broker was away for 15 s, one producer wrote 43 lines about it, each with another number of milliseconds.
 """
@@ -11,7 +9,7 @@ import logging
 import time
 
 
-class Seldom(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets a warning or an error of a client through once in so many seconds; lines that were asked for, always."""
 
     def __init__(self, every_s: float) -> None:
