@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types kafka kafka-stop stack stack-stop ui docs bench soak lock clean
+.PHONY: help setup parity test lint types kafka stack ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,17 +36,11 @@ lint: $(DEVELOPMENT)  ## ruff, lint and format
 types: $(DEVELOPMENT)  ## strict typing
 	$(BIN)/mypy
 
-kafka: $(RUNTIME)  ## start a Kafka broker on this machine and leave it running (needs Java 17 and, once, Maven)
+kafka: $(RUNTIME)  ## run a Kafka broker on this machine until Ctrl-C (needs Java 17 and, once, Maven)
 	@$(BIN)/cj-pipeline kafka start
 
-kafka-stop: $(RUNTIME)  ## stop it; its topics stay
-	@$(BIN)/cj-pipeline kafka stop
-
-stack: $(RUNTIME)  ## start Kafka, LPS, CJ service and Dagster on this machine; then: cj-pipeline stack drive
-	@$(BIN)/cj-pipeline stack up
-
-stack-stop: $(RUNTIME)  ## stop all of it; topics, batches and runs stay
-	@$(BIN)/cj-pipeline stack down
+stack: $(RUNTIME)  ## run Kafka, LPS, CJ service and Dagster on this machine until Ctrl-C; then: cj-pipeline stack drive
+	@$(BIN)/cj-pipeline stack
 
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/

@@ -155,7 +155,7 @@ def frame(dataset: str, scenario: str | None = None) -> pd.DataFrame:
     """Return a stored dataset, of one scenario or of all; `make parity` stores them.
 
     dataset: `bt_fit`, `parity_checks`, `runs`, `callbacks`, ...: a name that does not exist raises an error that lists
-    them; columns and units: docs/dagster.md.
+    them.
 
     >>> fit = frame("bt_fit", "eng5_lower5_gpt51_low_20251202")
     >>> fit[fit["side"] == "recorded"][["label", "rank"]].head(2).values.tolist()

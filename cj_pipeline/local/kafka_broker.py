@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
-from cj_pipeline.local.kafka_node import GuardedListeners, KafkaNode, broker_answers
-from cj_pipeline.local.ports import LOOPBACK, free_port
+from cj_pipeline.local.kafka_node import KafkaNode, broker_answers
+from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.server import Server, ServerSpec
 
 
@@ -14,10 +15,9 @@ class KafkaBroker(Server):
     """One Kafka node on the loopback interface. A context manager: starts it and, at the end, stops it.
 
     folder: its data, log and configuration, made when not there; the data outlive stop() and kill().
-    port: 0 is any free one; this and the others are kept over restarts.
-    sasl: user (letters, digits, _) and password of two further listeners that demand them (SASL/PLAIN), one of them
-    in TLS.
+    port: 0 is any free one, kept over restarts.
     artifacts: the Kafka to run, by default the one in the common cache.
+    listeners, settings: as KafkaNode takes them.
     """
 
     def __init__(
@@ -25,11 +25,13 @@ class KafkaBroker(Server):
         folder: Path,
         port: int = 0,
         *,
-        sasl: tuple[str, str] | None = None,
         artifacts: KafkaArtifacts | None = None,
+        listeners: Mapping[str, int] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        guarded = None if sasl is None else GuardedListeners(*sasl, sasl_port=free_port(), tls_port=free_port())
-        self._node = node = KafkaNode(folder.absolute(), port or free_port(), free_port(), guarded)
+        self._node = node = KafkaNode(
+            folder.absolute(), port or free_port(), free_port(), listeners or {}, settings or {}
+        )
         super().__init__(
             ServerSpec(
                 name="Kafka",
@@ -49,30 +51,9 @@ class KafkaBroker(Server):
         """HOST:PORT for clients; known before the broker runs."""
         return self._node.bootstrap_servers
 
-    @property
-    def sasl_bootstrap_servers(self) -> str:
-        """The listener that demands user and password (SASL_PLAINTEXT). Raises ValueError where there is none."""
-        return f"{LOOPBACK}:{self._guarded.sasl_port}"
-
-    @property
-    def tls_bootstrap_servers(self) -> str:
-        """The listener that demands them in TLS (SASL_SSL). Raises ValueError where there is none."""
-        return f"{LOOPBACK}:{self._guarded.tls_port}"
-
-    @property
-    def authority(self) -> Path:
-        """The certificate (PEM) that clients in TLS must trust; there once the broker has been started."""
-        return self._node.folder / "tls" / "authority.pem"
-
     def last_words(self) -> str:
         """Return the last complaint in its log, and where the log is: Java ends with a stack trace."""
         lines = self._log_lines()
         complaints = [line for line in lines if " ERROR " in line or "Exception: " in line or line.startswith("Error")]
         complaint = f"Its last complaint: {complaints[-1].rstrip('.')}. " if complaints else ""
         return f"{complaint}Its log: '{self.log}'."
-
-    @property
-    def _guarded(self) -> GuardedListeners:
-        if self._node.guarded is None:
-            raise ValueError("this broker was made without sasl=(user, password)")
-        return self._node.guarded

@@ -9,14 +9,14 @@ import base64
 import os
 import subprocess
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
-from cj_pipeline.local.kafka_certificate import KEYSTORE_PASSWORD, Certificate, certificate
 from cj_pipeline.local.ports import LOOPBACK, is_free, listens
 from cj_pipeline.local.programs import CannotStart, java
 
@@ -33,7 +33,7 @@ SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "PLAINTEXT",
     # A node that was killed is let in again when its last session has run out: 11 s by default, 3 s so.
     "broker.session.timeout.ms": "2000",
@@ -58,23 +58,17 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedListeners:
-    """Two listeners that demand a user and a password (SASL/PLAIN): sasl_port without TLS, tls_port with it."""
-
-    user: str
-    password: str
-    sasl_port: int
-    tls_port: int
-
-
-@dataclass(frozen=True, slots=True)
 class KafkaNode:
-    """Where a node lives and listens. guarded: two further listeners, for those who know a password."""
+    """Where a node lives and listens.
+
+    listeners: ports of further listeners by name; settings: over SETTINGS, such as what those listeners need.
+    """
 
     folder: Path
     port: int
     controller_port: int
-    guarded: GuardedListeners | None = None
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -98,29 +92,24 @@ class KafkaNode:
     def prepare(self, artifacts: KafkaArtifacts) -> list[str]:
         """Configure and, the first time, format the node; return the command that runs it. Raises CannotStart."""
         program, jars = java(), artifacts.verified()
-        guarded = [self.guarded.sasl_port, self.guarded.tls_port] if self.guarded else []
-        for port in (self.port, self.controller_port, *guarded):
+        for port in (self.port, self.controller_port, *self.listeners.values()):
             if not is_free(port):
                 raise CannotStart(
                     f"Port {port} of {LOOPBACK} is taken by another process. End that one, or name another port."
                 )
         self._data.mkdir(parents=True, exist_ok=True)
-        self._write_properties(
-            {} if self.guarded is None else _guarded_settings(self.guarded, certificate(self.folder / "tls", program))
-        )
+        self._write_properties()
         classes = [str(program), *_JVM, *_LOG, "-cp", str(jars / "*")]
         if not (self._data / "meta.properties").exists():
             self._format(classes)
         return [*classes, "kafka.Kafka", str(self.properties)]
 
-    def _write_properties(self, guarded: dict[str, str]) -> None:
-        listeners = {"PLAINTEXT": self.port}
-        if self.guarded is not None:
-            listeners |= {"SASL": self.guarded.sasl_port, "TLS": self.guarded.tls_port}
+    def _write_properties(self) -> None:
+        listeners = {"PLAINTEXT": self.port, **self.listeners}
         advertised = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in listeners.items())
         settings = {
             **SETTINGS,
-            **guarded,
+            **self.settings,
             "listeners": f"{advertised},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": advertised,
             "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
@@ -154,20 +143,6 @@ def broker_answers(port: int) -> bool:
         return False
 
 
-def _guarded_settings(guarded: GuardedListeners, own: Certificate) -> dict[str, str]:
-    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
-    login = f"{module} required user_{guarded.user}={_quoted(guarded.password)};"
-    settings = {}
-    for name in ("sasl", "tls"):
-        settings[f"listener.name.{name}.sasl.enabled.mechanisms"] = "PLAIN"
-        settings[f"listener.name.{name}.plain.sasl.jaas.config"] = login
-    return settings | {
-        "listener.name.tls.ssl.keystore.type": "PKCS12",
-        "listener.name.tls.ssl.keystore.location": str(own.keystore),
-        "listener.name.tls.ssl.keystore.password": KEYSTORE_PASSWORD,
-    }
-
-
 def _escaped(value: str) -> str:
     """As Java's properties want it: a backslash doubled, what is not ASCII as UTF-16 in hexadecimal."""
     doubled = value.replace("\\", "\\\\")
@@ -179,8 +154,3 @@ def _escaped(value: str) -> str:
 def _utf16(letter: str) -> list[bytes]:
     encoded = letter.encode("utf-16-be")
     return [encoded[start : start + 2] for start in range(0, len(encoded), 2)]
-
-
-def _quoted(text: str) -> str:
-    """As JAAS wants it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -15,7 +15,7 @@ OURS, DEFAULT = Path("ours"), Path("default")
 
 
 @pytest.mark.parametrize(
-    ("folder", "kafka", "exported", "told"),
+    ("folder", "cluster", "exported", "shown"),
     [
         (None, None, None, "folder default"),
         (None, None, "", "folder default"),
@@ -27,14 +27,14 @@ OURS, DEFAULT = Path("ours"), Path("default")
     ],
 )
 def test_the_nearest_word_counts_and_the_bus_says_which_it_is(
-    folder: Path | None, kafka: str | None, exported: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path | None, cluster: str | None, exported: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     if exported is not None:
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", exported)
-    bus = create_bus(folder, kafka, DEFAULT)
-    assert isinstance(bus, KafkaBus if "Kafka" in told else FolderBus)
-    assert str(bus) == told
+    bus = create_bus(folder, cluster, DEFAULT)
+    assert isinstance(bus, KafkaBus if "Kafka" in shown else FolderBus)
+    assert str(bus) == shown
 
 
 def test_what_a_log_calls_it_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,16 +68,16 @@ def test_two_writers_and_a_reader_share_a_folder(tmp_path: Path) -> None:
         return [(document["writer"], document["number"]) for document in documents]
 
     with (
-        start_writer(tmp_path, "a", messages=3000, together=3, longest=3000) as one,
-        start_writer(tmp_path, "b", messages=3000, together=2, longest=9000) as other,
+        start_writer(tmp_path, "a", messages=1002, together=3, longest=3000) as one,
+        start_writer(tmp_path, "b", messages=1002, together=2, longest=9000) as other,
     ):
-        found = asyncio.run(asyncio.wait_for(read(6000), timeout=60))
+        found = asyncio.run(asyncio.wait_for(read(2004), timeout=60))
         one.communicate()
         other.communicate()
     assert (one.returncode, other.returncode) == (0, 0)
     assert found == lines(tmp_path)
     for writer in ("a", "b"):
-        assert [number for name, number in found if name == writer] == list(range(3000))
+        assert [number for name, number in found if name == writer] == list(range(1002))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_writer_killed_at_any_point_loses_nothing_that_it_had_published(
 
 
 def test_a_writer_that_is_killed_beside_another_does_not_spoil_its_lines(tmp_path: Path) -> None:
-    with start_writer(tmp_path, "stays", messages=600, together=1, longest=200_000) as stays:
+    with start_writer(tmp_path, "stays", messages=200, together=1, longest=200_000) as stays:
         for acknowledged in (1, 4, 9):
             with start_writer(tmp_path, "killed", messages=10**6, together=2, longest=900_000) as killed:
                 for _ in range(acknowledged):
@@ -113,5 +113,5 @@ def test_a_writer_that_is_killed_beside_another_does_not_spoil_its_lines(tmp_pat
     assert stays.returncode == 0
     asyncio.run(FolderBus(tmp_path).publish(TOPIC, b'{"writer":"next","number":0,"padding":""}'))
     found = lines(tmp_path)
-    assert [number for writer, number in found if writer == "stays"] == list(range(600))
+    assert [number for writer, number in found if writer == "stays"] == list(range(200))
     assert found[-1] == ("next", 0)

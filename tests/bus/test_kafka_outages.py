@@ -15,8 +15,10 @@ from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.bus.kafka.errors import BrokerAway, NotAuthorised, NotDelivered, Undelivered
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.bus.protocol import Outgoing
+from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.local.kafka_broker import KafkaBroker
-from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic, values_of
+from tests.guarded_kafka import GuardedBroker
+from tests.kafka import create_topic, fresh_topic, values_of
 
 NOBODY = "127.0.0.1:1"
 TOPIC = "outages"
@@ -120,11 +122,10 @@ def test_closing_says_how_much_was_not_delivered(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, kafka_files: KafkaArtifacts) -> Iterator[GuardedBroker]:
     """A broker whose other listeners want user and password, one of them in TLS."""
-    broker_or_skip()
     folder: Path = tmp_path_factory.mktemp("guarded")
-    with KafkaBroker(folder, sasl=("cj", "s3cret"), artifacts=ARTIFACTS) as broker:
+    with GuardedBroker(folder, "cj", "s3cret", kafka_files) as broker:
         yield broker
 
 
@@ -144,7 +145,7 @@ def through(settings: KafkaSettings, topic: str) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
-def test_who_says_the_password_is_let_in(guarded: KafkaBroker, protocol: str) -> None:
+def test_who_says_the_password_is_let_in(guarded: GuardedBroker, protocol: str) -> None:
     in_tls = protocol == "SASL_SSL"
     settings = KafkaSettings.model_validate(
         {
@@ -160,7 +161,7 @@ def test_who_says_the_password_is_let_in(guarded: KafkaBroker, protocol: str) ->
 
 
 def test_who_says_another_password_is_told_and_the_password_is_not(
-    guarded: KafkaBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    guarded: GuardedBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topics_module, "_REQUEST_TIMEOUT_S", 0.5)
     settings = KafkaSettings.model_validate(

@@ -13,6 +13,7 @@ from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.programs import CannotStart
+from tests.guarded_kafka import GuardedBroker
 from tests.kafka import create_topic, fresh_topic, values_of
 
 
@@ -79,7 +80,7 @@ def test_two_further_listeners_let_in_who_knows_the_password(tmp_path: Path, kaf
         admin = AdminClient({"sasl.mechanism": "PLAIN", "sasl.username": "capture", "log_level": 0} | given)
         return len(admin.list_topics(timeout=2).brokers)
 
-    with KafkaBroker(tmp_path, sasl=("capture", password), artifacts=kafka_files) as broker:
+    with GuardedBroker(tmp_path, "capture", password, kafka_files) as broker:
         plain = {"bootstrap_servers": broker.sasl_bootstrap_servers, "security_protocol": "SASL_PLAINTEXT"}
         tls = {"bootstrap_servers": broker.tls_bootstrap_servers, "security_protocol": "SASL_SSL"}
         assert brokers(**plain, sasl_password=password) == 1
@@ -91,11 +92,6 @@ def test_two_further_listeners_let_in_who_knows_the_password(tmp_path: Path, kaf
             brokers(**tls, sasl_password=password)
         (holding,) = [path for path in tmp_path.iterdir() if path.is_file() and b"secret" in path.read_bytes()]
         assert holding.stat().st_mode & 0o077 == 0
-
-
-def test_a_broker_without_a_password_has_no_such_listener(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="without sasl="):
-        _ = KafkaBroker(tmp_path).sasl_bootstrap_servers
 
 
 def test_free_ports_are_no_ports_of_outgoing_connections() -> None:

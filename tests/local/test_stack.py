@@ -20,13 +20,14 @@ import pytest
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.local import stack
+from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.local.ports import free_port, listens
 from cj_pipeline.local.programs import CannotStart
 from cj_pipeline.local.server import Server
 from cj_pipeline.local.stack import running_stack
 from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import MODES_FOLDER
-from tests.kafka import ARTIFACTS, broker_or_skip, values_of
+from tests.kafka import ARTIFACTS, values_of
 from tests.services.lps.redis_server import RedisServer, redis_binary
 from tests.sides import ANCHORS, TRACES, scenario
 
@@ -63,10 +64,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackPlan]:
 
 
 @pytest.fixture(scope="module")
-def servers(plan: StackPlan) -> Iterator[dict[str, Server]]:
-    broker_or_skip()
+def servers(plan: StackPlan, kafka_files: KafkaArtifacts) -> Iterator[dict[str, Server]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CJ_PIPELINE_KAFKA_DIR", str(ARTIFACTS.home))
+        patch.setenv("CJ_PIPELINE_KAFKA_DIR", str(kafka_files.home))
         with running_stack(plan) as running:
             yield running
 

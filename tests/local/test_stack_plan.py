@@ -17,13 +17,13 @@ def plan(tmp_path: Path, kafka: str | None = None) -> StackPlan:
     return StackPlan(wanted, wanted.mode, tmp_path / "traces", tmp_path, kafka=kafka)
 
 
-@pytest.mark.parametrize(("kafka", "kept"), [(None, False), ("broker:9092", True)])
+@pytest.mark.parametrize(("cluster", "kept"), [(None, False), ("broker:9092", True)])
 def test_how_another_cluster_is_reached_is_kept_from_a_stack_with_a_broker_of_its_own(
-    kafka: str | None, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: str | None, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SSL")
     monkeypatch.setenv("LLM_PROVIDER_SERVICE_MOCK_MODE", "somebody_elses")
-    environment = servers_of(plan(tmp_path, kafka))["lps"].spec.environment
+    environment = servers_of(plan(tmp_path, cluster))["lps"].spec.environment
     assert environment is not None
     assert ("KAFKA_SECURITY_PROTOCOL" in environment) is kept
     assert environment["LLM_PROVIDER_SERVICE_MOCK_MODE"] == "eng5_lower5_gpt51_low"

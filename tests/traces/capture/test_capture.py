@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.seeding import keyed_uuid
-from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.course import shares_of
 from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
@@ -29,6 +28,7 @@ from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.store import read_trace
+from tests.guarded_kafka import GuardedBroker
 from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic
 from tests.traces.capture.stand import (
     ANOTHER_BATCH,
@@ -300,7 +300,7 @@ def _interrupted(_draft: TraceDraft) -> None:
 
 def test_a_user_who_may_not_read_is_told_so(tmp_path: Path) -> None:
     broker_or_skip()
-    with KafkaBroker(tmp_path / "kafka", sasl=("reader", "right"), artifacts=ARTIFACTS) as broker:
+    with GuardedBroker(tmp_path / "kafka", "reader", "right", ARTIFACTS) as broker:
         wrong = KafkaSettings(
             bootstrap_servers=broker.sasl_bootstrap_servers,
             security_protocol="SASL_PLAINTEXT",
