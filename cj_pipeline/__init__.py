@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from cj_pipeline.cli.sources import Source
     from cj_pipeline.foundation.errors import CjPipelineError
     from cj_pipeline.reports.results import ParityResult, RunResult, SummaryResult
+    from cj_pipeline.runs.record import RunRecord
 
     _Source = str | PathLike[str]
     _Result = TypeVar("_Result")
@@ -90,13 +92,9 @@ def live(scenario: _Source, mode: str | None = None, *, seed: int | None = None)
     """
     from cj_pipeline.cli.sources import find_source
     from cj_pipeline.reports.results import RunResult
-    from cj_pipeline.runs.modes import scenario_mode
-    from cj_pipeline.runs.scenario_run import run_live
 
     found = find_source(str(scenario))
-    loaded = scenario_mode(found.scenario, mode, scenario_file=found.scenario_file)
-    record = _away_from_the_notebooks_loop(lambda: run_live(found.scenario, found.events, loaded, seed=seed))
-    return RunResult(record, found.scenario)
+    return RunResult(_live_run(found, mode, seed), found.scenario)
 
 
 def parity(
@@ -124,7 +122,7 @@ def parity(
         raise ValueError("Give a live source or a mode, not both.")
     found = find_source(str(recorded))
     if live is None:
-        other = sys.modules[__name__].live(recorded, mode, seed=seed).record
+        other = _live_run(found, mode, seed)
     else:
         found_live = find_source(str(live))
         scenario = widened(found.scenario, found_live.scenario)
@@ -154,13 +152,15 @@ def summarise(source: _Source) -> SummaryResult:
 def frame(dataset: str, scenario: str | None = None) -> pd.DataFrame:
     """Return a stored dataset, of one scenario or of all; `make parity` stores them.
 
-    dataset: `bt_fit`, `parity_checks`, `runs`, `callbacks`, ...: a name that does not exist raises an error that lists
-    them.
+    dataset: `bt_fit`, `parity_checks`, `runs`, `callbacks` and others; a name that does not exist raises an error that
+    lists them all.
 
     >>> fit = frame("bt_fit", "eng5_lower5_gpt51_low_20251202")
     >>> fit[fit["side"] == "recorded"][["label", "rank"]].head(2).values.tolist()
     [['vt_005_D-', 1], ['vt_004_E+', 2]]
     """
+    import duckdb
+
     from cj_pipeline.foundation.errors import BadInput, did_you_mean
     from cj_pipeline.warehouse.schemas import SCHEMAS
 
@@ -170,7 +170,7 @@ def frame(dataset: str, scenario: str | None = None) -> pd.DataFrame:
     with connect() as connection:
         rows = connection.table(dataset)
         if scenario is not None:
-            rows = rows.filter(f"scenario_id = '{scenario.replace(chr(39), 2 * chr(39))}'")
+            rows = rows.filter(duckdb.ColumnExpression("scenario_id") == duckdb.ConstantExpression(scenario))
         found: pd.DataFrame = rows.df()
         return found
 
@@ -186,6 +186,14 @@ def connect() -> duckdb.DuckDBPyConnection:
     from cj_pipeline.warehouse.store import Warehouse
 
     return Warehouse(PipelineSettings().data_dir).connect()
+
+
+def _live_run(found: Source, mode: str | None, seed: int | None) -> RunRecord:
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.runs.scenario_run import run_live
+
+    loaded = scenario_mode(found.scenario, mode, scenario_file=found.scenario_file)
+    return _away_from_the_notebooks_loop(lambda: run_live(found.scenario, found.events, loaded, seed=seed))
 
 
 def __getattr__(name: str) -> Any:

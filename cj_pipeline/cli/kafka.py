@@ -31,7 +31,7 @@ def start(port: int, fresh: bool) -> None:
     from cj_pipeline.local.folder_lock import folder_lock
     from cj_pipeline.local.kafka_artifacts import kafka_home
     from cj_pipeline.local.kafka_broker import KafkaBroker
-    from cj_pipeline.local.stack import wait_for_an_end
+    from cj_pipeline.local.server import wait_for_an_end
 
     folder = kafka_home() / "broker"
     # `kill` ends the broker as Ctrl-C does.

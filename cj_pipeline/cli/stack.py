@@ -63,7 +63,8 @@ def stack(
     if context.invoked_subcommand is not None:
         return
     from cj_pipeline.cli.sources import trace_store
-    from cj_pipeline.local.stack import running_stack, wait_for_an_end
+    from cj_pipeline.local.server import wait_for_an_end
+    from cj_pipeline.local.stack import running_stack
     from cj_pipeline.local.stack_plan import StackPlan
     from cj_pipeline.runs.modes import mode_expression, scenario_mode
     from cj_pipeline.traces.scenario import SCENARIO_FILE

@@ -82,7 +82,9 @@ def drive(stack: StackAddress, request: DriveRequest, report: Report = lambda _:
     if (request.output_dir / request.trace_id).exists():
         # Found out in a moment instead of after the batch; the CJ service does not begin the same batch twice.
         raise BadInput("exists.", path=request.output_dir / request.trace_id, remedy="Give the batch another --label.")
-    report(f"{request.bos_batch_id}: asking on {stack.kafka.bootstrap_servers}")
+    report(
+        f"{request.bos_batch_id}: asking on {stack.kafka.bootstrap_servers}, waiting {request.timeout_s:g} s at most"
+    )
     began = time.perf_counter()
     answer = asyncio.run(ask_stack(stack, request, report))
     seconds = time.perf_counter() - began

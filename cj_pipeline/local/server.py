@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Self
 
 import httpx
 
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.local.ports import listens
 from cj_pipeline.local.programs import CannotStart
 
@@ -25,6 +26,13 @@ _GUARD = ("/bin/sh", "-c", 'read -r _; kill -KILL "-$0"')
 
 _POLL_S = 0.02
 _LAST_LINES = 12
+
+# How late the end of a server is noticed; five looks a second cost nothing.
+_LOOK_S = 0.2
+
+
+class ServerEnded(CjPipelineError):
+    """A server ended that was to run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,17 @@ class Server:
             self._guard.kill()
             self._guard.communicate()
             self._guard = None
+
+
+def wait_for_an_end(servers: Iterable[Server]) -> None:
+    """Wait until one of the servers ends by itself. Raises ServerEnded with the last lines of its log."""
+    servers = tuple(servers)
+    while True:
+        for server in servers:
+            if server.exit_code is not None:
+                how = f"exit code {server.exit_code}" if server.exit_code >= 0 else f"signal {-server.exit_code}"
+                raise ServerEnded(f"{server.spec.name} ended ({how}). {server.last_words()}")
+        time.sleep(_LOOK_S)
 
 
 def http_answers(port: int, url: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from confluent_kafka import KafkaException
 
 from cj_pipeline.bus.kafka.clients import new_admin
 from cj_pipeline.bus.kafka.settings import kafka_settings_from_environment
-from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.local.folder_lock import folder_lock
 from cj_pipeline.local.parts import servers_of
 from cj_pipeline.local.ports import is_free
@@ -20,14 +19,7 @@ from cj_pipeline.local.stack_plan import KAFKA, StackPlan
 
 BROKERS_TIMEOUT_S = 10.0
 
-# How late the end of a part is noticed; five looks a second cost nothing.
-_LOOK_S = 0.2
-
 Report = Callable[[str], None]
-
-
-class ServerEnded(CjPipelineError):
-    """A server ended that was to run on."""
 
 
 @contextmanager
@@ -50,17 +42,6 @@ def running_stack(plan: StackPlan, report: Report = lambda _: None) -> Iterator[
             stack.enter_context(server)
             report(f"{part:<8} {server.spec.address}, up after {time.monotonic() - began:.1f} s, log {server.log}")
         yield servers
-
-
-def wait_for_an_end(servers: Iterable[Server]) -> None:
-    """Wait until one of the servers ends by itself. Raises ServerEnded with the last lines of its log."""
-    servers = tuple(servers)
-    while True:
-        for server in servers:
-            if server.exit_code is not None:
-                how = f"exit code {server.exit_code}" if server.exit_code >= 0 else f"signal {-server.exit_code}"
-                raise ServerEnded(f"{server.spec.name} ended ({how}). {server.last_words()}")
-        time.sleep(_LOOK_S)
 
 
 def _require_free_ports(plan: StackPlan) -> None:

@@ -1,10 +1,7 @@
-"""A deployed LPS as the stack of a live run: its URL, and the bus on which it publishes callbacks.
+"""This module reaches a deployed LPS for a live run: its URL, and the bus on which it publishes callbacks.
 
-Here: reaching the service, asking whether it runs the mode that is meant, waiting while it is away. Not here: choosing
-between embedded and deployed (stack.py), the run itself (scenario_run.py).
-
-Whoever deployed the service chose its seed, its strategy and its concurrency; a run takes them as they are. The mode is
-compared, because a run under another mode would be compared with the wrong expectations.
+The people who deployed the service chose its seed, its strategy and its concurrency; a run takes them as they are. The
+mode is checked, because a run under another mode would be compared with the wrong expectations.
 """
 
 from __future__ import annotations
@@ -62,9 +59,9 @@ class Deployed:
     metrics_before: tuple[Sample, ...]
 
     async def listen(self, topic: str) -> Subscription:
-        """What is published to a topic from now on, each message once. The topic may be shared and hold millions.
+        """Return a reader of what is published to a topic from now on, each message once.
 
-        Raises ServiceAway when the bus does not answer for a minute.
+        The topic may be shared and hold millions. Raises ServiceAway when the bus does not answer for a minute.
         """
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -74,11 +71,11 @@ class Deployed:
                 f"{self.bus} does not answer within {PATIENCE_S:g} s. Name the bus that the service publishes to: "
                 "--kafka, or --bus."
             ) from None
-        return Once(self.bus.subscribe(topic, end))
+        return DistinctMessages(self.bus.subscribe(topic, end))
 
 
-class Once:
-    """A subscription without redeliveries.
+class DistinctMessages:
+    """A subscription that passes over redeliveries.
 
     A callback that a service publishes again, because its broker or itself died at the wrong moment, is the same to the
     byte. That says something of the transport and nothing of the judge; an answer that differs is passed on.
@@ -89,7 +86,7 @@ class Once:
         self._seen: set[bytes] = set()
 
     async def next(self) -> Message:
-        """The next message that was not there yet."""
+        """Return the next message that has not come before."""
         while True:
             message = await self._inner.next()
             digest = sha256(message.value).digest()
@@ -99,7 +96,7 @@ class Once:
 
 
 def fresh_label() -> str:
-    """A label that no run had before: the time in UTC, to the second.
+    """Return a label that no run had before: the time in UTC, to the second.
 
     A service answers a correlation id once, and these follow from batch id and seed: a second run under one label gets
     no callbacks.
@@ -109,7 +106,7 @@ def fresh_label() -> str:
 
 @asynccontextmanager
 async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed]:
-    """The deployment, once it is known to answer under the mode.
+    """Yield the deployment once it is known to answer under the mode.
 
     Raises ServiceAway, BadInput when it runs another mode; whatever opening the bus raises.
     """
@@ -125,7 +122,7 @@ async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed
 
 
 async def metrics_of(client: httpx.AsyncClient) -> tuple[Sample, ...]:
-    """What the service behind a client has counted. Raises ServiceAway when it does not say."""
+    """Return what the service behind a client has counted. Raises ServiceAway when it does not say."""
     url = client.base_url.join("/metrics")
     try:
         return parse_metrics((await client.get(url)).raise_for_status().text)

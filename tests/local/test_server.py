@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.local.programs import CannotStart
-from cj_pipeline.local.server import Server, ServerSpec
-from cj_pipeline.local.stack import ServerEnded, wait_for_an_end
+from cj_pipeline.local.server import Server, ServerEnded, ServerSpec, wait_for_an_end
 from tests.house import REPOSITORY
 
 UP = "open(sys.argv[1] + '/up', 'w').close(); time.sleep(600)"

@@ -16,7 +16,15 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import RunRecord, Sample
-from cj_pipeline.runs.remote import Deployed, Deployment, NoCallbacks, Once, PatientTransport, ServiceAway, metrics_of
+from cj_pipeline.runs.remote import (
+    Deployed,
+    Deployment,
+    DistinctMessages,
+    NoCallbacks,
+    PatientTransport,
+    ServiceAway,
+    metrics_of,
+)
 from cj_pipeline.runs.scenario_run import ask_live, run_live
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.virtual_time import run_virtual
@@ -124,7 +132,7 @@ def test_a_callback_that_is_published_again_is_taken_once_and_another_answer_twi
         bus = MemoryBus()
         for value in (b"a", b"a", b"b", b"a", b"a2"):
             await bus.publish("topic", value)
-        once = Once(bus.subscribe("topic"))
+        once = DistinctMessages(bus.subscribe("topic"))
         return [(await once.next()).value for _ in range(3)]
 
     assert asyncio.run(scene()) == [b"a", b"b", b"a2"]

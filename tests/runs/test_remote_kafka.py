@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +18,9 @@ from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.local import processes
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
+from cj_pipeline.local.server import Server, ServerSpec, http_answers
 from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.runs.remote import Deployment
@@ -49,25 +49,18 @@ def lps(folder: Path, kafka: str, mode: str) -> Iterator[str]:
     port = free_port()
     dropped = ("KAFKA_", "LLM_PROVIDER_SERVICE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    process = processes.start(
-        [str(CLI), "lps", "serve", "--host", "127.0.0.1", "--port", str(port), "--mode", mode, "--kafka", kafka],
+    spec = ServerSpec(
+        name="lps",
+        address=f"http://127.0.0.1:{port}",
+        log=folder / "lps.log",
+        command=lambda: [str(CLI), "lps", "serve", "--port", str(port), "--mode", mode, "--kafka", kafka],
+        answers=lambda: http_answers(port, f"http://127.0.0.1:{port}/healthz"),
         environment=environment | {"LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE": "serial_bundle"},
         folder=folder,
-        log=folder / "lps.log",
+        stop_signal=signal.SIGKILL,
     )
-    try:
-        until(lambda: b"listening on" in (folder / "lps.log").read_bytes(), process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        processes.end(process, which=signal.SIGKILL, grace_s=0.0)
-
-
-def until(happens: Callable[[], bool], process: processes.ProcessId) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happens():
-        assert processes.runs(process)
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    with Server(spec):
+        yield spec.address
 
 
 def published(url: str) -> float:
