@@ -141,14 +141,17 @@ def assessment_request(request: DriveRequest, storage_ids: Mapping[str, str]) ->
 
 
 async def ask_stack(stack: StackAddress, request: DriveRequest, report: Report) -> StackAnswer:
-    """Ask for the batch, and wait for its end. Raises NotFinished after the request's time; it may still end then."""
+    """Ask for the batch, and wait for its end.
+
+    Raises NotFinished after the request's time, when the batch may still end; ServiceAway where nobody answers.
+    """
     deployment = Deployment(stack.lps_url, lambda: KafkaBus(stack.kafka), notice=report)
     async with deployed(deployment, request.mode) as lps:
         storage_ids = await _stored(stack.content_url, scenario_texts(request.scenario))
         message = assessment_request(request, storage_ids).model_dump_json(exclude_none=True).encode()
         try:
             async with asyncio.timeout(request.timeout_s):
-                readers = {topic: lps.bus.subscribe(topic, await lps.bus.end(topic)) for topic in _END_TOPICS}
+                readers = {topic: await lps.listen(topic) for topic in _END_TOPICS}
                 await lps.bus.publish(ASSESSMENT_REQUEST_TOPIC, message, key=request.bos_batch_id.encode())
                 return await _end(request.bos_batch_id, readers)
         except TimeoutError:

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
+from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, AssessmentResultV1
-from cj_pipeline.local.drive import DriveRequest, StackAnswer, assessment_request, scenario_texts
-from cj_pipeline.local.driven_batch import SCORE_TOLERANCE, DrivenBatch, compare_with_embedded, largest_difference
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.local.drive import DriveRequest, StackAddress, StackAnswer, assessment_request, scenario_texts
+from cj_pipeline.local.driven_batch import (
+    SCORE_TOLERANCE,
+    DrivenBatch,
+    compare_with_embedded,
+    drive,
+    largest_difference,
+)
 from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import ParityReport
@@ -97,3 +105,12 @@ def test_scores_that_differ_in_the_sixth_digit_are_seen() -> None:
     assert difference is not None
     assert difference > SCORE_TOLERANCE
     assert largest_difference({}, replayed) is None
+
+
+def test_a_label_is_good_for_one_batch(tmp_path: Path) -> None:
+    wanted = scenario(LOWER5)
+    request = DriveRequest(wanted, tmp_path, load_mode(wanted.mode), "used", tmp_path, 60.0)
+    nowhere = StackAddress("http://127.0.0.1:9", "http://127.0.0.1:9", KafkaSettings(bootstrap_servers="127.0.0.1:9"))
+    (tmp_path / f"stack_{LOWER5}_used").mkdir()
+    with pytest.raises(BadInput, match=rf"stack_{LOWER5}_used: exists\. Give the batch another --label\."):
+        drive(nowhere, request)

@@ -27,6 +27,7 @@ from cj_pipeline.local.server import Server
 from cj_pipeline.local.stack import running_stack
 from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import MODES_FOLDER
+from tests.cli.terminal import terminal_of
 from tests.kafka import ARTIFACTS, values_of
 from tests.services.lps.redis_server import RedisServer, redis_binary
 from tests.sides import ANCHORS, TRACES, scenario
@@ -166,20 +167,15 @@ def test_a_batch_outlives_a_part_that_is_killed_and_started_again(
 
 
 @pytest.mark.usefixtures("servers")
-def test_another_mode_than_that_of_the_stack_is_refused(plan: StackPlan) -> None:
-    with driving(replace(plan, mode_expression="default"), "other") as process:
-        _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 2
-    assert "the service runs 'quick', and this run means 'default'" in err
-
-
-@pytest.mark.usefixtures("servers")
-def test_a_label_is_good_for_one_batch(plan: StackPlan) -> None:
-    (plan.folder / "traces" / f"stack_{ANCHORS}_used").mkdir(parents=True)
-    with driving(plan, "used") as process:
-        _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 2
-    assert f"stack_{ANCHORS}_used: exists. Give the batch another --label." in err
+def test_another_mode_than_that_of_the_stack_is_refused(
+    plan: StackPlan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    for name in ("CJ_PIPELINE_DATA_DIR", "CJ_PIPELINE_TRACES_DIR", "CJ_PIPELINE_STACK_PORTS"):
+        monkeypatch.setenv(name, environment(plan)[name])
+    answer = terminal_of(monkeypatch, capsys)("stack", "drive", "--scenario", ANCHORS, "--mode", "default")
+    assert answer.code == 2
+    assert "the service runs 'quick', and this run means 'default'" in answer.err
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(plan: StackPlan, servers: dict[str, Server]) -> None:

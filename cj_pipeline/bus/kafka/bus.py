@@ -6,7 +6,7 @@ What it promises, and what not:
   kept within a partition; messages of one key share one.
 - While a broker restarts, librdkafka sends again by itself and the broker tells repetitions apart: nothing is doubled.
   It cannot know that a message which a caller publishes again, after an error or in another process, is the same one.
-  Such repetitions are told apart by their readers: callbacks by request id, events by event id.
+  Such repetitions are recognised by their readers: callbacks by request id, events by event id.
 - A reader's position is its own. Nothing is committed to the cluster.
 """
 

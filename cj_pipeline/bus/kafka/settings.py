@@ -167,7 +167,7 @@ class KafkaSettings(BaseModel):
             raise ValueError("names no broker; use HOST:PORT, with commas between several")
         for server in listed:
             if "@" in server:
-                # Not quoted: what stands in front of it is somebody's password.
+                # Not quoted: what is in front of it is somebody's password.
                 raise ValueError("names a user; use KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
             _, colon, port = server.rpartition(":")
             if "/" in server or " " in server or not colon or not _is_port(port):
