@@ -52,7 +52,7 @@ _LEAST_PROBABILITY = 2.0**-54
 _STANDARD_NORMAL = NormalDist()
 
 
-def quantile(values: Sequence[float], probability: float) -> float:
+def inverse_cdf(values: Sequence[float], probability: float) -> float:
     """Inverse CDF by straight lines through quantiles at equally spaced probabilities 0 to 1. At least two values."""
     position = probability * (len(values) - 1)
     below = min(int(position), len(values) - 2)
@@ -134,7 +134,7 @@ def latency_ms(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> in
         case UniformLatency():
             ms = model.low_ms + (model.high_ms - model.low_ms) * draws.uniform("latency")
         case QuantileLatency():
-            ms = quantile(model.ms, draws.uniform("latency"))
+            ms = inverse_cdf(model.ms, draws.uniform("latency"))
         case LognormalLatency():
             ms = _lognormal_ms(model, draws.uniform("latency"))
         case ReplayLatency():
@@ -187,7 +187,7 @@ def completion_tokens(
         case CompletionWords():
             tokens = max(_word_tokens(justification, model.per_word) + model.extra, model.floor)
         case QuantileTokens():
-            tokens = quantile(model.tokens, draws.uniform("completion_tokens"))
+            tokens = inverse_cdf(model.tokens, draws.uniform("completion_tokens"))
         case ReplayTokens():
             tokens = _chosen(replayed).answer.completion_tokens
     return round(tokens * mode.tokens.scale)
@@ -204,7 +204,7 @@ def confidence(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> fl
         case JitterConfidence():
             value = model.base + model.jitter * (2.0 * draws.uniform("confidence") - 1.0)
         case QuantileConfidence():
-            value = quantile(model.values, draws.uniform("confidence"))
+            value = inverse_cdf(model.values, draws.uniform("confidence"))
         case ReplayConfidence():
             value = _chosen(replayed).answer.confidence
     return round(min(5.0, max(1.0, value)), 3)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from scipy.stats import wasserstein_distance
 
+from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.evidence import Evidence, difference_of_means
 from cj_pipeline.parity.samples import FloatArray, latencies_ms, mean, within
-from cj_pipeline.traces.summary import percentile
 
 GROUP = "latency"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.runs.record import RunRecord, ScoredEssay, Side
 from cj_pipeline.traces.scenario import Scenario
 
@@ -102,7 +103,7 @@ def _draw_latencies(axes: Axes, record: RunRecord) -> None:
         return
     label = f"{side} ({len(milliseconds)} answers, mean {milliseconds.mean():,.0f} ms)"
     axes.ecdf(milliseconds, color=COLOURS[side], linestyle=LINES[side], linewidth=1.8, label=label, zorder=3)
-    axes.plot(np.percentile(milliseconds, 95), 0.95, MARKERS[side], color=COLOURS[side], markersize=6, zorder=4)
+    axes.plot(percentile(milliseconds, 95), 0.95, MARKERS[side], color=COLOURS[side], markersize=6, zorder=4)
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:

@@ -134,13 +134,13 @@ def test_an_ability_without_essay_ids_is_a_validation_error(metadata):
     ("probability", "value"), [(0.0, 1000.0), (0.25, 1250.0), (0.5, 1500.0), (0.75, 1950.0), (0.999999, 2400.0)]
 )
 def test_quantiles_are_joined_by_straight_lines(probability, value):
-    assert mock_draws.quantile((1000.0, 1500.0, 2400.0), probability) == pytest.approx(value, abs=0.01)
+    assert mock_draws.inverse_cdf((1000.0, 1500.0, 2400.0), probability) == pytest.approx(value, abs=0.01)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=30).map(sorted), st.floats(0, 1, exclude_max=True))
 def test_a_quantile_lies_between_its_neighbours(values, probability):
     low = int(probability * (len(values) - 1))
-    drawn = mock_draws.quantile(values, probability)
+    drawn = mock_draws.inverse_cdf(values, probability)
     assert values[low] <= drawn <= values[low + 1] * (1 + 1e-12)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.traces.provenance import FieldOrigin, TraceOrigin, read_provenance
 from cj_pipeline.traces.reconstruct.judgements import balanced_sides, round_robin
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure, read_published
@@ -15,7 +16,6 @@ from cj_pipeline.traces.reconstruct.samples import sample
 from cj_pipeline.traces.reconstruct.trace import reconstruct, write_trace
 from cj_pipeline.traces.scenario import read_scenario
 from cj_pipeline.traces.store import TraceStore, read_trace
-from cj_pipeline.traces.summary import percentile
 from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, copy_of, edit, sources_of
 
 if TYPE_CHECKING:

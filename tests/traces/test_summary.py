@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, parse_callback
-from cj_pipeline.traces.summary import Summary, percentile, summarise
-from tests.traces.folders import one_event
+from cj_pipeline.foundation.numbers import percentile
+from cj_pipeline.runs.record import Side
+from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
+from cj_pipeline.traces.store import CALLBACKS_FILE, read_trace
+from cj_pipeline.traces.summary import Summary, summarise, summarise_file
+from tests.traces.folders import ANCHORS, SCENARIOS, TRACES, one_event
 
 
 def callback(latency_ms: int, winner: str | None = None, code: str = "RATE_LIMIT") -> LLMComparisonResultV1:
@@ -54,8 +58,13 @@ def test_three_winners_and_two_errors() -> None:
     assert summary.response_time_ms.max_ms == 500.0
     assert summary.response_time_ms.mean_ms == 300.0
     assert summary.response_time_ms.p50_ms == 300.0
-    assert summary.bt_se_summary is None
-    assert summary.bt_quality_flags is None
+    assert summary.bt_se_summary is not None
+    assert summary.bt_se_summary["comparison_count"] == 3
+    assert summary.bt_quality_flags == {
+        "bt_se_inflated": True,
+        "comparison_coverage_sparse": False,
+        "has_isolated_items": False,
+    }
 
 
 def test_no_callbacks_at_all_give_zeros() -> None:
@@ -71,7 +80,7 @@ def test_only_labels_that_occur_are_counted() -> None:
 
 def test_json_has_productions_keys_sorted_and_one_newline_at_the_end() -> None:
     text = summarise([callback(100, "Essay A")], "one").to_json()
-    assert text.startswith('{\n  "bt_quality_flags": null,\n')
+    assert text.startswith('{\n  "bt_quality_flags": {\n')
     assert text.endswith("}\n")
     assert not text.endswith("\n\n")
     keys = list(json.loads(text))
@@ -95,6 +104,28 @@ def test_a_summary_survives_its_file_and_takes_what_a_replay_found() -> None:
     )
     assert Summary.model_validate_json(summary.to_json()) == summary
     assert json.loads(summary.to_json())["bt_se_summary"] == {"item_count": 5, "mean_se": 0.9}
+
+
+def test_a_file_is_summarised_as_its_callbacks_are() -> None:
+    folder = TRACES / ANCHORS
+    callbacks = [recorded.event.data for recorded in read_trace(folder).callbacks.events]
+    assert summarise_file(folder / CALLBACKS_FILE, ANCHORS) == summarise(callbacks, ANCHORS)
+
+
+@pytest.mark.parametrize("scenario_id", SCENARIOS)
+def test_the_diagnostics_are_those_of_a_replay_through_the_engine(scenario_id: str) -> None:
+    trace = read_trace(TRACES / scenario_id)
+    events = [recorded.event for recorded in trace.callbacks.events]
+    fit = replay(trace.scenario, events, side=Side.RECORDED, judge=JudgeIdentity("trace", trace.sha256)).document.fit
+    essays = [item.id for item in trace.scenario.net.items]
+    summary = summarise_file(trace.folder / CALLBACKS_FILE, scenario_id, essays)
+    assert summary.bt_se_summary == fit.se_summary
+    assert summary.bt_quality_flags == fit.quality_flags
+
+
+def test_answers_that_give_no_scale_have_no_diagnostics() -> None:
+    summary = summarise([callback(400)], "failed")
+    assert (summary.bt_se_summary, summary.bt_quality_flags) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.foundation.numbers import percentile_rank
 from cj_pipeline.traces.capture.block_file import BlockFile
 from cj_pipeline.traces.capture.index import (
     OUTCOME_A,
@@ -40,7 +41,6 @@ from cj_pipeline.traces.summary import (
     Spread,
     Summary,
     TokenSummary,
-    percentile_rank,
 )
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cj_pipeline.foundation.numbers import percentile_rank
 from cj_pipeline.foundation.seeding import KeyPart, uniform
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure
-from cj_pipeline.traces.summary import percentile_rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -50,7 +50,7 @@ def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[byt
     """
     _require_same_run(scenario, published)
     lines = [to_line(event) for event in events(scenario, published, seed)]
-    require_agreement(_summary(lines, scenario.scenario_id), published)
+    require_agreement(_summary(lines, scenario), published)
     return lines
 
 
@@ -74,7 +74,7 @@ def write_trace(folder: Path) -> Path:
     # Provenance first: callbacks without it would be of unknown origin, and refused next time.
     _replace(folder / PROVENANCE_FILE, described.encode() + b"\n")
     _replace(folder / CALLBACKS_FILE, b"".join(line + b"\n" for line in lines))
-    _replace(folder / SUMMARY_FILE, _summary(lines, scenario.scenario_id).to_json().encode())
+    _replace(folder / SUMMARY_FILE, _summary(lines, scenario).to_json().encode())
     _replace(folder / CHECKSUM_FILE, checksum_lines(folder, COVERED_FILES).encode())
     return folder
 
@@ -95,7 +95,7 @@ def _require_same_run(scenario: Scenario, published: Published) -> None:
             raise CannotReconstruct(f"published '{known}', but the scenario has '{value}'", field=f"run.{name}")
 
 
-def _summary(lines: Sequence[bytes], scenario_id: str) -> Summary:
+def _summary(lines: Sequence[bytes], scenario: Scenario) -> Summary:
     """Of the lines as a reader will see them, so that nothing is agreed on that is not in the file."""
     callbacks: list[LLMComparisonResultV1] = []
     for line in lines:
@@ -103,7 +103,7 @@ def _summary(lines: Sequence[bytes], scenario_id: str) -> Summary:
         if isinstance(parsed, Rejection):
             raise CannotReconstruct(f"a callback breaks the contract: {parsed.reason}", field=parsed.field)
         callbacks.append(parsed.data)
-    return summarise(callbacks, scenario_id)
+    return summarise(callbacks, scenario.scenario_id, (item.id for item in scenario.net.items))
 
 
 def _refuse_recordings(folder: Path) -> None:

@@ -10,7 +10,8 @@ from array import array
 from collections import Counter
 
 from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.traces.summary import ERROR_LABEL, LatencySummary, Spread, Summary, TokenSummary, percentile
+from cj_pipeline.foundation.numbers import percentile
+from cj_pipeline.traces.summary import ERROR_LABEL, LatencySummary, Spread, Summary, TokenSummary
 from cj_pipeline.traces.wire_callback import WireCallback
 
 
