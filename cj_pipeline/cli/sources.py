@@ -13,8 +13,9 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
 from cj_pipeline.traces.bare import bare_scenario
 from cj_pipeline.traces.provenance import file_sha256
+from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
-from cj_pipeline.traces.store import CallbackFile, TraceStore, read_callbacks, read_trace
+from cj_pipeline.traces.store import TraceStore, read_trace
 
 
 @dataclass(frozen=True, slots=True)

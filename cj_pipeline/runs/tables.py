@@ -17,8 +17,8 @@ from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity
+from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.scenario import Scenario
-from cj_pipeline.traces.store import QuarantinedLine
 from cj_pipeline.traces.summary import Summary
 from cj_pipeline.warehouse.store import Warehouse
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.traces.reader import CallbackFile
 from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, ProviderIdentity, Scenario
-from cj_pipeline.traces.store import CallbackFile
 
 NO_MODE = "default"
 

@@ -24,8 +24,7 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.numbers import percentile
-from cj_pipeline.traces.essay_ids import essay_rejection
-from cj_pipeline.traces.store import read_callbacks
+from cj_pipeline.traces.reader import CallbackColumns, IntColumn, columns_of, read_columns
 
 ERROR_LABEL = "error"
 
@@ -84,72 +83,88 @@ class Summary(FileModel):
 
 
 def summarise_file(path: Path, scenario_id: str, essays: Iterable[str] = ()) -> Summary:
-    """Summarise a JSONL file of callbacks; lines that are no usable callback are left out.
+    """Summarise a JSONL file of callbacks, in bounded memory; lines that are no usable callback are left out.
 
     essays: the whole net, for essays that no callback names. Raises BadInput as read_callbacks does.
     """
-    return summarise((line.event.data for line in read_callbacks(path).events), scenario_id, essays)
+    return summarise_columns(read_columns(path), scenario_id, essays)
 
 
 def summarise(callbacks: Iterable[LLMComparisonResultV1], scenario_id: str, essays: Iterable[str] = ()) -> Summary:
-    """Summarise callbacks in any order. Figures over no callbacks at all are 0.0.
+    """Summarise callbacks that name their essays, in any order. Figures over no callbacks at all are 0.0."""
+    return summarise_columns([columns_of(callbacks)], scenario_id, essays)
 
-    essays: the whole net, for essays that no callback names.
-    """
-    winners: Counter[str] = Counter()
+
+def summarise_columns(chunks: Iterable[CallbackColumns], scenario_id: str, essays: Iterable[str] = ()) -> Summary:
+    """Summarise columns of callbacks; of each it keeps the latency alone."""
+    winners: Counter[Winner | None] = Counter()
     codes: Counter[str] = Counter()
     won: Counter[tuple[str, str]] = Counter()
     latency = array("q")
     tokens = {name: _Total() for name in TokenSummary.model_fields}
-    for callback in callbacks:
-        winners[ERROR_LABEL if callback.winner is None else callback.winner.value] += 1
-        if callback.error_detail is not None:
-            codes[callback.error_detail.error_code] += 1
-        latency.append(callback.response_time_ms)
+    for chunk in chunks:
+        winners.update(chunk.winners)
+        codes.update(code for code in chunk.error_codes if code is not None)
+        won.update(
+            (a, b) if winner is Winner.A else (b, a)
+            for a, b, winner in zip(chunk.essays_a, chunk.essays_b, chunk.winners, strict=True)
+            if winner is not None
+        )
+        latency.frombytes(chunk.response_time_ms.tobytes())
         for name, total in tokens.items():
-            total.add(getattr(callback.token_usage, name))
-        if callback.winner is not None and essay_rejection(callback.request_metadata) is None:
-            first, second = callback.essay_ids()
-            won[(first, second) if callback.winner is Winner.A else (second, first)] += 1
+            total.add(getattr(chunk, name))
+    column = np.frombuffer(latency, np.int64) if latency else np.zeros(0, np.int64)
     summary = Summary(
         scenario_id=scenario_id,
-        total_events=len(latency),
-        success_count=len(latency) - winners[ERROR_LABEL],
-        error_count=winners[ERROR_LABEL],
-        winner_counts={label: winners[label] for label in (*Winner, ERROR_LABEL) if winners[label]},
+        total_events=len(column),
+        success_count=len(column) - winners[None],
+        error_count=winners[None],
+        winner_counts={
+            ERROR_LABEL if winner is None else winner.value: winners[winner]
+            for winner in (*Winner, None)
+            if winners[winner]
+        },
         error_code_counts=dict(sorted(codes.items())),
-        response_time_ms=_latency(latency),
-        token_usage=TokenSummary(**{name: total.spread(len(latency)) for name, total in tokens.items()}),
+        response_time_ms=_latency(column),
+        token_usage=TokenSummary(**{name: total.spread() for name, total in tokens.items()}),
     )
     return _with_fit(summary, won, essays)
 
 
 class _Total:
-    """Smallest, largest and sum of counts that are not kept."""
+    """Number, smallest, largest and sum of counts that are not kept."""
 
     def __init__(self) -> None:
-        self.least = self.most = self.sum = 0
-        self.empty = True
+        self.n = self.least = self.most = self.sum = 0
 
-    def add(self, count: int) -> None:
-        self.least = count if self.empty else min(self.least, count)
-        self.most = max(self.most, count)
-        self.sum += count
-        self.empty = False
+    def add(self, counts: IntColumn) -> None:
+        if len(counts):
+            least = int(counts.min())
+            self.least = min(self.least, least) if self.n else least
+            self.most = max(self.most, int(counts.max()))
+            self.sum += _sum(counts)
+            self.n += len(counts)
 
-    def spread(self, n: int) -> Spread:
-        return Spread(min=float(self.least), mean=self.sum / n if n else 0.0, max=float(self.most))
+    def spread(self) -> Spread:
+        return Spread(min=float(self.least), mean=self.sum / self.n if self.n else 0.0, max=float(self.most))
 
 
-def _latency(values: array[int]) -> LatencySummary:
-    column = np.frombuffer(values, np.int64) if values else np.zeros(0, np.int64)
+def _sum(counts: IntColumn) -> int:
+    """Sum counts in whole numbers, halves apart: a count may have 53 bits, and a sum of 2,000 of them overflows."""
+    return (int((counts >> 32).sum()) << 32) + int((counts & 0xFFFFFFFF).sum())
+
+
+def _latency(column: IntColumn) -> LatencySummary:
+    total = _Total()
+    total.add(column)
+    spread = total.spread()
     return LatencySummary(
-        min_ms=float(min(values, default=0)),
-        mean_ms=sum(values) / len(values) if values else 0.0,
+        min_ms=spread.min,
+        mean_ms=spread.mean,
         p50_ms=percentile(column, 50),
         p95_ms=percentile(column, 95),
         p99_ms=percentile(column, 99),
-        max_ms=float(max(values, default=0)),
+        max_ms=spread.max,
     )
 
 

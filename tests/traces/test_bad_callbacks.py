@@ -9,7 +9,7 @@ import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.store import CallbackFile, read_callbacks
+from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from tests.traces.folders import one_event, write_lines
 
 if TYPE_CHECKING:

@@ -1,0 +1,115 @@
+"""This module opens files of JSON lines: plain, gzip or zstd, with or without a byte order mark.
+
+It looks at bytes, not at JSON; what a line says is for its reader.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from cj_pipeline.foundation.errors import BadInput
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_SUFFIXES = (".jsonl", ".ndjson")
+_PACKED = (".gz", ".zst")
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def is_json_lines(path: Path) -> bool:
+    """Return whether a file's name says that it holds JSON lines; capitals and compression do not matter."""
+    name = path.name.lower()
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return name.endswith(_SUFFIXES)
+
+
+def read_lines(path: Path, *, utf8: bool = True) -> Iterator[bytes]:
+    """Yield every line of a file without its line feed, blank ones too, so that they can be counted.
+
+    utf8: refuse a line that is not UTF-8; otherwise that is left to the caller (see `not_utf8`).
+    Raises BadInput for a file that is not there, is UTF-16, or is compressed and damaged.
+    """
+    number = 0
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    _refuse_utf16(line, path)
+                    line = line.removeprefix(BYTE_ORDER_MARK)
+                if utf8 and not is_utf8(line):
+                    raise not_utf8(path, number)
+                yield line.removesuffix(b"\n")
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput("no such file.", path=path) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, _DamagedZstd) as error:
+        raise BadInput(
+            f"the compressed file is damaged: {error}.", path=path, line=number + 1, remedy="Copy or compress it again."
+        ) from None
+
+
+def not_utf8(path: Path, line: int, encoding: str = "cp1252") -> BadInput:
+    """Return the error about a line in another encoding."""
+    remedy = f"Save it as UTF-8, for example: iconv -f {encoding} -t utf-8."
+    return BadInput("is not UTF-8.", path=path, line=line, remedy=remedy)
+
+
+class _DamagedZstd(Exception):
+    """What Arrow says of zstd that it cannot read; it raises a plain OSError."""
+
+
+class _Zstd(io.RawIOBase):
+    """A zstd file as Python's own readers want it."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa  # imported when one is read: it takes a fifth of a second
+
+        self._stream = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            read = self._stream.read(len(buffer))
+        except OSError as error:
+            raise _DamagedZstd(str(error)) from None
+        buffer[: len(read)] = read
+        return len(read)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for reading by what its first bytes are, whatever its name says."""
+    file = path.open("rb")
+    magic = file.peek(4)[:4]
+    if not magic.startswith((_GZIP, _ZSTD)):
+        return file
+    file.close()
+    return cast("BinaryIO", gzip.open(path) if magic.startswith(_GZIP) else io.BufferedReader(_Zstd(path), 1 << 20))
+
+
+def _refuse_utf16(line: bytes, path: Path) -> None:
+    if line.startswith(_UTF_16) or b"\x00" in line[:4]:
+        raise BadInput(
+            "is UTF-16.", path=path, line=1, remedy="Save it as UTF-8, for example: iconv -f utf-16 -t utf-8."
+        )
+
+
+def is_utf8(line: bytes) -> bool:
+    """Return whether a line is UTF-8."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
