@@ -28,7 +28,7 @@ from assets.specs import MODE, TRACE, asset_spec, stored, table
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import (
     load_answers,
-    load_callbacks,
+    load_columns,
     load_quarantine,
     load_run,
     store_answers,
@@ -36,7 +36,7 @@ from cj_pipeline.runs.tables import (
     store_run,
     store_summary,
 )
-from cj_pipeline.traces.summary import summarise
+from cj_pipeline.traces.summary import summarise_columns
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -130,9 +130,12 @@ def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefiniti
     )
 
     @multi_asset(name=f"{side}_summary", specs=[spec])
-    def summary(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult[None]:
-        events, _ = load_callbacks(warehouse.open(), context.partition_key, side)
-        told = summarise([event.data for event in events], context.partition_key)
+    def summary(
+        context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
+    ) -> MaterializeResult[None]:
+        essays = (item.id for item in trace_store.scenario(context.partition_key).net.items)
+        columns = load_columns(warehouse.open(), context.partition_key, side)
+        told = summarise_columns([columns], context.partition_key, essays)
         path = store_summary(warehouse.open(), side, told)
         return MaterializeResult(
             metadata={

@@ -1,21 +1,19 @@
-"""What people name on the command line, found: a scenario, a trace folder, a file of callbacks.
-
-Here: from an argument to callbacks and the scenario they belong to. Not here: what is then done with them.
-"""
+"""This module finds what people name on the command line: a scenario, a trace folder, a file of callbacks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
-from cj_pipeline.traces.bare import bare_scenario
+from cj_pipeline.traces.file_scenario import scenario_of_file
 from cj_pipeline.traces.provenance import file_sha256
 from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
-from cj_pipeline.traces.store import TraceStore, read_trace
+from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, TraceStore, read_trace, trace_recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +27,11 @@ class Source:
 
     @property
     def events(self) -> Events:
-        """The usable callbacks, in file order."""
+        """Return the usable callbacks, in file order."""
         return tuple(recorded.event for recorded in self.callbacks.events)
 
     def replayed(self, side: Side, scenario: Scenario | None = None) -> RunRecord:
-        """The run of these callbacks through the engine, under their own scenario or another."""
+        """Run these callbacks through the engine, under their own scenario or another."""
         return replay(
             scenario or self.scenario,
             self.events,
@@ -44,12 +42,41 @@ class Source:
 
 
 def trace_store() -> TraceStore:
-    """The scenarios of this working directory."""
+    """Return the scenarios of this working directory."""
     return TraceStore(PipelineSettings().traces_dir)
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingFile:
+    """A file of callbacks that is still to be read. essays: of its scenario's net; none for a file without one."""
+
+    path: Path
+    scenario_id: str
+    essays: tuple[str, ...]
+
+
+def find_recording(name: str, recording: str | None) -> RecordingFile:
+    """Find the callbacks of a scenario, a trace folder or a file, without reading them.
+
+    recording: which one of the trace, the main one by default. Raises BadInput naming what is not there.
+    """
+    path = Path(name)
+    if path.is_file():
+        if recording is not None:
+            raise BadInput("is a file, and has no recordings.", path=path, remedy="Name its trace folder instead.")
+        return RecordingFile(path, path.absolute().parent.name if path.name == CALLBACKS_FILE else path.stem, ())
+    scenario, recordings = trace_recordings(path) if path.is_dir() else trace_store().recordings(name)
+    found = {one.name: one for one in recordings}
+    if recording is not None and recording not in found:
+        raise BadInput(
+            f"has no recording '{recording}'.", path=recordings[0].folder, remedy=did_you_mean(recording, found)
+        )
+    chosen = found[recording or MAIN]
+    return RecordingFile(chosen.path, scenario.scenario_id, tuple(item.id for item in scenario.net.items))
+
+
 def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
-    """A scenario by id, a trace folder or a JSONL file by path.
+    """Find a scenario by id, a trace folder or a JSONL file by path.
 
     profile: whose floors are meant where a bare file has no scenario. Raises BadInput naming what is not there.
     """
@@ -57,13 +84,13 @@ def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
     if path.is_file():
         callbacks = read_callbacks(path)
         identity = JudgeIdentity(path.name, file_sha256(path))
-        return Source(bare_scenario(callbacks, profile), path, callbacks, identity)
+        return Source(scenario_of_file(callbacks, profile), path, callbacks, identity)
     trace = read_trace(path) if path.is_dir() else trace_store().trace(name)
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
     return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity)
 
 
 def names_callbacks(name: str) -> bool:
-    """Whether an argument is a path to callbacks rather than a mode expression."""
+    """Return whether an argument is a path to callbacks rather than a mode expression."""
     path = Path(name)
     return path.is_dir() or (path.is_file() and path.suffix != ".yaml")

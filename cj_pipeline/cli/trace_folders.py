@@ -1,6 +1,4 @@
-"""`cj-pipeline traces list | validate | summarise | reconstruct`: what is recorded, whether it is intact, what it adds
-up to.
-"""
+"""This module holds `cj-pipeline traces list | validate | summarise | reconstruct`."""
 
 from __future__ import annotations
 
@@ -9,45 +7,49 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.cli.sources import find_source, trace_store
+from cj_pipeline.cli.sources import find_recording, find_source, trace_store
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
+from cj_pipeline.traces.file_scenario import no_usable_line
+from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.reconstruct.trace import write_trace
-from cj_pipeline.traces.scenario import SCENARIO_FILE
-from cj_pipeline.traces.store import CALLBACKS_FILE, Trace, read_trace
-from cj_pipeline.traces.summary import summarise
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.store import MAIN, Recording, check_callbacks, read_trace, trace_recordings
+from cj_pipeline.traces.summary import read_summary, summarise_file
 
 
 @click.command("list")
 @json_option
 def list_traces(as_json: bool) -> None:
-    """List the scenarios with their traces."""
-    found = [trace_store().trace(scenario_id) for scenario_id in trace_store().scenario_ids()]
-    rows = [
-        {
-            "scenario_id": trace.scenario.scenario_id,
-            "profile": trace.scenario.profile.value,
-            "mode": trace.scenario.mode,
-            "essays": len(trace.scenario.net.items),
-            "callbacks": len(trace.callbacks.events),
-            "origin": trace.provenance.origin.value,
-            "sha256": trace.sha256,
-        }
-        for trace in found
-    ]
+    """List the scenarios with their traces; the callbacks and the digest are those of the main recording."""
+    rows = [_row(*trace_store().recordings(scenario_id)) for scenario_id in trace_store().scenario_ids()]
     if as_json:
         print_json(rows)
     else:
         print_table("Scenarios", list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
 
+def _row(scenario: Scenario, recordings: tuple[Recording, ...]) -> dict[str, str | int]:
+    main = recordings[0]
+    return {
+        "scenario_id": scenario.scenario_id,
+        "profile": scenario.profile.value,
+        "mode": scenario.mode,
+        "essays": len(scenario.net.items),
+        "recordings": len(recordings),
+        "callbacks": read_summary(main.folder).total_events,
+        "origin": main.provenance.origin.value,
+        "sha256": main.sha256,
+    }
+
+
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
 @json_option
 def validate(folders: tuple[Path, ...], as_json: bool) -> None:
-    """Check FOLDERS (all scenarios by default): schema, mode, tolerances, every byte, every line.
+    """Check FOLDERS (all scenarios by default): schema, mode, tolerances, every byte, every line, every recording.
 
     Exits with 2 at the first thing that is wrong, naming file, line and key.
     """
@@ -58,47 +60,65 @@ def validate(folders: tuple[Path, ...], as_json: bool) -> None:
         )
     results = [_validated(folder) for folder in chosen]
     if as_json:
-        print_json([{"scenario_id": t.scenario.scenario_id, "sha256": t.sha256, "valid": True} for t in results])
-    else:
-        for trace in results:
-            click.echo(
-                f"{trace.scenario.scenario_id}: {len(trace.callbacks.events)} callbacks, intact ({trace.sha256})"
-            )
-
-
-def _validated(folder: Path) -> Trace:
-    trace = read_trace(folder)
-    path = folder / SCENARIO_FILE
-    scenario_mode(trace.scenario, scenario_file=path)
-    validate_tolerances(trace.scenario, path)
-    if trace.callbacks.quarantined:
-        line = trace.callbacks.quarantined[0]
-        more = len(trace.callbacks.quarantined) - 1
-        raise BadInput(
-            line.reason + ("." if not more else f" (and {more} more lines)."),
-            path=trace.callbacks.path,
-            line=line.line,
-            field=line.field or None,
-            remedy="Capture the trace again, or take the line out and record new checksums.",
+        print_json(
+            [
+                {
+                    "scenario_id": scenario.scenario_id,
+                    "sha256": counted[0][0].sha256,
+                    "recordings": [{"name": r.name, "sha256": r.sha256, "callbacks": n} for r, n in counted],
+                    "valid": True,
+                }
+                for scenario, counted in results
+            ]
         )
-    return trace
+        return
+    for scenario, counted in results:
+        for recording, callbacks in counted:
+            name = scenario.scenario_id + ("" if recording.name == MAIN else f", recording {recording.name}")
+            click.echo(f"{name}: {callbacks} callbacks, intact ({recording.sha256})")
+
+
+def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int]]]:
+    scenario, recordings = trace_recordings(folder)
+    path = folder / SCENARIO_FILE
+    scenario_mode(scenario, scenario_file=path)
+    validate_tolerances(scenario, path)
+    return scenario, [(recording, check_callbacks(recording, scenario)) for recording in recordings]
 
 
 @click.command("summarise")
 @click.argument("source")
-@click.option("--replay", is_flag=True, help="Fill bt_se_summary and bt_quality_flags from a replay; null otherwise.")
-def summarise_trace(source: str, replay: bool) -> None:
+@click.option("--recording", help="Which recording of the scenario.  [default: the main one]")
+@click.option(
+    "--replay", is_flag=True, help="Take the Bradley-Terry figures from a replay under the scenario's engine settings."
+)
+def summarise_trace(source: str, recording: str | None, replay: bool) -> None:
     """Print the summary JSON of SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks."""
-    found = find_source(source)
-    path = found.callbacks.path
-    name = path.absolute().parent.name if path.name == CALLBACKS_FILE else path.stem
-    summary = summarise([event.data for event in found.events], name)
+    if replay and recording is not None:
+        raise click.UsageError("--replay takes the main recording; leave out --recording.")
+    found = find_recording(source, recording)
+    unusable = _Unusable()
+    summary = summarise_file(found.path, found.scenario_id, found.essays, on_quarantined=unusable.note)
+    if summary.total_events == 0 and unusable.first is not None:
+        raise no_usable_line(found.path, unusable.first)
     if replay:
-        fit = found.replayed(Side.RECORDED).document.fit
+        fit = find_source(source).replayed(Side.RECORDED).document.fit
         summary = summary.with_bt(fit.se_summary, fit.quality_flags)
     click.echo(summary.to_json(), nl=False)
-    if found.callbacks.quarantined:
-        click.echo(f"{len(found.callbacks.quarantined)} lines could not be used and are not counted.", err=True)
+    if unusable.count:
+        click.echo(f"{unusable.count} lines could not be used and are not counted.", err=True)
+
+
+class _Unusable:
+    """How many lines were of no use, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: QuarantinedLine | None = None
+
+    def note(self, line: QuarantinedLine) -> None:
+        self.count += 1
+        self.first = self.first or line
 
 
 @click.command()

@@ -112,7 +112,10 @@ def echo(case: Case, limits: Limits) -> Outcome:
 @check("schema", group=GROUP)
 def schema(case: Case, limits: Limits) -> Outcome:
     """Do callbacks have the same JSON shape, per outcome, optional hints included?"""
-    recorded, live = _shapes(case.recorded.events), _shapes((*case.live.events, *sum(case.live.repeats, ())))
+    live_events = (*case.live.events, *sum(case.live.repeats, ()))
+    # An envelope that was made for a bare verdict says nothing about the service that sent it.
+    bare = any(event.bare for event in (*case.recorded.events, *live_events))
+    recorded, live = _shapes(case.recorded.events, bare), _shapes(live_events, bare)
     common = sorted(recorded.keys() & live.keys())
     differences = [
         f"{outcome}: {line}" for outcome in common for line in _shape_differences(recorded[outcome], live[outcome])
@@ -124,7 +127,8 @@ def schema(case: Case, limits: Limits) -> Outcome:
         value=len(differences),
         unit="differences",
         tolerance="identical fields, types and nullability",
-        sentence="; ".join(differences[:3]) or f"same shape for {', '.join(common)}",
+        sentence=("; ".join(differences[:3]) or f"same shape for {', '.join(common)}")
+        + (" (without the envelope, which was not recorded)" if bare else ""),
         details=tuple(differences),
     )
 
@@ -169,13 +173,17 @@ _FREE_FORM = frozenset({"data.error_detail.details"})
 Shape = dict[str, frozenset[str]]
 
 
-def _shapes(events: Sequence[CallbackEvent]) -> dict[str, tuple[Shape, Shape]]:
-    """Per outcome (`success` or an error code): types of each path, and paths that only some callbacks have."""
+def _shapes(events: Sequence[CallbackEvent], bare: bool) -> dict[str, tuple[Shape, Shape]]:
+    """Return per outcome (`success` or an error code) the types of each path, and the paths that only some have.
+
+    bare: of the verdict alone.
+    """
     documents: dict[str, list[dict[str, str]]] = {}
     for event in events:
         error = event.data.error_detail
         outcome = "success" if error is None else error.error_code
-        documents.setdefault(outcome, []).append(dict(_paths(event.model_dump(mode="json", exclude_unset=True), "")))
+        document = event.model_dump(mode="json", exclude_unset=True, include={"data"} if bare else None)
+        documents.setdefault(outcome, []).append(dict(_paths(document, "")))
     return {outcome: _merged(paths) for outcome, paths in documents.items()}
 
 

@@ -1,8 +1,4 @@
-"""Runs in the warehouse: from callbacks and records to rows, and back.
-
-Here: what a run writes and how it is read again. Not here: columns and files
-(warehouse/).
-"""
+"""This module writes runs to the warehouse and reads them again: from callbacks and records to rows, and back."""
 
 from __future__ import annotations
 
@@ -12,17 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+import numpy as np
+import pyarrow.compute as pc
+
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, callback_json, parse_callback
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity
-from cj_pipeline.traces.reader import QuarantinedLine
+from cj_pipeline.traces.reader import CallbackColumns, QuarantinedLine
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.summary import Summary
 from cj_pipeline.warehouse.store import Warehouse
 
 Events = tuple[CallbackEvent, ...]
+
+_COUNTS = ("response_time_ms", "prompt_tokens", "completion_tokens", "total_tokens")
+_COLUMNS = ("batch", "sequence", "essay_a_id", "essay_b_id", "winner", "error_code", *_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,21 @@ def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[
             )
         batches[row["batch"]].append(event)
     return tuple(batches[0]), tuple(tuple(batch) for batch in batches[1:])
+
+
+def load_columns(warehouse: Warehouse, scenario_id: str, side: Side) -> CallbackColumns:
+    """Return the callbacks of one side, without its repeats, as columns. Raises BadInput as load_callbacks does."""
+    table = warehouse.read_columns("callbacks", scenario_id, side, list(_COLUMNS))
+    found = table.filter(pc.equal(table["batch"], 0)).to_pydict()
+    return CallbackColumns(
+        lines=tuple(line + 1 for line in found["sequence"]),
+        essays_a=tuple(found["essay_a_id"]),
+        essays_b=tuple(found["essay_b_id"]),
+        winners=tuple(None if winner is None else Winner(winner) for winner in found["winner"]),
+        error_codes=tuple(found["error_code"]),
+        **{name: np.array(found[name], np.int64) for name in _COUNTS},
+        quarantined=(),
+    )
 
 
 def store_quarantine(warehouse: Warehouse, scenario_id: str, lines: Sequence[QuarantinedLine]) -> Path:
@@ -225,5 +242,5 @@ def _callback_row(scenario_id: str, side: Side, batch: int, sequence: int, event
         "cost_estimate": data.cost_estimate,
         "requested_at": data.requested_at,
         "completed_at": data.completed_at,
-        "event": event.model_dump_json(exclude_unset=True),
+        "event": callback_json(event).decode(),
     }

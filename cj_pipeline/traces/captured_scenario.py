@@ -21,7 +21,7 @@ from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.bare import NO_MODE
+from cj_pipeline.traces.file_scenario import NO_MODE
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, read_provenance
 from cj_pipeline.traces.redaction.scenario import REASON, redacted_grades, redacted_scenario, without_labels

@@ -27,13 +27,13 @@ from typing import Any
 import msgspec
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.essay_ids import essay_rejection
 from cj_pipeline.contracts.topics import (
     COMPARISON_RESULT_EVENT_TYPE,
     USAGE_COMPLETED_EVENT_TYPE,
     USAGE_FAILURE_EVENT_TYPE,
     USAGE_STARTED_EVENT_TYPE,
 )
-from cj_pipeline.traces.essay_ids import essay_rejection
 from cj_pipeline.traces.wire_callback import (
     WideCallback,
     WireCallback,

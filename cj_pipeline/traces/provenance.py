@@ -145,8 +145,9 @@ def verify_checksums(folder: Path) -> dict[str, str]:
                 remedy="The file was edited after it was recorded; restore it, or capture the trace again.",
             )
         digests[name] = digest
-    for path in sorted(folder.iterdir()):
-        if path.name not in (*digests, *UNCOVERED_FILES) and not path.name.startswith("."):
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        inside = path.relative_to(folder)
+        if inside.as_posix() not in (*digests, *UNCOVERED_FILES) and not any(p.startswith(".") for p in inside.parts):
             raise BadInput(
                 "is not listed in SHA256SUMS.",
                 path=path,

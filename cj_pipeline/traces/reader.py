@@ -24,9 +24,9 @@ from cj_pipeline.contracts.callback import (
     parse_result,
 )
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.essay_ids import essay_rejection
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.json_lines import is_utf8, not_utf8, read_lines
-from cj_pipeline.traces.essay_ids import essay_rejection
 from cj_pipeline.traces.request_ids import RequestIds
 
 # A chunk and what is made of it take some 40 MB; with fewer lines the request ids are sorted too often.
@@ -67,9 +67,10 @@ class CallbackFile:
 class CallbackColumns:
     """Some consecutive callbacks of a file, and the lines between them that are none.
 
-    winners: None for an error. error_codes: None for a winner.
+    lines: their numbers. winners: None for an error. error_codes: None for a winner.
     """
 
+    lines: tuple[int, ...]
     essays_a: tuple[str, ...]
     essays_b: tuple[str, ...]
     winners: tuple[Winner | None, ...]
@@ -94,12 +95,13 @@ def read_callbacks(path: Path) -> CallbackFile:
 def read_columns(path: Path) -> Iterator[CallbackColumns]:
     """Read a file chunk by chunk, twice as fast as read_callbacks; raises what it raises."""
     for chunk in _chunks(path, _row, lambda row: row[0]):
-        yield _columns([row for _, _, row in chunk.usable], chunk.quarantined)
+        yield _columns([row for _, _, row in chunk.usable], [line for line, _, _ in chunk.usable], chunk.quarantined)
 
 
 def columns_of(callbacks: Iterable[LLMComparisonResultV1]) -> CallbackColumns:
     """Put callbacks that name their essays into columns."""
-    return _columns([_row_of(callback) for callback in callbacks], [])
+    rows = [_row_of(callback) for callback in callbacks]
+    return _columns(rows, range(1, len(rows) + 1), [])
 
 
 # request id, essay A, essay B, winner, error code, response time, prompt, completion and total tokens
@@ -121,11 +123,12 @@ def _row_of(data: LLMComparisonResultV1) -> Row:
     )
 
 
-def _columns(rows: list[Row], quarantined: list[QuarantinedLine]) -> CallbackColumns:
+def _columns(rows: list[Row], lines: Iterable[int], quarantined: list[QuarantinedLine]) -> CallbackColumns:
     columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 9
     _, essays_a, essays_b, winners, codes, *counts = columns
     response_time_ms, prompt_tokens, completion_tokens, total_tokens = (np.array(c, np.int64) for c in counts)
     return CallbackColumns(
+        lines=tuple(lines),
         essays_a=essays_a,
         essays_b=essays_b,
         winners=winners,

@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.traces.essay_ids import ESSAY_KEYS
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
-from cj_pipeline.traces.reader import CallbackFile, read_callbacks
+from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
 CALLBACKS_FILE = "llm_callbacks.jsonl"
+
 SUMMARY_FILE = "summary.json"
+RECORDINGS_FOLDER = "recordings"
+
+MAIN = "main"
+"""Name of the recording that lies in the trace folder itself."""
+
+_RECORDING_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run's callbacks in a verified folder, and where they come from.
+
+    name: MAIN, or that of a folder in `recordings/`. sha256: of `llm_callbacks.jsonl`, the data version of everything
+    derived from it.
+    """
+
+    name: str
+    folder: Path
+    provenance: Provenance
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Return the file of its callbacks."""
+        return self.folder / CALLBACKS_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One verified trace folder."""
+    """One verified trace folder. recordings: the main one first, the others by name; callbacks: of the main one."""
 
     folder: Path
     scenario: Scenario
-    provenance: Provenance
+    recordings: tuple[Recording, ...]
     callbacks: CallbackFile
-    sha256: str
-    """Of `llm_callbacks.jsonl`; the data version of everything derived from it."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Return where the main recording comes from."""
+        return self.recordings[0].provenance
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the main recording's callbacks."""
+        return self.recordings[0].sha256
 
 
 class TraceStore:
@@ -34,7 +70,7 @@ class TraceStore:
         self.root = root
 
     def scenario_ids(self) -> tuple[str, ...]:
-        """Names of the folders that hold a scenario.yaml, sorted; empty when the root does not exist.
+        """Return the names of the folders that hold a scenario.yaml, sorted; empty when the root does not exist.
 
         A folder whose name begins with a dot is somebody's work in progress.
         """
@@ -42,12 +78,16 @@ class TraceStore:
         return tuple(sorted(name for name in found if not name.startswith(".")))
 
     def scenario(self, scenario_id: str) -> Scenario:
-        """One scenario, without touching its callbacks."""
+        """Read one scenario, without touching its callbacks."""
         return read_scenario(self._folder(scenario_id) / SCENARIO_FILE)
 
     def trace(self, scenario_id: str) -> Trace:
-        """One trace, verified byte by byte. Raises BadInput when anything in it was edited or is missing."""
+        """Read one trace, verified byte by byte. Raises BadInput when anything in it was edited or is missing."""
         return read_trace(self._folder(scenario_id))
+
+    def recordings(self, scenario_id: str) -> tuple[Scenario, tuple[Recording, ...]]:
+        """Read a scenario and describe its verified recordings, without touching their callbacks."""
+        return trace_recordings(self._folder(scenario_id))
 
     def _folder(self, scenario_id: str) -> Path:
         folder = self.root / scenario_id
@@ -61,13 +101,40 @@ class TraceStore:
 
 
 def read_trace(folder: Path) -> Trace:
-    """One trace folder, wherever it stands; see TraceStore.trace."""
+    """Read one trace folder, wherever it is; see TraceStore.trace."""
+    scenario, recordings = trace_recordings(folder)
+    callbacks = read_callbacks(recordings[0].path)
+    known = frozenset(item.id for item in scenario.net.items)
+    for recorded in callbacks.events:
+        _require_known(recorded.event.data.essay_ids(), known, callbacks.path, recorded.line)
+    return Trace(folder=folder, scenario=scenario, recordings=recordings, callbacks=callbacks)
+
+
+def trace_recordings(folder: Path) -> tuple[Scenario, tuple[Recording, ...]]:
+    """Read the scenario of a trace folder and describe its recordings, the main one first.
+
+    Every byte is verified, and no callback is read. Raises BadInput as TraceStore.trace does.
+    """
     scenario = read_scenario(folder / SCENARIO_FILE)
     digests = verify_checksums(folder)
-    if CALLBACKS_FILE not in digests:
-        raise BadInput("is not covered by SHA256SUMS.", path=folder / CALLBACKS_FILE)
-    callbacks = read_callbacks(folder / CALLBACKS_FILE)
-    _require_known_essays(callbacks, scenario)
+    others = sorted(path for path in folder.glob(f"{RECORDINGS_FOLDER}/*") if not path.name.startswith("."))
+    return scenario, (
+        _recording(MAIN, folder, folder, digests, scenario),
+        *(_recording(path.name, path, folder, digests, scenario) for path in others),
+    )
+
+
+def _recording(name: str, folder: Path, root: Path, digests: dict[str, str], scenario: Scenario) -> Recording:
+    if (name == MAIN and folder != root) or _RECORDING_NAME.fullmatch(name) is None:
+        raise BadInput(
+            "is no name of a recording.",
+            path=folder,
+            remedy="Rename it: letters, digits, '_', '-' and '.', not 'main'.",
+        )
+    path = folder / CALLBACKS_FILE
+    digest = digests.get(path.relative_to(root).as_posix())
+    if digest is None:
+        raise BadInput("is not covered by SHA256SUMS.", path=path)
     provenance = read_provenance(folder)
     if provenance.scenario_id != scenario.scenario_id:
         raise BadInput(
@@ -76,25 +143,42 @@ def read_trace(folder: Path) -> Trace:
             field="scenario_id",
             remedy="A copied provenance says where another recording comes from; write this one's.",
         )
-    return Trace(
-        folder=folder,
-        scenario=scenario,
-        provenance=provenance,
-        callbacks=callbacks,
-        sha256=digests[CALLBACKS_FILE],
-    )
+    return Recording(name=name, folder=folder, provenance=provenance, sha256=digest)
 
 
-def _require_known_essays(callbacks: CallbackFile, scenario: Scenario) -> None:
-    """A trace about other essays than its scenario's is a mistake in the scenario, not in a line."""
-    known = {item.id for item in scenario.net.items}
-    for recorded in callbacks.events:
-        for key, essay in zip(ESSAY_KEYS, recorded.event.data.essay_ids(), strict=True):
-            if essay not in known:
-                raise BadInput(
-                    f"'{essay}' is not in the scenario's net.",
-                    path=callbacks.path,
-                    line=recorded.line,
-                    field=f"data.request_metadata.{key}",
-                    remedy=f"Add it to net.items in {SCENARIO_FILE}.",
-                )
+def check_callbacks(recording: Recording, scenario: Scenario) -> int:
+    """Count the callbacks of a recording, in bounded memory.
+
+    Raises BadInput at a callback about an essay that is not in the net, and when a line is no usable callback.
+    """
+    known = frozenset(item.id for item in scenario.net.items)
+    callbacks = unusable = 0
+    first: QuarantinedLine | None = None
+    for chunk in read_columns(recording.path):
+        for line, *essays in zip(chunk.lines, chunk.essays_a, chunk.essays_b, strict=True):
+            _require_known(essays, known, recording.path, line)
+        first = first or next(iter(chunk.quarantined), None)
+        callbacks += len(chunk.lines)
+        unusable += len(chunk.quarantined)
+    if first is not None:
+        raise BadInput(
+            first.reason + ("." if unusable == 1 else f" (and {unusable - 1} more lines)."),
+            path=recording.path,
+            line=first.line,
+            field=first.field or None,
+            remedy="Capture the trace again, or take the line out and record new checksums.",
+        )
+    return callbacks
+
+
+def _require_known(essays: Iterable[str], known: frozenset[str], path: Path, line: int) -> None:
+    """Raise BadInput for essays that are not the scenario's: a mistake in the scenario, not in a line."""
+    for key, essay in zip(ESSAY_KEYS, essays, strict=True):
+        if essay not in known:
+            raise BadInput(
+                f"'{essay}' is not in the scenario's net.",
+                path=path,
+                line=line,
+                field=f"data.request_metadata.{key}",
+                remedy=f"Add it to net.items in {SCENARIO_FILE}.",
+            )

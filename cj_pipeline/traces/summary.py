@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.diagnostics import quality_flags, se_summary
@@ -23,8 +24,10 @@ from cj_pipeline.bt.standard_errors import TooManyItems
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.numbers import percentile
-from cj_pipeline.traces.reader import CallbackColumns, IntColumn, columns_of, read_columns
+from cj_pipeline.traces.reader import CallbackColumns, IntColumn, QuarantinedLine, columns_of, read_columns
+from cj_pipeline.traces.store import SUMMARY_FILE
 
 ERROR_LABEL = "error"
 
@@ -82,12 +85,27 @@ class Summary(FileModel):
         return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def summarise_file(path: Path, scenario_id: str, essays: Iterable[str] = ()) -> Summary:
+def summarise_file(
+    path: Path,
+    scenario_id: str,
+    essays: Iterable[str] = (),
+    *,
+    on_quarantined: Callable[[QuarantinedLine], object] | None = None,
+) -> Summary:
     """Summarise a JSONL file of callbacks, in bounded memory; lines that are no usable callback are left out.
 
-    essays: the whole net, for essays that no callback names. Raises BadInput as read_callbacks does.
+    essays: the whole net, for essays that no callback names. on_quarantined: is given each line that is left out.
+    Raises BadInput as read_callbacks does.
     """
-    return summarise_columns(read_columns(path), scenario_id, essays)
+
+    def chunks() -> Iterator[CallbackColumns]:
+        for chunk in read_columns(path):
+            if on_quarantined is not None:
+                for line in chunk.quarantined:
+                    on_quarantined(line)
+            yield chunk
+
+    return summarise_columns(chunks(), scenario_id, essays)
 
 
 def summarise(callbacks: Iterable[LLMComparisonResultV1], scenario_id: str, essays: Iterable[str] = ()) -> Summary:
@@ -179,3 +197,15 @@ def _with_fit(summary: Summary, won: Mapping[tuple[str, str], int], essays: Iter
     except (NoComparisons, NotConverged, TooManyItems):
         return summary
     return summary.with_bt(errors.as_dict(), quality_flags(errors).as_dict())
+
+
+def read_summary(folder: Path) -> Summary:
+    """Read a folder's `summary.json`; raises BadInput naming file and field."""
+    path = folder / SUMMARY_FILE
+    try:
+        return Summary.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput("no such file.", path=path, remedy="Capture or reconstruct the trace again.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadInput(f"{first['msg']}.", path=path, field=".".join(str(part) for part in first["loc"])) from None

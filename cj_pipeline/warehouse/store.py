@@ -66,15 +66,19 @@ class Warehouse:
         return path
 
     def read(self, dataset: str, scenario_id: str, part: str) -> list[dict[str, Any]]:
-        """The rows of one part, in the order in which they were written. Raises BadInput when it was never written."""
+        """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""
+        rows: list[dict[str, Any]] = self.read_columns(dataset, scenario_id, part).to_pylist()
+        return rows
+
+    def read_columns(self, dataset: str, scenario_id: str, part: str, columns: list[str] | None = None) -> pa.Table:
+        """Return one part as a table, all its columns by default. Raises BadInput when it was never written."""
         path = self.path(dataset, scenario_id, part)
         schema = self._schema(dataset)
         if not path.is_file():
             raise BadInput(
                 f"no {dataset} of '{scenario_id}' ({part}).", path=path, remedy="Materialise the scenario first."
             )
-        rows: list[dict[str, Any]] = pq.read_table(path, schema=schema, partitioning=None).to_pylist()
-        return rows
+        return pq.read_table(path, schema=schema, columns=columns, partitioning=None)
 
     def remove(self, dataset: str, scenario_id: str, part: str) -> None:
         """Take one part of a dataset away, if it is there."""

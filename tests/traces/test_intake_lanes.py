@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1, Rejection, TokenUsage, parse_callback
 from cj_pipeline.contracts.errors import ErrorDetail
-from cj_pipeline.traces.essay_ids import essay_rejection
+from cj_pipeline.contracts.essay_ids import essay_rejection
 from cj_pipeline.traces.intake import read_message
 from cj_pipeline.traces.wire_callback import WideCallback, WireCallback, WireUsage
 from tests.traces.folders import SCENARIOS, TRACES

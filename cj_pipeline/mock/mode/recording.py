@@ -1,7 +1,4 @@
-"""What a mode replays: the answers of a recorded trace, without their words.
-
-Here: one recorded answer, the recording, reading it from a JSONL file of callbacks. Not here: which of several answers
-is given again (mock_replay.py), trace folders (traces/).
+"""This module reads what a mode replays: the answers of a recorded trace, without their words.
 
 Justifications stay in the file: a mode is printed, stored and compared, and a justification may quote an essay.
 """
@@ -13,10 +10,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
+from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_result
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.essay_ids import essay_rejection
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.json_lines import read_lines
 
 
 class RecordedAnswer(FileModel):
@@ -46,45 +45,37 @@ class Recording(FileModel):
 
 
 def read_recording(path: Path) -> Recording:
-    """Read one callback event per line; empty lines and repeated deliveries of a callback do not count.
+    """Read one callback per line; blank lines and repeated deliveries of a callback do not count.
 
-    Raises BadInput naming the line: not a callback, no essay ids; or the file: without a single winner. OSError.
+    Raises BadInput naming the line: no callback, no essay ids; or the file: without a single winner. OSError.
     """
     # A bus delivers at least once; a callback that came twice is one answer.
     answers: dict[str, RecordedAnswer] = {}
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if line.strip():
-            result = _result(line, path, number)
-            answers.setdefault(str(result.correlation_id), _answer(result, path, number))
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        result = parse_result(line)
+        if isinstance(result, Rejection):
+            raise _unusable(result, path, number)
+        if (rejection := essay_rejection(result.request_metadata)) is not None:
+            raise _unusable(rejection, path, number)
+        answers.setdefault(str(result.correlation_id), _answer(result))
     if all(answer.winner is None for answer in answers.values()):
         raise BadInput("no callback here has a winner.", path=path, remedy="Replay a trace with answers in it.")
     return Recording(answers=tuple(answers.values()))
 
 
-def _result(line: bytes, path: Path, number: int) -> LLMComparisonResultV1:
-    event = parse_callback(line)
-    if isinstance(event, Rejection):
-        field = event.field or None
-        raise BadInput(f"{event.reason}.", path=path, line=number, field=field, remedy="Repair or remove the line.")
-    return event.data
+def _unusable(rejection: Rejection, path: Path, number: int) -> BadInput:
+    remedy = "A line that is no callback, or does not say which essays it compared, cannot be replayed; remove it."
+    return BadInput(f"{rejection.reason}.", path=path, line=number, field=rejection.field or None, remedy=remedy)
 
 
-def _answer(result: LLMComparisonResultV1, path: Path, number: int) -> RecordedAnswer:
-    for key in ("essay_a_id", "essay_b_id"):
-        if result.request_metadata.get(key) is None:
-            raise BadInput(
-                "missing.",
-                path=path,
-                line=number,
-                field=f"data.request_metadata.{key}",
-                remedy="A callback that does not say which essays it compared cannot be replayed; remove the line.",
-            )
-    essay_a, essay_b = result.essay_ids()
+def _answer(result: LLMComparisonResultV1) -> RecordedAnswer:
     failure = result.error_detail
     status = None if failure is None else failure.details.get("status_code")
     return RecordedAnswer(
-        essay_a=essay_a,
-        essay_b=essay_b,
+        essay_a=result.request_metadata["essay_a_id"],
+        essay_b=result.request_metadata["essay_b_id"],
         winner=result.winner,
         error_code=None if failure is None else failure.error_code,
         status_code=status if type(status) is int else None,

@@ -1,33 +1,28 @@
-"""A file of callbacks without a scenario, looked at as if it had one.
+"""This module makes a scenario for a file of callbacks that has none.
 
-Here: the least that a replay needs to know, taken from the callbacks themselves. Not here: grades, tolerances, a mode:
-a bare file has none.
+Such a scenario has what a replay needs, taken from the callbacks, and no grades, tolerances or mode.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.reader import CallbackFile
+from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine
 from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, ProviderIdentity, Scenario
 
 NO_MODE = "default"
 
 
-def bare_scenario(callbacks: CallbackFile, profile: Profile) -> Scenario:
-    """A scenario that follows a file: its essays, ungraded, and a budget of exactly its comparisons.
+def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
+    """Return a scenario that follows a file: its essays, ungraded, and a budget of exactly its comparisons.
 
     profile: whose floor tolerances are meant. Raises BadInput when no line is a usable callback, or one essay is all.
     """
     verdicts = [event.event.data for event in callbacks.events]
     if not verdicts:
-        first = callbacks.quarantined[0]
-        raise BadInput(
-            f"no line is a usable callback; the first: {first.reason}.",
-            path=callbacks.path,
-            line=first.line,
-            field=first.field or None,
-        )
+        raise no_usable_line(callbacks.path, callbacks.quarantined[0])
     essays = sorted({essay for verdict in verdicts for essay in verdict.essay_ids()})
     if len(essays) < 2:
         raise BadInput("compares one essay with itself only.", path=callbacks.path)
@@ -53,4 +48,14 @@ def bare_scenario(callbacks: CallbackFile, profile: Profile) -> Scenario:
             min_comparisons_for_stability_check=comparisons + 1,
         ),
         live=Live(callback_budget_s=3600),
+    )
+
+
+def no_usable_line(path: Path, first: QuarantinedLine) -> BadInput:
+    """Return the error about a file in which every line is in quarantine. first: of these lines."""
+    return BadInput(
+        f"no line is a usable callback; the first: {first.reason}.",
+        path=path,
+        line=first.line,
+        field=first.field or None,
     )
