@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
@@ -64,7 +65,7 @@ def find_recording(name: str, recording: str | None) -> RecordingFile:
     if path.is_file():
         if recording is not None:
             raise BadInput("is a file, and has no recordings.", path=path, remedy="Name its trace folder instead.")
-        return RecordingFile(path, path.absolute().parent.name if path.name == CALLBACKS_FILE else path.stem, ())
+        return RecordingFile(path, path.absolute().parent.name if path.name == CALLBACKS_FILE else bare_name(path), ())
     scenario, recordings = trace_recordings(path) if path.is_dir() else trace_store().recordings(name)
     found = {one.name: one for one in recordings}
     if recording is not None and recording not in found:

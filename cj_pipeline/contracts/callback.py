@@ -212,7 +212,8 @@ def is_bare(message: bytes) -> bool:
     try:
         keys = _decode_keys(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
+        # Not JSON: what is wrong with it is for the model to say, and a rough look is enough to choose the model.
+        return b'"event_type"' not in message and b'"request_id"' in message
     return keys.event_type is keys.data is msgspec.UNSET and keys.request_id is not msgspec.UNSET
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,7 @@ from cj_pipeline.foundation.errors import BadInput
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_SUFFIXES = (".jsonl", ".ndjson")
-_PACKED = (".gz", ".zst")
+_SUFFIX = re.compile(r"\.(jsonl|ndjson)(\.(gz|zst))?$", re.IGNORECASE)
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -25,10 +25,13 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 def is_json_lines(path: Path) -> bool:
     """Return whether a file's name says that it holds JSON lines; capitals and compression do not matter."""
-    name = path.name.lower()
-    for packed in _PACKED:
-        name = name.removesuffix(packed)
-    return name.endswith(_SUFFIXES)
+    return _SUFFIX.search(path.name) is not None
+
+
+def bare_name(path: Path) -> str:
+    """Return a file's name without what says that it holds JSON lines, and how it is compressed."""
+    name = _SUFFIX.sub("", path.name)
+    return path.stem if name == path.name else name
 
 
 def read_lines(path: Path, *, utf8: bool = True) -> Iterator[bytes]:
