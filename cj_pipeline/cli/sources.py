@@ -19,7 +19,7 @@ from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, TraceStore, read_trac
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Callbacks and the scenario they are read under. scenario_file: what errors about the scenario name."""
+    """Callbacks and the scenario they are read under. scenario_file: the file that errors about the scenario name."""
 
     scenario: Scenario
     scenario_file: Path

@@ -1,7 +1,4 @@
-"""What every command that makes a trace has in common: its options, and how its result is told.
-
-Here: options shared by `capture` and `import`, one result for both, its table, its JSON, its exit code. Not here: the
-commands themselves, what is counted (traces/).
+"""This module holds what the commands that make a trace share: their options, and how their result is shown.
 
 A result shows counts, digests and file names. It never shows an essay id, a justification or a key.
 """
@@ -83,7 +80,7 @@ def trace_options(command: Command) -> Command:
 
 
 def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) -> Redaction | None:
-    """The redaction that the options ask for; None for none. Makes the key where there is none. Raises BadInput."""
+    """Return the redaction that the options ask for; None for none. Makes the key where there is none. Raises BadInput."""
     if no_redact:
         return None
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
@@ -92,7 +89,7 @@ def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) ->
 
 
 def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) -> str:
-    """What was done, for the result. dropped: what went, by kind."""
+    """Say what was done, for the result. dropped: what went, by kind."""
     if redaction is None:
         return "none; essay ids and texts are as they came"
     gone = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in dropped.items() if count) or "nothing else"
@@ -101,7 +98,7 @@ def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) 
 
 
 def choices_of(like: str | None, grades_file: Path | None, profile: str | None, mode: str | None) -> ScenarioChoices:
-    """What the options say of the scenario. like: a scenario's id or its folder."""
+    """Return what the options say of the scenario. like: a scenario's id or its folder."""
     folder = None if like is None else Path(like)
     if folder is not None and not folder.is_dir():
         folder = PipelineSettings().traces_dir / str(like)
@@ -111,13 +108,13 @@ def choices_of(like: str | None, grades_file: Path | None, profile: str | None, 
 
 
 def output_folder(given: Path | None) -> Path:
-    """The folder that new traces are made in."""
+    """Return the folder that new traces are made in."""
     return PipelineSettings().traces_dir if given is None else given
 
 
 @dataclass(frozen=True, slots=True)
 class TraceResult:
-    """What came of making a trace.
+    """The outcome of making a trace.
 
     counts: messages by what became of them, in the order in which they are shown; their sum is `read`.
     missing: what was asked for and is not in the trace, a sentence each; the trace is partial when there is any.
@@ -137,7 +134,7 @@ class TraceResult:
 
     @property
     def partial(self) -> bool:
-        """Whether something that was asked for is not there."""
+        """Return whether something that was asked for is not there."""
         return bool(self.missing)
 
 

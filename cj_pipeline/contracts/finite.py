@@ -1,7 +1,6 @@
-"""Numbers that JSON does not have, found in a message before they get any further.
+"""This module finds numbers that JSON does not have: NaN and the infinities, which a literal beyond a double becomes.
 
-Here: NaN and the infinities (which a literal beyond a double also becomes). The models refuse them in their own fields;
-that check does not reach into free-form metadata, where such a number would be echoed as null.
+The models refuse them in their own fields, but do not look into free-form metadata, where one would be echoed as null.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from uuid import UUID
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.model import WireModel
 
-# Left aside at a glance, by exact type: this runs for each callback, and nearly all of what it sees is one of these.
+# Passed over by exact type: this runs for each callback, and nearly all of what it sees is one of these.
 _HARMLESS = frozenset({str, int, bool, type(None), UUID, datetime, Winner, Provider})
 
 
 def all_finite(value: object) -> bool:
-    """Whether every number is finite in a value read from JSON: a model with all it holds, a dict, a list, a scalar."""
+    """Return whether every number is finite in a value read from JSON: a model with all it holds, a dict, a list, a scalar."""
     unseen = [value]
     while unseen:
         element = unseen.pop()

@@ -58,7 +58,7 @@ def store_answers(warehouse: Warehouse, scenario_id: str, side: Side, answers: A
 
 
 def load_answers(warehouse: Warehouse, scenario_id: str, side: Side) -> Answers:
-    """What store_answers wrote. Raises BadInput when it was never written, or only half."""
+    """Read what store_answers wrote. Raises BadInput when it was never written, or only half."""
     (judge,) = warehouse.read("judges", scenario_id, side)
     events, repeats = load_callbacks(warehouse, scenario_id, side)
     return Answers(
@@ -84,7 +84,7 @@ def store_callbacks(
 
 
 def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[Events, tuple[Events, ...]]:
-    """The callbacks of one side and of its repeats. Raises BadInput when they were never written, or were damaged."""
+    """Read the callbacks of one side and of its repeats. Raises BadInput when they were never written, or were damaged."""
     rows = warehouse.read("callbacks", scenario_id, side)
     batches: list[list[CallbackEvent]] = [[] for _ in range(1 + max((row["batch"] for row in rows), default=0))]
     for number, row in enumerate(rows):
@@ -101,7 +101,7 @@ def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[
 
 
 def load_columns(warehouse: Warehouse, scenario_id: str, side: Side) -> CallbackColumns:
-    """Return the callbacks of one side, without its repeats, as columns. Raises BadInput as load_callbacks does."""
+    """Read the callbacks of one side, without its repeats, as columns. Raises BadInput as load_callbacks does."""
     table = warehouse.read_columns("callbacks", scenario_id, side, list(_COLUMNS))
     found = table.filter(pc.equal(table["batch"], 0)).to_pydict()
     return CallbackColumns(
@@ -125,7 +125,7 @@ def store_quarantine(warehouse: Warehouse, scenario_id: str, lines: Sequence[Qua
 
 
 def load_quarantine(warehouse: Warehouse, scenario_id: str) -> tuple[QuarantinedLine, ...]:
-    """The lines of the trace that are in quarantine."""
+    """Read the lines of the trace that are in quarantine."""
     rows = warehouse.read("quarantine", scenario_id, Side.RECORDED)
     return tuple(QuarantinedLine(row["line"], row["raw"], row["field"], row["reason"]) for row in rows)
 
@@ -140,7 +140,7 @@ def store_metrics(warehouse: Warehouse, scenario_id: str, samples: Sequence[Samp
 
 
 def load_metrics(warehouse: Warehouse, scenario_id: str) -> tuple[Sample, ...]:
-    """What /metrics showed at the end of the live run."""
+    """Read what /metrics showed at the end of the live run."""
     rows = warehouse.read("service_metrics", scenario_id, Side.LIVE)
     return tuple(Sample(name=row["name"], labels=json.loads(row["labels"]), value=row["value"]) for row in rows)
 
@@ -191,7 +191,7 @@ def store_run(warehouse: Warehouse, record: RunRecord) -> Path:
 
 
 def load_run(warehouse: Warehouse, scenario_id: str, side: Side) -> RunRecord:
-    """A run as it was written, with its callbacks. Raises BadInput when it was never written."""
+    """Read a run as it was written, with its callbacks. Raises BadInput when it was never written."""
     document = RunDocument.model_validate_json(warehouse.read("runs", scenario_id, side)[0]["document"])
     events, repeats = load_callbacks(warehouse, scenario_id, side)
     return RunRecord(document=document, events=events, repeats=repeats)

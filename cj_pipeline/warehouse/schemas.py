@@ -1,7 +1,6 @@
-"""Every dataset, with its columns: the one place where they are declared.
+"""This module declares every dataset with its columns, and what each column means.
 
-Here: Arrow schemas and what each column means. Not here: rows (the rooms that make them), files (store.py).
-Units stand in the names (`_ms`, `_s`) or in the descriptions; scores and standard errors are logits.
+Units are in the names (`_ms`, `_s`) or in the descriptions; scores and standard errors are logits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Parquet on disk and the DuckDB catalogue over it.
-
-Here: writing a dataset's part whole, reading it back, the catalogue of views, queries. Not here: what the columns are
-(schemas.py) or what the rows mean.
+"""This module keeps datasets as Parquet files and makes the DuckDB catalogue over them.
 
 Parquet is the record: one file per (dataset, scenario, part), written under a temporary name and renamed, so a reader
 sees the old file or the new one and parallel steps never share one. The catalogue is derived: views with absolute
@@ -42,11 +39,11 @@ class Warehouse:
 
     @property
     def catalogue_path(self) -> Path:
-        """The DuckDB file."""
+        """Return the path of the DuckDB file."""
         return self.root / CATALOGUE_FILE
 
     def path(self, dataset: str, scenario_id: str, part: str) -> Path:
-        """Where one part of a dataset stands, whether or not it exists."""
+        """Return the file of one part of a dataset, whether or not it exists."""
         return self.root / dataset / scenario_id / f"{part}.parquet"
 
     def write(self, dataset: str, scenario_id: str, part: str, rows: Sequence[Row]) -> Path:
@@ -90,7 +87,7 @@ class Warehouse:
         return SCHEMAS[dataset]
 
     def rebuild_catalogue(self) -> Path:
-        """Write the catalogue anew and swap it in; open readers keep the one they have.
+        """Write a new catalogue and swap it in; open readers keep the one they have.
 
         Raises BadInput naming the dataset of which a file is no Parquet; the old catalogue then stays.
         """
@@ -107,7 +104,7 @@ class Warehouse:
         return self.catalogue_path
 
     def _define(self, connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema) -> None:
-        """One dataset in the catalogue: a view over its files, or an empty table while it has none."""
+        """Define one dataset in the catalogue: a view over its files, or an empty table while it has none."""
         if any((self.root / dataset).glob("*/*.parquet")):
             files = f"{_literal_glob(self.root)}/{dataset}/*/*.parquet"
             # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
@@ -154,16 +151,16 @@ class Warehouse:
 
 
 def _quoted(text: str) -> str:
-    """Text as an SQL string."""
+    """Return text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _literal_glob(folder: Path) -> str:
-    """A pattern that matches this folder alone, whatever characters its name has."""
+    """Return a pattern that matches this folder alone, whatever characters its name has."""
     return re.sub(r"([*?\[])", r"[\1]", str(folder))
 
 
-# What may stand in a column, by Arrow type. Arrow itself would cut 1.5 to 1, take 5 for a time and True for 1.0.
+# What may be in a column, by Arrow type. Arrow itself would cut 1.5 to 1, take 5 for a time and True for 1.0.
 _FITS: dict[pa.DataType, Callable[[object], bool]] = {
     pa.string(): lambda value: isinstance(value, str),
     pa.binary(): lambda value: isinstance(value, bytes),
@@ -175,7 +172,7 @@ _FITS: dict[pa.DataType, Callable[[object], bool]] = {
 
 
 def _table(schema: pa.Schema, rows: Sequence[Row], path: Path) -> pa.Table:
-    """Rows as a table of exactly this schema."""
+    """Return rows as a table of exactly this schema."""
     for number, row in enumerate(rows):
         for name in row:
             if name not in schema.names:
