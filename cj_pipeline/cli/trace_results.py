@@ -80,7 +80,7 @@ def trace_options(command: Command) -> Command:
 
 
 def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) -> Redaction | None:
-    """Return the redaction that the options ask for; None for none. Makes the key where there is none. Raises BadInput."""
+    """Return the redaction asked for; None for none. Makes the key where there is none. Raises BadInput."""
     if no_redact:
         return None
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file

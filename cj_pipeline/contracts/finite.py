@@ -17,7 +17,7 @@ _HARMLESS = frozenset({str, int, bool, type(None), UUID, datetime, Winner, Provi
 
 
 def all_finite(value: object) -> bool:
-    """Return whether every number is finite in a value read from JSON: a model with all it holds, a dict, a list, a scalar."""
+    """Return whether every number in a value read from JSON is finite: in a model with all it holds, a dict, a list."""
     unseen = [value]
     while unseen:
         element = unseen.pop()

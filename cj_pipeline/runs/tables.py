@@ -84,8 +84,8 @@ def store_callbacks(
 
 
 def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[Events, tuple[Events, ...]]:
-    """Read the callbacks of one side and of its repeats. Raises BadInput when they were never written, or were damaged."""
-    rows = warehouse.read("callbacks", scenario_id, side)
+    """Read the callbacks of one side and of its repeats. Raises BadInput for what was never written, or is damaged."""
+    rows = warehouse.read_columns("callbacks", scenario_id, side, ["batch", "event"]).to_pylist()
     batches: list[list[CallbackEvent]] = [[] for _ in range(1 + max((row["batch"] for row in rows), default=0))]
     for number, row in enumerate(rows):
         event = parse_callback(row["event"].encode())
