@@ -26,7 +26,7 @@ from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.http.app import build_app
-from cj_pipeline.services.lps.http.prompts import prompt_sha256
+from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest, queue_id_of
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings

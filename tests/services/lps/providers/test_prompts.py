@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.services.lps.http.prompts import (
+from cj_pipeline.services.lps.providers.prompts import (
     InvalidPromptBlocks,
     Ttl,
     check_ttl_order,

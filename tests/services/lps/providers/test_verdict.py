@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.providers.verdict import (
+from cj_pipeline.services.lps.providers.apis.verdict import (
     DEFAULT_JUSTIFICATION,
     BadReply,
     parse_verdict,

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.services.lps.providers.anthropic_caching import cached_parts
-from cj_pipeline.services.lps.providers.api import (
+from cj_pipeline.services.lps.providers.apis.anthropic_caching import cached_parts
+from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
     ReplyPart,
@@ -31,7 +31,7 @@ from cj_pipeline.services.lps.providers.api import (
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
-from cj_pipeline.services.lps.providers.verdict import MAX_ASKED_JUSTIFICATION_CHARS, parse_verdict, verdict_schema
+from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS, parse_verdict, verdict_schema
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 BASE_URL = "https://api.anthropic.com/v1"

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider, Winner
-from cj_pipeline.services.lps.http.prompts import shown_prompt
-from cj_pipeline.services.lps.providers.api import (
+from cj_pipeline.services.lps.providers.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
     ReplyPart,
@@ -26,7 +26,7 @@ from cj_pipeline.services.lps.providers.api import (
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
-from cj_pipeline.services.lps.providers.verdict import (
+from cj_pipeline.services.lps.providers.apis.verdict import (
     CONFIDENCE_DESCRIPTION,
     JUSTIFICATION_DESCRIPTION,
     WINNER_DESCRIPTION,

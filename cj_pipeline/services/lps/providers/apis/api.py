@@ -19,7 +19,7 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
-from cj_pipeline.services.lps.providers.verdict import BadReply, Verdict
+from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")

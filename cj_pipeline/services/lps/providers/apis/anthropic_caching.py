@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cj_pipeline.contracts.comparison import ComparisonRequest
-from cj_pipeline.services.lps.http.prompts import Ttl, block_ttls, check_ttl_order
+from cj_pipeline.services.lps.providers.prompts import Ttl, block_ttls, check_ttl_order
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 
 # One more is refused with 400.
