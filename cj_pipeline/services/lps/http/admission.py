@@ -18,10 +18,10 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.topics import is_topic_name
 from cj_pipeline.foundation.clock import LoopClock
-from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, NestedRefusal
 from cj_pipeline.services.lps.providers.manifest import Manifest, check_overrides
 from cj_pipeline.services.lps.providers.model_labels import ModelLabels
+from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.providers.provider import LlmProvider
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest, queue_id_of
 from cj_pipeline.services.lps.queue.trace_context import TraceContext

@@ -17,15 +17,15 @@ from cj_pipeline.contracts.answer import ProviderAnswer, ProviderError
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.apis import failures
 from cj_pipeline.services.lps.providers.apis.api import Api, ApiCall, ErrorInReply, Reply, Truncated
+from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.cost import Usage, cost_usd
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model, UnknownModel
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
+from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.provider import LlmProvider
-from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _log = logging.getLogger(__name__)

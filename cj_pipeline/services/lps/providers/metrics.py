@@ -17,10 +17,10 @@ from cj_pipeline.contracts.answer import ProviderAnswer
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.services.lps.providers.prompts import normalised_ttl
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
 from cj_pipeline.services.lps.providers.model_labels import ModelLabels
+from cj_pipeline.services.lps.providers.prompts import normalised_ttl
 from cj_pipeline.services.lps.series import Series
 
 _STATE_VALUES = {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.HALF_OPEN: 2}

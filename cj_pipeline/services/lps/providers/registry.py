@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.anthropic import AnthropicApi
 from cj_pipeline.services.lps.providers.apis.api import Api
-from cj_pipeline.services.lps.providers.breaker import BreakerProvider, CircuitBreaker
 from cj_pipeline.services.lps.providers.apis.google import GoogleApi
+from cj_pipeline.services.lps.providers.apis.openai import OpenAiApi
+from cj_pipeline.services.lps.providers.apis.openrouter import OpenRouterApi
+from cj_pipeline.services.lps.providers.breaker import BreakerProvider, CircuitBreaker
 from cj_pipeline.services.lps.providers.http_provider import HttpProvider, RealProvider
 from cj_pipeline.services.lps.providers.manifest import Manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
-from cj_pipeline.services.lps.providers.apis.openai import OpenAiApi
-from cj_pipeline.services.lps.providers.apis.openrouter import OpenRouterApi
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 
 _APIS: dict[Provider, Callable[[ProviderSettings], Api]] = {

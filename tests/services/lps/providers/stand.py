@@ -16,10 +16,10 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.providers.http_provider import RealProvider
 from cj_pipeline.services.lps.providers.manifest import load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
+from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.providers.registry import registered_providers
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest, queue_id_of

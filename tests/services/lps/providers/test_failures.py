@@ -16,9 +16,9 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.apis.api import Timeouts
 from cj_pipeline.services.lps.providers.apis.failures import http_failure
+from cj_pipeline.services.lps.providers.apis.openai import OpenAiApi
 from cj_pipeline.services.lps.providers.manifest import load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
-from cj_pipeline.services.lps.providers.apis.openai import OpenAiApi
 from cj_pipeline.services.lps.providers.registry import registered_providers
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from tests.services.lps.providers.stand import MARKER, MODELS, REAL, queued, stand

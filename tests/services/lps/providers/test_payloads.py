@@ -8,8 +8,8 @@ import pytest
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort, Winner
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.providers.manifest import Model, check_overrides, load_manifest
 from cj_pipeline.services.lps.providers.apis.openrouter import OpenRouterApi
+from cj_pipeline.services.lps.providers.manifest import Model, check_overrides, load_manifest
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from tests.services.lps.providers.stand import CORRELATION_ID, PROMPT, REAL, ask, queued, stand
 

@@ -28,10 +28,10 @@ from cj_pipeline.services.lps.providers.apis.api import (
     no_verdict,
     temperature,
 )
+from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS, parse_verdict, verdict_schema
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
-from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS, parse_verdict, verdict_schema
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 BASE_URL = "https://api.anthropic.com/v1"

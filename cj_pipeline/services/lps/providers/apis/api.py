@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider, ReasoningEffort
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
-from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")

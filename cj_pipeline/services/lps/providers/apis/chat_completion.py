@@ -9,8 +9,8 @@ from pydantic import Field
 
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.services.lps.providers.apis.api import ErrorInReply, Reply, ReplyPart, Truncated, no_verdict
-from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.apis.verdict import parse_verdict_text
+from cj_pipeline.services.lps.providers.cost import Usage
 
 
 class _Error(ReplyPart):

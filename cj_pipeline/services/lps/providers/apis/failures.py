@@ -20,9 +20,9 @@ import httpx
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.apis.api import identifier
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
+from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider, Winner
-from cj_pipeline.services.lps.providers.prompts import shown_prompt
 from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
@@ -23,15 +22,16 @@ from cj_pipeline.services.lps.providers.apis.api import (
     no_verdict,
     temperature,
 )
-from cj_pipeline.services.lps.providers.cost import Usage
-from cj_pipeline.services.lps.providers.manifest import Model
-from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.providers.apis.verdict import (
     CONFIDENCE_DESCRIPTION,
     JUSTIFICATION_DESCRIPTION,
     WINNER_DESCRIPTION,
     parse_verdict_text,
 )
+from cj_pipeline.services.lps.providers.cost import Usage
+from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 BASE_URL = "https://generativelanguage.googleapis.com"

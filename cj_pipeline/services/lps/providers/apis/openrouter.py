@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.services.lps.providers.prompts import shown_prompt
 from cj_pipeline.services.lps.providers.apis.api import ApiCall, Reply, Timeouts, effort, max_tokens, temperature
 from cj_pipeline.services.lps.providers.apis.chat_completion import read_chat_completion
-from cj_pipeline.services.lps.providers.manifest import Model
-from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS
+from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 # `json_object` promises JSON, not which: without these words the model would have to guess the keys.
