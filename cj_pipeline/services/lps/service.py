@@ -26,7 +26,7 @@ from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.settings import with_settings
-from cj_pipeline.services.lps.http.admission import Door
+from cj_pipeline.services.lps.http.admission import Admission
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, not_running, queue_is_full, store_is_away
 from cj_pipeline.services.lps.metrics import LpsMetrics
 from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
@@ -82,10 +82,10 @@ class LlmProviderService:
         self.real_providers = registered_providers(settings, self.manifest, provider_metrics, transport=transport)
         self.providers = _providers(settings, self.mode, self.real_providers)
         self.stats = ProviderStats(clock)
-        self._door = Door(
+        self._admission = Admission(
             self.manifest, self.providers, settings.default_models(), lambda now: time_to_live_s(settings, now)
         )
-        self.queue = _queue(settings, clock, self._door)
+        self.queue = _queue(settings, clock, self._admission)
         self.publisher = Publisher(self.queue, bus, self.metrics)
         self._usage = UsageEvents(bus, clock, self.metrics) if settings.publish_llm_usage_events else None
         self._workers = Workers(
@@ -145,7 +145,7 @@ class LlmProviderService:
         if not self.running:
             raise not_running(request.correlation_id)
         body = request.model_dump_json().encode()
-        queued = self._door.admit(request, self.clock, len(body), sent_trace)
+        queued = self._admission.admit(request, self.clock, len(body), sent_trace)
         correlation_id = queued.correlation_id
         try:
             await self.queue.put(queued, sha256(body).digest())
@@ -165,13 +165,24 @@ class LlmProviderService:
         self.metrics.accepted(queued.resolved_provider, queued.model_label)
         return queued
 
-    def model_label(self, model: str | None) -> str:
-        """A model as metrics may name it."""
-        return self._door.model_label(model)
+    def count_refused(self, request: ComparisonRequest | None) -> None:
+        """Count a request that was not accepted. request: None when it could not be read."""
+        overrides = None if request is None else request.llm_config_overrides
+        if overrides is None or overrides.provider_override is None:
+            self.metrics.refused()
+            return
+        registered = self.providers.get(overrides.provider_override)
+        provider = overrides.provider_override if registered is None else registered.name
+        self.metrics.refused(provider, self._admission.model_label(overrides.model_override))
+
+    @property
+    def mode_name(self) -> str | None:
+        """How the mock answers, as the HTTP surface shows it; None for the default mode."""
+        return None if self.mode.expression == "default" else self.mode.expression
 
     def trial(self, request: ComparisonRequest, correlation_id: UUID) -> QueuedRequest:
         """A request as a provider is shown it, without queueing it."""
-        return self._door.revive(request, correlation_id, self.clock.now(), self.clock.monotonic(), 0)
+        return self._admission.revive(request, correlation_id, self.clock.now(), self.clock.monotonic(), 0)
 
     async def lookup(self, queue_id: UUID) -> Known | None:
         """What is known of an accepted request. Raises Refusal when the store is away."""
@@ -236,7 +247,7 @@ def _providers(
     return {**real, Provider.MOCK: mock} if settings.allow_mock_provider else dict(real)
 
 
-def _queue(settings: LpsSettings, clock: LoopClock, door: Door) -> RequestQueue:
+def _queue(settings: LpsSettings, clock: LoopClock, admission: Admission) -> RequestQueue:
     match settings.queue_backend:
         case QueueBackend.MEMORY:
             return MemoryQueue(settings.queue_limits())
@@ -245,4 +256,4 @@ def _queue(settings: LpsSettings, clock: LoopClock, door: Door) -> RequestQueue:
             from cj_pipeline.services.lps.queue.redis.queue import RedisQueue
 
             url = settings.redis_url.get_secret_value()
-            return RedisQueue(url, settings.queue_limits(), clock, door.revive)
+            return RedisQueue(url, settings.queue_limits(), clock, admission.revive)

@@ -149,6 +149,10 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     environment: str = "development"
     """Shown by /healthz."""
 
+    def admin_key(self) -> str:
+        """Return the admin key; empty when there is none. Compose files export a variable that is not set as empty."""
+        return "" if self.admin_api_key is None else self.admin_api_key.get_secret_value()
+
 
 def _prefixed_or_bare(name: str) -> AliasChoices:
     return AliasChoices(ENVIRONMENT_PREFIX + name, name)

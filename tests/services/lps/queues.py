@@ -17,7 +17,7 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.services.lps.http.admission import Door
+from cj_pipeline.services.lps.http.admission import Admission
 from cj_pipeline.services.lps.providers.manifest import load_manifest
 from cj_pipeline.services.lps.queue.memory import MemoryQueue
 from cj_pipeline.services.lps.queue.queue import Answer, QueueLimits, RequestQueue
@@ -40,9 +40,9 @@ FOUR_HOURS = 4 * 3600.0
 Result = TypeVar("Result")
 
 
-def door(ttl_s: float = FOUR_HOURS) -> Door:
+def admission(ttl_s: float = FOUR_HOURS) -> Admission:
     """It revives requests of any provider without having one."""
-    return Door(load_manifest(), {}, {}, lambda _: ttl_s)
+    return Admission(load_manifest(), {}, {}, lambda _: ttl_s)
 
 
 def request(
@@ -67,7 +67,7 @@ def request(
     )
     now = asyncio.get_running_loop().time()
     correlation_id = keyed_uuid("tests", "queue", number)
-    accepted = door(ttl_s).revive(posted, correlation_id, REQUESTED_AT, now, size_bytes)
+    accepted = admission(ttl_s).revive(posted, correlation_id, REQUESTED_AT, now, size_bytes)
     return replace(accepted, priority=priority)
 
 
@@ -128,7 +128,7 @@ def redis_store(server: RedisServer) -> Store:
 def redis_queue(
     server: RedisServer, prefix: str, limits: QueueLimits = LIMITS, *, url: str | None = None
 ) -> RedisQueue:
-    return RedisQueue(url or server.url, limits, LoopClock(), door().revive, prefix=prefix)
+    return RedisQueue(url or server.url, limits, LoopClock(), admission().revive, prefix=prefix)
 
 
 class ClockAhead(LoopClock):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.files import load_mode
-from cj_pipeline.services.lps.http.app import build_app, parse_request
+from cj_pipeline.services.lps.http.app import build_app
+from cj_pipeline.services.lps.http.comparison import parse_request
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, Refusal
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings
@@ -184,7 +185,7 @@ def test_not_even_one_character_of_the_input_is_quoted():
     # pydantic says which character is not of a UUID: "found `Ü` at 1".
     refusal = refused(json.dumps({**body(), "correlation_id": "Ü"}).encode())
     assert refusal is not None
-    assert "Ü" not in str(refusal.body(ORIGIN))
+    assert "Ü" not in str(refusal.answer(ORIGIN))
 
 
 def test_every_json_media_type_is_json():
@@ -351,6 +352,6 @@ def test_whatever_is_sent_is_a_request_or_a_400_without_its_text(fields):
     refusal = refused(json.dumps({**body(prompt=ESSAY), **fields}).encode())
     if refusal is not None:
         assert refusal.status == 400
-        told = json.dumps(refusal.body(ORIGIN))
+        told = refusal.answer(ORIGIN).model_dump_json()
         assert ESSAY not in told
         assert isinstance(refusal, FlatRefusal) or "callback_topic" in told

@@ -24,7 +24,7 @@ from cj_pipeline.services.lps.queue.memory import MemoryQueue
 from cj_pipeline.services.lps.queue.queue import LapseKind, QueueDepth, RequestQueue
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.queue.redis.queue import RedisQueue
-from tests.services.lps.queues import LIMITS, ClockAhead, answer_to, door, never, request
+from tests.services.lps.queues import LIMITS, ClockAhead, admission, answer_to, never, request
 from tests.services.lps.redis_server import RedisServer
 
 STEP_S = 50.0
@@ -122,7 +122,7 @@ class MemoryDrive:
 class RedisDrive:
     def __init__(self, server: RedisServer) -> None:
         self.clock = ClockAhead()
-        self._redis = RedisQueue(server.url, TERMS, self.clock, door().revive, prefix=f"model:{uuid4().hex}")
+        self._redis = RedisQueue(server.url, TERMS, self.clock, admission().revive, prefix=f"model:{uuid4().hex}")
         self.queue: RequestQueue = self._redis
 
     def now(self) -> float:

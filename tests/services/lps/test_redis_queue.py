@@ -23,7 +23,7 @@ from cj_pipeline.services.lps.queue.queue import LapseKind, QueueDepth, QueueFul
 from cj_pipeline.services.lps.queue.redis import queue as module
 from cj_pipeline.services.lps.queue.redis.queue import RedisQueue
 from tests.house import REPOSITORY
-from tests.services.lps.queues import LIMITS, ClockAhead, answer_to, door, never, redis_queue, request
+from tests.services.lps.queues import LIMITS, ClockAhead, admission, answer_to, never, redis_queue, request
 from tests.services.lps.redis_server import RedisServer
 from tests.services.lps.redis_stand import SAME, die, opened, scripts_run, with_queue
 
@@ -290,7 +290,7 @@ def test_a_key_of_the_wrong_kind_fails_only_the_calls_that_need_it(redis_server:
 def test_a_claim_never_has_a_request_whose_time_has_passed_before_anybody_saw_to_it(redis_server: RedisServer) -> None:
     async def main() -> None:
         clock = ClockAhead()
-        queue = RedisQueue(redis_server.url, LIMITS, clock, door().revive, prefix=f"test:{uuid4().hex}")
+        queue = RedisQueue(redis_server.url, LIMITS, clock, admission().revive, prefix=f"test:{uuid4().hex}")
         await queue.open()
         try:
             for number, ttl_s in enumerate([100.0, 1000.0, 100.0, 1000.0]):

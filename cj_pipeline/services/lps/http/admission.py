@@ -1,4 +1,4 @@
-"""The door: which requests are accepted, and what is worked out for them once.
+"""This module decides which requests are accepted, and works out once what is needed of each later.
 
 Here: checks of provider, model, capabilities and topic. Not here: the shape of a request (contracts/), room in the
 queue (the queues).
@@ -34,7 +34,7 @@ _MODEL_NAME = re.compile(MODEL_NAME_PATTERN)
 TimeToLive = Callable[[datetime], float]
 
 
-class Door:
+class Admission:
     """What one service accepts.
 
     providers: by the name that requests use; default_models: asked when a request names none; ttl_s: how long a request

@@ -1,6 +1,4 @@
-"""Whether the service does its work, as `GET /healthz` tells it.
-
-Here: the verdict and its body. Not here: routing (endpoints.py).
+"""This module answers `GET /healthz`: whether the service does its work.
 
 Healthy means: requests are accepted and get answered. A mock alone is enough; production called every deployment
 without a real provider's key unhealthy, its own tests' included.
@@ -8,18 +6,17 @@ without a real provider's key unhealthy, its own tests' included.
 
 from __future__ import annotations
 
-from typing import Any
-
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.services.lps.http.answers import Health, HealthChecks, MockHealth, ProviderHealth
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import QueueBackend
 
 VERSION = "1.0.0"
 
 
-async def health(service: LlmProviderService) -> tuple[dict[str, Any], int]:
-    """(body, HTTP status): 200 or 503."""
+async def health(service: LlmProviderService) -> Health:
+    """Return the state of the service and of what it depends on."""
     settings = service.settings
     depth = await service.depth()
     if not service.providers:
@@ -31,37 +28,36 @@ async def health(service: LlmProviderService) -> tuple[dict[str, Any], int]:
     else:
         message = "The service answers comparisons."
     healthy = bool(service.providers) and service.running and depth is not None
-    dependencies: dict[str, Any] = {"queue": {"backend": settings.queue_backend.value}}
+    dependencies: dict[str, dict[str, str | int]] = {"queue": {"backend": settings.queue_backend.value}}
     if depth is not None:
         dependencies["queue"] |= {"queued": depth.queued, "total": depth.total, "max_size": settings.queue_max_size}
     if settings.queue_backend is QueueBackend.REDIS:
         dependencies["redis"] = {"status": "healthy" if depth is not None else "unhealthy"}
     failing = service.publisher.failing_topics
     dependencies["bus"] = {"status": "failing" if failing else "healthy"}
-    body: dict[str, Any] = {
-        "service": LPS_SOURCE_SERVICE,
-        "status": "healthy" if healthy else "unhealthy",
-        "message": message,
-        "version": VERSION,
-        "checks": {"service_responsive": service.running, "dependencies_available": depth is not None},
-        "dependencies": dependencies,
-        "environment": settings.environment,
-        "providers": {
+    # Names are the clients'; how many is enough to look into the log.
+    warnings = [f"Callbacks wait for {len(failing)} topic(s) that the bus does not take."] if failing else None
+    return Health(
+        service=LPS_SOURCE_SERVICE,
+        status="healthy" if healthy else "unhealthy",
+        message=message,
+        version=VERSION,
+        checks=HealthChecks(service_responsive=service.running, dependencies_available=depth is not None),
+        dependencies=dependencies,
+        environment=settings.environment,
+        providers={
             # Nothing but the mock is switched off by a setting; the others only lack a key.
-            provider.value: {
-                "enabled": provider is not Provider.MOCK or settings.allow_mock_provider or settings.use_mock_llm,
-                "configured": provider in service.providers,
-            }
+            provider.value: ProviderHealth(
+                enabled=provider is not Provider.MOCK or settings.allow_mock_provider or settings.use_mock_llm,
+                configured=provider in service.providers,
+            )
             for provider in Provider
         },
-        "mock_mode": None if service.mode.expression == "default" else service.mode.expression,
-        "mock_provider": {
-            "allowed": settings.allow_mock_provider,
-            "registered": Provider.MOCK in service.providers,
-            "seed": settings.mock_provider_seed,
-        },
-    }
-    if failing:
-        # Names are the clients'; how many is enough to look into the log.
-        body["warnings"] = [f"Callbacks wait for {len(failing)} topic(s) that the bus does not take."]
-    return body, 200 if healthy else 503
+        mock_mode=service.mode_name,
+        mock_provider=MockHealth(
+            allowed=settings.allow_mock_provider,
+            registered=Provider.MOCK in service.providers,
+            seed=settings.mock_provider_seed,
+        ),
+        **({"warnings": warnings} if warnings else {}),
+    )

@@ -1,11 +1,6 @@
-"""One small comparison put to a provider directly, past the queue: does it answer?
-
-Here: the question and what comes of it. Not here: comparisons of clients.
-"""
+"""This module puts one small comparison to a provider, past the queue: `POST /api/v1/providers/{provider}/test`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
@@ -13,6 +8,7 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.foundation.errors import did_you_mean
 from cj_pipeline.foundation.seeding import keyed_uuid
+from cj_pipeline.services.lps.http.answers import ProviderTrial
 from cj_pipeline.services.lps.http.refusals import FlatRefusal
 from cj_pipeline.services.lps.service import LlmProviderService
 
@@ -24,7 +20,7 @@ _PROMPT = (
 _STATUS = {ErrorCode.TIMEOUT: 504, ErrorCode.CONNECTION_ERROR: 503, ErrorCode.RATE_LIMIT: 429}
 
 
-async def try_provider(service: LlmProviderService, name: str) -> dict[str, Any]:
+async def try_provider(service: LlmProviderService, name: str) -> ProviderTrial:
     """Ask once. With a real provider it costs what one short comparison costs. Raises Refusal."""
     known = [provider.value for provider in Provider]
     if name not in known:
@@ -46,8 +42,5 @@ async def try_provider(service: LlmProviderService, name: str) -> dict[str, Any]
             _STATUS.get(error.failure.code, 502), "Provider test failed", details=error.failure.message
         ) from None
     service.stats.attempted(provider.name, answer)
-    return {
-        "success": True,
-        "provider": name,
-        "message": f"{answer.model} answered in {answer.response_time_ms} ms.",
-    }
+    message = f"{answer.model} answered in {answer.response_time_ms} ms."
+    return ProviderTrial(success=True, provider=Provider(name), message=message)

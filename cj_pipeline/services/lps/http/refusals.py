@@ -1,6 +1,4 @@
-"""How the door says no: status, body and headers.
-
-Here: the refusals and the wire's two error shapes. Not here: when to refuse (service.py, app.py).
+"""This module holds the refusals of the HTTP surface: status, body and headers.
 
 The flat shape is for requests that are not well formed, the nested one for those that are and still cannot be served;
 clients of production know both.
@@ -8,7 +6,6 @@ clients of production know both.
 
 from __future__ import annotations
 
-import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,6 +16,7 @@ from uuid import UUID
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.services.lps.http.answers import Answer, ErrorBody, FlatError, NestedError
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +25,7 @@ STORE_RETRY_AFTER_S = 5
 
 
 class Refusal(CjPipelineError, ABC):
-    """A request that is not accepted. status: HTTP; headers: what goes along."""
+    """A request that is not accepted. status: HTTP; headers: sent with it."""
 
     def __init__(
         self, status: int, message: str, correlation_id: UUID | None, headers: Mapping[str, str] | None = None
@@ -38,13 +36,9 @@ class Refusal(CjPipelineError, ABC):
         self.headers = headers
         super().__init__(message)
 
-    def json(self, now: datetime) -> bytes:
-        """The response's body. now: for shapes that carry a timestamp."""
-        return json.dumps(self.body(now)).encode()
-
     @abstractmethod
-    def body(self, now: datetime) -> dict[str, Any]:
-        """The response's JSON. now: for shapes that carry a timestamp."""
+    def answer(self, now: datetime) -> Answer:
+        """Return the response's body. now: for shapes that carry a timestamp."""
 
 
 class FlatRefusal(Refusal):
@@ -62,14 +56,11 @@ class FlatRefusal(Refusal):
         super().__init__(status, message, correlation_id, headers)
         self.details = details
 
-    def body(self, now: datetime) -> dict[str, Any]:
-        """The flat shape; it has no timestamp."""
-        body: dict[str, Any] = {"error": self.message}
-        if self.details is not None:
-            body["details"] = self.details
-        if self.correlation_id is not None:
-            body["correlation_id"] = str(self.correlation_id)
-        return body
+    def answer(self, now: datetime) -> Answer:
+        """Return the flat shape; it has no timestamp."""
+        optional = {"details": self.details, "correlation_id": self.correlation_id}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return FlatError.model_validate({"error": self.message, **given})
 
 
 class NestedRefusal(Refusal):
@@ -89,22 +80,25 @@ class NestedRefusal(Refusal):
         self.code = code
         self.details = details
 
-    def body(self, now: datetime) -> dict[str, Any]:
-        """The nested shape."""
-        return {
-            "error": {
-                "code": self.code.value,
-                "message": self.message,
-                "correlation_id": None if self.correlation_id is None else str(self.correlation_id),
-                "service": LPS_SOURCE_SERVICE,
-                "timestamp": now.isoformat().replace("+00:00", "Z"),
-                "details": dict(self.details),
-            }
-        }
+    def answer(self, now: datetime) -> Answer:
+        """Return the nested shape."""
+        return NestedError(
+            error=ErrorBody(
+                code=self.code,
+                message=self.message,
+                correlation_id=self.correlation_id,
+                service=LPS_SOURCE_SERVICE,
+                timestamp=now,
+                details=dict(self.details),
+            )
+        )
 
 
 def queue_is_full(size: int, max_size: int, reason: str, correlation_id: UUID) -> NestedRefusal:
-    """Production answered 202 here, and its clients waited for callbacks that never came. reason: size or memory."""
+    """Return the refusal of a full queue. reason: size or memory.
+
+    Production answered 202 here, and its clients waited for callbacks that never came.
+    """
     return NestedRefusal(
         503,
         ErrorCode.LLM_QUEUE_FULL,
@@ -121,7 +115,7 @@ def queue_is_full(size: int, max_size: int, reason: str, correlation_id: UUID) -
 
 
 def store_is_away(correlation_id: UUID | None) -> NestedRefusal:
-    """The queue's store cannot be reached. Taking the request into memory instead would lose it with the process."""
+    """Return the refusal while the queue's store is away; in memory the request would be lost with the process."""
     return NestedRefusal(
         503,
         ErrorCode.SERVICE_UNAVAILABLE,
@@ -133,7 +127,7 @@ def store_is_away(correlation_id: UUID | None) -> NestedRefusal:
 
 
 def refusal_of(error: Exception, route: str) -> Refusal:
-    """What a client is told of an exception: a refusal is its own answer, anything else a 500, and logged.
+    """Return the answer to an exception: a refusal is its own, anything else is a 500 and is logged.
 
     By its type alone: an exception's text, and so its traceback, may quote the essay that caused it.
     """
@@ -144,7 +138,7 @@ def refusal_of(error: Exception, route: str) -> Refusal:
 
 
 def not_running(correlation_id: UUID | None) -> FlatRefusal:
-    """The process is shutting down; the one that takes its place is there within seconds."""
+    """Return the refusal of a process that shuts down; the one that takes its place is there within seconds."""
     return FlatRefusal(
         503,
         "Service is not running",
@@ -154,5 +148,5 @@ def not_running(correlation_id: UUID | None) -> FlatRefusal:
 
 
 def body_too_large(most: int) -> FlatRefusal:
-    """More bytes than one request may have."""
+    """Return the refusal of a body with more bytes than one request may have."""
     return FlatRefusal(413, "Request too large", details=f"A request may have {most} bytes.")

@@ -1,19 +1,18 @@
-"""The models that can be asked, with what each takes and what it costs.
+"""This module holds the models that can be asked, with what each takes and what it costs.
 
-Here: the schema of a manifest file, finding a model in one, checking a request's overrides against it, the wire shape
-of a model. Not here: the built-in models (models.yaml, data), how a model is asked (providers/).
+It reads a manifest file, finds a model in one, and checks a request's overrides against it. The built-in models are
+data (models.yaml).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from email.utils import format_datetime
+from datetime import date
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -166,28 +165,6 @@ def check_overrides(
         except UnknownModel as unknown:
             return [Problem("model_override", str(unknown))]
     return _problems(manifest, model, overrides)
-
-
-def model_info(model: Model) -> dict[str, Any]:
-    """A model as `GET models` shows it. Dates are HTTP dates: what production's clients parse, although not ISO."""
-    released = model.release_date
-    return {
-        "model_id": model.model_id,
-        "provider": model.provider.value,
-        "display_name": model.display_name,
-        "model_family": model.model_family,
-        "max_tokens": model.max_tokens,
-        "context_window": model.context_window,
-        "supports_streaming": model.supports_streaming,
-        "capabilities": dict(model.capabilities),
-        "cost_per_1k_input_tokens": model.cost_per_1k_input_tokens,
-        "cost_per_1k_output_tokens": model.cost_per_1k_output_tokens,
-        "is_deprecated": model.is_deprecated,
-        "release_date": None
-        if released is None
-        else format_datetime(datetime.combine(released, time(), UTC), usegmt=True),
-        "recommended_for": list(model.recommended_for),
-    }
 
 
 def _problems(manifest: Manifest, model: Model, overrides: LLMConfigOverrides) -> list[Problem]:

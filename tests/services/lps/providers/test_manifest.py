@@ -8,12 +8,12 @@ import pytest
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.services.lps.http.model_list import model_info
 from cj_pipeline.services.lps.providers.manifest import (
     BUILT_IN,
     UnknownModel,
     check_overrides,
     load_manifest,
-    model_info,
 )
 
 HAIKU = "claude-haiku-4-5-20251001"
@@ -38,14 +38,15 @@ MODELS = {
 def test_the_built_in_models_are_productions() -> None:
     told = {}
     for model in load_manifest().models():
-        info = model_info(model)
+        info = model_info(model).model_dump(mode="json")
         prices = (info["cost_per_1k_input_tokens"], info["cost_per_1k_output_tokens"])
         told[info["model_id"]] = (info["max_tokens"], info["context_window"], *prices, info["release_date"])
     assert told == MODELS
 
 
 def test_a_model_on_the_wire_has_productions_fields() -> None:
-    assert model_info(load_manifest().find(Provider.OPENROUTER, f"anthropic/{HAIKU}")) == {
+    info = model_info(load_manifest().find(Provider.OPENROUTER, f"anthropic/{HAIKU}"))
+    assert info.model_dump(mode="json") == {
         "model_id": f"anthropic/{HAIKU}",
         "provider": "openrouter",
         "display_name": "Claude Haiku 4.5 (OpenRouter)",

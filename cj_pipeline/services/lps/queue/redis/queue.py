@@ -70,7 +70,7 @@ _LATE_S = 0.001
 class RedisQueue:
     """One instance of the queue that all with the same Redis and prefix share.
 
-    revive: `Door.revive`, which accepts again what was read back. The URL's password never shows up in an error.
+    revive: `Admission.revive`, which accepts again what was read back. The URL's password never shows up in an error.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ VERSION = 1
 
 
 class Revive(Protocol):
-    """Accept a request that was accepted before: `Door.revive`. Raises ValueError for one that cannot be."""
+    """Accept a request that was accepted before: `Admission.revive`. Raises ValueError for one that cannot be."""
 
     def __call__(
         self,
