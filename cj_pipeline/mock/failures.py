@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES
 from cj_pipeline.foundation.seeding import uniform
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.mode.errors import RETRY_AFTER_STATUS, Bursts, ErrorKinds, Errors
-
-_RETRYABLE_STATUS = frozenset({429, 500, 502, 503, 504, 529})
 
 
 class BurstChain:
@@ -95,7 +94,7 @@ def _http_failure(errors: Errors, draws: Draws) -> ProviderError:
         ErrorCode.EXTERNAL_SERVICE_ERROR,
         f"The mock provider failed with status {status}, as its mode asks.",
         {"status_code": status},
-        retryable=status in _RETRYABLE_STATUS,
+        retryable=status in RETRYABLE_STATUSES,
         retry_after_s=errors.retry_after_s if status in RETRY_AFTER_STATUS else None,
     )
 

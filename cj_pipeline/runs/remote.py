@@ -17,17 +17,15 @@ import httpx
 from cj_pipeline.bus.protocol import Bus, Message, Subscription
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, retry
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.service_metrics import parse_metrics
 
 # A restart of the service, and a queue that is full for a moment, are waited out; a minute is neither.
 PATIENCE_S = 60.0
-_BACKOFF_S = 0.25
-_MAX_BACKOFF_S = 5.0
+_WAITS = Waits(first_s=0.25, most_s=5.0)
 _POST_TIMEOUT_S = 30.0
-
-_PASSING = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 
 
 class ServiceAway(CjPipelineError):
@@ -140,22 +138,26 @@ class PatientTransport(httpx.AsyncBaseTransport):
         self._patience_s = patience_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, the last one got when patience is at its end."""
+        """Return the answer; the last one when patience is at its end."""
         loop = asyncio.get_running_loop()
-        deadline, backoff_s = loop.time() + self._patience_s, _BACKOFF_S
-        while True:
-            late = loop.time() + backoff_s > deadline
-            try:
-                response = await self._inner.handle_async_request(request)
-            except httpx.TransportError:
-                if late or request.method != "POST":
-                    raise
-            else:
-                if late or response.status_code not in _PASSING or request.method != "POST":
-                    return response
-                await response.aclose()
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+        deadline = loop.time() + self._patience_s
+
+        async def post() -> httpx.Response:
+            response = await self._inner.handle_async_request(request)
+            if response.status_code in RETRYABLE_STATUSES:
+                await response.aread()
+                raise httpx.HTTPStatusError("", request=request, response=response)
+            return response
+
+        def least_wait_s(error: Exception) -> float | None:
+            return 0.0 if isinstance(error, httpx.HTTPError) and loop.time() < deadline else None
+
+        if request.method != "POST":
+            return await self._inner.handle_async_request(request)
+        try:
+            return await retry(post, on=least_wait_s, waits=_WAITS)
+        except httpx.HTTPStatusError as last:
+            return last.response
 
     async def aclose(self) -> None:
         """Close the connections."""

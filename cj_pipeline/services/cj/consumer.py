@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 from cj_pipeline.bus.protocol import Bus, Message, MessagesGone
 from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.foundation.retrying import Waits, backoff_s, retry
 from cj_pipeline.services.cj.database import Transaction, is_away
 from cj_pipeline.services.cj.metrics import CjMetrics
 from cj_pipeline.services.cj.positions import Positions
@@ -27,8 +29,7 @@ _log = logging.getLogger(__name__)
 
 # A handler that fails for its message's sake fails again; what has another cause may have passed by then.
 ATTEMPTS = 3
-BACKOFF_S = 1.0
-MAX_BACKOFF_S = 30.0
+_WAITS = Waits(first_s=1.0, most_s=30.0)
 
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
@@ -110,8 +111,8 @@ class TopicConsumer(Generic[Prepared]):
             self._quarantine.missed(gone.topic, lost)
 
     async def _handle(self, message: Message) -> None:
-        failures, backoff_s = 0, BACKOFF_S
-        while True:
+        failures = 0
+        for tries in count(1):
             try:
                 await self._take(message)
             except Exception as error:
@@ -125,8 +126,7 @@ class TopicConsumer(Generic[Prepared]):
                 if failures >= ATTEMPTS:
                     await self._give_up(message, error)
                     return
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                await asyncio.sleep(backoff_s(tries, _WAITS))
             else:
                 return
 
@@ -153,7 +153,7 @@ class TopicConsumer(Generic[Prepared]):
                     "message %d of '%s', partition %d, could not be kept: %s",
                     *(message.offset, self._topic, message.partition, type(refused).__name__),
                 )
-                await asyncio.sleep(BACKOFF_S)
+                await asyncio.sleep(_WAITS.first_s)
             else:
                 return
 
@@ -164,12 +164,4 @@ class TopicConsumer(Generic[Prepared]):
 
 async def _while_away(action: Callable[[], Awaitable[Result]]) -> Result:
     """Try until the database is there."""
-    backoff_s = BACKOFF_S
-    while True:
-        try:
-            return await action()
-        except Exception as error:
-            if not is_away(error):
-                raise
-        await asyncio.sleep(backoff_s)
-        backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+    return await retry(action, on=lambda error: 0.0 if is_away(error) else None, waits=_WAITS)

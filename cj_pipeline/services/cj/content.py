@@ -6,19 +6,17 @@ Here: getting one from the content service and putting one there, over HTTP. Not
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
 from typing import Protocol
 
 import httpx
 
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, retry
 
 # 4 attempts over 7 s: enough for a restart, and short enough that a batch with one lost text is not held up for long.
 ATTEMPTS = 4
-FIRST_BACKOFF_S = 1.0
-
-_PASSING = frozenset({429, 500, 502, 503, 504})
+_WAITS = Waits(first_s=1.0, most_s=4.0)
 
 
 class ContentReason(StrEnum):
@@ -73,17 +71,20 @@ class HttpContent:
             raise NoContent("(new)", ContentReason.SERVICE_ERROR) from None
 
     async def _call(self, storage_id: str, method: str, url: str, text: str | None) -> httpx.Response:
-        for attempt in range(ATTEMPTS):
-            try:
-                response = await self._client.request(
-                    method, url, content=None if text is None else text.encode(), timeout=self._timeout_s
-                )
-            except httpx.HTTPError:
-                response = None
-            if response is not None and response.is_success:
-                return response
-            if response is not None and response.status_code not in _PASSING:
-                break
-            if attempt + 1 < ATTEMPTS:
-                await asyncio.sleep(FIRST_BACKOFF_S * 2**attempt)
-        raise NoContent(storage_id, ContentReason.SERVICE_ERROR)
+        async def call() -> httpx.Response:
+            content = None if text is None else text.encode()
+            response = await self._client.request(method, url, content=content, timeout=self._timeout_s)
+            if not response.is_success:
+                raise httpx.HTTPStatusError("", request=response.request, response=response)
+            return response
+
+        try:
+            return await retry(call, on=_least_wait_s, waits=_WAITS, attempts=ATTEMPTS)
+        except httpx.HTTPError:
+            raise NoContent(storage_id, ContentReason.SERVICE_ERROR) from None
+
+
+def _least_wait_s(error: Exception) -> float | None:
+    if isinstance(error, httpx.HTTPStatusError):
+        return 0.0 if error.response.status_code in RETRYABLE_STATUSES else None
+    return 0.0 if isinstance(error, httpx.HTTPError) else None

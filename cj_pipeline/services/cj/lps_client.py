@@ -1,13 +1,11 @@
-"""Posting one comparison to an LPS.
+"""This module posts one comparison to an LPS, again where that can help.
 
-Here: the post, what counts as accepted, and trying again. Not here: which comparisons (submission.py), their bodies.
 Only 202 is acceptance. A refusal that may pass is tried again under the same correlation id, by which the LPS knows a
 repetition, so a post whose answer was lost does no harm.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import httpx
@@ -15,9 +13,8 @@ from pydantic import ValidationError
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, QueuedResponse
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, retry
 from cj_pipeline.services.cj.settings import CjSettings
-
-_PASSING = frozenset({429, 500, 502, 503, 504})
 
 # A service that asks for more is not waited for: its comparison fails now, and comes back with the retries.
 LONGEST_RETRY_AFTER_S = 300.0
@@ -28,6 +25,15 @@ class Refused:
     """Why a comparison was not accepted, in the wire's codes; never with any of the answer's text."""
 
     error_code: ErrorCode
+
+
+class _NotAccepted(Exception):
+    """One post failed. wait_s: before another at least; None where no other can help."""
+
+    def __init__(self, refused: Refused, wait_s: float | None) -> None:
+        self.refused = refused
+        self.wait_s = wait_s
+        super().__init__(refused.error_code)
 
 
 class LpsClient:
@@ -42,19 +48,19 @@ class LpsClient:
         """Post a comparison; None once the LPS has queued it. Takes up to attempts times timeout, and the waits."""
         settings = self._settings
         body = request.model_dump_json(exclude_none=True).encode()
-        attempts = settings.llm_retry_attempts if settings.llm_retry_enabled else 1
-        for attempt in range(1, attempts + 1):
-            refused, retry_after_s = await self._post(body)
-            if refused is None or retry_after_s is None or attempt == attempts:
-                return refused
-            backoff_s = min(
-                settings.llm_retry_wait_min_seconds * 2 ** (attempt - 1), settings.llm_retry_wait_max_seconds
+        try:
+            await retry(
+                lambda: self._post(body),
+                on=lambda error: error.wait_s if isinstance(error, _NotAccepted) else None,
+                waits=Waits(settings.llm_retry_wait_min_seconds, settings.llm_retry_wait_max_seconds),
+                attempts=settings.llm_retry_attempts if settings.llm_retry_enabled else 1,
             )
-            await asyncio.sleep(max(backoff_s, retry_after_s))
-        raise AssertionError("there is at least one attempt")
+        except _NotAccepted as last:
+            return last.refused
+        return None
 
-    async def _post(self, body: bytes) -> tuple[Refused | None, float | None]:
-        """Whether it was refused, and the seconds to wait at least before another try; None where none can help."""
+    async def _post(self, body: bytes) -> None:
+        """Post once. Raises _NotAccepted."""
         try:
             response = await self._client.post(
                 self._url,
@@ -63,16 +69,16 @@ class LpsClient:
                 timeout=self._settings.llm_submission_timeout_seconds,
             )
         except httpx.TimeoutException:
-            return Refused(ErrorCode.TIMEOUT), 0.0
+            raise _NotAccepted(Refused(ErrorCode.TIMEOUT), 0.0) from None
         except httpx.HTTPError:
-            return Refused(ErrorCode.CONNECTION_ERROR), 0.0
+            raise _NotAccepted(Refused(ErrorCode.CONNECTION_ERROR), 0.0) from None
         if response.status_code == httpx.codes.ACCEPTED and _is_queued(response):
-            return None, None
-        refused = Refused(_code(response.status_code))
-        if response.status_code not in _PASSING and not _says_retryable(response):
-            return refused, None
+            return
+        passing = response.status_code in RETRYABLE_STATUSES or _says_retryable(response)
         wait_s = _retry_after_s(response)
-        return refused, wait_s if wait_s <= LONGEST_RETRY_AFTER_S else None
+        raise _NotAccepted(
+            Refused(_code(response.status_code)), wait_s if passing and wait_s <= LONGEST_RETRY_AFTER_S else None
+        )
 
 
 def _is_queued(response: httpx.Response) -> bool:

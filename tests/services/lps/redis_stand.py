@@ -52,7 +52,7 @@ async def die(queue: RedisQueue) -> None:
         assert task is not None
         task.cancel()
     await asyncio.wait(tasks)
-    await queue._calls._connection.disconnect()
+    await queue._calls._redis.aclose()
 
 
 async def scripts_run(client: Any) -> int:

@@ -141,12 +141,11 @@ def test_a_redis_that_forgot_its_scripts_is_given_them_again(redis_server: Redis
 # Replies that are lost
 
 
-class LossyConnection:
-    """Passes on everything, except some replies: Redis has sent them, and the connection breaks."""
+class LossyScript:
+    """Runs the script every time; some of its replies are lost, as by a connection that breaks."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._sent = b""
+    def __init__(self, script: Any) -> None:
+        self._script = script
         self._to_lose: dict[str, int] = {}
         self.lost: list[str] = []
         self.on_claimed: Callable[[], object] = lambda: None
@@ -155,63 +154,52 @@ class LossyConnection:
         """The next replies to scripts with such a call."""
         self._to_lose[call] = times
 
-    async def send_packed_command(self, command: bytes) -> None:
-        self._sent = command
-        await self._connection.send_packed_command(command)
-
-    async def read_response(self) -> object:
-        reply = await self._connection.read_response()
+    async def __call__(self, *, keys: list[str], args: list[Any]) -> object:
+        reply = await self._script(keys=keys, args=args)
         for call, times in self._to_lose.items():
-            if times and self._has(call):
+            if times and call in args:
                 self._to_lose[call] -= 1
                 self.lost.append(call)
-                await self.disconnect()
                 raise RedisConnectionError("lost")
-        if self._has("claim"):
+        if "claim" in args:
             self.on_claimed()
         return reply
 
-    def _has(self, call: str) -> bool:
-        return f"\r\n{call}\r\n".encode() in self._sent
 
-    async def disconnect(self) -> None:
-        await self._connection.disconnect()
-
-
-def lossy(queue: RedisQueue) -> LossyConnection:
-    connection = LossyConnection(queue._calls._connection)
-    queue._calls._connection = connection
-    return connection
+def lossy(queue: RedisQueue) -> LossyScript:
+    script = LossyScript(queue._calls._script)
+    queue._calls._script = script  # type: ignore[assignment]
+    return script
 
 
 @pytest.mark.parametrize("losses", [1, 2])
 def test_a_call_whose_reply_is_lost_takes_effect_once(losses: int, redis_server: RedisServer) -> None:
     async def script(queue: RedisQueue, _: Any) -> None:
-        connection = lossy(queue)
-        connection.lose("put", losses)
+        script_calls = lossy(queue)
+        script_calls.lose("put", losses)
         assert await queue.put(request(0), SAME) is True
         await queue.put(request(1), SAME)
-        connection.lose("claim", losses)
+        script_calls.lose("claim", losses)
         held = await queue.claim(2)
         assert [one.queue_id for one in held] == [request(0).queue_id, request(1).queue_id]
         assert (await queue.depth()).queued == 0
-        connection.lose("retry", losses)
+        script_calls.lose("retry", losses)
         await queue.retry(held[0], 0.0)
         (again,) = await queue.claim(1)
         assert again.attempts == 1
-        connection.lose("answer", losses)
+        script_calls.lose("answer", losses)
         assert await queue.answer(again, answer_to(again)) is True
-        connection.lose("release", losses)
+        script_calls.lose("release", losses)
         await queue.release([held[1]])
         assert await queue.depth() == QueueDepth(queued=1, total=2, memory_bytes=3000)
         answers = await queue.outgoing()
         assert len(answers) == 1
-        connection.lose("published", losses)
+        script_calls.lose("published", losses)
         await queue.published(answers)
         assert await queue.depth() == QueueDepth(queued=1, total=1, memory_bytes=1500)
         assert await never(queue.outgoing())
         calls = ["put", "claim", "retry", "answer", "release", "published"]
-        assert connection.lost == [call for call in calls for _ in range(losses)]
+        assert script_calls.lost == [call for call in calls for _ in range(losses)]
 
     with_queue(redis_server, script)
 
@@ -247,10 +235,10 @@ def test_the_callbacks_and_lapses_of_a_lost_reply_are_not_lost(redis_server: Red
 def test_a_claim_cancelled_while_its_reply_is_lost_is_given_back(redis_server: RedisServer) -> None:
     async def script(queue: RedisQueue, _: Any) -> None:
         await queue.put(request(0), SAME)
-        connection = lossy(queue)
-        connection.lose("claim", 1)
+        script_calls = lossy(queue)
+        script_calls.lose("claim", 1)
         claiming = asyncio.create_task(queue.claim(1))
-        while not connection.lost:
+        while not script_calls.lost:
             await asyncio.sleep(0)
         claiming.cancel()
         (again,) = await asyncio.wait_for(queue.claim(1), 1.0)
@@ -262,9 +250,9 @@ def test_a_claim_cancelled_while_its_reply_is_lost_is_given_back(redis_server: R
 def test_a_claim_cancelled_in_the_very_turn_in_which_its_reply_comes_is_given_back(redis_server: RedisServer) -> None:
     async def script(queue: RedisQueue, _: Any) -> None:
         await queue.put(request(0), SAME)
-        connection = lossy(queue)
+        script_calls = lossy(queue)
         claiming = asyncio.create_task(queue.claim(1))
-        connection.on_claimed = claiming.cancel
+        script_calls.on_claimed = claiming.cancel
         await asyncio.wait([claiming])
         assert claiming.cancelled()
         (again,) = await asyncio.wait_for(queue.claim(1), 1.0)
@@ -277,14 +265,8 @@ def test_a_script_that_arrives_after_its_successor_does_nothing(redis_server: Re
     async def script(queue: RedisQueue, client: Any) -> None:
         await queue.put(request(0), SAME)
         head = queue._head(queue._calls._number - 1)
-        late = (
-            await client.execute_command("EVALSHA", queue._calls._digest, 1, queue._prefix, *head, "claim", 1, 5)
-            if False
-            else None
-        )
-        assert late is None
         with pytest.raises(Exception, match="OUTDATED"):
-            await client.execute_command("EVALSHA", queue._calls._digest, 1, queue._prefix, *head, "claim", 1, 5)
+            await client.execute_command("EVALSHA", queue._calls._script.sha, 1, queue._prefix, *head, "claim", 1, 5)
         assert (await queue.depth()).queued == 1
 
     with_queue(redis_server, script)
@@ -294,17 +276,16 @@ def test_an_error_that_nobody_thought_of_is_told_and_holds_nobody_up_for_ever(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def script(queue: RedisQueue, _: Any) -> None:
-        connection = lossy(queue)
-        replies = iter([TypeError("the essay of a pupil"), TypeError("again")])
-        real = connection.read_response
+        real = queue._calls._script
+        errors = iter([TypeError("the essay of a pupil"), TypeError("again")])
 
-        async def read_response() -> object:
-            reply = await real()
-            for error in replies:
+        async def broken(**given: Any) -> object:
+            reply = await real(**given)
+            for error in errors:
                 raise error
             return reply
 
-        connection.read_response = read_response  # type: ignore[method-assign]
+        queue._calls._script = broken  # type: ignore[assignment]
         assert await asyncio.wait_for(queue.put(request(0), SAME), 5.0) is True
         assert [one.queue_id for one in await queue.claim(1)] == [request(0).queue_id]
 

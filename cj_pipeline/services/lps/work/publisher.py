@@ -14,13 +14,13 @@ import logging
 from collections.abc import Sequence
 
 from cj_pipeline.bus.protocol import Bus, Outgoing
+from cj_pipeline.foundation.retrying import Waits, backoff_s
 from cj_pipeline.services.lps.metrics import LpsMetrics
 from cj_pipeline.services.lps.queue.queue import Answer, RequestQueue
 
 _log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S = 0.5
-MAX_BACKOFF_S = 30.0
+_WAITS = Waits(first_s=0.5, most_s=30.0)
 
 
 class Publisher:
@@ -95,15 +95,13 @@ class Publisher:
         task.add_done_callback(self._retries.discard)
 
     async def _retry(self, topic: str) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        failures = 1
         while self._set_aside[topic]:
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2.0 * backoff_s, MAX_BACKOFF_S)
+            await asyncio.sleep(backoff_s(failures, _WAITS))
             # New ones may join the line while these are under way; they stay behind them.
             trying = self._set_aside[topic]
             self._set_aside[topic] = []
             failed = (await self._publish(trying)).get(topic, [])
-            if len(failed) < len(trying):
-                backoff_s = FIRST_BACKOFF_S
+            failures = 1 if len(failed) < len(trying) else failures + 1
             self._set_aside[topic] = failed + self._set_aside[topic]
         del self._set_aside[topic]

@@ -7,6 +7,7 @@ Here: whether, and after how long, as pure functions. Not here: waiting (the que
 from __future__ import annotations
 
 from cj_pipeline.contracts.answer import Failure
+from cj_pipeline.foundation.retrying import Waits, backoff_s
 from cj_pipeline.foundation.seeding import uniform
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.settings import QueueSettings
@@ -20,9 +21,8 @@ def retry_delay_s(request: QueuedRequest, failure: Failure, settings: QueueSetti
     """
     if not failure.worth_retrying or request.attempts >= settings.queue_max_retries:
         return None
-    backoff = min(
-        settings.queue_retry_backoff_seconds * 2.0 ** min(request.attempts, 32),
-        settings.queue_retry_backoff_max_seconds,
+    waits = Waits(settings.queue_retry_backoff_seconds, settings.queue_retry_backoff_max_seconds)
+    jittered = backoff_s(request.attempts + 1, waits) * (
+        1.0 - 0.5 * uniform("lps", "backoff", str(request.correlation_id), request.attempts)
     )
-    jittered = backoff * (1.0 - 0.5 * uniform("lps", "backoff", str(request.correlation_id), request.attempts))
     return max(jittered, failure.retry_after_s or 0.0)

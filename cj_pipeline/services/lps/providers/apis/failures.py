@@ -20,6 +20,7 @@ import httpx
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES
 from cj_pipeline.services.lps.providers.apis.api import identifier
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
@@ -108,19 +109,18 @@ def _details(provider: Provider, model_id: str, status: int | None, error_type: 
 
 def _meaning(status: int, kind: str | None, number: str | None) -> tuple[ErrorCode, str, bool]:
     """(code, error type, whether a retry can help)."""
+    retryable = status in RETRYABLE_STATUSES
     if status == _TOO_MANY_REQUESTS:
-        return ErrorCode.RATE_LIMIT, "rate_limit", _OUT_OF_QUOTA not in (kind, number)
+        return ErrorCode.RATE_LIMIT, "rate_limit", retryable and _OUT_OF_QUOTA not in (kind, number)
     if status == _OVERLOADED or kind == "overloaded_error":
         return ErrorCode.EXTERNAL_SERVICE_ERROR, "overloaded", True
     if status in (401, 403):
-        return ErrorCode.AUTHENTICATION_ERROR, "authentication", False
+        return ErrorCode.AUTHENTICATION_ERROR, "authentication", retryable
     if status == _REQUEST_TIMEOUT:
-        return ErrorCode.TIMEOUT, "timeout", True
-    if status >= 500:
-        return ErrorCode.EXTERNAL_SERVICE_ERROR, "server_error", True
+        return ErrorCode.TIMEOUT, "timeout", retryable
     if status >= 400:
-        return ErrorCode.EXTERNAL_SERVICE_ERROR, "client_error", False
-    return ErrorCode.EXTERNAL_SERVICE_ERROR, "unknown", False
+        return ErrorCode.EXTERNAL_SERVICE_ERROR, "server_error" if status >= 500 else "client_error", retryable
+    return ErrorCode.EXTERNAL_SERVICE_ERROR, "unknown", retryable
 
 
 def _error_object(body: bytes) -> dict[str, Any]:

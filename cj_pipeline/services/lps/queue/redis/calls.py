@@ -1,7 +1,4 @@
-"""Calls to the queue's script: gathered, sent one script at a time, and sent again until Redis has answered.
-
-Here: the connection, coalescing, outages. Not here: what is called (redis_scripts/), what is made of the replies
-(redis_queue.py).
+"""This module sends calls to the queue's script: gathered, one script at a time, and again until Redis has answered.
 
 While one script is under way the calls that come in wait, and go together as the next: 32 clients who post at the same
 time cost about one round trip and one fsync. A script that was sent and not answered is sent again under its number,
@@ -15,23 +12,21 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha1
-from typing import Any, Protocol
+from typing import Any
 
-from hiredis import pack_command
-from redis.asyncio import ConnectionPool
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
+from cj_pipeline.foundation.retrying import Waits, backoff_s
 from cj_pipeline.services.lps.queue.queue import QueueUnavailable
 
 _log = logging.getLogger(__name__)
 
 # How long a caller who can be told so waits for a Redis that is away; a restart of a small one is within it.
 PATIENCE_S = 1.0
-FIRST_BACKOFF_S = 0.05
-MAX_BACKOFF_S = 2.0
+WAITS = Waits(first_s=0.05, most_s=2.0)
 # Redis fsyncs within a script's reply, which a slow disk can hold up for seconds; after this it counts as gone.
 REPLY_TIMEOUT_S = 5.0
 # Redis serves nobody else meanwhile: 128 calls are 2 to 5 ms of it.
@@ -52,20 +47,16 @@ class CallRefused(Exception):
         super().__init__(f"Redis refused a call of the queue: {code}")
 
 
-class Connection(Protocol):
-    """What is used of redis-py's connection; its client would pack commands in Python, at 3 us an argument."""
-
-    async def send_packed_command(self, command: bytes) -> None:
-        """Connects first where that is needed."""
-        ...
-
-    async def read_response(self) -> Any:
-        """Raises RedisError, OSError."""
-        ...
-
-    async def disconnect(self) -> None:
-        """For now; the next command connects again."""
-        ...
+def redis_client(url: str, *, reply_timeout_s: float | None = REPLY_TIMEOUT_S) -> Redis:
+    """Return a client that never tries again: one place does, and it numbers what it sends. Replies are RESP 2."""
+    return Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=reply_timeout_s,
+        socket_connect_timeout=PATIENCE_S,
+        socket_keepalive=True,
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -86,24 +77,14 @@ class Call:
 
 
 class ScriptCalls:
-    """One connection to one script.
+    """Calls of one instance to one script.
 
-    key: its KEYS[1]; head: its arguments before the calls, made from the script's number anew for each sending.
+    key: its KEYS[1]; head: makes its arguments before the calls from the script's number, for each sending.
     """
 
     def __init__(self, url: str, script: str, key: str, head: Callable[[int], Sequence[Argument]]) -> None:
-        # protocol 2 and no retries: replies that every server gives alike, and one place that tries again, this one.
-        pool = ConnectionPool.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=REPLY_TIMEOUT_S,
-            socket_connect_timeout=PATIENCE_S,
-            socket_keepalive=True,
-        )
-        self._connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._script = script
-        self._digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        self._redis = redis_client(url)
+        self._script = self._redis.register_script(script)
         self._key = key
         self._head = head
         self._number = 0
@@ -120,9 +101,9 @@ class ScriptCalls:
         """Connect. Raises QueueUnavailable."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._run("SCRIPT", "LOAD", self._script)
+                await self._redis.script_load(self._script.script)
         except (RedisError, OSError) as error:
-            await self._connection.disconnect()
+            await self._redis.aclose()
             # The type alone: the text may repeat a URL with its password.
             raise QueueUnavailable(f"Redis cannot be reached ({type(error).__name__})") from None
         self._sender = asyncio.create_task(self._send(), name="lps-redis-calls")
@@ -133,7 +114,7 @@ class ScriptCalls:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._idle.wait()
-                    await self._run("DEL", *keys)
+                    await self._redis.delete(*keys)
             except (RedisError, OSError) as error:
                 _log.warning("closing without Redis (%s); %d calls wait", type(error).__name__, len(self._pending))
             self._sender.cancel()
@@ -141,7 +122,7 @@ class ScriptCalls:
             sender, self._sender = self._sender, None
             if not sender.cancelled():
                 sender.result()  # it ended by itself, so with an error
-        await self._connection.disconnect()
+        await self._redis.aclose()
 
     def submit(self, name: str, *arguments: Argument, then: OnReply | None = None) -> asyncio.Future[Reply]:
         """Have a call made, even if nobody waits for its reply. The reply may be CallRefused."""
@@ -165,7 +146,7 @@ class ScriptCalls:
                 return await asyncio.shield(self.submit(name, *arguments, then=then))
             except CallRefused as refused:
                 _log.error("%s", refused)
-                await asyncio.sleep(MAX_BACKOFF_S)
+                await asyncio.sleep(WAITS.most_s)
 
     def _submit(
         self, name: str, arguments: tuple[Argument, ...], then: OnReply | None, *, revocable: bool
@@ -200,51 +181,35 @@ class ScriptCalls:
 
     async def _exchange(self, calls: Sequence[Call]) -> list[tuple[int, Reply]]:
         """Send calls until there is a reply."""
-        backoff_s = FIRST_BACKOFF_S
+        failures = 0
         while True:
             try:
-                replies: list[tuple[int, Reply]] = await self._run(*self._command(calls))
+                replies: list[tuple[int, Reply]] = await self._script(keys=[self._key], args=self._arguments(calls))
                 break
-            except NoScriptError:  # Redis was restarted, or told to forget its scripts
-                error: Exception | None = await self._load()
-            except Exception as caught:
+            except Exception as error:
                 # Whatever it is: were this to end, every caller of the queue would wait for ever.
-                error = caught
-            if error is None:
-                continue
-            # The type alone, here and elsewhere: redis-py's texts can repeat arguments.
-            if not isinstance(error, RedisError | OSError):
-                _log.error("a call of the queue broke on the way (%s); trying again", type(error).__name__)
-            elif backoff_s == FIRST_BACKOFF_S:
-                _log.warning("Redis does not answer (%s); trying again until it does", type(error).__name__)
-            await self._connection.disconnect()
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2.0 * backoff_s, MAX_BACKOFF_S)
-        if backoff_s > FIRST_BACKOFF_S:
+                failures += 1
+                # The type alone, here and elsewhere: redis-py's texts can repeat arguments.
+                if not isinstance(error, RedisError | OSError):
+                    _log.error("a call of the queue broke on the way (%s); trying again", type(error).__name__)
+                elif failures == 1:
+                    _log.warning("Redis does not answer (%s); trying again until it does", type(error).__name__)
+            await self._redis.connection_pool.disconnect()
+            await asyncio.sleep(backoff_s(failures, WAITS))
+        if failures:
             self.back_since = asyncio.get_running_loop().time()
             _log.info("Redis answers again")
         return replies
 
-    async def _load(self) -> Exception | None:
-        try:
-            await self._run("SCRIPT", "LOAD", self._script)
-        except (RedisError, OSError) as error:
-            return error
-        return None
-
-    async def _run(self, *command: Argument) -> Any:
-        await self._connection.send_packed_command(pack_command(command))  # type: ignore[arg-type]  # its stub: one argument
-        return await self._connection.read_response()
-
-    def _command(self, calls: Sequence[Call]) -> list[Argument]:
-        command: list[Argument] = ["EVALSHA", self._digest, 1, self._key, *self._head(self._number)]
+    def _arguments(self, calls: Sequence[Call]) -> list[Argument]:
+        arguments = list(self._head(self._number))
         for call in calls:
             # Each keeps its position, by which a script that is sent again finds what was done.
             if call.revocable and call.reply.cancelled():
-                command += ("nothing", 0)
+                arguments += ("nothing", 0)
             else:
-                command += (call.name, len(call.arguments), *call.arguments)
-        return command
+                arguments += (call.name, len(call.arguments), *call.arguments)
+        return arguments
 
 
 def _deliver(call: Call, done: bool, reply: Reply | bytes) -> None:

@@ -42,7 +42,7 @@ from cj_pipeline.services.lps.queue.queue import (
     QueueLimits,
 )
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
-from cj_pipeline.services.lps.queue.redis.calls import MAX_BACKOFF_S, Argument, CallRefused, Reply, ScriptCalls
+from cj_pipeline.services.lps.queue.redis.calls import WAITS, Argument, CallRefused, Reply, ScriptCalls
 from cj_pipeline.services.lps.queue.redis.line import Alarm, ClaimLine
 from cj_pipeline.services.lps.queue.redis.notices import listen
 from cj_pipeline.services.lps.queue.redis.record import Records, Revive, UnreadableRecord
@@ -156,7 +156,7 @@ class RedisQueue:
                 members = await self._claim(cap)
             except CallRefused as refused:
                 _log.error("%s", refused)
-                await asyncio.sleep(MAX_BACKOFF_S)
+                await asyncio.sleep(WAITS.most_s)
                 self._line.one_more()
                 continue
             if members:
@@ -312,7 +312,7 @@ class RedisQueue:
                 reply = await asyncio.shield(self._calls.submit("tend", int(takes_over), then=self._on_tended))
             except CallRefused as refused:
                 _log.error("%s", refused)
-                await asyncio.sleep(MAX_BACKOFF_S)
+                await asyncio.sleep(WAITS.most_s)
                 continue
             _, total, next_at, more, _, _ = reply
             if more:
