@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 
 class MockRequest(Protocol):
     """One comparison, as the mock sees it."""
+
+    @property
+    def correlation_id(self) -> UUID:
+        """The key of every draw."""
+        ...
+
+    @property
+    def model_override(self) -> str | None:
+        """The model that the request names; the answer repeats it."""
+        ...
 
     @property
     def prompt_sha256(self) -> str:

@@ -66,7 +66,7 @@ SET = {
 @pytest.mark.parametrize("name", sorted(SET))
 @pytest.mark.parametrize("expression", mode_names())
 def test_every_setting_has_an_effect_in_every_mode(name, expression, monkeypatch):
-    monkeypatch.setattr("cj_pipeline.services.lps.providers.mock.cl100k_counter", lambda: len)
+    monkeypatch.setattr("cj_pipeline.mock.judge.cl100k_counter", lambda: len)
     plain = load_mode(expression)
     value = not plain.cache.enabled if name == "mock_cache_enabled" else SET[name]
     changed = with_settings(plain, MockSettings(**{name: value}))

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from cj_pipeline.contracts.answer import ProviderError
+from cj_pipeline.mock.judge import MOCK_MODEL
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.providers.mock import MOCK_MODEL, MockProvider
+from cj_pipeline.services.lps.providers.mock import MockProvider
 from tests.services.lps.lab import mode, queued
 
 REPOSITORY = Path(__file__).parents[3]

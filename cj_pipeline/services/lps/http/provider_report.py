@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.mock.judge import MOCK_MODEL
 from cj_pipeline.services.lps.http.answers import ProviderList, ProviderState
 from cj_pipeline.services.lps.providers.breaker import BreakerProvider, CircuitState
-from cj_pipeline.services.lps.providers.mock import MOCK_MODEL
 from cj_pipeline.services.lps.service import LlmProviderService
 
 

@@ -8,8 +8,8 @@ one label.
 
 from __future__ import annotations
 
+from cj_pipeline.mock.judge import MOCK_MODEL
 from cj_pipeline.services.lps.providers.manifest import Manifest
-from cj_pipeline.services.lps.providers.mock import MOCK_MODEL
 
 UNKNOWN_MODEL = "unknown"
 OTHER_MODEL = "other"

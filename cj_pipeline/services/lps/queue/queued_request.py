@@ -51,6 +51,11 @@ class QueuedRequest:
     """The trace that the client is in; None when it did not say."""
 
     @property
+    def model_override(self) -> str | None:
+        """The model that the request names; None where it leaves that to the provider."""
+        return self.overrides.model_override
+
+    @property
     def user_prompt(self) -> str:
         """The prompt that the request carries."""
         return self.request.user_prompt
