@@ -19,6 +19,8 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, LPS_SOURC
 from cj_pipeline.foundation.json_lines import BYTE_ORDER_MARK
 from cj_pipeline.foundation.seeding import keyed_uuid
 
+# What judges are asked for, in prompts and schemas alike; 500 characters hold it, and longer ones are cut.
+MAX_JUSTIFICATION_WORDS = 50
 MAX_JUSTIFICATION_CHARS = 500
 
 # Beyond it a double is no longer exact; no count comes near.

@@ -13,6 +13,9 @@ from pydantic import Field
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueStatus, ReasoningEffort
 from cj_pipeline.contracts.model import WireModel
 
+# Requests that are answered together, at most: production's cap. An LPS ignores a hint beyond it.
+MAX_BUNDLE = 64
+
 
 class LLMConfigOverrides(WireModel):
     """Who is to judge, and how. `provider_override` is mandatory in practice: the LPS refuses a request without it."""

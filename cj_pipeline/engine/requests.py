@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides, PromptBlock
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
+from cj_pipeline.contracts.comparison import MAX_BUNDLE, ComparisonRequest, LLMConfigOverrides, PromptBlock
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import CJRequestType, LLMBatchingMode
 from cj_pipeline.engine.state import Batch, Comparison
 
-# The production cap of a bundle hint; the LPS ignores anything outside 1..64.
-MAX_BUNDLE_HINT = 64
-
 INSTRUCTIONS = (
     "Decide which of the two essays is the better answer to its assignment. "
-    "Reply with the winner ('Essay A' or 'Essay B'), a justification of at most 50 words, "
+    f"Reply with the winner ('Essay A' or 'Essay B'), a justification of at most {MAX_JUSTIFICATION_WORDS} words, "
     "and your confidence from 1 to 5."
 )
 
@@ -69,7 +67,7 @@ def _metadata(comparison: Comparison, batch: Batch, wave_size: int, overrides: L
         metadata["output_verbosity"] = overrides.output_verbosity.value
     if batch.settings.enable_llm_batching_metadata_hints:
         metadata["cj_llm_batching_mode"] = batch.batching_mode.value
-        metadata["preferred_bundle_size"] = min(wave_size, MAX_BUNDLE_HINT)
+        metadata["preferred_bundle_size"] = min(wave_size, MAX_BUNDLE)
         if _iterations_are_told(batch.settings):
             metadata["retry_iteration" if retry else "comparison_iteration"] = comparison.iteration
     return metadata

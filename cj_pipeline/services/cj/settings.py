@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.bt.diagnostics import FlagThresholds
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
@@ -27,7 +28,7 @@ SYSTEM_PROMPT = (
     "You compare two essays that were written for the same assignment and say which one is better. Judge by the "
     "criteria you are given and by nothing else; where there are none, by how well an essay does what its assignment "
     "asks. Who wrote an essay, its length and the order in which the two are shown do not count. Justify your choice "
-    "in at most 50 words and say how confident you are, from 1 to 5."
+    f"in at most {MAX_JUSTIFICATION_WORDS} words and say how confident you are, from 1 to 5."
 )
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
 from cj_pipeline.foundation.environment import LogLevel, read_environment
 from cj_pipeline.mock.settings import MockSettings
@@ -30,9 +31,6 @@ from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queue import QueueLimits
 
 ENVIRONMENT_PREFIX = "LLM_PROVIDER_SERVICE_"
-
-# 64: production's cap; larger hints of the engine are ignored there.
-MAX_BUNDLE = 64
 
 
 class QueueBackend(StrEnum):

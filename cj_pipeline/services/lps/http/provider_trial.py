@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cj_pipeline.contracts.answer import ProviderError
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
@@ -15,7 +16,7 @@ from cj_pipeline.services.lps.service import LlmProviderService
 _PROMPT = (
     "Essay A:\nThe sun rises in the east.\n\nEssay B:\nSun east.\n\n"
     "Decide which of the two essays is better. Reply with the winner ('Essay A' or 'Essay B'), a justification of at "
-    "most 50 words, and your confidence from 1 to 5."
+    f"most {MAX_JUSTIFICATION_WORDS} words, and your confidence from 1 to 5."
 )
 _STATUS = {ErrorCode.TIMEOUT: 504, ErrorCode.CONNECTION_ERROR: 503, ErrorCode.RATE_LIMIT: 429}
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 
+from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
-from cj_pipeline.services.lps.settings import MAX_BUNDLE
 
 
 def bundle_limit(lead: QueuedRequest, cap: int) -> int:

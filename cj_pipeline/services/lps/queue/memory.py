@@ -20,6 +20,10 @@ from cj_pipeline.contracts.enums import QueueStatus
 from cj_pipeline.services.lps.queue.bundling import bundle_key, bundle_limit
 from cj_pipeline.services.lps.queue.inbox import Inbox
 from cj_pipeline.services.lps.queue.queue import (
+    KEPT_CALLBACKS,
+    OUTGOING_BATCH,
+    REMEMBERED_ANSWERS,
+    STATUS_OF_RESULT,
     Answer,
     CorrelationIdInUse,
     Known,
@@ -30,14 +34,6 @@ from cj_pipeline.services.lps.queue.queue import (
     QueueLimits,
 )
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
-
-# A client that lost a 202 repeats its POST within minutes; 65,536 answered requests are about 15 MB and, at a real
-# provider's 1.6 s each, more than a day.
-REMEMBERED_ANSWERS = 65_536
-# Callbacks kept for GET results, about 1.2 kB each.
-KEPT_CALLBACKS = 10_000
-# One write of so many callbacks to the bus is as good as one of all, and leaves the loop to others in between.
-OUTGOING_BATCH = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +167,7 @@ class MemoryQueue:
         entry = self._held(request)
         if entry is None:
             return False
-        entry.status = _STATUS_OF_RESULT[answer.result]
+        entry.status = STATUS_OF_RESULT[answer.result]
         entry.callback = answer.value
         self._outbox.add(answer)
         return True
@@ -339,10 +335,3 @@ class MemoryQueue:
         else:
             self._line_up(entry)
             self._lapses.add(Lapse(LapseKind.RECLAIMED, entry.request, age_s))
-
-
-_STATUS_OF_RESULT = {
-    "success": QueueStatus.COMPLETED,
-    "failure": QueueStatus.FAILED,
-    "expired": QueueStatus.EXPIRED,
-}

@@ -22,6 +22,20 @@ from uuid import UUID
 from cj_pipeline.contracts.enums import QueueStatus
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
+# A client that lost a 202 repeats its POST within minutes; 65,536 answered requests are about 15 MB and, at a real
+# provider's 1.6 s each, more than a day.
+REMEMBERED_ANSWERS = 65_536
+# Callbacks kept for GET results, about 1.2 kB each.
+KEPT_CALLBACKS = 10_000
+# One write of so many messages to the bus is as good as one of all, and leaves the loop to others in between.
+OUTGOING_BATCH = 256
+
+STATUS_OF_RESULT = {
+    "success": QueueStatus.COMPLETED,
+    "failure": QueueStatus.FAILED,
+    "expired": QueueStatus.EXPIRED,
+}
+
 
 class QueueFull(Exception):
     """No room: `size` requests wait, are being answered or wait for the bus, of `max_size` at most."""

@@ -26,6 +26,7 @@ from cj_pipeline.contracts.topics import (
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.services.lps.metrics import LpsMetrics
+from cj_pipeline.services.lps.queue.queue import OUTGOING_BATCH
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.work.callbacks import Outcome
 
@@ -33,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 # About 5 MB. A bus that is this far behind is down, and accounting can be had from the callbacks.
 MOST_WAITING = 10_000
-_BATCH = 256
 
 
 class UsageEvents:
@@ -74,7 +74,7 @@ class UsageEvents:
     async def flush(self) -> None:
         """Publish what is in the line now."""
         while self._line:
-            batch = [self._line.popleft() for _ in range(min(_BATCH, len(self._line)))]
+            batch = [self._line.popleft() for _ in range(min(OUTGOING_BATCH, len(self._line)))]
             for error in await self._bus.publish_all(batch):
                 if error is not None:
                     self._dropped(type(error).__name__)

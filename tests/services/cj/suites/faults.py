@@ -135,12 +135,12 @@ def orders_are_pairs() -> Any:
 
 def hints_have_no_cap() -> Any:
     """A wave of 276 asks for a bundle of 276."""
-    return _replaced(1_000, "cj_pipeline.engine.requests.MAX_BUNDLE_HINT")
+    return _replaced(1_000, "cj_pipeline.engine.requests.MAX_BUNDLE")
 
 
 def hints_are_one() -> Any:
     """Every comparison asks to be alone."""
-    return _replaced(1, "cj_pipeline.engine.requests.MAX_BUNDLE_HINT")
+    return _replaced(1, "cj_pipeline.engine.requests.MAX_BUNDLE")
 
 
 def the_single_wave_is_a_matching() -> Any:

@@ -17,7 +17,7 @@ from cj_pipeline.contracts.cj_events import (
     CJ_FAILED_TOPIC,
     RESOURCE_CONSUMPTION_TOPIC,
 )
-from cj_pipeline.engine.requests import MAX_BUNDLE_HINT
+from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.parity import guardrails
 from cj_pipeline.parity.check import Case as ParityCase
 from cj_pipeline.runs.record import Sample
@@ -114,7 +114,7 @@ def bundle_sizes_are_those_of_the_waves(e: Evidence) -> None:
         told = event.data.request_metadata["preferred_bundle_size"]
         assert type(told) is int
         assert 1 <= told <= 64
-        assert told == min(waves[wave_of[event.data.correlation_id]], MAX_BUNDLE_HINT)
+        assert told == min(waves[wave_of[event.data.correlation_id]], MAX_BUNDLE)
 
 
 def no_callback_is_newer_than_the_end(e: Evidence) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cj_pipeline.contracts.callback import TokenUsage
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_CHARS, TokenUsage
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.anthropic_caching import cached_parts
 from cj_pipeline.services.lps.providers.apis.api import (
@@ -28,7 +28,7 @@ from cj_pipeline.services.lps.providers.apis.api import (
     no_verdict,
     temperature,
 )
-from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS, parse_verdict, verdict_schema
+from cj_pipeline.services.lps.providers.apis.verdict import parse_verdict, verdict_schema
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
@@ -114,7 +114,7 @@ class AnthropicApi:
 
 def _tool() -> dict[str, Any]:
     schema = verdict_schema()
-    schema["properties"]["justification"]["maxLength"] = MAX_ASKED_JUSTIFICATION_CHARS
+    schema["properties"]["justification"]["maxLength"] = MAX_JUSTIFICATION_CHARS
     return {"name": TOOL_NAME, "description": "Takes the verdict on the two essays.", "input_schema": schema}
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.api import ApiCall, Reply, Timeouts, effort, max_tokens, temperature
 from cj_pipeline.services.lps.providers.apis.chat_completion import read_chat_completion
-from cj_pipeline.services.lps.providers.apis.verdict import MAX_ASKED_JUSTIFICATION_CHARS
 from cj_pipeline.services.lps.providers.manifest import Model
 from cj_pipeline.services.lps.providers.prompts import shown_prompt
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
@@ -19,7 +19,7 @@ from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 # `json_object` promises JSON, not which: without these words the model would have to guess the keys.
 FORMAT_INSTRUCTION = (
     'Answer with one JSON object and nothing else: "winner" is "Essay A" or "Essay B", "justification" says why in at'
-    f' most {MAX_ASKED_JUSTIFICATION_CHARS} characters, "confidence" is a number from 1 (a guess) to 5 (certain).'
+    f' most {MAX_JUSTIFICATION_WORDS} words, "confidence" is a number from 1 (a guess) to 5 (certain).'
 )
 
 MIN_MAX_TOKENS = 100

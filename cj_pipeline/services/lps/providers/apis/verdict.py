@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
 
 DEFAULT_JUSTIFICATION = "The judge gave no justification."
 
-# What is asked for. Longer ones are taken too: some models do not count.
-MAX_ASKED_JUSTIFICATION_CHARS = 50
-
 WINNER_DESCRIPTION = "The better essay."
-JUSTIFICATION_DESCRIPTION = f"Why it is better, in at most {MAX_ASKED_JUSTIFICATION_CHARS} characters."
+JUSTIFICATION_DESCRIPTION = f"Why it is better, in at most {MAX_JUSTIFICATION_WORDS} words."
 CONFIDENCE_DESCRIPTION = "How sure you are, from 1 (a guess) to 5 (certain)."
 
 _SYNONYMS = {

@@ -32,6 +32,10 @@ from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.lps.queue.bundling import bundle_key, bundle_limit
 from cj_pipeline.services.lps.queue.inbox import Inbox
 from cj_pipeline.services.lps.queue.queue import (
+    KEPT_CALLBACKS,
+    OUTGOING_BATCH,
+    REMEMBERED_ANSWERS,
+    STATUS_OF_RESULT,
     Answer,
     CorrelationIdInUse,
     Known,
@@ -55,11 +59,7 @@ TENDING_S = 3.0
 IDLE_TENDING_S = 10.0
 # After an outage of Redis everybody's sign of life has expired; those alive try every 2 s, and are back by then.
 GRACE_S = 3.0
-# A client that lost a 202 repeats its POST within minutes. Of what is over, so much is remembered at most: about 20 MB.
 REMEMBERED_S = 4 * 3600
-REMEMBERED_ANSWERS = 65_536
-KEPT_CALLBACKS = 10_000
-OUTGOING_BATCH = 256
 # Room for 2**48 arrivals on each level of priority; 11 levels of it are still exact in a score, which is a double.
 _LEVEL = 2**48
 _TOP_PRIORITY = 10
@@ -196,7 +196,7 @@ class RedisQueue:
             "answer",
             str(request.queue_id),
             request.attempts,
-            _STATUS_OF_RESULT[answer.result].value,
+            STATUS_OF_RESULT[answer.result].value,
             answer.topic,
             answer.key,
             answer.value,
@@ -357,9 +357,4 @@ def _fences(requests: Sequence[QueuedRequest]) -> list[Argument]:
     return [part for request in requests for part in (str(request.queue_id), request.attempts)]
 
 
-_STATUS_OF_RESULT = {
-    "success": QueueStatus.COMPLETED,
-    "failure": QueueStatus.FAILED,
-    "expired": QueueStatus.EXPIRED,
-}
-_RESULT_OF_STATUS = {status: result for result, status in _STATUS_OF_RESULT.items()}
+_RESULT_OF_STATUS = {status: result for result, status in STATUS_OF_RESULT.items()}
