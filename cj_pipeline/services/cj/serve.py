@@ -1,6 +1,6 @@
 """The CJ service as a process: bus, database and LPS by their addresses, until it is told to stop.
 
-Here: signals, what ends the process. Not here: the port and its server (cj_pipeline/http_server.py), the service
+Here: signals, what ends the process. Not here: the port and its server (services/shared/http_server.py), the service
 (service.py), the command line (cli/). A stop needs no drain: whatever was begun is in the database, and the next
 process goes on with it.
 """

@@ -1,6 +1,4 @@
-"""What the service counts about requests, the queue, its strategies and callbacks: production's series and some more.
-
-Here: names, labels, buckets and one method per event. Not here: what providers count (providers/metrics.py).
+"""This module counts requests, the queue, its strategies and callbacks: production's series and some more.
 
 Each service has its own registry, so two in one process do not mix, and a fresh one starts at zero. Every series here
 is written by something a request can do; a test walks the registry and fails on one that nothing writes.
@@ -31,7 +29,7 @@ class LpsMetrics:
         self._mode = queue_processing_mode.value
         self._requests = self._counter(
             "requests_total",
-            "Comparison requests, by what the door said.",
+            "Comparison requests: queued, or failed where they were refused.",
             "provider",
             "model",
             "request_type",

@@ -1,7 +1,4 @@
-"""Labelled series whose children are found fast.
-
-Here: one thin wrapper of prometheus_client's metrics. Not here: which series there are (metrics.py and
-providers/metrics.py).
+"""This module finds the children of labelled Prometheus series fast.
 
 `labels()` of the library takes 1.7 us, a dictionary 0.2 us; one comparison writes to a dozen series.
 """

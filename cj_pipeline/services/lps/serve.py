@@ -1,8 +1,4 @@
-"""The service as a process: HTTP on a port, callbacks on a bus, until it is told to stop.
-
-Here: signals, the drain, the process's loop and memory. Not here: the port and its server (cj_pipeline/http_server.py),
-the app (app.py), the service (service.py), the command line (cli/).
-"""
+"""This module runs the service as a process: signals, the drain, the event loop and memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The service itself: door, queue, workers, publisher, providers and metrics, put together.
-
-Here: who is connected to whom, taking a request, starting and stopping. Not here: HTTP (app.py), what is let in
-(admission.py), answering (worker.py).
+"""This module puts the service together: admission, queue, workers, publisher, providers and metrics.
 
 A service runs while it is entered: `async with LlmProviderService(...) as service`. It keeps time by its clock and its
 loop only, so on a virtual-time loop it behaves the same and takes no time.
@@ -139,7 +136,7 @@ class LlmProviderService:
 
         sent_trace: the trace that the client is in.
 
-        Raises Refusal: what the door does not let in, correlation id in use for another request, queue full, its store
+        Raises Refusal: what admission does not accept, correlation id in use for another request, queue full, its store
         away, service not running.
         """
         if not self.running:

@@ -1,7 +1,4 @@
-"""How one LPS instance is set up: production's names and defaults, lower-cased and without their prefix.
-
-Here: the settings, given explicitly (`LpsSettings`) or read from the environment (`settings_from_environment`).
-Not here: what the mock's settings mean (mock_settings.py), those of the real providers (providers/settings.py).
+"""This module holds the settings of one LPS: production's names and defaults, lower-cased and without their prefix.
 
 `LpsSettings(...)` never looks at the environment: an embedded stack must not change because a shell exports something.
 """

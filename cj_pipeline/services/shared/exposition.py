@@ -1,7 +1,4 @@
-"""A registry of series as Prometheus text.
-
-Here: what is left out of it. Not here: which series there are (the services' metrics.py).
-"""
+"""This module writes a registry of series as Prometheus text."""
 
 from __future__ import annotations
 

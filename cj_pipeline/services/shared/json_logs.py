@@ -1,7 +1,4 @@
-"""Logs of a served process: one JSON object a line.
-
-Here: the format. Not here: what is logged, and which ids a line carries (lps/json_logs.py).
-"""
+"""This module writes the logs of a served process: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pythonjsonlogger.json import JsonFormatter
 def log_as_json(level: str, stream: TextIO, service: str) -> None:
     """Send everything that this process logs to a stream, as JSON.
 
-    level: a name of the logging module's, in either case. service: stands in every line.
+    level: a name of the logging module's, in either case. service: a field of every line.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -1,7 +1,6 @@
 """This module decides which requests are accepted, and works out once what is needed of each later.
 
-Here: checks of provider, model, capabilities and topic. Not here: the shape of a request (contracts/), room in the
-queue (the queues).
+Providers, models, capabilities and topics are checked here; the shape of a request is not.
 
 Production took everything that fitted the shape, and failed it minutes later by callback, if its topic existed.
 """

@@ -1,6 +1,4 @@
-"""A circuit breaker: a provider that is down is left alone for a while.
-
-Here: the breaker, and a provider behind one. Not here: waiting until it may be asked again (worker.py).
+"""This module holds the circuit breaker: a provider that is down is not asked for a while.
 
     closed --- failures in a row ---> open --- recovery timeout ---> half open --- successes in a row ---> closed
                                        ^------------- a failure ---------'
@@ -27,7 +25,7 @@ from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 
 class CircuitState(StrEnum):
-    """Where a breaker stands."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -38,7 +36,7 @@ class BreakerMetrics(Protocol):
     """What a breaker reports. circuit_name: as in `llm_openai`."""
 
     def circuit_state(self, circuit_name: str, state: CircuitState) -> None:
-        """It stands there now."""
+        """Set the state of a breaker."""
 
     def circuit_changed(self, circuit_name: str, before: CircuitState, after: CircuitState) -> None:
         """It has moved."""

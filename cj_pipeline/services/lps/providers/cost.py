@@ -1,7 +1,4 @@
-"""What an answer cost: tokens as they are billed, times the manifest's prices.
-
-Here: billed tokens, their price. Not here: where each API reports tokens (the API's own module), prices (models.yaml).
-"""
+"""This module computes what an answer cost: tokens as they are billed, times the manifest's prices."""
 
 from __future__ import annotations
 

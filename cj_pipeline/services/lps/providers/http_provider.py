@@ -1,8 +1,4 @@
-"""A real provider: one API, asked over HTTP.
-
-Here: one attempt, from a request to an answer or a failure, and what is counted of it. Not here: what is sent and how a
-reply reads (the API's own module), further attempts (worker.py), breakers (breaker.py).
-"""
+"""This module asks one provider's API over HTTP: one attempt, from a request to an answer or a failure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is counted of providers: production's series.
-
-Here: names, labels, buckets and one method per event, for the mock too where the event happens to it. Not here: the
-queue's and the door's series (lps/metrics.py), exposition.
+"""This module counts what providers do: production's series, for the mock too where the event happens to it.
 
 Labels are bounded: a model that the manifest does not have is counted as `other`, whatever a client calls it.
 """
@@ -30,20 +27,20 @@ _ASSIGNMENT_KEYS = ("assignment_id", "bos_batch_id", "cj_batch_id")
 
 
 class ProviderMetrics:
-    """The providers' series in one registry. manifest: whose models are told apart; the built-in one unless given."""
+    """The providers' series in one registry. manifest: whose models have labels of their own; the built-in one unless given."""
 
     def __init__(self, registry: CollectorRegistry, manifest: Manifest | None = None) -> None:
         self.model_label = ModelLabels(manifest or load_manifest()).of
         """A model as these series name it."""
 
-        def counter(name: str, told: str, *labels: str) -> Series[Counter]:
-            return Series(Counter(f"llm_provider_{name}", told, labels, registry=registry))
+        def counter(name: str, text: str, *labels: str) -> Series[Counter]:
+            return Series(Counter(f"llm_provider_{name}", text, labels, registry=registry))
 
-        def gauge(name: str, told: str, *labels: str) -> Series[Gauge]:
-            return Series(Gauge(f"llm_provider_{name}", told, labels, registry=registry))
+        def gauge(name: str, text: str, *labels: str) -> Series[Gauge]:
+            return Series(Gauge(f"llm_provider_{name}", text, labels, registry=registry))
 
-        def histogram(name: str, told: str, buckets: tuple[float, ...], *labels: str) -> Series[Histogram]:
-            return Series(Histogram(f"llm_provider_{name}", told, labels, buckets=buckets, registry=registry))
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Series[Histogram]:
+            return Series(Histogram(f"llm_provider_{name}", text, labels, buckets=buckets, registry=registry))
 
         by_model = ("provider", "model")
         self._errors = counter("errors_total", "Attempts that gave no answer.", *by_model, "error_type")
@@ -152,7 +149,7 @@ class ProviderMetrics:
         self._pool_active.labels(provider).set(active)
 
     def circuit_state(self, circuit_name: str, state: CircuitState) -> None:
-        """A breaker stands there now."""
+        """Set the state of a breaker."""
         self._circuit_state.labels(LPS_SOURCE_SERVICE, circuit_name).set(_STATE_VALUES[state])
 
     def circuit_changed(self, circuit_name: str, before: CircuitState, after: CircuitState) -> None:

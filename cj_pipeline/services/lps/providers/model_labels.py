@@ -1,6 +1,4 @@
-"""Models as metrics name them.
-
-Here: the label of a model. Not here: the series (metrics.py, providers/metrics.py), the models (manifest.py).
+"""This module names models as metrics may.
 
 Clients choose the names of models, and each would be a series: those that neither the manifest nor the mock has share
 one label.

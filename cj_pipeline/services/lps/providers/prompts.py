@@ -1,6 +1,4 @@
-"""What a provider is shown of a request, as text, and how long it is asked to cache the parts.
-
-Here: the prompt of each provider with its hash, block lifetimes and their order. Not here: payloads (providers/).
+"""This module makes the text that a provider is shown of a request, and reads how long its parts are to be cached.
 
 A callback carries the hash whether it brings a winner or an error, and a trace is matched with its scenario by it, so
 it must follow from the request and from who answers alone.

@@ -1,7 +1,4 @@
-"""The real providers of one service.
-
-Here: which are registered, each with its breaker. Not here: the mock, and whom it stands in for (service.py).
-"""
+"""This module sets up the real providers of one service, each with its breaker."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def registered_providers(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> dict[Provider, RealProvider]:
-    """Those with a key. Whoever gets them closes them.
+    """Return the providers that have a key. The caller closes them.
 
     transport: where all calls go instead of the network, in tests. Raises UnknownModel when the manifest lacks the
     default model of one of them: better at the start than on each request.

@@ -1,8 +1,4 @@
-"""How the real providers are reached and asked: production's names and defaults.
-
-Here: keys, addresses, default models, caching, breakers. Not here: the service's own settings (lps/settings.py), how
-the environment is read (there too), timeouts, which belong to each API (its module).
-"""
+"""This module holds the settings of the real providers, with production's names and defaults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How the providers have been doing: what `GET /api/v1/providers` tells.
-
-Here: the figures of one process since it started. Not here: the series for dashboards (metrics.py), breakers.
-"""
+"""This module keeps the results of the providers since the process started, as `GET /api/v1/providers` shows them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which waiting requests are answered together.
-
-Here: the compatibility rule and the size of a bundle, as pure functions. Not here: taking requests from the queue
-(the queues ask these functions), answering them (worker.py).
+"""This module decides which waiting requests are answered together, and how many.
 
 A bundle is its lead and the compatible requests right behind it. The first incompatible one ends the bundle and leads
 the next: order is never changed for a fuller bundle.

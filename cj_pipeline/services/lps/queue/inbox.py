@@ -1,8 +1,4 @@
-"""A line of items that somebody waits for.
-
-Here: adding without waiting, taking with waiting. Not here: what the items are (the queues: callbacks for the bus,
-lapses for the workers).
-"""
+"""This module holds a first-in, first-out list of items that a task waits for."""
 
 from __future__ import annotations
 

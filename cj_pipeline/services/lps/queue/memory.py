@@ -1,9 +1,6 @@
-"""The queue in this process's memory: nothing to install, nothing left after the process ends.
+"""This module keeps the queue in this process's memory: nothing to install, nothing left after the process ends.
 
-Here: the order, the capacity, the alarms of claims and times to live, in memory. Not here: what a queue promises
-(queue.py), a queue that outlives its process (redis_queue.py).
-
-Nothing polls: claimers, the publisher and whoever waits for lapses wait on futures, and one timer of the loop is set
+Nothing polls: claimers, the publisher and the worker of lapses wait on futures, and one timer of the loop is set
 for the earliest alarm while anything is in the queue.
 """
 
@@ -143,7 +140,7 @@ class MemoryQueue:
         for request in requests:
             entry = self._held(request)
             if entry is not None:
-                entry.claimed_until = until  # the alarm that is set rings too early, and is then set anew
+                entry.claimed_until = until  # the alarm that is set rings too early, and is then set again
 
     async def retry(self, request: QueuedRequest, delay_s: float) -> None:
         """As the protocol says."""
@@ -184,7 +181,7 @@ class MemoryQueue:
         """As the protocol says."""
         for answer in answers:
             entry = self._entries.pop(answer.queue_id, None)
-            if entry is None:  # told twice
+            if entry is None:  # published twice
                 continue
             self._memory_bytes -= entry.request.size_bytes
             self._over[answer.queue_id] = _Over(
@@ -216,7 +213,7 @@ class MemoryQueue:
         return QueueDepth(queued=self._queued, total=len(self._entries), memory_bytes=self._memory_bytes)
 
     def claim_unanswered(self) -> tuple[QueuedRequest, ...]:
-        """All that has no callback yet, whoever holds it and whatever it waits for, in order of arrival."""
+        """Claim all that has no callback yet, also what others hold, in order of arrival."""
         rest = [entry for entry in self._entries.values() if entry.callback is None]
         for entry in rest:
             timer = self._delayed.pop(entry.request.queue_id, None)
@@ -235,7 +232,7 @@ class MemoryQueue:
             self._refusing = True
         elif usage < limits.low_watermark:
             self._refusing = False
-        # One request alone is always taken: the door has checked that it is no larger than a request may be.
+        # One request alone is always taken: admission has checked that it is no larger than a request may be.
         over = size > 0 and self._memory_bytes + size_bytes > limits.max_memory_bytes
         if self._refusing or over:
             raise QueueFull(size, limits.max_size, "memory" if over or of_memory > of_size else "size")

@@ -1,7 +1,4 @@
-"""Where accepted requests wait for their turn, and their callbacks for the bus: what every store of them can do.
-
-Here: the protocol, what it deals in, what it raises. Not here: the stores (memory_queue.py, redis_queue.py), who is
-answered together (bundling.py), answering (worker.py).
+"""This module holds the protocol of the queue, in which accepted requests and their callbacks wait.
 
 The life of a request: put (queued) -> claimed (processing) -> answered: its callback lies in the outbox -> published.
 A claim is a lease. One that runs out, because its holder died or hangs, goes back to its place in the order with one

@@ -1,8 +1,4 @@
-"""A comparison that was accepted and waits for its answer.
-
-Here: the accepted request with everything that is worked out once, at the door. Not here: the order in which requests
-are answered (queue.py, bundling.py), what is refused at the door (admission.py).
-"""
+"""This module holds a comparison that was accepted, with everything that admission works out of it."""
 
 from __future__ import annotations
 
@@ -70,11 +66,11 @@ class QueuedRequest:
 
     @property
     def trace(self) -> TraceContext:
-        """The trace under which the request is told of: the client's, else one of its own."""
+        """The trace of the request: the client's, else one of its own."""
         return self.sent_trace or trace_of(self.queue_id)
 
     def batch_key(self) -> str:
-        """What callbacks are keyed by on the bus: those of one batch stay in order, whoever consumes them."""
+        """Return the key of its callback on the bus: the callbacks of one batch stay in order."""
         metadata = self.request.metadata
         batch = metadata.get("bos_batch_id") or metadata.get("cj_batch_id")
         return str(self.correlation_id) if batch is None else str(batch)

@@ -1,7 +1,7 @@
-"""Trace ids: the name under which a tracer finds a request again, in its responses, its callback and its usage events.
+"""This module reads a W3C trace context from a request, or derives one from an id.
 
-Here: W3C trace context, read from a request or derived from an id. Not here: spans, exporters; a deployment that has a
-tracer sends `traceparent`, and what it sent goes along with the request. Logs name requests by their own ids.
+It exports no spans: a deployment that has a tracer sends `traceparent`, which goes along with the request. Logs name
+requests by their own ids.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Jobs of `batch_api`: many requests handed over at once, their answers collected when all are in.
-
-Here: schedule, status, collect, cancel, and how long an opportunistic job waits for more. Not here: the window of the
-nightly mode (batch_window.py), claiming requests and concluding them (worker.py).
+"""This module runs the jobs of `batch_api`: many requests handed over at once, their answers collected when all are in.
 
 A job runs in this process, through the same providers; nothing is sent to a provider's own batch endpoint. It lives in
 memory: its requests stay claimed in the queue, which takes them back if the process dies.
@@ -59,7 +56,7 @@ class BatchJobs:
         return job
 
     def status(self, job_id: UUID) -> BatchJobStatus | None:
-        """Where a job stands; None for one that there is not, or that was collected."""
+        """Return the state of a job; None for one that there is not, or that was collected."""
         job = self._jobs.get(job_id)
         return None if job is None else job.status
 

@@ -1,7 +1,4 @@
-"""When jobs of `batch_api` may start in a day.
-
-Here: the nightly window, as a pure function of the instant. Not here: waiting for it (worker.py), jobs (batch_jobs.py).
-"""
+"""This module says when jobs of `batch_api` may start in a day."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""From an outcome to the bytes of its callback.
-
-Here: the envelope, the result and its metadata. Not here: publishing them (publisher.py), the shapes (contracts/).
-"""
+"""This module turns an outcome into the bytes of its callback."""
 
 from __future__ import annotations
 

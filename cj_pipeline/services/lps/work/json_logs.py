@@ -1,6 +1,4 @@
-"""Which ids of a request its log lines carry.
-
-Here: choosing them. Not here: the format of logs (cj_pipeline/json_logs.py), what is logged.
+"""This module chooses the ids of a request that its log lines carry.
 
 Metadata is opaque, and essay ids may hold pupils' names: only ids of requests and batches are logged.
 """

@@ -1,7 +1,4 @@
-"""From the outbox to the bus.
-
-Here: publishing callbacks until the bus has them, and usage events once. Not here: the outbox (the queues), what is in
-a message (callbacks.py, usage_events.py).
+"""This module publishes the callbacks of the outbox on the bus.
 
 A callback is taken from the outbox only once the bus has confirmed it. A topic that cannot be published to is set aside
 and tried again by itself, so that one client's mistyped topic holds nobody else's callbacks back.

@@ -1,8 +1,4 @@
-"""When a failed attempt is made again.
-
-Here: whether, and after how long, as pure functions. Not here: waiting (the queue), which failures a retry can help
-(provider.py).
-"""
+"""This module decides whether a failed attempt is made again, and after how long."""
 
 from __future__ import annotations
 

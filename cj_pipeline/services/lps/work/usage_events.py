@@ -1,7 +1,6 @@
-"""What the service tells accounting: that a request's turn began, and how it ended.
+"""This module publishes usage events for accounting: a request's turn began, and how it ended.
 
-Here: the three events, and a line of them on the way to the bus. Not here: callbacks (callbacks.py), which are kept
-until the bus has them; a usage event that cannot be published is counted and dropped.
+Callbacks are kept until the bus has them; a usage event that cannot be published is counted and dropped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The workers: they take requests from the queue, have them answered, and leave the callbacks in the queue's outbox.
+"""This module holds the workers: they claim requests, have them answered, and leave the callbacks in the outbox.
 
-Here: turns, retries, lapses, stopping, and the promise of exactly one callback per accepted request. Not here: which
-requests share a bundle (bundling.py), when jobs run (batch_jobs.py), what is in a callback (callbacks.py), who brings
-it to the bus (publisher.py).
+Each accepted request gets exactly one callback.
 
 A bundle's requests are answered one after another and its callbacks leave together when the last is answered, as
 production's do. A request that fails never takes its neighbours with it; one that is worth another attempt goes back
@@ -78,7 +76,7 @@ class Workers:
         self._provider_metrics = provider_metrics
         self._stats = stats
         self._usage = usage
-        self._in_hand: dict[UUID, QueuedRequest] = {}
+        self._in_progress: dict[UUID, QueuedRequest] = {}
         self._turns: dict[UUID, _Turn] = {}
         self._answered = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -94,7 +92,8 @@ class Workers:
         """Set them to work."""
         slots = [self._slot() for _ in range(self._settings.llm_max_concurrent_requests)]
         self._tasks = [
-            asyncio.create_task(work, name="lps-worker") for work in (*slots, self._mind_claims(), self._mind_lapses())
+            asyncio.create_task(work, name="lps-worker")
+            for work in (*slots, self._renew_claims(), self._handle_lapses())
         ]
         for task in self._tasks:
             task.add_done_callback(self._on_end)
@@ -103,7 +102,7 @@ class Workers:
     @property
     def idle(self) -> bool:
         """Whether none is in hand."""
-        return not self._in_hand
+        return not self._in_progress
 
     def request_arrived(self) -> None:
         """Another request was put: a job that waits to be filled may be full now."""
@@ -147,7 +146,7 @@ class Workers:
 
     async def _work(self, members: tuple[QueuedRequest, ...]) -> None:
         for request in members:
-            self._in_hand[request.queue_id] = request
+            self._in_progress[request.queue_id] = request
         self._busy.set()
         try:
             match self._mode:
@@ -158,14 +157,14 @@ class Workers:
                 case QueueProcessingMode.BATCH_API:
                     await self._run_job(members)
         except Exception:
-            self._put_down(members)
+            self._forget(members)
             raise
         # Not when it is stopped in the middle: `turn_away` then tells how long they had waited for their turn.
-        self._put_down(members)
+        self._forget(members)
 
-    def _put_down(self, members: Sequence[QueuedRequest]) -> None:
+    def _forget(self, members: Sequence[QueuedRequest]) -> None:
         for request in members:
-            self._in_hand.pop(request.queue_id, None)
+            self._in_progress.pop(request.queue_id, None)
             self._turns.pop(request.queue_id, None)
 
     async def _claim(self) -> tuple[QueuedRequest, ...]:
@@ -310,33 +309,33 @@ class Workers:
             failure = _unexpected(request, error)
             return request, failure, answer_of(request, failure, self._mode, self._clock.now(), "failure")
 
-    async def _mind_claims(self) -> None:
+    async def _renew_claims(self) -> None:
         """Renew what is in hand: one attempt may take as long as a claim lasts, and a bundle many times that."""
         while True:
             await self._busy.wait()
             await asyncio.sleep(self._settings.queue_processing_timeout_seconds / 4)
-            if not self._in_hand:
+            if not self._in_progress:
                 self._busy.clear()  # no timer while there is nothing to do
                 continue
             try:
-                await self._queue.renew(tuple(self._in_hand.values()))
+                await self._queue.renew(tuple(self._in_progress.values()))
             except Exception as error:
                 _log.error("claims could not be renewed (%s)", type(error).__name__, extra=_where(error))
 
-    async def _mind_lapses(self) -> None:
+    async def _handle_lapses(self) -> None:
         while True:
             lapse = await self._queue.lapsed()
             try:
                 await self._on_lapse(lapse)
             except Exception as error:
-                told = ids_of(lapse.request) | _where(error)
-                _log.error("a lapse could not be dealt with (%s)", type(error).__name__, extra=told)
+                about = ids_of(lapse.request) | _where(error)
+                _log.error("a lapse could not be dealt with (%s)", type(error).__name__, extra=about)
 
     async def _on_lapse(self, lapse: Lapse) -> None:
         request = lapse.request
         timeout_s = self._settings.queue_processing_timeout_seconds
         if lapse.kind is LapseKind.RECLAIMED:
-            _log.warning("a claim ran out, or whoever held it died; taken back", extra=ids_of(request))
+            _log.warning("a claim ran out, or its holder died; taken back", extra=ids_of(request))
             self._metrics.reclaimed(request.resolved_provider)
             return
         reason = "ttl" if lapse.kind is LapseKind.EXPIRED else "processing_timeout"

@@ -194,8 +194,8 @@ def test_openrouter_reasons_only_where_room_for_a_verdict_is_left() -> None:
 
 @pytest.mark.parametrize(
     ("prompt_chars", "max_tokens"),
-    # 49,923 = 200,000 - (450,000 + 42 of the suffix + 190 of the format's description) // 3
-    [(3000, 64_000), (450_000, 49_923), (600_000, 100)],
+    # 49,925 = 200,000 - (450,000 + 42 of the suffix + 185 of the format's description) // 3
+    [(3000, 64_000), (450_000, 49_925), (600_000, 100)],
 )
 def test_openrouter_is_asked_for_no_more_than_the_context_holds(prompt_chars: int, max_tokens: int) -> None:
     model = load_manifest().default_model(Provider.OPENROUTER)

@@ -1,7 +1,4 @@
-"""Anthropic's Messages API.
-
-Here: its payload and its reply. Not here: which parts are cached for how long (anthropic_caching.py), sending
-(http_provider.py).
+"""This module speaks Anthropic's Messages API: the payload of a comparison, and its reply.
 
 The verdict comes as the input of a tool. Extended thinking is refused together with a forced tool and with any
 temperature but 1, so a request that asks for effort leaves the choice to the model, tells it what to choose, and sends

@@ -1,7 +1,4 @@
-"""Which parts of an Anthropic message are cached, and for how long.
-
-Here: laying out tool, system prompt and blocks, and marking them. Not here: the rest of the payload (anthropic.py),
-lifetimes and their order as such (lps/prompts.py).
+"""This module marks the parts of an Anthropic message that are cached, and for how long.
 
 The API reads tools, then the system prompt, then messages; a mark caches everything up to itself.
 """
@@ -60,7 +57,7 @@ def cached_parts(
 
 
 def _service_ttl(ttls: list[Ttl | None], settings: ProviderSettings) -> Ttl:
-    """How long tool and system prompt are cached: never shorter than what stands behind them."""
+    """Return how long tool and system prompt are cached: never shorter than what follows them."""
     if ttls:
         return "1h" if "1h" in ttls else "5m"
     extended = settings.use_extended_ttl_for_service_constants and settings.prompt_cache_ttl_seconds >= _ONE_HOUR_S

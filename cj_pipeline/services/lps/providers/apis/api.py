@@ -1,8 +1,4 @@
-"""One provider's API without its I/O: from a request to an HTTP call, from a reply to a verdict.
-
-Here: the protocol that openai.py, anthropic.py, google.py and openrouter.py fulfil, and what they share of reading a
-request. Not here: sending (http_provider.py), what failed statuses mean (failures.py).
-"""
+"""This module holds the protocol of a provider's API, without its I/O, and what the four APIs share."""
 
 from __future__ import annotations
 
@@ -61,7 +57,7 @@ class Truncated(Exception):
 
 
 class ErrorInReply(Exception):
-    """A reply with status 200 that carries an error. status: the HTTP status it stands for."""
+    """A reply with status 200 that carries an error. status: the HTTP status that it would have had."""
 
     def __init__(self, status: int) -> None:
         self.status = status

@@ -1,7 +1,4 @@
-"""The Chat Completions reply, which OpenAI defined and OpenRouter speaks too.
-
-Here: reading one. Not here: the requests, in which the two differ (openai.py, openrouter.py).
-"""
+"""This module reads a Chat Completions reply, which OpenAI defined and OpenRouter speaks too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a failed call means: its code, and whether another attempt can help.
-
-Here: HTTP statuses, Retry-After, failures of the connection, replies without a verdict. Not here: attempts and waiting
-(worker.py), calls that are not made while a provider is down (breaker.py).
+"""This module says what a failed call means: its code, and whether another attempt can help.
 
 The details are flat and name the provider, so that a consumer can tell whose failure it is. What the API said in prose
 is left out of them: validation messages quote the prompt.
@@ -37,8 +34,8 @@ def http_failure(
     provider: Provider, model_id: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> ProviderError:
     """A status that is not 200, or an error in the body of one that is."""
-    told = _error_object(body)
-    kind, number = identifier(told.get("type") or told.get("status")), identifier(told.get("code"))
+    error = _error_object(body)
+    kind, number = identifier(error.get("type") or error.get("status")), identifier(error.get("code"))
     code, error_type, retryable = _meaning(status, kind, number)
     details: dict[str, Any] = _details(provider, model_id, status, error_type, retryable)
     if number is not None:
@@ -50,7 +47,7 @@ def http_failure(
         f"{provider} answered with HTTP status {status} ({error_type}).",
         details,
         retryable=retryable,
-        retry_after_s=_retry_after_s(headers, told) if retryable else None,
+        retry_after_s=_retry_after_s(headers, error) if retryable else None,
     )
 
 
@@ -126,10 +123,10 @@ def _meaning(status: int, kind: str | None, number: str | None) -> tuple[ErrorCo
 def _error_object(body: bytes) -> dict[str, Any]:
     """The `error` object that all four APIs put into a failed reply; empty when this one has none."""
     try:
-        told = json.loads(body)
+        reply = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    error = told.get("error") if isinstance(told, dict) else None
+    error = reply.get("error") if isinstance(reply, dict) else None
     return error if isinstance(error, dict) else {}
 
 
@@ -137,11 +134,11 @@ def _retry_after_s(headers: Mapping[str, str], error: Mapping[str, Any]) -> floa
     milliseconds = _seconds(headers.get("retry-after-ms"))  # OpenAI's own, more exact
     if milliseconds is not None:
         return milliseconds / 1000
-    told = headers.get("retry-after")
-    if told is None:
+    header = headers.get("retry-after")
+    if header is None:
         return _google_retry_delay_s(error)
-    seconds = _seconds(told)
-    return _seconds_between(headers.get("date"), told) if seconds is None else seconds
+    seconds = _seconds(header)
+    return _seconds_between(headers.get("date"), header) if seconds is None else seconds
 
 
 def _seconds(text: str | None) -> float | None:

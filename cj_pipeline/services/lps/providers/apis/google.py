@@ -1,7 +1,4 @@
-"""Google's generateContent API.
-
-Here: its payload and its reply. Not here: sending (http_provider.py).
-"""
+"""This module speaks Google's generateContent API: the payload of a comparison, and its reply."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""OpenAI's Chat Completions API.
-
-Here: its payload. Not here: its reply (chat_completion.py), sending (http_provider.py).
+"""This module speaks OpenAI's Chat Completions API: the payload of a comparison.
 
 `reasoning_effort` and `verbosity` are top-level fields of this API; the nested `reasoning` and `text` of the Responses
 API are refused here as unknown arguments.

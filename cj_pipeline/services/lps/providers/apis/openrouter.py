@@ -1,7 +1,4 @@
-"""OpenRouter's chat completions, which pass a request on to other providers' models.
-
-Here: its payload. Not here: its reply (chat_completion.py), sending (http_provider.py).
-"""
+"""This module speaks OpenRouter's chat completions, which pass a request on to other providers' models."""
 
 from __future__ import annotations
 

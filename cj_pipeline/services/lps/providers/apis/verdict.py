@@ -1,7 +1,4 @@
-"""A verdict as a model gives it: the shape it is asked for, and reading what comes back.
-
-Here: the schema's fields, the words that count as a winner, confidence, justification. Not here: where each API puts
-the verdict in its reply (the API's own module).
+"""This module holds the schema of a verdict as models are asked for it, and reads what they answer.
 
 Production took every winner that it did not understand for Essay A. Here it is an error: a judge that answers nonsense
 must not look like one that prefers the first essay.

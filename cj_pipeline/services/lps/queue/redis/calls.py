@@ -24,7 +24,7 @@ from cj_pipeline.services.lps.queue.queue import QueueUnavailable
 
 _log = logging.getLogger(__name__)
 
-# How long a caller who can be told so waits for a Redis that is away; a restart of a small one is within it.
+# How long a caller that can be refused waits for a Redis that is away; a restart of a small one is within it.
 PATIENCE_S = 1.0
 WAITS = Waits(first_s=0.05, most_s=2.0)
 # Redis fsyncs within a script's reply, which a slow disk can hold up for seconds; after this it counts as gone.
@@ -217,7 +217,7 @@ def _deliver(call: Call, done: bool, reply: Reply | bytes) -> None:
         if not call.reply.done():
             code = bytes(reply).partition(b" ")[0].decode("ascii", "replace")
             call.reply.set_exception(CallRefused(code))
-            call.reply.exception()  # whoever does not wait for it need not be told that it was never looked at
+            call.reply.exception()  # without this asyncio logs an error that nobody waits for
         return
     assert isinstance(reply, list)  # noqa: S101 - the script says so
     # Empty also for a call that was revoked before it was sent again: then nothing happened, and nothing follows.

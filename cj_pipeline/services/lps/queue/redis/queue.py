@@ -1,7 +1,4 @@
-"""The queue in Redis: it outlives its process, and several instances share the work.
-
-Here: what a queue promises, kept with calls to one script. Not here: the promises (queue.py), what the calls do inside
-Redis (redis_scripts/), how they get there (redis_calls.py).
+"""This module keeps the queue in Redis: it outlives its process, and several instances share the work.
 
 Redis 6.2 or later, or Valkey. Nothing accepted is lost when instances are killed. What survives the death of Redis
 itself, or of its machine, is up to its settings: `appendonly yes` with `appendfsync always` keeps everything; with
@@ -11,7 +8,7 @@ Cluster the prefix needs braces, such as `{lps}:queue`, so that all keys are in 
 agree to a fraction of `claim_timeout_s`.
 
 An instance that holds claims or callbacks renews its sign of life every 3 s, and is dead 10 s after the last one; then
-any other, or the same one started anew, takes over what it held. It looks for that, and for what has expired, every 3 s
+any other, or its successor, takes over what it held. It looks for that, and for what has expired, every 3 s
 while anything is in the queue; while nothing is, once every 10 s: that is all an idle queue sends.
 
 Callbacks of one instance come in the order of their answers; those taken over from a dead one join the line when they
@@ -47,10 +44,10 @@ from cj_pipeline.services.lps.queue.queue import (
 )
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.queue.redis.calls import WAITS, Argument, CallRefused, Reply, ScriptCalls
-from cj_pipeline.services.lps.queue.redis.line import Alarm, ClaimLine
-from cj_pipeline.services.lps.queue.redis.notices import listen
+from cj_pipeline.services.lps.queue.redis.notifications import listen
 from cj_pipeline.services.lps.queue.redis.record import Records, Revive, UnreadableRecord
 from cj_pipeline.services.lps.queue.redis.scripts import queue_script
+from cj_pipeline.services.lps.queue.redis.wakeups import Alarm, ClaimTurns
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +87,7 @@ class RedisQueue:
         self._epoch_s = clock.now().timestamp() - clock.monotonic()
         self._records = Records(revive, self._epoch_s)
         self._calls = ScriptCalls(url, queue_script(), prefix, self._head)
-        self._line = ClaimLine()
+        self._line = ClaimTurns()
         self._alarm = Alarm()
         self._outbox: Inbox[Answer] = Inbox()
         self._lapses: Inbox[Lapse] = Inbox()

@@ -1,8 +1,6 @@
-"""A request as it is written down in Redis.
+"""This module writes an accepted request as a record for Redis, and reads it back.
 
-Here: the record, both ways. Not here: where the request stands, which changes and is kept beside it (redis_scripts/).
-
-A record is one line of JSON, which says what was worked out at the door, and after it the request as it was posted. It
+A record is one line of JSON, which says what admission worked out, and after it the request as it was posted. It
 never changes. Times are seconds since 1970 in it: another process has another monotonic clock.
 """
 

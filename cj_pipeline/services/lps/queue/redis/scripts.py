@@ -1,8 +1,4 @@
-"""The Lua that runs inside Redis, as one script.
-
-Here: putting it together from its files in redis_scripts/. Not here: what it does (those files), sending it
-(redis_calls.py).
-"""
+"""This module puts the Lua files together into the one script that runs inside Redis."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 --   expiries          zset   all of both, by when their time to live ends; its size is how many are queued
 --   data              hash   the record of each request that is not over; its size is how much of the queue is taken
 --   bytes, sequence, refusing     counters, and whether the queue is between its watermarks on the way down
---   request:<id>      hash   where the request stands, and what is compared or added up here
+--   request:<id>      hash   the state of the request, and what is compared or added up here
 --   claims:<owner>    zset   whom this instance answers, by when the claim runs out
 --   outbox:<owner>    zset   whose callbacks this instance brings to the bus, in the order of their answers
 --   callback:<id>     string
@@ -46,7 +46,7 @@ local function outbox_of(owner) return PREFIX .. ':outbox:' .. owner end
 local function life_of(owner) return PREFIX .. ':owner:' .. owner end
 
 local function line_up(id, place)
-  -- Whoever waits for a claim has seen an empty line; only the first one in it is news.
+  -- A claimer that waits has seen an empty line; only the first request in it is news.
   if not has_woken and call('ZCARD', REQUESTS) == 0 then has_woken = true end
   call('ZADD', REQUESTS, place, id)
 end
@@ -68,7 +68,7 @@ local function set_aside(id)
   call('DEL', state_of(id), callback_of(id))
 end
 
--- To this instance. Whoever calls this has taken them from the line, or from their delay.
+-- To this instance. The caller has taken them from the line, or from their delay.
 local function start(ids)
   if #ids == 0 then return end
   local claims = {}

@@ -1,7 +1,4 @@
-"""Who waits for what in this process: claimers for a turn to ask Redis, the tending for its next time.
-
-Here: waking without polling. Not here: asking (redis_queue.py), hearing of other instances (redis_notices.py).
-"""
+"""This module wakes tasks of the Redis queue without polling: claimers, and the task that looks for what has expired."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import asyncio
 from collections import deque
 
 
-class ClaimLine:
+class ClaimTurns:
     """Lets as many claimers ask as there may be requests for them.
 
     Every reply of Redis says how many requests wait; between two replies each put adds one. So an idle queue is never
@@ -62,7 +59,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def ring_by(self, when: float) -> None:
-        """Wake whoever waits, or waits next, at this time or earlier."""
+        """Wake the task that waits, or the next one, at this time or earlier."""
         if when < self._asked:
             self._asked = when
             if self._sleeper is not None:
