@@ -140,13 +140,13 @@ def assert_answers_without_essays(requests, **service_settings):
     assert not any(WORD in line for line in logged)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=8))
 def test_any_request_on_any_route_is_answered(requests):
     assert_answers_without_essays(requests)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(POSTS, min_size=1, max_size=5))
 def test_any_comparison_is_answered(requests):
     assert_answers_without_essays(requests, use_mock_llm=True, admin_api_key="k")

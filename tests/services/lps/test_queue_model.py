@@ -268,7 +268,7 @@ async def play(drive: MemoryDrive | RedisDrive, calls: list[tuple[Any, ...]]) ->
         await drive.queue.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(LIVES)
 def test_the_memory_store_does_what_the_model_does(calls: list[tuple[Any, ...]]) -> None:
     async def main() -> None:
@@ -277,7 +277,7 @@ def test_the_memory_store_does_what_the_model_does(calls: list[tuple[Any, ...]])
     run_virtual(main())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES)
 def test_the_redis_store_does_what_the_model_does(redis_server: RedisServer, calls: list[tuple[Any, ...]]) -> None:
     async def main() -> None:

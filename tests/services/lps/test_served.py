@@ -179,6 +179,11 @@ def test_a_body_of_over_a_mebibyte_is_refused(served: Served) -> None:
     assert statuses(raw(served, headers, *[chunk] * 4, b"1\r\n \r\n")) == [413]
 
 
+def test_a_head_of_over_64_kilobytes_is_refused_and_its_connection_closed(served: Served) -> None:
+    assert statuses(raw(served, JSON_HEADERS + b"X-Long: " + b"a" * 70_000)) == [400]
+    assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
 @pytest.mark.parametrize(
     "bytes_sent",
     [

@@ -27,7 +27,7 @@ _ASSIGNMENT_KEYS = ("assignment_id", "bos_batch_id", "cj_batch_id")
 
 
 class ProviderMetrics:
-    """The providers' series in one registry. manifest: whose models have labels of their own; the built-in one unless given."""
+    """The providers' series in one registry. manifest: its models have labels; the built-in one by default."""
 
     def __init__(self, registry: CollectorRegistry, manifest: Manifest | None = None) -> None:
         self.model_label = ModelLabels(manifest or load_manifest()).of

@@ -1,4 +1,4 @@
-"""This module wakes tasks of the Redis queue without polling: claimers, and the task that looks for what has expired."""
+"""This module wakes tasks of the Redis queue without polling: claimers, and the task that looks for expiries."""
 
 from __future__ import annotations
 
