@@ -12,14 +12,13 @@ from itertools import count
 
 import httpx
 
+from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, backoff_s
 from cj_pipeline.foundation.seeding import uniform
 from tests.services.lps.lab import body
 from tests.soak.promises import Accepted
 
-RETRIED = frozenset({429, 500, 502, 503, 504})
 TIMEOUT_S = 3.0
-FIRST_BACKOFF_S = 0.05
-MAX_BACKOFF_S = 1.0
+WAITS = Waits(first_s=0.05, most_s=1.0)
 # Of accepted requests so many are asked about in the end, evenly spread; httpx asks 500 times a second.
 ASKED_ABOUT = 1_000
 
@@ -86,11 +85,12 @@ class Clients:
                     queue_id = response.json()["queue_id"]
                     self.accepted.append(Accepted(posted["correlation_id"], queue_id, at_s, attempt + 1))
                     return
-                if response.status_code not in RETRIED:
+                if response.status_code not in RETRYABLE_STATUSES:
                     self.refused.append(f"{posted['correlation_id']}: {response.status_code} {response.text}")
                     return
-            backoff_s = min(FIRST_BACKOFF_S * 2.0**attempt, MAX_BACKOFF_S)
-            await asyncio.sleep(backoff_s * (0.5 + 0.5 * uniform("soak", self._seed, "backoff", number, attempt)))
+            await asyncio.sleep(
+                backoff_s(attempt + 1, WAITS) * (0.5 + 0.5 * uniform("soak", self._seed, "backoff", number, attempt))
+            )
 
     def _url(self, number: int, attempt: int) -> str:
         return self._urls[int(uniform("soak", self._seed, "instance", number, attempt) * len(self._urls))]

@@ -20,7 +20,6 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.foundation.clock import LoopClock
-from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.settings import with_settings
 from cj_pipeline.services.lps.http.admission import Admission
@@ -91,11 +90,6 @@ class LlmProviderService:
         self._senders: list[asyncio.Task[None]] = []
         self._entered = False
         self._accepting = False
-
-    @classmethod
-    def from_settings(cls, settings: LpsSettings, bus: Bus, clock: LoopClock) -> Self:
-        """A service whose mode is `settings.mock_mode`. Raises UnknownMode, BadInput."""
-        return cls(settings, load_mode(settings.mock_mode), bus, clock)
 
     async def __aenter__(self) -> Self:
         if self._entered:

@@ -7,16 +7,10 @@ import re
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
-from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.mock.mode.files import load_mode
-from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend, settings_from_environment
 from tests.house import REPOSITORY
-from tests.services.lps.lab import ORIGIN
 
 PREFIX = "LLM_PROVIDER_SERVICE_"
 
@@ -215,12 +209,3 @@ SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "c
 @pytest.mark.parametrize("field", sorted(LpsSettings.model_fields))
 def test_every_setting_is_read_somewhere(field):
     assert re.search(rf"(settings|self)\.{field}\b", SOURCE)
-
-
-def test_the_mode_comes_from_the_settings_when_none_is_given():
-    async def main():
-        settings = LpsSettings(mock_mode="cj_generic_batch+instant")
-        service = LlmProviderService.from_settings(settings, MemoryBus(), LoopClock(ORIGIN))
-        assert service.mode == load_mode("cj_generic_batch+instant")
-
-    run_virtual(main())
