@@ -1,7 +1,4 @@
--- What an instance can ask for.
---
--- Here: put, claim, renew, retry, release, answer, published, set_aside, waiting, depth, lookup. Not here: the moves they are
--- made of (entries.lua), how several are run and why none is run twice (dispatch.lua).
+-- This file holds the calls that an instance can make; they are made of the moves in entries.lua.
 --
 -- A call has `run`, which changes things and returns briefly what it did, and `show`, which makes the reply of that and
 -- changes nothing. A call that only reads has no `run`.

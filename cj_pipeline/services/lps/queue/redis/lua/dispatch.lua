@@ -1,6 +1,4 @@
--- Many calls in one script, each carried out once however often the script is sent.
---
--- Here: taking the arguments apart, and remembering what was done. Not here: the calls (calls.lua, tending.lua).
+-- This file runs many calls in one script, each carried out once however often the script is sent.
 --
 -- ARGV is a head of 13, then for each call its name, how many arguments it has, and these. An instance numbers its
 -- scripts and sends the next one when it has the reply of the last. A script whose reply was lost comes again under its

@@ -1,7 +1,5 @@
--- The stored requests and every move that one of them can make.
---
--- Here: the keys, and one function per move. Not here: what callers ask for, which is made of these moves (calls.lua),
--- what the passing of time does (tending.lua). The three files and dispatch.lua are sent as one script.
+-- This file holds the stored requests and every move that one of them can make. It is sent with calls.lua, tending.lua and
+-- dispatch.lua as one script.
 --
 -- KEYS[1] is the prefix of all keys. Under it:
 --   requests          zset   waiting for a claim, by place (priority, then arrival)

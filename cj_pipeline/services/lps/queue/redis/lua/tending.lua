@@ -1,7 +1,5 @@
--- What the passing of time does: requests expire, delays end, claims run out, instances die.
---
--- Here: one call, `tend`, which every instance makes from time to time; what it finds goes to who found it. Not here:
--- how often (queue.py), the moves (entries.lua).
+-- This file holds the call `tend`, which every instance makes from time to time: requests expire, delays end, claims run
+-- out, instances die. What it finds goes to the instance that called.
 
 local AT_ONCE = 64       -- records in one reply
 local CALLBACKS_AT_ONCE = 256
