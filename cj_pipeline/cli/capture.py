@@ -23,7 +23,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
 from cj_pipeline.cli.bus_options import kafka_option
 from cj_pipeline.cli.trace_results import (
-    EXIT_PARTIAL,
     TraceResult,
     choices_of,
     output_folder,
@@ -33,6 +32,7 @@ from cj_pipeline.cli.trace_results import (
     trace_options,
 )
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
 from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits, Selection
@@ -130,7 +130,7 @@ def capture_command(
             result = capture(request, _cluster(request, kafka), progress=progress, stop=stop)
         except CaptureStopped as stopped:
             click.echo(str(stopped), err=True)
-            sys.exit(EXIT_PARTIAL)
+            sys.exit(exit_codes.CANNOT_TELL)
     show_result(_told(result, redaction), "captured", as_json)
 
 

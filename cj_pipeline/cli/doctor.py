@@ -17,6 +17,7 @@ from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_f
 from cj_pipeline.cli.kafka import DEFAULT_PORT
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
@@ -27,8 +28,6 @@ from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
-
-EXIT_MISSING = 2
 
 KAFKA_TIMEOUT_S = 2.0
 
@@ -52,7 +51,7 @@ def doctor(as_json: bool) -> None:
     else:
         print_table("cj-pipeline doctor", ("what", "state", "detail"), [(f.what, f.state, f.detail) for f in findings])
     if any(finding.state == "missing" for finding in findings):
-        sys.exit(EXIT_MISSING)
+        sys.exit(exit_codes.BAD_INPUT)
 
 
 def _python() -> Finding:

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from cj_pipeline.cli.on_demand import CommandsOnDemand
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
-
-EXIT_BAD_INPUT = 2
 
 COMMANDS = {
     "traces": "cj_pipeline.cli.traces:traces",
@@ -57,4 +56,4 @@ def main() -> None:
         cli()
     except CjPipelineError as error:
         Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(EXIT_BAD_INPUT)
+        sys.exit(exit_codes.BAD_INPUT)

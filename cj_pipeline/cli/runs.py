@@ -12,6 +12,7 @@ from cj_pipeline.cli.output import console, json_option, print_json, print_table
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
@@ -20,9 +21,6 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
 from cj_pipeline.traces.scenario import Profile, Scenario
-
-EXIT_FAILED = 1
-EXIT_INCONCLUSIVE = 3
 
 # Columns of a terminal below which a table of seven columns is more dashes than words.
 WIDE = 130
@@ -177,9 +175,9 @@ def parity(
     else:
         show_report(report)
     if not report.passed:
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.CHECK_FAILED)
     if strict and report.inconclusive:
-        sys.exit(EXIT_INCONCLUSIVE)
+        sys.exit(exit_codes.CANNOT_TELL)
 
 
 def show_report(report: ParityReport) -> None:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cj_pipeline.cli.output import json_option, print_json
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from cj_pipeline.local.driven_batch import DrivenBatch
-
-EXIT_DIFFERENT = 1
 
 DEFAULT_SCENARIO = "eng5_lower5_gpt51_low_20251202"
 
@@ -159,7 +158,7 @@ def drive(
     )
     _show(found, as_json)
     if not found.agrees:
-        sys.exit(EXIT_DIFFERENT)
+        sys.exit(exit_codes.CHECK_FAILED)
 
 
 _RUNS_IN_FOREGROUND = "`cj-pipeline stack` runs in the foreground now"

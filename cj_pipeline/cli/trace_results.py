@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
@@ -23,9 +24,6 @@ from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.scenario import Profile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-# As `--strict` exits when parity settles nothing: the work was done, and its result is not the whole.
-EXIT_PARTIAL = 3
 
 JUSTIFICATIONS = tuple(choice.value for choice in Justifications)
 
@@ -158,7 +156,7 @@ def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
     else:
         _show_tables(result, verb)
     if result.partial:
-        sys.exit(EXIT_PARTIAL)
+        sys.exit(exit_codes.CANNOT_TELL)
 
 
 def _show_tables(result: TraceResult, verb: str) -> None:

@@ -10,6 +10,7 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table, progress_bar
 from cj_pipeline.cli.sources import trace_store
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.evidence import EvidenceVerdict
@@ -21,8 +22,6 @@ from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     from cj_pipeline.definitions import Materialised
-
-EXIT_FAILED = 1
 
 
 @click.command()
@@ -72,7 +71,7 @@ def materialize(
         for problem in (*result.problems, *stops):
             click.echo(f"{result.scenario_id} broke off: {problem}", err=True)
     if not all(result.success for result in results):
-        sys.exit(EXIT_FAILED)
+        sys.exit(exit_codes.CHECK_FAILED)
 
 
 @click.command()
