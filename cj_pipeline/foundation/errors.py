@@ -1,7 +1,7 @@
-"""What every room raises when its input is bad.
+"""This module defines the errors that a user can mend.
 
-Here: the base class, and the one error that says where. Not here: errors of a single room (a winless item, a full
-queue), which derive from these and live beside the code that raises them, and the wire's error codes (contracts).
+Errors of a single room (a winless item, a full queue) derive from these and are defined beside the code that raises
+them; the wire's error codes are in contracts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class CjPipelineError(Exception):
 
 
 class BadInput(CjPipelineError):
-    """Input that cannot be used, with the place it stands and what to do about it.
+    """Input that cannot be used, with its place and what to do about it.
 
     path: the file; line: 1-based, None when the whole file is meant; field: dotted key, None when no key is meant.
     """
@@ -38,10 +38,15 @@ class BadInput(CjPipelineError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence naming the nearest of the known names, and all of them; empty when nothing is known."""
+    """Return a sentence with the nearest of the known names and all of them; empty when nothing is known."""
     names = sorted(known)
     if not names:
         return ""
     near = get_close_matches(name, names, n=1)
     hint = f"Did you mean '{near[0]}'? " if near else ""
     return f"{hint}Known: {', '.join(names)}."
+
+
+def shortened(text: str, longest: int = 100) -> str:
+    """Return a text as a sentence may quote it: its beginning, where it is long."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

@@ -1,0 +1,22 @@
+"""This module makes plain text of data: what a terminal, an XML file or a log may show as it is."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters (C0, DEL, C1), lone surrogates, and what breaks lines or turns their direction around.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(value: object) -> str:
+    """Return the text of a value with every control character as a visible escape, as in a Python string."""
+    return _UNPRINTABLE.sub(_escape, str(value))
+
+
+def plain_lines(value: object) -> str:
+    """Return the same of a text of several lines, whose line breaks stay."""
+    return "\n".join(plain(line) for line in str(value).split("\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode("ascii")
