@@ -26,11 +26,13 @@ LARGEST_COUNT = 2.0**53
 class InvalidComparison(CjPipelineError):
     """A row that is no comparison.
 
-    row: 0-based, None when no single row is at fault; problem: the sentence without its place.
+    row: 0-based, None when no single row is at fault; problem: the sentence without its place; items: indices of the
+    items that it speaks of, empty where it speaks of none.
     """
 
-    def __init__(self, problem: str, *, row: int | None = None) -> None:
+    def __init__(self, problem: str, *, row: int | None = None, items: tuple[int, ...] = ()) -> None:
         self.row = row
+        self.items = items
         self.problem = problem
         super().__init__(problem if row is None else f"comparison row {row}: {problem}")
 
@@ -59,7 +61,7 @@ class Comparisons:
         itself = won == lost
         if itself.any():
             row = int(np.argmax(itself))
-            raise InvalidComparison(f"item {won[row]} is compared with itself.", row=row)
+            raise InvalidComparison(f"item {won[row]} is compared with itself.", row=row, items=(int(won[row]),))
         object.__setattr__(self, "winners", won)
         object.__setattr__(self, "losers", lost)
         object.__setattr__(self, "n_items", int(n_items))

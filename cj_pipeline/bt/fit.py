@@ -23,6 +23,8 @@ from cj_pipeline.bt.standard_errors import from_information, linked_parts
 from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cj_pipeline.bt.comparisons import Comparisons
     from cj_pipeline.bt.newton import Maximum
     from cj_pipeline.bt.pairs import FloatArray, IntArray, Pairs
@@ -41,7 +43,7 @@ class NoComparisons(CjPipelineError):
     """Nothing to estimate from. Where a batch must go on all the same: `neutral_fit(n_items)`."""
 
     def __init__(self, n_items: int) -> None:
-        self.n_items = n_items
+        self.items = tuple(range(n_items))
         super().__init__("No items." if n_items == 0 else f"{n_items} items, but no comparison of any two of them.")
 
 
@@ -68,7 +70,6 @@ class Fit:
     iterations: Newton steps taken.
     gradient_norm: largest absolute component of the gradient at theta; 0 at the exact maximum.
     log_likelihood: of the comparisons at theta, without the prior.
-    warnings: sentences for a reader of the scores; empty when there is nothing to warn of.
     """
 
     theta: FloatArray
@@ -83,12 +84,16 @@ class Fit:
     iterations: int
     gradient_norm: float
     log_likelihood: float
-    warnings: tuple[str, ...]
 
     @property
     def n_items(self) -> int:
         """How many items were scored."""
         return int(self.theta.shape[0])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for a reader of the scores; empty when there is nothing to warn of. Items by index."""
+        return fit_warnings(self)
 
 
 def fit(
@@ -109,9 +114,7 @@ def fit(
     """
     strength = _kappa(estimator, alpha, kappa, comparisons.n_items)
     if comparisons.n_items == 1:
-        return _without_data(
-            1, estimator, strength, "One item: its score is 0 by definition of the scale, not by data."
-        )
+        return _without_data(1, estimator, strength)
     pairs = comparisons.pairs()
     if pairs.first.shape[0] == 0:
         raise NoComparisons(comparisons.n_items)
@@ -125,7 +128,7 @@ def fit(
 
 def neutral_fit(n_items: int) -> Fit:
     """Scores where there is no data and a batch must go on: theta 0, standard error inf (displayed at the cap)."""
-    return _without_data(n_items, "neutral", 0.0, "No comparisons: every score is neutral.")
+    return _without_data(n_items, "neutral", 0.0)
 
 
 def _kappa(estimator: Estimator, alpha: float, kappa: float | None, n_items: int) -> float:
@@ -154,8 +157,7 @@ def _fitted(
 ) -> Fit:
     per_item = pairs.wins + pairs.losses
     compared = per_item > 0
-    parts = linked_parts(components)
-    apart = len(parts) > 1
+    apart = len(linked_parts(components)) > 1
     theta = maximum.theta
     if estimator == "mle" and apart:
         theta = theta - (np.bincount(components, theta) / np.bincount(components))[components]
@@ -167,7 +169,6 @@ def _fitted(
         standard_error = np.full(pairs.n_items, np.inf)
     else:
         standard_error = from_information(pairs, maximum.weights, components)
-    isolated = tuple(np.flatnonzero(~compared).tolist())
     return Fit(
         theta=theta,
         standard_error=standard_error,
@@ -177,39 +178,41 @@ def _fitted(
         n_comparisons=float(pairs.first_wins.sum() + pairs.second_wins.sum()),
         comparisons_per_item=per_item,
         components=components,
-        isolated_items=isolated,
+        isolated_items=tuple(np.flatnonzero(~compared).tolist()),
         iterations=maximum.iterations,
         gradient_norm=maximum.gradient_norm,
         log_likelihood=log_likelihood(pairs, maximum.theta),
-        warnings=tuple(_warnings(estimator, kappa, components, parts, isolated)),
     )
 
 
-def _warnings(
-    estimator: Estimator, kappa: float, components: IntArray, parts: list[int], isolated: tuple[int, ...]
-) -> list[str]:
+def fit_warnings(fitted: Fit, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return what a reader of the scores should know, with the items' names where names are given."""
+    if fitted.estimator == "neutral":
+        return ("No comparisons: every score is neutral.",)
+    if fitted.n_items == 1:
+        return ("One item: its score is 0 by definition of the scale, not by data.",)
     found = []
-    n_items = components.shape[0]
-    if estimator == "production" and n_items > PRODUCTION_ITEMS:
+    if fitted.estimator == "production" and fitted.n_items > PRODUCTION_ITEMS:
         found.append(
-            f"The production prior grows with the net: at {n_items} items it is worth {kappa:.3g} comparisons an item "
-            "and pulls all scores together. Use estimator 'map' or 'mle'."
+            f"The production prior grows with the net: at {fitted.n_items} items it is worth {fitted.kappa:.3g} "
+            "comparisons an item and pulls all scores together. Use estimator 'map' or 'mle'."
         )
-    if isolated:
-        found.append(f"Never compared, so at a neutral score: {named(isolated)}.")
+    if fitted.isolated_items:
+        found.append(f"Never compared, so at a neutral score: {named(fitted.isolated_items, names)}.")
+    parts = linked_parts(fitted.components)
     if len(parts) > 1:
-        shown = "; ".join(named(np.flatnonzero(components == part).tolist()) for part in parts[:4])
+        shown = "; ".join(named(np.flatnonzero(fitted.components == part).tolist(), names) for part in parts[:4])
         more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
         consequence = (
             "Scores of different components are not comparable."
-            if estimator == "mle"
+            if fitted.estimator == "mle"
             else "Only the prior links them, so no score's distance from the centre is known: standard errors are inf."
         )
         found.append(f"The net falls into {len(parts)} components ({shown}{more}). {consequence}")
-    return found
+    return tuple(found)
 
 
-def _without_data(n_items: int, estimator: Literal[Estimator, "neutral"], kappa: float, warning: str) -> Fit:
+def _without_data(n_items: int, estimator: Literal[Estimator, "neutral"], kappa: float) -> Fit:
     return Fit(
         theta=np.zeros(n_items),
         standard_error=np.full(n_items, 0.0 if n_items == 1 else np.inf),
@@ -223,5 +226,4 @@ def _without_data(n_items: int, estimator: Literal[Estimator, "neutral"], kappa:
         iterations=0,
         gradient_norm=0.0,
         log_likelihood=0.0,
-        warnings=(warning,),
     )

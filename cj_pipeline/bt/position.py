@@ -56,11 +56,12 @@ def position_effect(
         raise InvalidComparison("first items, second items and outcomes are not equally many.")
     itself = shown_first == shown_second
     if itself.any():
-        raise InvalidComparison("an item is compared with itself.", row=int(np.argmax(itself)))
+        row = int(np.argmax(itself))
+        raise InvalidComparison("an item is compared with itself.", row=row, items=(int(shown_first[row]),))
     if not (isfinite(kappa) and kappa > 0):
         raise CjPipelineError(f"kappa is {kappa}; the prior on the scores needs a finite number above 0.")
     if n_items > DENSE_LIMIT:
-        raise TooManyItems(n_items)
+        raise TooManyItems(range(n_items))
     if won.all() or not won.any():  # an empty array is both
         return None
     unknown = np.zeros(n_items + 1)

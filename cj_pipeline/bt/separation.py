@@ -15,7 +15,7 @@ from cj_pipeline.bt.pairs import strong_labels
 from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from cj_pipeline.bt.pairs import FloatArray, IntArray, Pairs
 
@@ -34,26 +34,35 @@ class Separation(CjPipelineError):
         self.winless = tuple(winless)
         self.undefeated = tuple(undefeated)
         self.groups = tuple(groups)
-        facts = []
-        if self.winless:
-            facts.append(f"{named(self.winless)} never won")
-        if self.undefeated:
-            facts.append(f"{named(self.undefeated)} never lost")
-        if not facts:
-            facts.append(
-                f"the net falls into {len(self.groups)} groups, and none of the first ({named(self.groups[0])})"
-            )
-            facts[-1] += " ever lost to the others"
         super().__init__(
-            f"The maximum-likelihood estimate does not exist: {'; '.join(facts)}. "
+            f"The maximum-likelihood estimate does not exist: {self.cause()}. "
             "Use estimator='map' (or 'production'), or compare these items further."
         )
 
+    @property
+    def items(self) -> tuple[int, ...]:
+        """The items that the sentence is about: without a win or a loss, or else those of the first group."""
+        return tuple(sorted({*self.winless, *self.undefeated})) or self.groups[0]
 
-def named(items: Iterable[int]) -> str:
-    """'item 3', 'items 3, 4', 'items 0, 1, 2, 3, 4, 5, 6, 7 and 12 more'."""
+    def cause(self, names: Sequence[str] | None = None) -> str:
+        """Say why there is no maximum, with the items' names in the place of their indices where names are given."""
+        facts = []
+        if self.winless:
+            facts.append(f"{named(self.winless, names)} never won")
+        if self.undefeated:
+            facts.append(f"{named(self.undefeated, names)} never lost")
+        if facts:
+            return "; ".join(facts)
+        return (
+            f"the net falls into {len(self.groups)} groups, "
+            f"and none of the first ({named(self.groups[0], names)}) ever lost to the others"
+        )
+
+
+def named(items: Iterable[int], names: Sequence[str] | None = None) -> str:
+    """Return 'item 3', 'items 3, 4', 'items 0, 1, 2, 3, 4, 5, 6, 7 and 12 more', by name where names are given."""
     listed = [int(item) for item in items]
-    text = ", ".join(str(item) for item in listed[:NAMED])
+    text = ", ".join(str(item) if names is None else names[item] for item in listed[:NAMED])
     rest = len(listed) - NAMED
     return ("item " if len(listed) == 1 else "items ") + text + (f" and {rest} more" if rest > 0 else "")
 

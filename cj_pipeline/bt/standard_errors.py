@@ -19,6 +19,8 @@ from cj_pipeline.bt.pairs import component_labels, scatter
 from cj_pipeline.foundation.errors import CjPipelineError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cj_pipeline.bt.comparisons import Comparisons
     from cj_pipeline.bt.pairs import FloatArray, IntArray, Pairs
 
@@ -35,12 +37,12 @@ PRODUCTION_CAP = 2.0
 
 
 class TooManyItems(CjPipelineError):
-    """More items in one component than a dense factorisation may be given."""
+    """More items in one component than a dense factorisation may be given; `items` are their indices."""
 
-    def __init__(self, n_items: int) -> None:
-        self.n_items = n_items
+    def __init__(self, items: Iterable[int]) -> None:
+        self.items = tuple(items)
         super().__init__(
-            f"Standard errors of {n_items} connected items: the dense factorisation stops at {DENSE_LIMIT}. "
+            f"Standard errors of {len(self.items)} connected items: the dense factorisation stops at {DENSE_LIMIT}. "
             "fit(..., uncertainty='skip') gives the scores alone."
         )
 
@@ -90,7 +92,7 @@ def from_information(
     for part in parts:
         members = np.flatnonzero(components == part)
         if members.shape[0] > DENSE_LIMIT:
-            raise TooManyItems(members.shape[0])
+            raise TooManyItems(members.tolist())
         laplacian = _laplacian(pairs, weights, members)
         if reference is None:
             result[members] = np.sqrt(_centred_variances(laplacian))

@@ -220,7 +220,7 @@ def test_nothing_to_fit_is_an_error_and_has_a_neutral_way_on() -> None:
         fit(Comparisons([], [], 0))
     with pytest.raises(NoComparisons, match="3 items, but no comparison") as caught:
         fit(Comparisons([], [], 3))
-    assert caught.value.n_items == 3
+    assert caught.value.items == tuple(range(3))
     with pytest.raises(NoComparisons):
         fit(Comparisons([0], [1], 3, counts=[0]))
     neutral = neutral_fit(3)

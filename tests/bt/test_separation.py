@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cj_pipeline.bt.comparisons import Comparisons
-from cj_pipeline.bt.fit import fit
+from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
+from cj_pipeline.bt.fit import NoComparisons, fit, fit_warnings
 from cj_pipeline.bt.separation import Separation
 from tests.bt.nets import ladder
 
@@ -45,3 +45,33 @@ def test_a_long_list_of_items_is_cut_in_the_message_and_whole_in_the_error() -> 
     with pytest.raises(Separation, match="items 1, 2, 3, 4, 5, 6, 7, 8 and 12 more never won") as caught:
         fit(Comparisons([0] * 20, range(1, 21), 21), estimator="mle")
     assert caught.value.winless == tuple(range(1, 21))
+
+
+def test_an_error_carries_its_items_and_says_its_cause_by_their_names() -> None:
+    names = ("anna", "bert", "carl", "dora")
+    with pytest.raises(Separation) as caught:
+        fit(Comparisons([0, 0, 0, 1, 2, 1], [1, 2, 3, 2, 1, 3], 4), estimator="mle")
+    assert caught.value.items == (0, 3)
+    assert caught.value.cause(names) == "item dora never won; item anna never lost"
+    with pytest.raises(Separation) as caught:
+        fit(Comparisons([2, 3, 0, 1, 2], [3, 2, 1, 0, 0], 4), estimator="mle")
+    assert caught.value.items == (2, 3)
+    assert (
+        caught.value.cause(names)
+        == "the net falls into 2 groups, and none of the first (items carl, dora) ever lost to the others"
+    )
+
+
+def test_warnings_of_a_fit_can_name_the_items() -> None:
+    fitted = fit(Comparisons([0], [1], 3))
+    assert fitted.warnings == ("Never compared, so at a neutral score: item 2.",)
+    assert fit_warnings(fitted, ("anna", "bert", "carl")) == ("Never compared, so at a neutral score: item carl.",)
+
+
+def test_other_errors_carry_their_items_too() -> None:
+    with pytest.raises(InvalidComparison) as itself:
+        Comparisons([0, 2], [1, 2], 3)
+    assert (itself.value.row, itself.value.items) == (1, (2,))
+    with pytest.raises(NoComparisons) as nothing:
+        fit(Comparisons([], [], 3))
+    assert nothing.value.items == (0, 1, 2)

@@ -96,8 +96,9 @@ def test_one_item_is_exact() -> None:
 
 def test_a_component_too_large_for_a_dense_factorisation_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(room, "DENSE_LIMIT", 11)
-    with pytest.raises(TooManyItems, match=r"12 connected items.*uncertainty='skip'"):
+    with pytest.raises(TooManyItems, match=r"12 connected items.*uncertainty='skip'") as caught:
         fit(ladder(12))
+    assert caught.value.items == tuple(range(12))
     assert fit(ladder(12), uncertainty="skip").theta[0] == pytest.approx(5.3601, abs=4e-4)
     assert np.isfinite(fit(ladder(11)).standard_error).all()
 
