@@ -201,14 +201,17 @@ def fit_warnings(fitted: Fit, names: Sequence[str] | None = None) -> tuple[str, 
         found.append(f"Never compared, so at a neutral score: {named(fitted.isolated_items, names)}.")
     parts = linked_parts(fitted.components)
     if len(parts) > 1:
-        shown = "; ".join(named(np.flatnonzero(fitted.components == part).tolist(), names) for part in parts[:4])
-        more = f"; and {len(parts) - 4} more" if len(parts) > 4 else ""
+        shown = [f"({named(np.flatnonzero(fitted.components == part).tolist(), names)})" for part in parts[:4]]
+        more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
         consequence = (
             "Scores of different components are not comparable."
             if fitted.estimator == "mle"
             else "Only the prior links them, so no score's distance from the centre is known: standard errors are inf."
         )
-        found.append(f"The net falls into {len(parts)} components ({shown}{more}). {consequence}")
+        found.append(
+            f"The net falls into {len(parts)} components; {' and '.join(shown)}{more} were never compared. "
+            f"{consequence}"
+        )
     return tuple(found)
 
 

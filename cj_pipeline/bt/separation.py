@@ -60,11 +60,12 @@ class Separation(CjPipelineError):
 
 
 def named(items: Iterable[int], names: Sequence[str] | None = None) -> str:
-    """Return 'item 3', 'items 3, 4', 'items 0, 1, 2, 3, 4, 5, 6, 7 and 12 more', by name where names are given."""
+    """Return 'item 3', 'items 3, 4', 'items 0, 1, 2, 3, 4, 5, 6, 7 and 12 more'; with names: 'a', 'a, b'."""
     listed = [int(item) for item in items]
     text = ", ".join(str(item) if names is None else names[item] for item in listed[:NAMED])
     rest = len(listed) - NAMED
-    return ("item " if len(listed) == 1 else "items ") + text + (f" and {rest} more" if rest > 0 else "")
+    kind = "" if names is not None else "item " if len(listed) == 1 else "items "
+    return kind + text + (f" and {rest} more" if rest > 0 else "")
 
 
 def require_maximum(pairs: Pairs, components: IntArray) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summary
-from cj_pipeline.bt.fit import neutral_fit
+from cj_pipeline.bt.fit import fit_warnings, neutral_fit
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.engine.course import WaveResult, course_of
@@ -235,7 +235,7 @@ def _fit(state: State) -> BtFit:
         se_summary=summary.as_dict(),
         quality_flags=quality_flags(summary).as_dict(),
         vacuous_flags=flags_are_vacuous(comparisons).names,
-        warnings=fitted.warnings,
+        warnings=fit_warnings(fitted, state.batch.items),
     )
 
 

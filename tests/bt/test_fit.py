@@ -180,7 +180,7 @@ def test_the_mle_of_a_net_in_two_parts_is_centred_in_each_and_says_so() -> None:
     # information of a pair with counts 3 and 1 is 4 * 3/16; a centred score has a quarter of the difference's variance
     assert result.standard_error[0] == pytest.approx(np.sqrt(1 / 0.75) / 2)
     assert result.standard_error[4] == np.inf
-    assert "items 0, 1; items 2, 3" in result.warnings[1]
+    assert "(items 0, 1) and (items 2, 3) were never compared" in result.warnings[1]
     assert "not comparable" in result.warnings[1]
 
 

@@ -52,20 +52,20 @@ def test_an_error_carries_its_items_and_says_its_cause_by_their_names() -> None:
     with pytest.raises(Separation) as caught:
         fit(Comparisons([0, 0, 0, 1, 2, 1], [1, 2, 3, 2, 1, 3], 4), estimator="mle")
     assert caught.value.items == (0, 3)
-    assert caught.value.cause(names) == "item dora never won; item anna never lost"
+    assert caught.value.cause(names) == "dora never won; anna never lost"
     with pytest.raises(Separation) as caught:
         fit(Comparisons([2, 3, 0, 1, 2], [3, 2, 1, 0, 0], 4), estimator="mle")
     assert caught.value.items == (2, 3)
     assert (
         caught.value.cause(names)
-        == "the net falls into 2 groups, and none of the first (items carl, dora) ever lost to the others"
+        == "the net falls into 2 groups, and none of the first (carl, dora) ever lost to the others"
     )
 
 
 def test_warnings_of_a_fit_can_name_the_items() -> None:
     fitted = fit(Comparisons([0], [1], 3))
     assert fitted.warnings == ("Never compared, so at a neutral score: item 2.",)
-    assert fit_warnings(fitted, ("anna", "bert", "carl")) == ("Never compared, so at a neutral score: item carl.",)
+    assert fit_warnings(fitted, ("anna", "bert", "carl")) == ("Never compared, so at a neutral score: carl.",)
 
 
 def test_other_errors_carry_their_items_too() -> None:
