@@ -51,7 +51,8 @@ def read_text(path: Path) -> str:
         text = content.decode("utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput("is not UTF-8.", path=path, line=line, remedy="Save it as UTF-8 (CSV UTF-8 in Excel).") from None
+        kind = "CSV UTF-8" if path.suffix.lower() == ".csv" else "UTF-8"
+        raise BadInput("is not UTF-8.", path=path, line=line, remedy=f"Save it as {kind}.") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise BadInput("is not text: it holds a NUL.", path=path, line=line, remedy="Save it as UTF-8.")

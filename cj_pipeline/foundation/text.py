@@ -1,4 +1,4 @@
-"""This module makes plain text of data: what a terminal, an XML file or a log may show as it is."""
+"""This module makes plain text of data for where it is shown: a terminal, a log, an XML file, markdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 # Control characters (C0, DEL, C1), lone surrogates, and what breaks lines or turns their direction around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+# What markdown or the HTML in it would take for markup, and what would end the cell of a table.
+_MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)|^[#+-](?=\s)")
 
 
 def plain(value: object) -> str:
@@ -16,6 +19,16 @@ def plain(value: object) -> str:
 def plain_lines(value: object) -> str:
     """Return the same of a text of several lines, whose line breaks stay."""
     return "\n".join(plain(line) for line in str(value).split("\n"))
+
+
+def markdown_text(value: object) -> str:
+    """Return the text of a value so that markdown shows it as it is."""
+    return _MARKUP.sub(r"\\\g<0>", plain(value))
+
+
+def markdown_code(value: object) -> str:
+    """Return the text of a value as a code span, also in a cell of a table."""
+    return "`" + plain(value).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -272,8 +272,8 @@ def test_a_winner_section_has_rules_of_its_own(tmp_path, winner, field, problem)
         (b"winner: [1, 2\n", 2, "not YAML"),
         (b"- a\n- b\n", None, "not a mapping"),
         (b"", None, "not a mapping"),
-        (b"name: \xff\n", None, "not UTF-8"),
-        (b"name: 2025-13-45\n", None, "not YAML"),
+        (b"name: \xff\n", 1, "not UTF-8"),
+        (b"name: 2025-13-45\n", 1, "not YAML"),
     ],
 )
 def test_a_file_that_is_not_a_mode_at_all_is_refused(tmp_path, content, line, problem):

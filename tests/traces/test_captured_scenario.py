@@ -90,7 +90,7 @@ def test_a_grade_file_without_a_heading_is_refused_and_its_first_pupil_not_named
 def test_a_grade_file_that_is_not_utf_8_is_told_so(tmp_path: Path) -> None:
     grades = tmp_path / "grades.csv"
     grades.write_bytes("essay_id,grade\nÅsa,A\n".encode("latin-1"))
-    with pytest.raises(BadInput, match=r"grades\.csv: is not UTF-8\. Save it as CSV UTF-8"):
+    with pytest.raises(BadInput, match=r"grades\.csv:2: is not UTF-8\. Save it as CSV UTF-8"):
         require_choices(ScenarioChoices(grades_file=grades))
 
 
