@@ -108,7 +108,7 @@ class Warehouse:
         if any((self.root / dataset).glob("*/*.parquet")):
             files = f"{_literal_glob(self.root)}/{dataset}/*/*.parquet"
             # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
-            source = f"read_parquet({_quoted(files)}, hive_partitioning = false)"
+            source = f"read_parquet({quoted(files)}, hive_partitioning = false)"
             try:
                 connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
             except duckdb.Error as error:
@@ -141,7 +141,7 @@ class Warehouse:
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
         try:
-            connection.execute(f"attach {_quoted(str(self.catalogue_path))} as warehouse (read_only)")
+            connection.execute(f"attach {quoted(str(self.catalogue_path))} as warehouse (read_only)")
             connection.execute("use warehouse")
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
@@ -150,7 +150,7 @@ class Warehouse:
         return connection
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 

@@ -1,0 +1,34 @@
+"""This module defines `cj-pipeline sql`, which asks the warehouse and cannot change it."""
+
+from __future__ import annotations
+
+import click
+
+from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
+from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.warehouse.read_only import MOST_ROWS, ask
+from cj_pipeline.warehouse.store import Warehouse
+
+
+@click.command()
+@click.argument("query", required=False, default="show tables")
+@json_option
+@csv_option
+def sql(query: str, as_json: bool, as_csv: bool) -> None:
+    """Ask the warehouse one SELECT (DuckDB, read-only); without a QUERY, list the tables.
+
+    At most 100,000 rows, 1 GB of memory and 15 s.
+    """
+    answer = ask(Warehouse(PipelineSettings().data_dir), query)
+    if as_json:
+        twice = [column for column in answer.columns if answer.columns.count(column) > 1]
+        if twice:
+            raise CjPipelineError(f"Two columns are called '{twice[0]}'; name one of them: ... AS other_name.")
+        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    elif as_csv:
+        print_csv(answer.columns, answer.rows)
+    else:
+        print_table(f"{len(answer.rows)} rows", answer.columns, answer.rows)
+    if answer.more:
+        say(f"There are more rows than the {MOST_ROWS:,} shown; ask for less.", err=True)
