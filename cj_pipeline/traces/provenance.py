@@ -3,14 +3,14 @@
 Here: `provenance.json` and `SHA256SUMS`. Not here: making a trace (reconstruct.py) or reading its callbacks (store.py).
 
 `SHA256SUMS` has the format of the sha256sum program, so that `sha256sum -c SHA256SUMS` works without us. It covers
-everything in the folder but `scenario.yaml`, which people edit: its tolerances change, the recording does not.
+everything in the folder but `scenario.yaml` and a mode file, which people edit: the recording does not change.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import file_digest
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -23,7 +23,7 @@ from cj_pipeline.traces.redaction.policy import RedactionPolicy
 
 PROVENANCE_FILE = "provenance.json"
 CHECKSUM_FILE = "SHA256SUMS"
-UNCOVERED_FILES = (CHECKSUM_FILE, "scenario.yaml")
+PUBLISHED_FILE = "published.yaml"
 
 
 class TraceOrigin(StrEnum):
@@ -114,6 +114,14 @@ def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
     return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))
 
 
+def _may_be_uncovered(inside: PurePath) -> bool:
+    """Return whether people may edit a file: scenario.yaml, and a mode file beside it, by whatever name."""
+    if any(part.startswith(".") for part in inside.parts):
+        return True
+    by_hand = inside.suffix == ".yaml" and inside.name != PUBLISHED_FILE
+    return len(inside.parts) == 1 and (by_hand or inside.name == CHECKSUM_FILE)
+
+
 def verify_checksums(folder: Path) -> dict[str, str]:
     """Check every file that `SHA256SUMS` names; the digests by file name.
 
@@ -129,6 +137,8 @@ def verify_checksums(folder: Path) -> dict[str, str]:
             path=sums,
             remedy="Record the digests: sha256sum llm_callbacks.jsonl summary.json provenance.json > SHA256SUMS",
         ) from None
+    except UnicodeDecodeError:
+        raise BadInput("is not text.", path=sums, remedy="Restore it, or capture the trace again.") from None
     digests: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         digest, separator, name = line.partition("  ")
@@ -147,10 +157,10 @@ def verify_checksums(folder: Path) -> dict[str, str]:
         digests[name] = digest
     for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
         inside = path.relative_to(folder)
-        if inside.as_posix() not in (*digests, *UNCOVERED_FILES) and not any(p.startswith(".") for p in inside.parts):
+        if inside.as_posix() not in digests and not _may_be_uncovered(inside):
             raise BadInput(
                 "is not listed in SHA256SUMS.",
                 path=path,
-                remedy="Everything in a trace folder but its scenario.yaml is covered; a line may have been taken out.",
+                remedy="All but scenario.yaml and a mode file is covered; a line may have been taken out.",
             )
     return digests

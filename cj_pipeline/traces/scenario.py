@@ -7,6 +7,7 @@ Not here: whether its mode exists (runs/) or its check names do (parity/): those
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,7 +23,13 @@ from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
 
-_SCENARIO_ID = r"[a-z0-9][a-z0-9_]*"
+# As long as a file name may be, with room for what is put behind it.
+_SCENARIO_ID = r"[a-z0-9][a-z0-9_]{0,199}"
+
+
+# Wide enough for any recording; near the ends of the calendar, a batch's times could not be reckoned.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Profile(StrEnum):
@@ -76,7 +83,7 @@ class Batch(FileModel):
     bos_batch_id: Annotated[str, Field(min_length=1)]
     cj_batch_id: int
     callback_topic: Annotated[str, Field(min_length=1)] = COMPARISON_RESULT_TOPIC
-    started_at: AwareDatetime
+    started_at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 
 
 class Service(FileModel):
@@ -110,7 +117,7 @@ class Scenario(FileModel):
     scenario_id: Annotated[str, Field(pattern=f"^{_SCENARIO_ID}$")]
     title: str
     profile: Profile
-    mode: Annotated[str, Field(min_length=1)]
+    mode: Annotated[str, Field(min_length=1, max_length=1000)]
     net: Net
     provider: ProviderIdentity
     batch: Batch

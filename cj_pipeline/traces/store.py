@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
-from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
+from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE as CALLBACKS_FILE
+from cj_pipeline.traces.scenario_folders import SUMMARY_FILE as SUMMARY_FILE
+from cj_pipeline.traces.scenario_folders import scenario_folder_below, scenario_ids
 
-CALLBACKS_FILE = "llm_callbacks.jsonl"
-
-SUMMARY_FILE = "summary.json"
 RECORDINGS_FOLDER = "recordings"
 
 MAIN = "main"
@@ -70,34 +70,24 @@ class TraceStore:
         self.root = root
 
     def scenario_ids(self) -> tuple[str, ...]:
-        """Return the names of the folders that hold a scenario.yaml, sorted; empty when the root does not exist.
-
-        A folder whose name begins with a dot is somebody's work in progress.
-        """
-        found = (path.parent.name for path in self.root.glob(f"*/{SCENARIO_FILE}"))
-        return tuple(sorted(name for name in found if not name.startswith(".")))
+        """Return the ids of the scenarios there are, sorted; see scenario_folders."""
+        return scenario_ids(self.root)
 
     def scenario(self, scenario_id: str) -> Scenario:
         """Read one scenario, without touching its callbacks."""
-        return read_scenario(self._folder(scenario_id) / SCENARIO_FILE)
+        return read_scenario(self.folder(scenario_id) / SCENARIO_FILE)
 
     def trace(self, scenario_id: str) -> Trace:
         """Read one trace, verified byte by byte. Raises BadInput when anything in it was edited or is missing."""
-        return read_trace(self._folder(scenario_id))
+        return read_trace(self.folder(scenario_id))
 
     def recordings(self, scenario_id: str) -> tuple[Scenario, tuple[Recording, ...]]:
         """Read a scenario and describe its verified recordings, without touching their callbacks."""
-        return trace_recordings(self._folder(scenario_id))
+        return trace_recordings(self.folder(scenario_id))
 
-    def _folder(self, scenario_id: str) -> Path:
-        folder = self.root / scenario_id
-        if not folder.is_dir():
-            raise BadInput(
-                f"no scenario '{scenario_id}'.",
-                path=self.root,
-                remedy=did_you_mean(scenario_id, self.scenario_ids()) or "The folder holds no scenario at all.",
-            )
-        return folder
+    def folder(self, scenario_id: str) -> Path:
+        """Return the folder of a scenario. Raises BadInput, with the ids there are, when there is none of that name."""
+        return scenario_folder_below(self.root, scenario_id)
 
 
 def read_trace(folder: Path) -> Trace:

@@ -16,13 +16,13 @@ from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffo
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.yaml_file import read_yaml_model
+from cj_pipeline.traces.provenance import PUBLISHED_FILE as PUBLISHED_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cj_pipeline.traces.summary import Summary
 
-PUBLISHED_FILE = "published.yaml"
 
 # The path of a figure in summary.json, so that a published figure and the reconstructed one are found alike.
 FigureName = Literal[
