@@ -1,13 +1,11 @@
-"""The anchor alignment of one run: rows for the warehouse and the markdown that people read.
-
-Here: showing an alignment. Not here: computing it (parity/alignment.py), comparing two (parity/).
-"""
+"""This module shows the anchor alignment of one run: rows for the warehouse, and markdown for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.alignment import AlignedAnchor, Alignment, align
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.traces.scenario import Scenario
@@ -55,8 +53,9 @@ def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, st
 def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, str]) -> str:
     """The report as markdown: summary against production's targets, one line per anchor, inversions if any."""
     met = {True: "met", False: "missed"}
+    names = {essay: markdown_text(label) for essay, label in labels.items()}
     lines = [
-        f"## {title}",
+        f"## {markdown_text(title)}",
         "",
         "| measure | value | target |",
         "|---|---|---|",
@@ -71,11 +70,11 @@ def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, st
     ]
     for anchor in sorted(alignment.anchors, key=lambda anchor: anchor.expected_rank):
         lines.append(
-            f"| {anchor.expected_rank} | {anchor.rank} | {labels[anchor.essay_id]} | {anchor.grade} "
+            f"| {anchor.expected_rank} | {anchor.rank} | {names[anchor.essay_id]} | {markdown_text(anchor.grade)} "
             f"| {anchor.theta:.3f} | {anchor.wins} | {anchor.losses} | {anchor.win_rate:.2f} |"
         )
     if alignment.inversions:
         lines += ["", "Direct inversions: " + "; ".join(
-            f"{labels[pair.lower]} beat {labels[pair.higher]}" for pair in alignment.inversions
+            f"{names[pair.lower]} beat {names[pair.higher]}" for pair in alignment.inversions
         ) + "."]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -1,7 +1,4 @@
-"""A parity report for people and for machines: markdown, JSON, JUnit.
-
-Here: showing a report. Not here: making one (parity/), plots (plots.py), the terminal's own tables (cli/).
-"""
+"""This module writes a parity report as markdown, JSON and JUnit; the terminal has tables of its own (cli/)."""
 
 from __future__ import annotations
 
@@ -9,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from cj_pipeline.foundation.text import markdown_code, markdown_text, plain
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
 from cj_pipeline.parity.tables import check_row
 
 
 def headline(report: ParityReport) -> str:
-    """One sentence: the verdict, and what stands behind it."""
+    """Return the verdict and the numbers behind it in one sentence."""
     judged = [result for result in report.results if result.verdict is not Verdict.OFF]
     verdict = "PARITY" if report.passed else "NO PARITY"
     failed = ", ".join(result.check.name for result in report.failed)
@@ -26,7 +24,7 @@ def headline(report: ParityReport) -> str:
 
 
 def as_json(report: ParityReport) -> dict[str, Any]:
-    """The report as plain values: what `--json` prints."""
+    """Return the report as plain values: what `--json` prints."""
     return {
         "scenario_id": report.scenario.scenario_id,
         "passed": report.passed,
@@ -44,15 +42,15 @@ def as_json(report: ParityReport) -> dict[str, Any]:
 
 
 def as_markdown(report: ParityReport) -> str:
-    """The report as markdown: headline, table, what the evidence says, what is off and why."""
+    """Return the report as markdown: headline, table, what the evidence says, what is off and why."""
     rows = [_markdown_row(result) for result in report.results if result.verdict is not Verdict.OFF]
     lines = [
-        f"# {report.scenario.title}",
+        f"# {markdown_text(report.scenario.title)}",
         "",
         headline(report) + ".",
         "",
-        f"Recorded: `{report.recorded.document.judge}`, {len(report.recorded.callbacks)} callbacks. "
-        f"Live: mode `{report.live.document.judge}`, seed {report.live.document.seed}, "
+        f"Recorded: {markdown_code(report.recorded.document.judge)}, {len(report.recorded.callbacks)} callbacks. "
+        f"Live: mode {markdown_code(report.live.document.judge)}, seed {report.live.document.seed}, "
         f"{len(report.live.callbacks)} callbacks and {len(report.live.pooled_callbacks) - len(report.live.callbacks)} "
         "in repeats.",
         "",
@@ -61,27 +59,31 @@ def as_markdown(report: ParityReport) -> str:
         *rows,
     ]
     evidence = [
-        f"- `{result.check.name}`: {result.outcome.evidence.sentence(result.outcome.unit)}"
+        f"- `{result.check.name}`: {markdown_text(result.outcome.evidence.sentence(result.outcome.unit))}"
         for result in report.results
         if result.outcome is not None and result.outcome.evidence is not None and result.inconclusive
     ]
     if evidence:
         lines += ["", "A gate can pass while nothing is proven. What would settle it:", "", *evidence]
-    off = [f"- `{result.check.name}`: {result.reason}" for result in report.results if result.verdict is Verdict.OFF]
+    off = [
+        f"- `{result.check.name}`: {markdown_text(result.reason)}"
+        for result in report.results
+        if result.verdict is Verdict.OFF
+    ]
     if off:
         lines += ["", "Off:", "", *off]
     return "\n".join(lines) + "\n"
 
 
 def as_junit(reports: Sequence[ParityReport]) -> str:
-    """The reports as JUnit XML: a suite a scenario, a case a check; a check that is off is skipped, with its reason."""
+    """Return the reports as JUnit XML: a suite a scenario, a case a check; one that is off is skipped."""
     root = ElementTree.Element("testsuites")
     for report in reports:
         counted = {verdict: sum(result.verdict is verdict for result in report.results) for verdict in Verdict}
         suite = ElementTree.SubElement(
             root,
             "testsuite",
-            name=report.scenario.scenario_id,
+            name=plain(report.scenario.scenario_id),
             tests=str(len(report.results)),
             failures=str(counted[Verdict.FAIL]),
             skipped=str(counted[Verdict.OFF]),
@@ -91,10 +93,10 @@ def as_junit(reports: Sequence[ParityReport]) -> str:
                 suite, "testcase", classname=f"parity.{result.check.group}", name=result.check.name
             )
             if result.verdict is Verdict.FAIL and result.outcome is not None:
-                failure = ElementTree.SubElement(case, "failure", message=result.sentence)
-                failure.text = f"tolerance: {result.outcome.tolerance}"
+                failure = ElementTree.SubElement(case, "failure", message=plain(result.sentence))
+                failure.text = plain(f"tolerance: {result.outcome.tolerance}")
             elif result.verdict is Verdict.OFF:
-                ElementTree.SubElement(case, "skipped", message=result.reason)
+                ElementTree.SubElement(case, "skipped", message=plain(result.reason))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -108,5 +110,5 @@ def _markdown_row(result: CheckResult) -> str:
     if outcome is None:
         return ""
     evidence = "" if outcome.evidence is None else outcome.evidence.verdict.value
-    cells = (f"`{result.check.name}`", result.verdict.value, outcome.sentence, outcome.tolerance, evidence)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = (result.verdict.value, outcome.sentence, outcome.tolerance, evidence)
+    return " | ".join((f"| `{result.check.name}`", *map(markdown_text, cells))) + " |"

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.runs.what_if import Course, Outcome, WhatIf
 from cj_pipeline.runs.what_if_grid import ALIASES
 
@@ -129,7 +130,7 @@ def as_json(result: WhatIf) -> dict[str, Any]:
 def as_markdown(result: WhatIf) -> str:
     """The table and its notes as markdown."""
     lines = [columns_of(result), *rows_of(result)]
-    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    table = ["| " + " | ".join(map(markdown_text, line)) + " |" for line in lines]
     table.insert(1, "|" + "---|" * len(columns_of(result)))
     return "\n".join([*table, f"\n({caption_of(result)})", *(f"\n{note}" for note in notes_of(result))]) + "\n"
 
