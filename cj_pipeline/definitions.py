@@ -104,7 +104,7 @@ class Materialised:
     """One scenario after all its assets were asked for.
 
     compared: whether the run got as far as a parity report; failed_checks: `asset: check` of what turned it red, with
-    what each says; problems: `step: error` of what broke off.
+    what each says; problems: `step: error` of what broke off; defects: whether one of them is a defect of ours.
     """
 
     scenario_id: str
@@ -112,6 +112,7 @@ class Materialised:
     compared: bool
     failed_checks: dict[str, str]
     problems: tuple[str, ...]
+    defects: bool
 
 
 def materialise(
@@ -152,6 +153,7 @@ QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITIC
 
 def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
     checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    problems = list(_problems(result.all_events))
     return Materialised(
         scenario_id=scenario_id,
         success=result.success,
@@ -159,22 +161,27 @@ def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
         failed_checks={
             f"{check.asset_key.to_user_string()}: {check.check_name}": check.description or "" for check in checks
         },
-        problems=tuple(_problems(result.all_events)),
+        problems=tuple(f"{step}: {cause}" for step, cause in problems),
+        defects=any(not cause.startswith(MENDABLE) for _, cause in problems),
     )
 
 
-def _problems(events: Iterable[DagsterEvent]) -> Iterator[str]:
-    """`step: error` of each step that broke off, or `run: error` of a run that did before its first step."""
+# How Dagster writes the classes of errors that a user can mend.
+MENDABLE = ("cj_pipeline.", "OSError", "PermissionError", "FileNotFoundError")
+
+
+def _problems(events: Iterable[DagsterEvent]) -> Iterator[tuple[str, str]]:
+    """Yield (step, error) of each step that broke off, or (`run`, error) of a run that did before its first step."""
     for event in events:
         if event.is_step_failure:
             cause = _first_cause(event.step_failure_data.error)
             # A check that failed is not a step that broke off, though Dagster ends its step with an error.
             if "DagsterAssetCheckFailedError" not in cause:
-                yield f"{event.step_key}: {cause}"
+                yield event.step_key or "run", cause
         elif event.event_type is DagsterEventType.RUN_FAILURE:
             data = event.job_failure_data
             if data.failure_reason is not RunFailureReason.STEP_FAILURE:
-                yield f"run: {_first_cause(data.error)}"
+                yield "run", _first_cause(data.error)
 
 
 def _first_cause(error: SerializableErrorInfo | None) -> str:

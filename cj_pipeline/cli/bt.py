@@ -1,4 +1,4 @@
-"""`cj-pipeline bt fit` and `align`: scores from outcomes, and how they agree with known grades."""
+"""This module defines `cj-pipeline bt fit` and `align`: scores from outcomes, and their agreement with grades."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from cj_pipeline.bt.fit import Estimator, fit
+from cj_pipeline.bt.fit import Estimator, fit, fit_warnings
+from cj_pipeline.bt.separation import Separation
 from cj_pipeline.cli.outcomes import read_outcomes
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.sources import find_source
 from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row
 from cj_pipeline.eng5.grades import read_grades
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.alignment import align as align_fit
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.grade_file import GRADE_ORDER
@@ -33,10 +35,23 @@ def bt() -> None:
     help="production: prior alpha x n; map: prior 0.1; mle: none.",
 )
 @json_option
-def fit_file(file: Path, estimator: Estimator, as_json: bool) -> None:
-    """Fit FILE: csv, jsonl or parquet with columns winner, loser and optionally count."""
+@csv_option
+def fit_file(file: Path, estimator: Estimator, as_json: bool, as_csv: bool) -> None:
+    """Fit FILE: CSV, TSV, XLSX, JSONL or Parquet with the columns winner and loser, a row a comparison.
+
+    Also count (or Freq, weight): how often, and result: win or draw, which is half a win for each. Columns that are
+    not used are named on standard error.
+    """
     items, comparisons = read_outcomes(file)
-    fitted = fit(comparisons, estimator=estimator)
+    try:
+        fitted = fit(comparisons, estimator=estimator)
+    except Separation as error:
+        raise BadInput(
+            f"the maximum-likelihood estimate does not exist: {error.cause(items)}.",
+            path=file,
+            remedy="Use --estimator map (or production), or compare these items further.",
+        ) from None
+    warnings = fit_warnings(fitted, items)
     order = np.lexsort((np.arange(len(items)), -fitted.theta))
     rows = [
         {
@@ -50,23 +65,31 @@ def fit_file(file: Path, estimator: Estimator, as_json: bool) -> None:
         for rank, item in enumerate(order.tolist(), start=1)
     ]
     if as_json:
-        print_json({"estimator": fitted.estimator, "kappa": fitted.kappa, "items": rows, "warnings": fitted.warnings})
+        print_json({"estimator": fitted.estimator, "kappa": fitted.kappa, "items": rows, "warnings": warnings})
+        return
+    if as_csv:
+        print_csv(list(rows[0]), [list(row.values()) for row in rows])
         return
     print_table(
         f"{estimator} fit of {fitted.n_comparisons:g} comparisons",
         ("rank", "item", "theta (logits)", "SE (logits)", "wins", "losses"),
         [list(row.values()) for row in rows],
     )
-    for warning in fitted.warnings:
-        click.echo(warning)
+    for warning in warnings:
+        say_wrapped(warning)
 
 
 @click.command()
 @click.argument("callbacks")
-@click.option("--grades", "grades_file", type=click.Path(path_type=Path), help="CSV with an id and a grade per essay.")
+@click.option(
+    "--grades",
+    "grades_file",
+    type=click.Path(path_type=Path),
+    help="Table of essay_id and grade.",
+)
 @json_option
 def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
-    """Hold the order of CALLBACKS against known grades: tau, inversions, anchors without a win.
+    """Compare the order of CALLBACKS with known grades: tau, inversions, anchors without a win.
 
     CALLBACKS: a scenario id, a trace folder, or a JSONL file. Without --grades, the scenario's own.
     """
@@ -92,4 +115,4 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(alignment_markdown(f"Anchor alignment of {found.scenario.title}", aligned, labels), nl=False)
+        say(alignment_markdown(f"Anchor alignment of {found.scenario.title}", aligned, labels).rstrip("\n"))

@@ -1,4 +1,4 @@
-"""`cj-pipeline cj`: the CJ assessment service."""
+"""This module defines `cj-pipeline cj`: the CJ assessment service."""
 
 from __future__ import annotations
 

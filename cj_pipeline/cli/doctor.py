@@ -1,4 +1,4 @@
-"""`cj-pipeline doctor`: what is configured, what is reachable, what is missing."""
+"""This module defines `cj-pipeline doctor`: what is configured, what is reachable, what is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from cj_pipeline.bus.kafka.clients import new_admin
 from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
 from cj_pipeline.cli.kafka import DEFAULT_PORT
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
@@ -31,6 +31,8 @@ from cj_pipeline.warehouse.store import Warehouse
 
 KAFKA_TIMEOUT_S = 2.0
 
+COLUMNS = ("what", "state", "detail")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -43,13 +45,16 @@ class Finding:
 
 @click.command()
 @json_option
-def doctor(as_json: bool) -> None:
+@csv_option
+def doctor(as_json: bool, as_csv: bool) -> None:
     """Say what is configured and whether it works. Exits with 2 when something needed does not."""
     findings = [look() for look in LOOKS]
     if as_json:
         print_json([{"what": f.what, "state": f.state, "detail": f.detail} for f in findings])
+    elif as_csv:
+        print_csv(COLUMNS, [(f.what, f.state, f.detail) for f in findings])
     else:
-        print_table("cj-pipeline doctor", ("what", "state", "detail"), [(f.what, f.state, f.detail) for f in findings])
+        print_table("cj-pipeline doctor", COLUMNS, [(f.what, f.state, f.detail) for f in findings])
     if any(finding.state == "missing" for finding in findings):
         sys.exit(exit_codes.BAD_INPUT)
 

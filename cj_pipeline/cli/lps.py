@@ -1,4 +1,4 @@
-"""`cj-pipeline lps`: the service, and its mock's modes."""
+"""This module defines `cj-pipeline lps`: the service, and its mock's modes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 import yaml
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
 from cj_pipeline.services.lps.settings import QueueBackend, settings_from_environment
@@ -65,12 +65,17 @@ def serve(
 
 @lps.command()
 @json_option
-def modes(as_json: bool) -> None:
+@csv_option
+def modes(as_json: bool, as_csv: bool) -> None:
     """List the modes, and the overlays that make a wrong mock of one."""
     described = {name: load_mode(name).description for name in mode_names()}
     overlays = {name: overlay_description(name) for name in overlay_names()}
     if as_json:
         print_json({"modes": described, "overlays": overlays})
+        return
+    if as_csv:
+        rows = [("mode", *row) for row in described.items()] + [("overlay", *row) for row in overlays.items()]
+        print_csv(("kind", "name", "description"), rows)
         return
     print_table("Modes", ("mode", "what it does"), list(described.items()))
     print_table("Overlays (MODE+OVERLAY)", ("overlay", "what is wrong about it"), list(overlays.items()))
@@ -80,10 +85,10 @@ def modes(as_json: bool) -> None:
 @click.argument("expression")
 @json_option
 def mode(expression: str, as_json: bool) -> None:
-    """Show what a mode EXPRESSION comes down to, overlays applied."""
+    """Show the mode that an EXPRESSION names, overlays applied."""
     loaded = load_mode(expression)
     document = {**loaded.model_dump(mode="json"), "sha256": loaded.sha256()}
     if as_json:
         print_json(document)
     else:
-        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+        say(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip("\n"))

@@ -1,7 +1,6 @@
-"""Groups of commands that are imported when they are called.
+"""This module defines a group of commands that are imported when they are called.
 
-Here: the group. Not here: which commands there are (main.py, traces.py). Together all commands take 2 s to import,
-which a service that is being restarted would spend on plots and parity checks.
+Together all commands take 2 s to import, which `--help` and a service that is being restarted would have to wait for.
 """
 
 from __future__ import annotations
@@ -14,23 +13,31 @@ import click
 
 
 class CommandsOnDemand(click.Group):
-    """A group that knows where commands are: `@click.group(cls=CommandsOnDemand, places=...)`.
+    """A group that knows where its commands are: `@click.group(cls=CommandsOnDemand, places=...)`.
 
-    places: by name, `module:attribute`; beside the commands that are added in the usual way.
+    places: by name, `module:attribute` and the line that the group's help shows, which needs no import; beside the
+    commands that are added in the usual way.
     """
 
-    def __init__(self, *arguments: Any, places: Mapping[str, str], **settings: Any) -> None:
+    def __init__(self, *arguments: Any, places: Mapping[str, tuple[str, str]], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, sorted."""
+        """Return the names of all commands, sorted."""
         return sorted({*self.commands, *self._places})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One command, imported now; None when there is none of that name."""
+        """Return one command, imported now; None when there is none of that name."""
         if cmd_name not in self._places:
             return super().get_command(ctx, cmd_name)
-        module, _, name = self._places[cmd_name].partition(":")
+        module, _, name = self._places[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, without importing them."""
+        lines = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        lines |= {name: line for name, (_, line) in self._places.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(lines.items()))

@@ -1,66 +1,94 @@
-"""What every command prints with: tables for people, JSON for machines, progress for the impatient.
+"""This module prints what commands say: tables for people, JSON and CSV for machines, progress for a terminal.
 
-Here: the terminal. Not here: what is printed. JSON goes to stdout and nothing else does when it is asked for; progress
-goes to stderr and only to a terminal.
+Data is never markup: whatever holds some goes through `say` or `print_table`, which show control characters as escapes.
 """
 
 from __future__ import annotations
 
+import csv
 import json
+import math
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+
+from cj_pipeline.cli.text_table import table_lines, wrapped
+from cj_pipeline.foundation.text import plain, plain_lines
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
 
-VERDICT_STYLE = {"pass": "green", "fail": "bold red", "off": "dim"}
+# Where there is no terminal (a log, a pipe) and COLUMNS does not say otherwise.
+WIDTH = 80
+
+# What click's progress bar takes beside its label.
+_BAR = 60
+
+_COLOURS = {"pass": "green", "fail": "red"}
 
 
-def console() -> Console:
-    """The terminal; as wide as it is, and 160 columns where it is none (a log, a pipe)."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=160)
+def say(text: object, *, err: bool = False) -> None:
+    """Print text that may hold data."""
+    click.echo(plain_lines(text), err=err)
+
+
+def say_wrapped(text: object, *, indent: str = "") -> None:
+    """Print a sentence in lines that fit the terminal; the lines after the first are indented."""
+    first, *rest = wrapped(plain(text), width() - len(indent))
+    for line in [first, *(piece for part in rest for piece in wrapped(indent + part, width()))]:
+        click.echo(line)
+
+
+def width() -> int:
+    """Return how many columns there are to print in."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON document; what is not a finite number is null, which every reader of JSON takes."""
+    click.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows as CSV, numbers in full."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print one table; numbers are set right, verdicts in their colours, and the first column is never broken."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for position, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[position], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console().print(table)
+    """Print one table: as wide as the terminal, numbers set right, verdicts in their colours where it has any."""
+    for line in wrapped(plain(title), width()):
+        click.echo(click.style(line, bold=True))
+    for line in table_lines(columns, rows, width(), _coloured):
+        click.echo(line)
+    click.echo()
 
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a long run is, on stderr, where that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda answered: progress.advance(task, answered)
+    """Show how far a long run is, on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda answered: None
+        return
+    label = plain(description)[: max(0, width() - _BAR)]
+    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield bar.update
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+def _coloured(cell: str) -> str:
+    return click.style(cell, fg=_COLOURS[cell]) if cell in _COLOURS else cell
+
+
+def _finite(value: Any) -> Any:
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
-    text = escape(str(value))
-    style = VERDICT_STYLE.get(str(value))
-    return f"[{style}]{text}[/]" if style else text
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.mock.mode.essays import essays_named, renamed_mode
 from cj_pipeline.mock.mode.files import load_mode
@@ -22,7 +23,7 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("source")
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--justifications",
@@ -48,7 +49,7 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 @click.option("--mode", help="Mode of the copy.  [default: the trace's own, under the copy's names]")
 @json_option
 def redact(
-    source: Path,
+    source: str,
     target: Path,
     justifications: str,
     key_file: Path | None,
@@ -56,20 +57,21 @@ def redact(
     mode: str | None,
     as_json: bool,
 ) -> None:
-    """Write a copy of the trace folder SOURCE, without names and texts, to the new folder TARGET.
+    """Write a copy of the trace SOURCE (an id or a folder), without names and texts, to the new folder TARGET.
 
     Essays get pseudonyms, the same ones in every trace redacted with the same key. TARGET's name is its scenario id.
     docs/redaction.md says what is kept.
     """
-    scenario = read_scenario(source / SCENARIO_FILE)
+    folder = scenario_folder(source)
+    scenario = read_scenario(folder / SCENARIO_FILE)
     # Their names are carried over as they are.
-    validate_tolerances(scenario, source / SCENARIO_FILE)
+    validate_tolerances(scenario, folder / SCENARIO_FILE)
     require_new(target)
-    chosen = scenario_mode(scenario, scenario_file=source / SCENARIO_FILE) if mode is None else load_mode(mode)
+    chosen = scenario_mode(scenario, scenario_file=folder / SCENARIO_FILE) if mode is None else load_mode(mode)
     key = key_from(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)
     policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=tuple(sorted(allowed_keys)))
     redaction = Redaction(policy, Pseudonyms(key))
-    made = redact_trace(source, target, redaction, _mode_text(scenario, chosen, mode, target.name, redaction))
+    made = redact_trace(folder, target, redaction, _mode_text(scenario, chosen, mode, target.name, redaction))
     if as_json:
         print_json(_document(made))
     else:

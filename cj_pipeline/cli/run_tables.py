@@ -1,31 +1,34 @@
-"""One run in the terminal: its scale, its waves, what was decided, and what its answers are worth.
-
-Here: the tables and sentences of `replay` and `live`, the same ones for both. Not here: the commands (runs.py), what
-the numbers mean in full (cj/course.py, cj/diagnostics.py).
-"""
+"""This module shows one run in the terminal: its scale, its waves, its decisions, and how far to believe it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import click
-
-from cj_pipeline.cli.output import print_json, print_table
+from cj_pipeline.cli.output import print_csv, print_json, print_table, say_wrapped
 from cj_pipeline.runs.diagnostics import RunDiagnostics
 from cj_pipeline.runs.record import RunDocument, RunRecord
 from cj_pipeline.traces.scenario import Scenario
+
+ESSAY_COLUMNS = (
+    "rank", "essay", "grade", "theta (logits)", "SE (logits)", "wins", "losses", "infit", "outfit",
+)  # fmt: skip
 
 # Essays that are named in a sentence; a broken net can leave hundreds of them.
 NAMED = 12
 
 
-def show_run(record: RunRecord, scenario: Scenario, as_json: bool) -> None:
-    """Print a run as tables, or its document and the digest of its answers as JSON."""
+def show_run(record: RunRecord, scenario: Scenario, as_json: bool, as_csv: bool = False) -> None:
+    """Print a run as tables, its document and the digest of its answers as JSON, or its scale as CSV."""
     document = record.document
     if as_json:
         print_json({**document.model_dump(mode="json"), "answers_sha256": record.answers_sha256()})
         return
-    _show_essays(document, scenario)
+    if as_csv:
+        print_csv(ESSAY_COLUMNS, _essay_rows(document, scenario))
+        return
+    print_table(
+        f"{scenario.title}: {document.side} by {document.judge}", ESSAY_COLUMNS, _essay_rows(document, scenario)
+    )
     _show_waves(document)
     print_table(
         "Decisions",
@@ -42,11 +45,11 @@ def show_run(record: RunRecord, scenario: Scenario, as_json: bool) -> None:
             ],
         )
     for sentence in sentences(document, scenario):
-        click.echo(sentence)
+        say_wrapped(sentence)
 
 
 def sentences(document: RunDocument, scenario: Scenario) -> Iterator[str]:
-    """What is said below the tables: how the run ended, how far its scale is to be believed, what to look at."""
+    """Return what is printed below the tables: how the run ended, how far to believe its scale, what to look at."""
     coverage = document.coverage
     yield (
         f"{document.upload_status}: {document.completed} of {document.submitted} comparisons judged in "
@@ -68,27 +71,23 @@ def sentences(document: RunDocument, scenario: Scenario) -> Iterator[str]:
             yield f"Compared, but not linked to the largest part of the net: {outside}."
 
 
-def _show_essays(document: RunDocument, scenario: Scenario) -> None:
-    labels = {item.id: item for item in scenario.net.items}
+def _essay_rows(document: RunDocument, scenario: Scenario) -> list[list[object]]:
+    items = {item.id: item for item in scenario.net.items}
     found = document.diagnostics
     fits = {} if found is None else {row.essay_id: (row.infit, row.outfit) for row in found.essays}
-    print_table(
-        f"{scenario.title}: {document.side} by {document.judge}",
-        ("rank", "essay", "grade", "theta (logits)", "SE (logits)", "wins", "losses", "infit", "outfit"),
+    return [
         [
-            [
-                row.rank,
-                labels[row.essay_id].label,
-                labels[row.essay_id].grade,
-                row.theta,
-                row.standard_error,
-                row.wins,
-                row.losses,
-                *fits.get(row.essay_id, (None, None)),
-            ]
-            for row in sorted(document.fit.essays, key=lambda row: row.rank)
-        ],
-    )
+            row.rank,
+            items[row.essay_id].label,
+            items[row.essay_id].grade,
+            row.theta,
+            row.standard_error,
+            row.wins,
+            row.losses,
+            *fits.get(row.essay_id, (None, None)),
+        ]
+        for row in sorted(document.fit.essays, key=lambda row: row.rank)
+    ]
 
 
 def _show_waves(document: RunDocument) -> None:

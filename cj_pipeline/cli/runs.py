@@ -1,4 +1,4 @@
-"""`cj-pipeline replay`, `live`, `parity`: one side, the other, and both held together."""
+"""This module defines `cj-pipeline replay`, `live` and `parity`: one side, the other, and both compared."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.deployment import deployment_of, label_of
-from cj_pipeline.cli.output import console, json_option, print_json, print_table, progress_bar
+from cj_pipeline.cli.output import (
+    csv_option,
+    json_option,
+    print_csv,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    say_wrapped,
+)
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
+from cj_pipeline.cli.text_table import cell_text
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
@@ -21,9 +32,6 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
 from cj_pipeline.traces.scenario import Profile, Scenario
-
-# Columns of a terminal below which a table of seven columns is more dashes than words.
-WIDE = 130
 
 seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
@@ -59,7 +67,15 @@ profile_option = click.option(
 @seeds_option
 @markdown_option
 @json_option
-def replay(source: str, assignments: tuple[str, ...], seeds: int | None, markdown: Path | None, as_json: bool) -> None:
+@csv_option
+def replay(
+    source: str,
+    assignments: tuple[str, ...],
+    seeds: int | None,
+    markdown: Path | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
     """Run the recorded answers of SOURCE through the engine: scale, waves, decisions, diagnostics.
 
     SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks.
@@ -72,9 +88,9 @@ def replay(source: str, assignments: tuple[str, ...], seeds: int | None, markdow
         raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay has one course and no chance.")
     found = find_source(source)
     if assignments:
-        show_what_if(found, assignments, seeds, markdown, as_json)
+        show_what_if(found, assignments, seeds, markdown, as_json, as_csv)
     else:
-        show_run(found.replayed(Side.RECORDED), found.scenario, as_json)
+        show_run(found.replayed(Side.RECORDED), found.scenario, as_json, as_csv)
     _warn_of_quarantine(found)
 
 
@@ -88,6 +104,7 @@ def replay(source: str, assignments: tuple[str, ...], seeds: int | None, markdow
 @bus_option
 @label_option
 @json_option
+@csv_option
 def live(
     source: str,
     expression: str | None,
@@ -98,6 +115,7 @@ def live(
     bus_folder: Path | None,
     label: str | None,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Put the net of SCENARIO to the mock: on the embedded stack, or to a deployed LPS.
 
@@ -107,9 +125,8 @@ def live(
     """
     found = find_source(source)
     deployment = deployment_of(lps_url, kafka, bus_folder)
-    show_run(
-        _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label)), found.scenario, as_json
-    )
+    record = _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label))
+    show_run(record, found.scenario, as_json, as_csv)
 
 
 @click.command()
@@ -127,6 +144,7 @@ def live(
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the report as JUnit XML.")
 @json_option
+@csv_option
 def parity(
     recorded: str,
     live_source: str | None,
@@ -142,10 +160,11 @@ def parity(
     markdown: Path | None,
     junit: Path | None,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
-    """Hold RECORDED against LIVE, check by check.
+    """Compare RECORDED with LIVE, check by check.
 
-    RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: a folder or file likewise, or a mode
+    RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: also a folder or a file, or a mode
     expression to run the scenario under; without it, the scenario's own mode.
 
     \b
@@ -157,7 +176,7 @@ def parity(
         raise click.UsageError("Give LIVE or --mode, not both.")
     deployment = deployment_of(lps_url, kafka, bus_folder)
     if deployment is not None and live_source is not None and names_callbacks(live_source):
-        raise click.UsageError("LIVE is recorded already; --lps asks anew. Give one of them.")
+        raise click.UsageError("LIVE is recorded already; --lps asks again. Give one of them.")
     found = find_source(recorded, Profile(profile))
     if live_source is not None and names_callbacks(live_source):
         other = find_source(live_source, Profile(profile))
@@ -172,6 +191,9 @@ def parity(
         junit.write_text(as_junit([report]), encoding="utf-8")
     if as_json:
         print_json(report_json(report))
+    elif as_csv:
+        checks = report_json(report)["checks"]
+        print_csv(list(checks[0]), [list(check.values()) for check in checks])
     else:
         show_report(report)
     if not report.passed:
@@ -182,30 +204,32 @@ def parity(
 
 def show_report(report: ParityReport) -> None:
     """Print one report as a table, then its headline, then what would settle the inconclusive evidence."""
-    if console().width >= WIDE:
-        columns: tuple[str, ...] = ("check", "gate", "recorded", "live", "unit", "tolerance", "evidence")
-        rows = [_wide_row(result) for result in report.results]
-    else:
-        columns = ("check", "gate", "result")
-        rows = [[result.check.name, result.verdict.value, result.sentence] for result in report.results]
-    print_table(report.scenario.title, columns, rows)
-    terminal = console()
-    terminal.print(headline(report))
+    print_table(
+        report.scenario.title,
+        ("check", "gate", "value (recorded / live)", "tolerance", "evidence"),
+        [_report_row(result) for result in report.results],
+    )
+    say_wrapped(headline(report))
     for result in report.failed:
-        terminal.print(f"  [bold red]{result.check.name}[/]: {result.check.question} {result.sentence}", soft_wrap=True)
+        say_wrapped(f"  {result.check.name}: {result.check.question} {result.sentence}", indent="    ")
     for result in report.inconclusive:
         if result.outcome is not None and result.outcome.evidence is not None:
             sentence = result.outcome.evidence.sentence(result.outcome.unit)
-            terminal.print(f"  [dim]{result.check.name}: {sentence}[/]", soft_wrap=True)
+            say_wrapped(f"  {result.check.name}: {sentence}", indent="    ")
 
 
-def _wide_row(result: CheckResult) -> list[object]:
+def _report_row(result: CheckResult) -> list[str]:
     outcome = result.outcome
     if outcome is None:
-        return [result.check.name, result.verdict.value, None, None, "", result.reason, ""]
+        return [result.check.name, result.verdict.value, result.reason, "", ""]
     evidence = "" if outcome.evidence is None else outcome.evidence.verdict.value
-    verdict = result.verdict.value
-    return [result.check.name, verdict, outcome.recorded, outcome.live, outcome.unit, outcome.tolerance, evidence]
+    return [result.check.name, result.verdict.value, _value(outcome), outcome.tolerance, evidence]
+
+
+def _value(outcome: Outcome) -> str:
+    """Return the two values with their unit, or the one there is, or else the sentence."""
+    values = [cell_text(value) for value in (outcome.recorded, outcome.live) if value is not None]
+    return f"{' / '.join(values)} {outcome.unit}".rstrip() if values else outcome.sentence
 
 
 def _run_live(
@@ -237,6 +261,6 @@ def widened(scenario: Scenario, other: Scenario) -> Scenario:
 def _warn_of_quarantine(found: Source) -> None:
     for line in found.callbacks.quarantined[:5]:
         where = f"{found.callbacks.path}:{line.line}"
-        click.echo(f"{where}: {line.field + ': ' if line.field else ''}{line.reason} (line left out)", err=True)
+        say(f"{where}: {line.field + ': ' if line.field else ''}{line.reason} (line left out)", err=True)
     if len(found.callbacks.quarantined) > 5:
         click.echo(f"... and {len(found.callbacks.quarantined) - 5} more lines left out", err=True)

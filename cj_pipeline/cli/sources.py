@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
@@ -62,11 +64,11 @@ def find_recording(name: str, recording: str | None) -> RecordingFile:
     recording: which one of the trace, the main one by default. Raises BadInput naming what is not there.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113
         if recording is not None:
             raise BadInput("is a file, and has no recordings.", path=path, remedy="Name its trace folder instead.")
         return RecordingFile(path, path.absolute().parent.name if path.name == CALLBACKS_FILE else bare_name(path), ())
-    scenario, recordings = trace_recordings(path) if path.is_dir() else trace_store().recordings(name)
+    scenario, recordings = trace_recordings(scenario_folder(name))
     found = {one.name: one for one in recordings}
     if recording is not None and recording not in found:
         raise BadInput(
@@ -82,11 +84,11 @@ def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
     profile: whose floors are meant where a bare file has no scenario. Raises BadInput naming what is not there.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
         callbacks = read_callbacks(path)
         identity = JudgeIdentity(path.name, file_sha256(path))
         return Source(scenario_of_file(callbacks, profile), path, callbacks, identity)
-    trace = read_trace(path) if path.is_dir() else trace_store().trace(name)
+    trace = read_trace(scenario_folder(name))
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
     return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity)
 
@@ -94,4 +96,4 @@ def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
 def names_callbacks(name: str) -> bool:
     """Return whether an argument is a path to callbacks rather than a mode expression."""
     path = Path(name)
-    return path.is_dir() or (path.is_file() and path.suffix != ".yaml")
+    return os.path.isdir(path) or (os.path.isfile(path) and path.suffix != ".yaml")  # noqa: PTH112, PTH113

@@ -1,4 +1,4 @@
-"""This module holds `cj-pipeline traces list | validate | summarise | reconstruct`."""
+"""This module holds `cj-pipeline traces validate | summarise | reconstruct`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json, print_table
+from cj_pipeline.cli.output import json_option, print_json
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import find_recording, find_source, trace_store
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
@@ -17,47 +18,21 @@ from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.reconstruct.trace import write_trace
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import MAIN, Recording, check_callbacks, read_trace, trace_recordings
-from cj_pipeline.traces.summary import read_summary, summarise_file
-
-
-@click.command("list")
-@json_option
-def list_traces(as_json: bool) -> None:
-    """List the scenarios with their traces; the callbacks and the digest are those of the main recording."""
-    rows = [_row(*trace_store().recordings(scenario_id)) for scenario_id in trace_store().scenario_ids()]
-    if as_json:
-        print_json(rows)
-    else:
-        print_table("Scenarios", list(rows[0]) if rows else [], [list(row.values()) for row in rows])
-
-
-def _row(scenario: Scenario, recordings: tuple[Recording, ...]) -> dict[str, str | int]:
-    main = recordings[0]
-    return {
-        "scenario_id": scenario.scenario_id,
-        "profile": scenario.profile.value,
-        "mode": scenario.mode,
-        "essays": len(scenario.net.items),
-        "recordings": len(recordings),
-        "callbacks": read_summary(main.folder).total_events,
-        "origin": main.provenance.origin.value,
-        "sha256": main.sha256,
-    }
+from cj_pipeline.traces.summary import summarise_file
 
 
 @click.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("scenarios", metavar="[SCENARIO]...", nargs=-1)
 @json_option
-def validate(folders: tuple[Path, ...], as_json: bool) -> None:
-    """Check FOLDERS (all scenarios by default): schema, mode, tolerances, every byte, every line, every recording.
+def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
+    """Check SCENARIOs (ids or folders; all by default): schema, mode, tolerances, every byte, line and recording.
 
     Exits with 2 at the first thing that is wrong, naming file, line and key.
     """
-    chosen = folders or tuple(trace_store().root / scenario_id for scenario_id in trace_store().scenario_ids())
+    store = trace_store()
+    chosen = [scenario_folder(name) for name in scenarios or store.scenario_ids()]
     if not chosen:
-        raise BadInput(
-            "holds no scenario.", path=trace_store().root, remedy="Name a folder, or set CJ_PIPELINE_TRACES_DIR."
-        )
+        raise BadInput("holds no scenario.", path=store.root, remedy="Name a folder, or set CJ_PIPELINE_TRACES_DIR.")
     results = [_validated(folder) for folder in chosen]
     if as_json:
         print_json(
@@ -122,12 +97,13 @@ class _Unusable:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
-def reconstruct(folder: Path) -> None:
-    """Write a trace from the published figures in FOLDER (scenario.yaml and published.yaml).
+@click.argument("scenario", metavar="SCENARIO")
+def reconstruct(scenario: str) -> None:
+    """Write the trace of SCENARIO (an id or a folder) from its published figures: scenario.yaml and published.yaml.
 
     Deterministic. A captured trace is never overwritten.
     """
+    folder = scenario_folder(scenario)
     write_trace(folder)
     trace = read_trace(folder)
     click.echo(f"{trace.scenario.scenario_id}: {len(trace.callbacks.events)} callbacks reconstructed ({trace.sha256})")

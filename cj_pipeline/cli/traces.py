@@ -1,8 +1,4 @@
-"""`cj-pipeline traces`: the group.
-
-Here: where its commands are. Not here: the commands, which need more or less of the platform: what captures needs a
-client of Kafka's and no parity, what validates the reverse, and either takes a second to import.
-"""
+"""This module is the group `cj-pipeline traces`; its commands are imported when they are called."""
 
 from __future__ import annotations
 
@@ -11,13 +7,13 @@ import click
 from cj_pipeline.cli.on_demand import CommandsOnDemand
 
 _PLACES = {
-    "capture": "cj_pipeline.cli.capture:capture_command",
-    "import": "cj_pipeline.cli.imports:import_command",
-    "list": "cj_pipeline.cli.trace_folders:list_traces",
-    "reconstruct": "cj_pipeline.cli.trace_folders:reconstruct",
-    "redact": "cj_pipeline.cli.redact:redact",
-    "summarise": "cj_pipeline.cli.trace_folders:summarise_trace",
-    "validate": "cj_pipeline.cli.trace_folders:validate",
+    "capture": ("cj_pipeline.cli.capture:capture_command", "Capture a batch from Kafka."),
+    "import": ("cj_pipeline.cli.imports:import_command", "Import callbacks, an ENG5 artefact or a CJ database."),
+    "list": ("cj_pipeline.cli.trace_list:list_traces", "List the scenarios with their traces."),
+    "reconstruct": ("cj_pipeline.cli.trace_folders:reconstruct", "Write a trace from published figures."),
+    "redact": ("cj_pipeline.cli.redact:redact", "Copy a trace without names and texts."),
+    "summarise": ("cj_pipeline.cli.trace_folders:summarise_trace", "Print the summary of a recording."),
+    "validate": ("cj_pipeline.cli.trace_folders:validate", "Check that traces are intact and can run."),
 }
 
 

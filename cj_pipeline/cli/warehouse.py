@@ -1,14 +1,26 @@
-"""`cj-pipeline materialize` and `sql`: filling the warehouse and asking it."""
+"""This module defines `cj-pipeline materialize`, which fills the warehouse and prints the parity table."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json, print_table, progress_bar
+from cj_pipeline.cli.output import (
+    csv_option,
+    json_option,
+    print_csv,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    say_wrapped,
+)
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
@@ -17,7 +29,7 @@ from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.parity.tables import PART as PARITY_PART
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
-from cj_pipeline.traces.scenario import SCENARIO_FILE
+from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -25,28 +37,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scenario_ids", metavar="[SCENARIO]...", nargs=-1)
+@click.argument("scenarios", metavar="[SCENARIO]...", nargs=-1)
 @click.option("--mode", help="A mode, or +OVERLAY on each scenario's own.")
 @click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 @click.option("--realtime", is_flag=True, help="Take as long as the latencies do.")
 @json_option
+@csv_option
 def materialize(
-    scenario_ids: tuple[str, ...], mode: str | None, seed: int | None, realtime: bool, as_json: bool
+    scenarios: tuple[str, ...], mode: str | None, seed: int | None, realtime: bool, as_json: bool, as_csv: bool
 ) -> None:
     """Materialise every asset of the SCENARIOs (all by default) and print the parity table.
 
-    The Dagster graph, in this process. Exits with 1 when a parity check fails.
+    SCENARIO: an id or a folder. The Dagster graph runs in this process. Exits with 1 when a check fails, 2 when a
+    scenario cannot be used.
     """
-    store = trace_store()
-    chosen = scenario_ids or store.scenario_ids()
-    if not chosen:
-        raise BadInput(
-            "holds no scenario.",
-            path=store.root,
-            remedy="Run from the project's folder, or set CJ_PIPELINE_TRACES_DIR.",
-        )
-    for scenario_id in chosen:  # a name that is not there is said before anything runs
-        scenario_mode(store.scenario(scenario_id), mode, scenario_file=store.root / scenario_id / SCENARIO_FILE)
+    folders = [scenario_folder(name) for name in scenarios] or _all_folders()
+    for folder in folders:  # a name that is not there is reported before anything runs
+        path = folder / SCENARIO_FILE
+        scenario_mode(read_scenario(path), mode, scenario_file=path)
     try:
         from cj_pipeline.definitions import materialise
     except ModuleNotFoundError as error:
@@ -56,38 +64,49 @@ def materialize(
         ) from None
     warehouse = Warehouse(PipelineSettings().data_dir)
     results: list[Materialised] = []
-    with progress_bar("materialising", len(chosen)) as progress:
-        for result in materialise(chosen, mode=mode, seed=seed, realtime=realtime):
-            results.append(result)
-            progress(1)
+    with progress_bar("materialising", len(folders)) as progress:
+        for traces_dir, together in groupby(folders, key=lambda folder: folder.parent):
+            ids = [folder.name for folder in together]
+            for result in materialise(ids, mode=mode, seed=seed, realtime=realtime, traces_dir=traces_dir):
+                results.append(result)
+                progress(1)
     rows = [_suite_row(warehouse, result) for result in results]
     if as_json:
         print_json(rows)
+    elif as_csv:
+        print_csv(*_suite_csv(rows))
     else:
         _print_suite(rows)
-        click.echo(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
-    for result in results:
-        stops = [] if result.compared else [f"{name}: {told}" for name, told in result.failed_checks.items()]
-        for problem in (*result.problems, *stops):
-            click.echo(f"{result.scenario_id} broke off: {problem}", err=True)
-    if not all(result.success for result in results):
-        sys.exit(exit_codes.CHECK_FAILED)
+        say(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
+    sys.exit(max(_exit_code(result) for result in results))
 
 
-@click.command()
-@click.argument("query", required=False, default="show tables")
-@json_option
-def sql(query: str, as_json: bool) -> None:
-    """Ask the warehouse (DuckDB, read-only); without a QUERY, list the tables."""
-    table = Warehouse(PipelineSettings().data_dir).query(query)
-    if as_json:
-        print_json(table.to_pylist())
-    else:
-        print_table(f"{table.num_rows} rows", table.column_names, [list(row.values()) for row in table.to_pylist()])
+def _all_folders() -> list[Path]:
+    store = trace_store()
+    folders = [store.folder(scenario_id) for scenario_id in store.scenario_ids()]
+    if not folders:
+        raise BadInput(
+            "holds no scenario.",
+            path=store.root,
+            remedy="Run from the project's folder, or set CJ_PIPELINE_TRACES_DIR.",
+        )
+    return folders
+
+
+def _exit_code(result: Materialised) -> int:
+    """Return the exit code of one scenario, and print what stopped its run."""
+    stops = [] if result.compared else [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
+    for problem in (*result.problems, *stops):
+        say(f"{result.scenario_id} broke off: {problem}", err=True)
+    if result.success:
+        return exit_codes.PASSED
+    if result.defects:
+        return exit_codes.INTERNAL_ERROR
+    return exit_codes.CHECK_FAILED if result.compared and not result.problems else exit_codes.BAD_INPUT
 
 
 def _suite_row(warehouse: Warehouse, result: Materialised) -> dict[str, Any]:
-    """One scenario of the parity table, from what the graph stored."""
+    """Return one scenario of the parity table, from what the graph stored."""
     # A run that was stopped before its report stored none; the one that lies there is an earlier run's.
     checks = warehouse.read("parity_checks", result.scenario_id, PARITY_PART) if result.compared else []
     verdicts = [row["verdict"] for row in checks]
@@ -112,31 +131,48 @@ def _both(by_name: Mapping[str, Mapping[str, Any]], check: str) -> dict[str, Any
     return {side.value: row.get(side.value) for side in Side}
 
 
+def _suite_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[object]]]:
+    """Return headings and rows of the parity table, a column for each side of a pair and the failed checks as one."""
+    flat = [
+        {
+            **{key: value for key, value in row.items() if not isinstance(value, dict | list)},
+            **{f"{key}_{side}": value for key in ("mean_ms", "mean_tokens") for side, value in row[key].items()},
+            "failing": " ".join(row["failing"]),
+        }
+        for row in rows
+    ]
+    return list(flat[0]), [list(row.values()) for row in flat]
+
+
 def _print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The parity table; pairs of values are recorded and live."""
+    """Print the parity table in two parts, which fit 80 columns each; pairs of values are recorded and live."""
 
     def pair(values: Mapping[str, float | None]) -> str:
         return " / ".join("" if value is None else f"{value:,.1f}" for value in values.values())
 
     print_table(
         "Parity",
-        ("scenario", "verdict", "checks", "off", "unproven", "rank tau-b", "same winner", "mean ms", "mean tokens"),
+        ("scenario", "verdict", "checks", "rank tau-b", "same winner"),
         [
             (
                 row["scenario"],
                 row["verdict"],
                 f"{row['passed']} of {row['passed'] + row['failed']}",
-                row["off"],
-                row["inconclusive"],
                 row["rank_tau_b"],
                 row["pair_agreement"],
-                pair(row["mean_ms"]),
-                pair(row["mean_tokens"]),
             )
             for row in rows
         ],
     )
-    click.echo("Pairs of values are recorded / live; unproven: gates that passed on evidence that settles nothing.")
     for row in rows:
         if row["failing"]:
-            click.echo(f"{row['scenario']} failed: {', '.join(row['failing'])}")
+            say_wrapped(f"{row['scenario']} failed: {', '.join(row['failing'])}", indent="    ")
+    print_table(
+        "Means (recorded / live)",
+        ("scenario", "ms", "tokens", "off", "unproven"),
+        [
+            (row["scenario"], pair(row["mean_ms"]), pair(row["mean_tokens"]), row["off"], row["inconclusive"])
+            for row in rows
+        ],
+    )
+    say_wrapped("unproven: gates that passed on evidence that settles nothing; off: checks that do not apply.")

@@ -1,7 +1,4 @@
-"""`cj-pipeline replay SOURCE --what-if ...`: the recorded answers under other engine settings.
-
-Here: running the combinations and printing them. Not here: the command itself (runs.py), what is printed (reports/).
-"""
+"""This module runs `cj-pipeline replay SOURCE --what-if ...`: the recorded answers under other engine settings."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cj_pipeline.cli.output import print_json, print_table, progress_bar
+from cj_pipeline.cli.output import print_csv, print_json, print_table, progress_bar, say_wrapped
 from cj_pipeline.cli.sources import Source
 from cj_pipeline.reports.what_if_table import as_json, as_markdown, caption_of, columns_of, notes_of, rows_of
 from cj_pipeline.runs.what_if import replayed_settings, what_if
@@ -38,9 +35,14 @@ markdown_option = click.option(
 
 
 def show_what_if(
-    found: Source, assignments: Sequence[str], seeds: int | None, markdown: Path | None, machine_readable: bool
+    found: Source,
+    assignments: Sequence[str],
+    seeds: int | None,
+    markdown: Path | None,
+    json_asked: bool,
+    csv_asked: bool = False,
 ) -> None:
-    """Run every combination over the recorded answers of a source, and print what became of each."""
+    """Run every combination over the recorded answers of a source, and print what each comes to."""
     variants = variants_of(assignments, replayed_settings(found.scenario))
     first = found.scenario.live.seed
     chosen = range(first, first + (DEFAULT_SEEDS if seeds is None else seeds))
@@ -48,10 +50,13 @@ def show_what_if(
         result = what_if(found.scenario, found.events, variants, seeds=chosen, progress=progress)
     if markdown is not None:
         markdown.write_text(as_markdown(result), encoding="utf-8")
-    if machine_readable:
+    if json_asked:
         print_json(as_json(result))
+        return
+    if csv_asked:
+        print_csv(columns_of(result), rows_of(result))
         return
     title = f"{found.scenario.title}: the same answers under other settings; {caption_of(result)}"
     print_table(title, columns_of(result), rows_of(result))
     for note in notes_of(result):
-        click.echo(note)
+        say_wrapped(note)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cj_pipeline.mock.mode.files import MODES_FOLDER
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, checksum_lines
 from cj_pipeline.traces.reconstruct.trace import COVERED_FILES
 from tests.cli.terminal import Terminal
@@ -49,6 +50,26 @@ def test_a_wrong_mock_exits_with_1_and_its_checks_are_on_record(cj_pipeline: Ter
     assert [row["check"] for row in failed] == ["latency_mean", "latency_p95", "latency_p99", "latency_shape"]
 
 
+def test_a_folder_is_a_scenario_as_well_as_an_id(cj_pipeline: Terminal, traces: Path) -> None:
+    for name in (f"{LOWER5}/", f"{traces / LOWER5}", f"{traces / LOWER5}/"):
+        answer = cj_pipeline("materialize", name, "--json")
+        assert answer.code == 0, answer.err
+        assert [row["scenario"] for row in answer.document] == [LOWER5]
+
+
+def test_a_mode_file_beside_the_scenario_is_its_mode(cj_pipeline: Terminal, traces: Path) -> None:
+    folder = traces / LOWER5
+    shutil.copy(MODES_FOLDER / "eng5_lower5_gpt51_low.yaml", folder / "mode.yaml")
+    scenario = (folder / "scenario.yaml").read_text()
+    (folder / "scenario.yaml").write_text(scenario.replace("mode: eng5_lower5_gpt51_low", "mode: mode.yaml"))
+    for command in (("traces", "validate"), ("live",), ("parity",), ("materialize",)):
+        answer = cj_pipeline(*command, LOWER5)
+        assert answer.code == 0, answer.err
+    assert cj_pipeline("parity", folder, "--mode", "+instant").code == 1
+    (folder / "scenario.yaml").write_text(scenario.replace("mode: eng5_lower5_gpt51_low", "mode: mode.yaml+instant"))
+    assert cj_pipeline("parity", folder).code == 1
+
+
 def test_a_scenario_that_is_not_there_is_said_before_anything_runs(
     cj_pipeline: Terminal, traces: Path, tmp_path: Path
 ) -> None:
@@ -65,7 +86,7 @@ def test_an_overlay_that_is_not_there_is_said_before_anything_runs(
     assert not (tmp_path / "data").exists()
 
 
-def test_an_edited_trace_exits_with_1_and_leaves_what_was_stored(
+def test_an_edited_trace_exits_with_2_and_leaves_what_was_stored(
     cj_pipeline: Terminal, traces: Path, tmp_path: Path
 ) -> None:
     assert cj_pipeline("materialize").code == 0
@@ -73,7 +94,7 @@ def test_an_edited_trace_exits_with_1_and_leaves_what_was_stored(
     callbacks = traces / LOWER5 / "llm_callbacks.jsonl"
     callbacks.write_bytes(callbacks.read_bytes().replace(b"Essay A", b"Essay B", 1))
     answer = cj_pipeline("materialize")
-    assert answer.code == 1
+    assert answer.code == 2
     assert f"{LOWER5} broke off: " in answer.err
     assert "llm_callbacks.jsonl: sha256 is" in answer.err
     assert contents(tmp_path / "data") == before

@@ -6,19 +6,8 @@ import pytest
 
 from cj_pipeline.cli.run_tables import sentences
 from cj_pipeline.runs.record import RunDocument
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import ANCHORS, GENERIC, LOWER5, recorded, scenario
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("│").split("│")]
-
-
-def rows(out: str, title: str) -> list[list[str]]:
-    """The rows of one printed table."""
-    lines = out[out.index(title) :].splitlines()
-    end = next(number for number, line in enumerate(lines) if line.startswith("└"))
-    return [cells(line) for line in lines[:end] if line.startswith("│")]
 
 
 def shown(document: RunDocument, scenario_id: str) -> str:
@@ -26,7 +15,7 @@ def shown(document: RunDocument, scenario_id: str) -> str:
 
 
 def test_a_replay_shows_its_waves(cj_pipeline: Terminal) -> None:
-    waves = rows(cj_pipeline("replay", ANCHORS).out, "Waves")
+    waves = printed_rows(cj_pipeline("replay", ANCHORS).out, "Waves")
     assert len(waves) == 11
     assert waves[0] == ["1", "coverage", "6", "0", "6", "2", "2", "12", "", "0.5"]
     assert waves[-1] == ["11", "coverage", "6", "0", "66", "1.392", "1.662", "0", "0.07059", "1"]
@@ -34,9 +23,9 @@ def test_a_replay_shows_its_waves(cj_pipeline: Terminal) -> None:
 
 def test_a_replay_shows_how_well_each_essay_and_each_judge_fits(cj_pipeline: Terminal) -> None:
     out = cj_pipeline("replay", ANCHORS).out
-    essays = {row[1]: row[-2:] for row in rows(out, "rank")}
+    essays = {row[1]: row[-2:] for row in printed_rows(out, "rank")}
     assert essays["vt_002_F+"] == ["1.192", "0.3708"]
-    assert rows(out, "Judges") == [["openai", "gpt-5.1", "66", "0.4646", "0.1606"]]
+    assert printed_rows(out, "Judges") == [["openai", "gpt-5.1", "66", "0.4646", "0.1606"]]
 
 
 def test_a_replay_says_how_far_its_scale_is_to_be_believed(cj_pipeline: Terminal) -> None:

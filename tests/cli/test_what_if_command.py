@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import ANCHORS, LOWER5, TRACES
 
 
@@ -14,7 +14,7 @@ def test_every_combination_is_a_row(cj_pipeline: Terminal) -> None:
     answer = cj_pipeline("replay", ANCHORS, "--what-if", "budget=40,66", "--what-if", "strategy=recorded,balanced")
     assert answer.code == 0
     assert "the same answers under other settings; median (and range) of 5 seeds" in answer.out
-    first_cells = [line.split("│")[1].strip() for line in answer.out.splitlines() if line.startswith("│")]
+    first_cells = [row[0] for row in printed_rows(answer.out, "ENG5")]
     assert [cell for cell in first_cells if cell] == ["as recorded", "1", "2", "3", "4"]
 
 
