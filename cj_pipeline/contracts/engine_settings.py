@@ -23,6 +23,18 @@ class Pairing(StrEnum):
     """A maximum-weight matching that evens out comparison counts and prefers neighbours on the scale."""
 
 
+class MetadataHint(StrEnum):
+    """A key of `request_metadata` that a comparison can do without. Essay ids and the batch always travel."""
+
+    CJ_BATCH_ID = "cj_batch_id"
+    CJ_SOURCE = "cj_source"
+    CJ_REQUEST_TYPE = "cj_request_type"
+    LLM_BATCHING_MODE = "cj_llm_batching_mode"
+    BUNDLE_SIZE = "preferred_bundle_size"
+    ITERATION = "comparison_iteration"
+    """`retry_iteration` on a retry."""
+
+
 class EngineSettings(FileModel):
     """Production's settings, lower-cased, without their prefix `CJ_ASSESSMENT_SERVICE_`."""
 
@@ -43,9 +55,24 @@ class EngineSettings(FileModel):
     enable_llm_batching_metadata_hints: bool = True
     max_iterations: Annotated[int, Field(ge=1)] = 10
     """No limit, for all its name: with 1 the hint `comparison_iteration` is left out, and that is all."""
+    metadata_hints: tuple[MetadataHint, ...] | None = None
+    """Which hints travel with a comparison; None for those that production sends under the settings above."""
     enable_failed_comparison_retry: bool = True
     failed_comparison_retry_threshold: Annotated[int, Field(ge=1)] = 20
     """Failures that are worth a retry wave of their own; fewer wait until nothing else is left to ask."""
     max_retry_attempts: Annotated[int, Field(ge=0)] = 3
     retry_batch_size: Annotated[int, Field(ge=1)] = 50
     bt_alpha: Annotated[float, Field(gt=0.0)] = 0.01
+
+    def sent_hints(self) -> tuple[MetadataHint, ...]:
+        """Return the hints that travel with a comparison."""
+        if self.metadata_hints is not None:
+            return self.metadata_hints
+        sent = [MetadataHint.CJ_BATCH_ID, MetadataHint.CJ_SOURCE, MetadataHint.CJ_REQUEST_TYPE]
+        if self.enable_llm_batching_metadata_hints:
+            sent += [MetadataHint.LLM_BATCHING_MODE, MetadataHint.BUNDLE_SIZE]
+            # Production's rule looks at the settings and not at the mode that a batch was given.
+            several = self.max_iterations > 1 and self.min_comparisons_for_stability_check > 0
+            if several and self.llm_batching_mode is not LLMBatchingMode.PER_REQUEST:
+                sent.append(MetadataHint.ITERATION)
+        return tuple(sent)

@@ -13,9 +13,13 @@ from typing import Any
 
 from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.comparison import MAX_BUNDLE, ComparisonRequest, LLMConfigOverrides, PromptBlock
-from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.contracts.enums import CJRequestType, LLMBatchingMode
+from cj_pipeline.contracts.engine_settings import MetadataHint
+from cj_pipeline.contracts.enums import CJRequestType
 from cj_pipeline.engine.state import Batch, Comparison
+
+# Production's order: the overrides stand between the two.
+_ASKED = (MetadataHint.CJ_BATCH_ID, MetadataHint.CJ_SOURCE, MetadataHint.CJ_REQUEST_TYPE)
+_BATCHING = (MetadataHint.LLM_BATCHING_MODE, MetadataHint.BUNDLE_SIZE, MetadataHint.ITERATION)
 
 INSTRUCTIONS = (
     "Decide which of the two essays is the better answer to its assignment. "
@@ -50,34 +54,31 @@ def comparison_request(
 
 
 def _metadata(comparison: Comparison, batch: Batch, wave_size: int, overrides: LLMConfigOverrides) -> dict[str, Any]:
-    """Production's keys; those that do not apply are absent, never null."""
+    """Return production's keys; those that do not apply are absent, never null."""
     retry = comparison.retry_count > 0
+    hints: dict[MetadataHint, tuple[str, Any]] = {
+        MetadataHint.CJ_BATCH_ID: ("cj_batch_id", str(batch.cj_batch_id)),
+        MetadataHint.CJ_SOURCE: ("cj_source", "els"),
+        # Production says `cj_retry` in every wave but the first, so that retries cannot be counted.
+        MetadataHint.CJ_REQUEST_TYPE: (
+            "cj_request_type",
+            (CJRequestType.RETRY if retry else CJRequestType.COMPARISON).value,
+        ),
+        MetadataHint.LLM_BATCHING_MODE: ("cj_llm_batching_mode", batch.batching_mode.value),
+        MetadataHint.BUNDLE_SIZE: ("preferred_bundle_size", min(wave_size, MAX_BUNDLE)),
+        # Retries have no `comparison_iteration` in production. They get a key of their own here, for without a number
+        # two retry waves in a row could not be told apart when the batch is replayed.
+        MetadataHint.ITERATION: ("retry_iteration" if retry else "comparison_iteration", comparison.iteration),
+    }
+    sent = batch.settings.sent_hints()
     metadata: dict[str, Any] = {
         "essay_a_id": comparison.essay_a,
         "essay_b_id": comparison.essay_b,
         "bos_batch_id": batch.bos_batch_id,
-        "cj_batch_id": str(batch.cj_batch_id),
-        "cj_source": "els",
-        # Production says `cj_retry` in every wave but the first, so that retries cannot be counted.
-        "cj_request_type": (CJRequestType.RETRY if retry else CJRequestType.COMPARISON).value,
+        **dict(hints[hint] for hint in _ASKED if hint in sent),
     }
     if overrides.reasoning_effort is not None:
         metadata["reasoning_effort"] = overrides.reasoning_effort.value
     if overrides.output_verbosity is not None:
         metadata["output_verbosity"] = overrides.output_verbosity.value
-    if batch.settings.enable_llm_batching_metadata_hints:
-        metadata["cj_llm_batching_mode"] = batch.batching_mode.value
-        metadata["preferred_bundle_size"] = min(wave_size, MAX_BUNDLE)
-        if _iterations_are_told(batch.settings):
-            metadata["retry_iteration" if retry else "comparison_iteration"] = comparison.iteration
-    return metadata
-
-
-def _iterations_are_told(settings: EngineSettings) -> bool:
-    """Production's rule, which looks at the settings and not at the mode that a batch was given.
-
-    Retries have no `comparison_iteration` there. They get a key of their own here, for without a number two retry
-    waves in a row could not be told apart when the batch is replayed.
-    """
-    several = settings.max_iterations > 1 and settings.min_comparisons_for_stability_check > 0
-    return several and settings.llm_batching_mode is not LLMBatchingMode.PER_REQUEST
+    return metadata | dict(hints[hint] for hint in _BATCHING if hint in sent)
