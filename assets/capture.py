@@ -1,7 +1,4 @@
-"""Capturing a batch from Kafka: the job, and what it says afterwards.
-
-Here: the job `capture_callbacks`. Not here: what can be configured (capture_config.py), capturing
-(cj_pipeline/traces/capture/), what happens to the new folder (sensors.py).
+"""This module holds the job `capture_callbacks`, which captures a batch from Kafka.
 
 A job and not an asset: an asset that needs a configuration and a cluster would be part of `--select '*'`, and neither
 CI nor the nightly run has either. What the job makes is a partition of `trace`, and it says so: as a materialisation of
@@ -26,7 +23,7 @@ from assets.capture_config import CaptureConfig
 from assets.specs import TRACE
 from assets.trace import COMPLETE, completeness, recording_metadata
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
-from cj_pipeline.traces.capture.capture import CaptureProgress, Progress
+from cj_pipeline.traces.capture.reading import CaptureProgress, OnProgress
 from resources.kafka import KafkaResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -50,7 +47,7 @@ def capture_job() -> JobDefinition:
     ) -> None:
         try:
             request = config.request(Path(trace_store.root), Path(warehouse.root))
-            result = kafka.capture(request, progress=_told_now_and_then(context))
+            result = kafka.capture(request, on_progress=_log_now_and_then(context))
         except CjPipelineError as problem:
             # A cluster that is away may be back; a field that cannot be meant stays so.
             raise Failure(str(problem), allow_retries=not isinstance(problem, BadInput)) from None
@@ -87,15 +84,15 @@ def capture_job() -> JobDefinition:
     return capture_callbacks
 
 
-def _told_now_and_then(context: OpExecutionContext) -> Progress:
-    """Progress as lines of the run's log."""
+def _log_now_and_then(context: OpExecutionContext) -> OnProgress:
+    """Return a function that writes progress into the run's log."""
     last = monotonic()
 
-    def tell(progress: CaptureProgress) -> None:
+    def log(progress: CaptureProgress) -> None:
         nonlocal last
         if monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = monotonic()
             wanted = "" if progress.wanted is None else f" of {progress.wanted}"
             context.log.info(f"{progress.read}{wanted} messages read, {progress.taken} taken")
 
-    return tell
+    return log

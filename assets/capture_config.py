@@ -1,8 +1,4 @@
-"""What the launchpad asks of somebody who captures a batch.
-
-Here: the fields of a run's configuration, and their translation into a request. Not here: what a request means
-(cj_pipeline/traces/capture/request.py), the job (capture.py).
-"""
+"""This module holds the run configuration of a capture, and translates it into a request."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,13 +12,14 @@ from pydantic import Field
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
-from cj_pipeline.traces.capture.draft import OWNER_FILE, draft_folder
-from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits, Selection
+from cj_pipeline.traces.capture.draft import is_unfinished
+from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
-from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.scenario import Profile
 
 # A run that waits for ever keeps its place in the queue for ever.
@@ -77,14 +74,13 @@ class CaptureConfig(Config):
     mode: str | None = Field(default=None, description="Mode of the mock on the live side; empty: as like_scenario.")
     beginning: str = Field(
         default=AUTO,
-        description="auto: go on where an unfinished capture of this name stopped, or begin; anew; resume; "
+        description="auto: go on where an unfinished capture of this name stopped, or begin; new; resume; "
         "finish: publish what an unfinished one has.",
     )
 
     def request(self, traces_dir: Path, data_dir: Path) -> CaptureRequest:
         """The request that is meant. Raises BadInput naming the field that cannot be."""
-        unfinished = (draft_folder(traces_dir / self.scenario_id) / OWNER_FILE).exists()
-        auto = Beginning.RESUME if unfinished else Beginning.ANEW
+        auto = Beginning.RESUME if is_unfinished(traces_dir / self.scenario_id) else Beginning.NEW
         redaction = self._redaction(data_dir) if self.redact else None
         choices = ScenarioChoices(
             like=None if self.like_scenario is None else traces_dir / self.like_scenario,

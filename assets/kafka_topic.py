@@ -1,8 +1,6 @@
-"""The topic that callbacks come on, as something to look at.
+"""This module holds the observable source `kafka/callbacks`, the topic of callbacks, with its job and its schedule.
 
-Here: the observable source `kafka/callbacks`, its job and its schedule. Not here: capturing (capture.py).
-
-No asset hangs on it. A trace does not go stale because other batches are judged meanwhile, and most traces of a
+No asset depends on it. A trace does not go stale because other batches are judged meanwhile, and most traces of a
 repository never were on this topic.
 """
 

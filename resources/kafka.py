@@ -1,7 +1,4 @@
-"""The Kafka cluster that callbacks are captured from.
-
-Here: which cluster, and the two questions that assets have for it. Not here: the client (cj_pipeline/bus/kafka/),
-capturing (cj_pipeline/traces/capture/).
+"""This module holds the Kafka cluster that callbacks are captured from, as a Dagster resource.
 
 What is not given here comes from the `KAFKA_*` variables of the process that runs the step. A password cannot be given
 here at all: the configuration of a run is stored with it, and shown.
@@ -18,7 +15,8 @@ from pydantic import Field
 from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.capture.capture import CaptureResult, Progress, capture
+from cj_pipeline.traces.capture.capture import CaptureResult, capture
+from cj_pipeline.traces.capture.reading import OnProgress
 from cj_pipeline.traces.capture.request import CaptureRequest
 from cj_pipeline.traces.capture.source import Range, TopicSource
 
@@ -64,9 +62,9 @@ class KafkaResource(ConfigurableResource[None]):
             given["sasl_password"] = self._password()
         return kafka_settings_from_environment(**given)
 
-    def capture(self, request: CaptureRequest, *, progress: Progress | None = None) -> CaptureResult:
+    def capture(self, request: CaptureRequest, *, on_progress: OnProgress | None = None) -> CaptureResult:
         """Capture into a trace folder; see cj_pipeline.traces.capture.capture."""
-        return capture(request, self.settings(), progress=progress)
+        return capture(request, self.settings(), on_progress=on_progress)
 
     def topic_now(self) -> TopicNow:
         """Where the observed topic begins and ends now. Raises BadInput and CannotCapture."""

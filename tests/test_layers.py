@@ -80,6 +80,52 @@ def test_no_room_imports_from_its_own_floor_or_above() -> None:
     assert upward_imports(REPOSITORY) == []
 
 
+# Each of them makes a trace; what they share lies in traces/ itself.
+MAKERS_OF_TRACES = ("capture", "importing", "redaction", "reconstruct")
+
+
+def maker_of(module: str) -> str | None:
+    """`capture` for cj_pipeline.traces.capture.reading; None for a module that is in none of these folders."""
+    parts = module.split(".")
+    found = parts[:2] == ["cj_pipeline", "traces"] and len(parts) > 2 and parts[2] in MAKERS_OF_TRACES
+    return parts[2] if found else None
+
+
+def imports_of_makers(root: Path) -> list[str]:
+    """Every import, below a root, of a maker of traces by another one or by what they share."""
+    return [
+        f"{path.relative_to(root)}:{line}: {maker_of(module) or 'traces'} imports {maker_of(name)}"
+        for module, path in modules(root)
+        if module.startswith("cj_pipeline.traces.")
+        for line, name in imports(path, module)
+        if maker_of(name) not in (None, maker_of(module))
+    ]
+
+
+def test_no_maker_of_traces_imports_another() -> None:
+    assert imports_of_makers(REPOSITORY) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "told"),
+    [
+        (
+            "importing/trace.py",
+            "from cj_pipeline.traces.capture.draft import CaptureDraft",
+            "importing imports capture",
+        ),
+        ("capture/capture.py", "import cj_pipeline.traces.redaction.redaction", "capture imports redaction"),
+        ("provenance.py", "from cj_pipeline.traces.redaction import wire", "traces imports redaction"),
+    ],
+)
+def test_a_planted_import_of_another_maker_is_found(place: str, line: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "cj_pipeline" / "traces" / place
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    (found,) = imports_of_makers(tmp_path)
+    assert found.endswith(told)
+
+
 def test_every_folder_of_cj_pipeline_has_a_floor() -> None:
     folders = {path.parent.name for path in (REPOSITORY / "cj_pipeline").glob("*/__init__.py")}
     assert folders - set(FLOORS) == set()

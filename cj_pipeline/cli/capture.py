@@ -1,8 +1,4 @@
-"""`cj-pipeline traces capture`: callbacks from a Kafka topic into a trace folder.
-
-Here: the command, its options, what is seen while it runs. Not here: capturing (traces/capture), what all commands
-that make traces share (trace_results.py).
-"""
+"""This module is `cj-pipeline traces capture`: callbacks from a Kafka topic into a trace folder."""
 
 from __future__ import annotations
 
@@ -35,7 +31,8 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISO
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
-from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits, Selection
+from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.redaction.redaction import Redaction
 
 _INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
@@ -58,7 +55,7 @@ _INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S
 @click.option("--model", help="Only callbacks of this model.")
 @click.option("--follow", is_flag=True, help="Go on after the end of the topic, until one of the limits or Ctrl-C.")
 @click.option("--keep-raw", is_flag=True, help="Keep unusable messages whole in quarantine, unredacted.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that read at once.  [default: as useful]")
+@click.option("--workers", hidden=True, callback=lambda *given: _refuse_workers(given[-1]), expose_value=False)
 @click.option("--resume", "beginning", flag_value=Beginning.RESUME.value, help="Go on with an unfinished capture.")
 @click.option("--finish", "beginning", flag_value=Beginning.FINISH.value, help="Publish what an unfinished one has.")
 @trace_options
@@ -77,7 +74,6 @@ def capture_command(
     model: str | None,
     follow: bool,
     keep_raw: bool,
-    workers: int | None,
     beginning: str | None,
     like: str | None,
     grades_file: Path | None,
@@ -93,7 +89,7 @@ def capture_command(
 
     Reads the topic to the end that it has now, or until one of the limits. Names of pupils and quotes of essays are
     taken out before anything is written, unless --no-redact is given. The topic is only read: no group is joined and
-    no offset committed. docs/capture.md tells the whole story.
+    no offset committed. More is in docs/capture.md.
 
     \b
     cj-pipeline traces capture autumn_pilot --bos-batch-id 3f2b... --kafka broker:9092
@@ -122,16 +118,20 @@ def capture_command(
         limits=Limits(expected_count, idle_seconds, timeout_seconds, follow),
         choices=choices,
         keep_raw=keep_raw,
-        beginning=Beginning(beginning or Beginning.ANEW),
-        workers=workers,
+        beginning=Beginning(beginning or Beginning.NEW),
     )
-    with _stop_signals() as stop, _shown_progress() as progress:
+    with _stop_signals() as stop, _shown_progress() as on_progress:
         try:
-            result = capture(request, _cluster(request, kafka), progress=progress, stop=stop)
+            result = capture(request, _cluster(request, kafka), on_progress=on_progress, stop=stop)
         except CaptureStopped as stopped:
             click.echo(str(stopped), err=True)
             sys.exit(exit_codes.CANNOT_TELL)
-    show_result(_told(result, redaction), "captured", as_json)
+    show_result(_shown_result(result, redaction), "captured", as_json)
+
+
+def _refuse_workers(given: object) -> None:
+    if given is not None:
+        raise click.UsageError("--workers is gone: one process reads a topic. Leave it out.")
 
 
 def _cluster(request: CaptureRequest, kafka: str | None) -> KafkaSettings | None:
@@ -141,7 +141,7 @@ def _cluster(request: CaptureRequest, kafka: str | None) -> KafkaSettings | None
     return kafka_settings_from_environment(**given)
 
 
-def _told(result: CaptureResult, redaction: Redaction | None) -> TraceResult:
+def _shown_result(result: CaptureResult, redaction: Redaction | None) -> TraceResult:
     provenance, captured = result.provenance, result.provenance.capture
     dropped = {} if provenance.redaction is None else provenance.redaction.dropped
     facts: dict[str, str | int | float | None] = {"ended because": result.ending}
@@ -158,6 +158,7 @@ def _told(result: CaptureResult, redaction: Redaction | None) -> TraceResult:
         read=result.read,
         counts=result.counts,
         missing=result.missing,
+        held_against=result.held_against,
         redaction=redaction_in_words(redaction, dropped),
         facts=facts,
     )

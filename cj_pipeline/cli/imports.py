@@ -1,8 +1,4 @@
-"""`cj-pipeline traces import`: a trace of what a team has already.
-
-Here: the command, and holding stored scores against a replay. Not here: reading sources and writing the trace
-(traces/importing), what all commands that make traces share (trace_results.py).
-"""
+"""This module is `cj-pipeline traces import`: a trace of what a team has already, its scores held against a replay."""
 
 from __future__ import annotations
 
@@ -45,6 +41,7 @@ from cj_pipeline.traces.store import read_trace
     "--from-database", help="URL of a CJ database: postgresql://USER@HOST/DATABASE (PGPASSWORD) or sqlite:///FILE."
 )
 @click.option("--batch", help="The batch that is meant: its BOS id or, in a database, its number.")
+@click.option("--expected-count", type=click.IntRange(min=1), help="How many callbacks the batch has.")
 @trace_options
 def import_command(
     scenario_id: str,
@@ -52,6 +49,7 @@ def import_command(
     from_artefact: Path | None,
     from_database: str | None,
     batch: str | None,
+    expected_count: int | None,
     like: str | None,
     grades_file: Path | None,
     profile: str | None,
@@ -65,14 +63,16 @@ def import_command(
     """Make the trace SCENARIO_ID of a folder of callbacks, an ENG5 artefact, or a batch in a CJ database.
 
     Names of pupils and quotes of essays are taken out unless --no-redact is given. What the source does not hold is
-    said field by field in provenance.json, and checks that would look at it are off. docs/import.md tells the rest.
+    said field by field in provenance.json, and checks that would look at it are off. More is in docs/import.md.
 
     \b
     cj-pipeline traces import autumn_pilot --from-folder kept/ --batch 3f2b...
     cj-pipeline traces import autumn_pilot --from-artefact assessment_run.execute.json
     cj-pipeline traces import autumn_pilot --from-database postgresql://reader@db/cj --batch 147
 
-    Exits with 0 when all of it is there, 3 when the trace is partial, 2 when the input cannot be used.
+    A batch whose end nobody knows is as far as was seen; --expected-count says how many callbacks it has.
+
+    Exits with 0 when nothing is missing, 3 when the trace is partial, 2 when the input cannot be used.
     """
     redaction = redaction_of(no_redact, justifications, key_file)
     choices = choices_of(like, grades_file, profile, mode)
@@ -85,6 +85,7 @@ def import_command(
         redaction,
         choices,
         bos_batch_id=batch if from_folder is not None else None,
+        expected_count=expected_count,
     )
     result = import_trace(request, source)
     try:
@@ -106,9 +107,10 @@ def import_command(
         read=result.read,
         counts=result.counts,
         missing=result.missing,
+        held_against=result.held_against,
         redaction=redaction_in_words(redaction, result.dropped),
         facts=facts,
-        notes=(*notes, *(f"Quarantined: {told}" for told in result.quarantined)),
+        notes=(*notes, *(f"Quarantined: {entry}" for entry in result.quarantined)),
     )
     show_result(shown, "imported", as_json)
 

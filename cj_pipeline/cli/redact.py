@@ -1,4 +1,4 @@
-"""`cj-pipeline traces redact`: a copy of a trace that may be handed on."""
+"""This module is `cj-pipeline traces redact`: a copy of a trace that may be handed on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
-from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction.trace import RedactedTrace, redact_trace, require_new
+from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
 

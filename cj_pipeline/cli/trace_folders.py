@@ -15,7 +15,7 @@ from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.file_scenario import no_usable_line
 from cj_pipeline.traces.reader import QuarantinedLine
-from cj_pipeline.traces.reconstruct.trace import write_trace
+from cj_pipeline.traces.reconstruct.trace import reconstruct_trace
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import MAIN, Recording, check_callbacks, read_trace, trace_recordings
 from cj_pipeline.traces.summary import summarise_file
@@ -103,8 +103,6 @@ def reconstruct(scenario: str) -> None:
 
     Deterministic. A captured trace is never overwritten.
     """
-    folder = scenario_folder(scenario)
-    write_trace(folder)
-    trace = read_trace(folder)
+    trace = read_trace(reconstruct_trace(scenario_folder(scenario)))
     click.echo(f"{trace.scenario.scenario_id}: {len(trace.callbacks.events)} callbacks reconstructed ({trace.sha256})")
     click.echo("This is a reconstruction, not a recording; provenance.json says what is published and what is drawn.")

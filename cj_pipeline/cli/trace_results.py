@@ -17,10 +17,11 @@ from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.completeness import completeness_in_words
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
-from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.scenario import Profile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -116,6 +117,7 @@ class TraceResult:
 
     counts: messages by what became of them, in the order in which they are shown; their sum is `read`.
     missing: what was asked for and is not in the trace, a sentence each; the trace is partial when there is any.
+    held_against: the end that makes it whole; None where none is known.
     redaction: in words, or the statement that there was none. facts: anything else worth a line, by name.
     notes: sentences below the table.
     """
@@ -126,6 +128,7 @@ class TraceResult:
     read: int
     counts: Mapping[str, int]
     missing: tuple[str, ...]
+    held_against: str | None
     redaction: str
     facts: Mapping[str, str | int | float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -146,6 +149,7 @@ def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
                 "sha256": result.sha256,
                 "partial": result.partial,
                 "missing": list(result.missing),
+                "held_against": result.held_against,
                 "read": result.read,
                 "counts": dict(result.counts),
                 "redaction": result.redaction,
@@ -168,7 +172,6 @@ def _show_tables(result: TraceResult, verb: str) -> None:
     click.echo(f"Redaction: {result.redaction}")
     for note in result.notes:
         click.echo(note)
-    if result.partial:
-        click.echo("Partial: " + " ".join(result.missing))
-    else:
-        click.echo(f"Whole. Next: cj-pipeline replay {result.folder}")
+    click.echo(completeness_in_words(result.missing, result.held_against))
+    if not result.partial:
+        click.echo(f"Next: cj-pipeline replay {result.folder}")

@@ -21,8 +21,9 @@ from cj_pipeline.parity.compare import ParityReport, compare
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, run_live
 from cj_pipeline.traces.capture.capture import capture
-from cj_pipeline.traces.capture.request import CaptureRequest, Selection
+from cj_pipeline.traces.capture.request import CaptureRequest
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace, read_trace
 

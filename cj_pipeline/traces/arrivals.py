@@ -1,7 +1,6 @@
-"""Which recordings stand in a folder of traces, and which of them are new.
+"""This module finds the recordings in a folder of traces that are new, without reading their callbacks.
 
-Here: telling a new or a replaced recording from a known one, without reading its callbacks. Not here: proving that
-nobody edited one (provenance.py), running anything on it.
+It does not prove that nobody edited one (provenance.py).
 
 A trace folder appears whole (capture and import rename it into place), and its SHA256SUMS says what it is: a folder
 that has one is complete, and one whose callbacks have another digest than before is another recording. A million

@@ -1,7 +1,4 @@
-"""Where captured callbacks were read, how far, and what became of every message on the way.
-
-Here: the `capture` part of provenance.json. Not here: the rest of it (provenance.py), capturing (capture/).
-"""
+"""This module holds the `capture` part of provenance.json: where callbacks were read, and what became of each."""
 
 from __future__ import annotations
 
@@ -17,7 +14,8 @@ class PartitionRead(FileModel):
     first_offset: int
     """Of the first message that was wanted."""
     end_offset: int
-    """What the partition held when the capture began."""
+    """What the partition held by the broker's high watermark when the capture began; when it ended, for one that went
+    on after that end and met an open transaction."""
     next_offset: int
     """Read up to here."""
     last_taken: int | None = None
@@ -47,3 +45,5 @@ class CaptureProvenance(FileModel):
     partial: bool
     missing: tuple[str, ...] = ()
     """What was asked for and is not in the trace, a sentence each."""
+    held_against: str | None = None
+    """What makes it whole; None where nobody but the reader chose an end: then it is as far as was seen."""

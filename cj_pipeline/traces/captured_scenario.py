@@ -1,9 +1,6 @@
-"""The scenario of a trace that was captured or imported: taken from another one, or made from its callbacks.
+"""This module makes the scenario of a new trace: taken from another one, or made from its callbacks.
 
-Here: what can be known without a person, and what a person chose. Not here: a file of callbacks that is only looked at
-(bare.py), finding the callbacks (capture/, importing/).
-
-The scenario can be run at once. What nobody told it, it does not make up: no grade, no tolerance, no name of a pupil.
+The scenario can be run at once. What nobody said it does not make up: no grade, no tolerance, no name of a pupil.
 """
 
 from __future__ import annotations
@@ -17,14 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint, Pairing
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.file_scenario import NO_MODE
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, read_provenance
-from cj_pipeline.traces.redaction.scenario import REASON, redacted_grades, redacted_scenario, without_labels
 from cj_pipeline.traces.scenario import (
     SCENARIO_FILE,
     Batch,
@@ -40,7 +36,7 @@ from cj_pipeline.traces.scenario import (
 
 if TYPE_CHECKING:
     from cj_pipeline.contracts.callback import CallbackEvent
-    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redactor import Redactor
 
 NO_BATCH = "unknown"
 
@@ -67,8 +63,8 @@ class TraceFacts:
     """What the callbacks of a new trace say about it.
 
     essays: as the trace names them, sorted; comparisons: different correlation ids; first: the first callback of the
-    trace, as it stands there; started_at: the earliest `requested_at`. known: grades that came with the callbacks, by
-    the essay ids of the source.
+    trace, as it stands there; started_at: the earliest `requested_at`. hints: the keys of metadata that its callbacks
+    carry. known: grades that came with the callbacks, by the essay ids of the source.
     """
 
     essays: tuple[str, ...]
@@ -76,6 +72,7 @@ class TraceFacts:
     first: CallbackEvent
     started_at: datetime
     title: str
+    hints: frozenset[MetadataHint] = frozenset()
     callback_topic: str = COMPARISON_RESULT_TOPIC
     known: Mapping[str, KnownGrade] = field(default_factory=dict)
 
@@ -95,7 +92,7 @@ def require_choices(choices: ScenarioChoices) -> None:
 
 
 def captured_scenario(
-    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, redaction: Redaction | None
+    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, redaction: Redactor | None
 ) -> Scenario:
     """The scenario of a new trace.
 
@@ -108,7 +105,7 @@ def captured_scenario(
         known |= read_grade_file(choices.grades_file, _scale(like))
     if redaction is not None:
         # A label is what people call a pupil's essay; a grade is not.
-        grades = {} if like is None or _is_redacted(choices.like) else redacted_grades(like.net.grade_scale or ())
+        grades = {} if like is None or _is_redacted(choices.like) else redaction.grades(like.net.grade_scale or ())
         known = {
             redaction.essay(essay): KnownGrade(grades.get(entry.grade, entry.grade), None)
             for essay, entry in known.items()
@@ -116,12 +113,9 @@ def captured_scenario(
     if like is None:
         return _from_callbacks(scenario_id, facts, choices, known)
     if redaction is not None and not _is_redacted(choices.like):
-        like = redacted_scenario(like, scenario_id, redaction, like.mode)
+        like = redaction.scenario(like, scenario_id, like.mode)
     elif redaction is not None:
-        # Its essays have pseudonyms; labels and reasons may be a person's who edited it since.
-        like = like.model_copy(
-            update={"net": without_labels(like.net), "checks_off": dict.fromkeys(like.checks_off, REASON)}
-        )
+        like = redaction.scenario_of_pseudonyms(like)
     net = like.net
     strangers = set(facts.essays) - {item.id for item in net.items}
     if strangers:
@@ -143,6 +137,7 @@ def captured_scenario(
             ),
             "provider": _provider(facts.first),
             "batch": _batch(facts),
+            "engine": with_carried_hints(like.engine, facts.hints),
         }
     )
 
@@ -183,22 +178,29 @@ def _from_callbacks(
     )
 
 
+def with_carried_hints(engine: EngineSettings, carried: frozenset[MetadataHint]) -> EngineSettings:
+    """Return the settings under which the live side sends the hints that callbacks carry, and no others."""
+    if set(engine.sent_hints()) == carried:
+        return engine
+    named = tuple(hint for hint in MetadataHint if hint in carried)
+    return engine.model_copy(update={"metadata_hints": named})
+
+
 def _engine(facts: TraceFacts) -> EngineSettings:
     """A budget of exactly what was compared, and the hints that were sent along."""
-    metadata = facts.first.data.request_metadata
-    mode = _word(LLMBatchingMode, metadata.get("cj_llm_batching_mode"))
-    hints: dict[str, Any] = {"enable_llm_batching_metadata_hints": "cj_llm_batching_mode" in metadata}
-    if mode is not None:
-        hints["llm_batching_mode"] = mode
-    if not {"comparison_iteration", "retry_iteration"} & metadata.keys() and mode != LLMBatchingMode.PER_REQUEST:
-        hints["max_iterations"] = 1
-    return EngineSettings(
+    mode = _word(LLMBatchingMode, facts.first.data.request_metadata.get("cj_llm_batching_mode"))
+    hints: dict[str, Any] = {
+        "enable_llm_batching_metadata_hints": MetadataHint.LLM_BATCHING_MODE in facts.hints,
+        **({} if mode is None else {"llm_batching_mode": mode}),
+    }
+    engine = EngineSettings(
         pairing=Pairing.RECORDED,
         max_pairwise_comparisons=facts.comparisons,
         # Above the budget: what was recorded is replayed to its end, whatever the scores do.
         min_comparisons_for_stability_check=facts.comparisons + 1,
         **hints,
     )
+    return with_carried_hints(engine, facts.hints)
 
 
 def _provider(first: CallbackEvent) -> ProviderIdentity:

@@ -1,6 +1,5 @@
-"""What an imported trace says about its import: from what kind of source, what became of it, and whether that is all.
+"""This module holds the section `imported` of provenance.json: the kind of source, what became of it, what is missing.
 
-Here: the section `imported` of provenance.json. Not here: importing (importing/), the rest of the file (provenance.py).
 No file names, no addresses: the one may be a pupil's, the other is nobody's business.
 """
 
@@ -24,3 +23,6 @@ class ImportProvenance(FileModel):
     partial: bool
     missing: tuple[str, ...] = ()
     """A sentence for each thing that was asked for and is not there."""
+    expected_count: int | None = None
+    held_against: str | None = None
+    """What makes it whole; None where no count and no end of the batch was known: then it is as far as was seen."""

@@ -1,6 +1,4 @@
-"""Where a trace comes from, field by field, and proof that nobody edited it since.
-
-Here: `provenance.json` and `SHA256SUMS`. Not here: making a trace (reconstruct.py) or reading its callbacks (store.py).
+"""This module holds where a trace comes from, field by field, and the proof that nobody edited it since.
 
 `SHA256SUMS` has the format of the sha256sum program, so that `sha256sum -c SHA256SUMS` works without us. It covers
 everything in the folder but `scenario.yaml` and a mode file, which people edit: the recording does not change.
@@ -19,7 +17,7 @@ from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
-from cj_pipeline.traces.redaction.policy import RedactionPolicy
+from cj_pipeline.traces.redaction_policy import RedactionPolicy
 
 PROVENANCE_FILE = "provenance.json"
 CHECKSUM_FILE = "SHA256SUMS"

@@ -10,7 +10,6 @@ import pytest
 
 from cj_pipeline.mock.mode.files import MODES_FOLDER
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, checksum_lines
-from cj_pipeline.traces.reconstruct.trace import COVERED_FILES
 from tests.cli.terminal import Terminal
 from tests.sides import LOWER5, TRACES
 
@@ -107,7 +106,8 @@ def test_lines_that_are_no_callback_are_in_quarantine_and_fail_the_run(cj_pipeli
     first["data"]["error_detail"] = {"error_code": "TIMEOUT"}
     cut = callbacks.read_bytes() + json.dumps(first).encode() + b'\n{"event_id": "cut off\n'
     callbacks.write_bytes(cut)
-    (folder / CHECKSUM_FILE).write_text(checksum_lines(folder, COVERED_FILES))
+    covered = ("llm_callbacks.jsonl", "summary.json", "provenance.json", "published.yaml")
+    (folder / CHECKSUM_FILE).write_text(checksum_lines(folder, covered))
     assert cj_pipeline("materialize").code == 1
     rows = cj_pipeline("sql", "select line, field from quarantine order by line", "--json").document
     assert [row["line"] for row in rows] == [11, 12]

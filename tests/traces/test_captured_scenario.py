@@ -12,9 +12,9 @@ import yaml
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario, require_choices
-from cj_pipeline.traces.redaction.policy import RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import RedactionPolicy
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 from tests.traces.folders import LOWER5, copy_of, one_event
 

@@ -13,7 +13,7 @@ from cj_pipeline.traces.provenance import FieldOrigin, TraceOrigin, read_provena
 from cj_pipeline.traces.reconstruct.judgements import balanced_sides, round_robin
 from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure, read_published
 from cj_pipeline.traces.reconstruct.samples import sample
-from cj_pipeline.traces.reconstruct.trace import reconstruct, write_trace
+from cj_pipeline.traces.reconstruct.trace import reconstruct, reconstruct_trace
 from cj_pipeline.traces.scenario import read_scenario
 from cj_pipeline.traces.store import TraceStore, read_trace
 from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, copy_of, edit, sources_of
@@ -31,7 +31,7 @@ def test_these_are_the_projects_scenarios() -> None:
 
 @pytest.mark.parametrize("scenario_id", SCENARIOS)
 def test_a_fresh_reconstruction_is_byte_identical_to_the_committed_trace(scenario_id: str, tmp_path: Path) -> None:
-    folder = write_trace(sources_of(scenario_id, tmp_path))
+    folder = reconstruct_trace(sources_of(scenario_id, tmp_path))
     for name in WRITTEN:
         assert (folder / name).read_bytes() == (TRACES / scenario_id / name).read_bytes(), name
     assert sorted(path.name for path in folder.iterdir()) == sorted((*WRITTEN, "scenario.yaml", "published.yaml"))
@@ -81,7 +81,7 @@ def test_a_captured_trace_is_never_overwritten(tmp_path: Path) -> None:
     edit(folder / "provenance.json", '"origin": "reconstructed"', '"origin": "captured"')
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(BadInput, match=r"provenance\.json: origin: this trace was captured"):
-        write_trace(folder)
+        reconstruct_trace(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -89,13 +89,13 @@ def test_callbacks_of_unknown_origin_are_not_overwritten(tmp_path: Path) -> None
     folder = copy_of(LOWER5, tmp_path)
     (folder / "provenance.json").unlink()
     with pytest.raises(BadInput, match=r"llm_callbacks\.jsonl: its origin is unknown"):
-        write_trace(folder)
+        reconstruct_trace(folder)
 
 
 def test_a_reconstruction_may_be_written_again(tmp_path: Path) -> None:
     folder = copy_of(LOWER5, tmp_path)
     edit(folder / "published.yaml", "seed: 42", "seed: 43")
-    write_trace(folder)
+    reconstruct_trace(folder)
     trace = read_trace(folder)
     assert trace.provenance.seed == 43
     assert trace.sha256 != read_trace(TRACES / LOWER5).sha256
@@ -150,7 +150,7 @@ def test_facts_that_cannot_hold_are_refused_by_file_and_key(
     folder = sources_of(scenario_id, tmp_path)
     edit(folder / "published.yaml", old, new)
     with pytest.raises(BadInput) as caught:
-        write_trace(folder)
+        reconstruct_trace(folder)
     assert caught.value.path == folder / "published.yaml"
     assert complaint in str(caught.value)
     assert sorted(path.name for path in folder.iterdir()) == ["published.yaml", "scenario.yaml"]

@@ -1,51 +1,38 @@
-"""A trace under construction: it outlives the process that makes it, and nobody takes it for a trace.
+"""This module holds the draft of a capture: its folder, whom it belongs to, and how far it is.
 
-Here: the draft's folder, whom it belongs to, its lanes. Not here: the files of one lane (lane.py), the finished trace
-(publishing.py), where callbacks come from (reading.py for Kafka; importing/).
-
-The folder stands beside the trace's own and begins with a dot, so that neither the store nor a sensor looks at it:
-`.<scenario_id>.capture/`. It is gone when the trace is published.
+The folder lies beside the trace's own and begins with a dot, so that neither the store nor a sensor looks at it:
+`.<scenario_id>.capture/`. It outlives the process that fills it, and is gone when the trace is published.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.capture.checkpoints import Checkpoints, sync_folder
-from cj_pipeline.traces.capture.lane import Lane, save_state
+from cj_pipeline.traces.arrivals import recorded_sha256
+from cj_pipeline.traces.capture.progress import PartitionProgress, progress_from
 from cj_pipeline.traces.capture.request import Beginning
+from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from cj_pipeline.traces.redactor import Redactor
 
-    from cj_pipeline.traces.capture.lane import LaneState
-    from cj_pipeline.traces.redaction.redaction import Redaction
-
-OWNER_FILE = "request.json"
-LOCK_FILE = "lock"
-READY_FILE = "published"
-"""Written before the finished trace is moved to its place: a draft that has it and no finished trace is done."""
 FINISHED_FOLDER = "trace"
-
-LOCK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whom a draft belongs to.
 
-    identity: what must be the same for another capture to go on with it, by name; plain JSON values. frame: what was
-    found out at the start and holds to the end, such as end offsets.
+    identity: what must be the same for another capture to go on with it, by name. frame: what was found out at the
+    start and holds to the end, such as end offsets. Both are JSON values.
     """
 
     identity: dict[str, Any]
@@ -53,71 +40,72 @@ class Owner:
     began_at: datetime
 
 
-class TraceDraft:
+class CaptureDraft:
     """A draft, held by one process at a time. A context manager: leaving it keeps the draft."""
 
-    def __init__(self, target: Path, folder: Path, lock: IO[str], redaction: Redaction | None, keep_raw: bool) -> None:
-        """See `open`."""
+    def __init__(self, target: Path, redaction: Redactor | None) -> None:
+        """Open or make the draft of the trace that is to be at `target`. Raises BadInput when another one holds it."""
         self.target = target
-        self.folder = folder
-        self.redaction = redaction
-        self.keep_raw = keep_raw
-        self._lock = lock
-        self._lanes: dict[int, Lane] = {}
-        self.owner: Owner | None = _read_owner(folder)
+        self.folder = draft_folder(target)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.callbacks = CallbackDraft(self.folder / DRAFT_FILE)
+        self.owner = _owner(self.callbacks.noted("owner"))
+        self.partitions: dict[int, PartitionProgress] = {
+            document["number"]: progress_from(document) for document in self.callbacks.noted("partitions") or ()
+        }
+        # Of a redaction, how much went before this process: what it dropped is committed with the callbacks.
+        self._redaction = redaction
+        self._dropped_before = Counter(self.callbacks.noted("dropped") or {})
+        if redaction is not None:
+            self._dropped_before.subtract(redaction.dropped)
+        self.earliest: datetime | None = _moment(self.callbacks.noted("earliest"))
 
     @classmethod
-    def open(
-        cls, target: Path, beginning: Beginning, redaction: Redaction | None = None, *, keep_raw: bool = False
-    ) -> Self:
-        """Open the draft of the trace that is to stand at `target`.
+    def open(cls, target: Path, beginning: Beginning, redaction: Redactor | None = None) -> Self:
+        """Open the draft that a beginning asks for.
 
-        redaction: None keeps every callback as it came. keep_raw: quarantine keeps bytes although there is redaction.
         Raises BadInput: the trace is there already; a draft is there and was not asked for, or the reverse; another
-        process holds it, or has published it this moment.
+        process holds it.
         """
         folder = draft_folder(target)
-        if beginning is Beginning.ANEW:
-            if target.exists():
-                raise BadInput(
-                    "is there already.", path=target, remedy="Choose another scenario id, or move the folder away."
-                )
-            if (folder / OWNER_FILE).exists():
-                raise BadInput(
-                    "an earlier capture of this name was not finished.",
-                    path=folder,
-                    remedy="Go on with --resume, publish what it has with --finish, or delete the folder.",
-                )
-        elif not (folder / OWNER_FILE).exists():
+        begun = (folder / DRAFT_FILE).exists()
+        if beginning is not Beginning.NEW and not begun:
             raise BadInput(
                 "there is no unfinished capture of this name.",
                 path=folder,
                 remedy="It is published already." if target.exists() else "Capture without --resume and --finish.",
             )
-        elif target.exists() and not _was_published(folder):
+        if beginning is Beginning.NEW and target.exists():
+            raise BadInput(
+                "is there already.", path=target, remedy="Choose another scenario id, or move the folder away."
+            )
+        draft = cls(target, redaction)
+        try:
+            draft._require(beginning)
+        except BaseException:
+            draft.__exit__()
+            raise
+        return draft
+
+    def _require(self, beginning: Beginning) -> None:
+        if beginning is Beginning.NEW and self.owner is not None:
+            raise BadInput(
+                "an earlier capture of this name was not finished.",
+                path=self.folder,
+                remedy="Go on with --resume, publish what it has with --finish, or delete the folder.",
+            )
+        if self.target.exists() and not self.published:
             raise BadInput(
                 "is there already, and is another trace than the unfinished one.",
-                path=target,
-                remedy=f"Move it away, or delete {folder}.",
+                path=self.target,
+                remedy=f"Move it away, or delete {self.folder}.",
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_FILE).open("w")
-        if not _locked(lock):
-            lock.close()
-            raise BadInput(
-                "another capture is writing it.", path=folder, remedy="Wait for it, or choose another scenario id."
-            )
-        if os.fstat(lock.fileno()).st_nlink == 0:
-            lock.close()
-            raise BadInput(
-                "the capture that was writing it has just published it.", path=folder, remedy="Look at the trace."
-            )
-        return cls(target, folder, lock, redaction, keep_raw)
 
     @property
     def published(self) -> bool:
         """Whether the trace is at its place already, and only the draft was left behind."""
-        return self.target.exists() and _was_published(self.folder)
+        digest = self.callbacks.noted("published")
+        return digest is not None and self.target.exists() and recorded_sha256(self.target) == digest
 
     def claim(self, identity: Mapping[str, Any], frame: Mapping[str, Any]) -> Owner:
         """Say what this draft is of. A new draft remembers it; an old one must be of the same.
@@ -127,60 +115,41 @@ class TraceDraft:
         """
         if self.owner is None:
             self.owner = Owner(dict(identity), dict(frame), utc_now())
-            _write_owner(self.folder, self.owner)
+            noted = {"identity": self.owner.identity, "frame": self.owner.frame}
+            self.callbacks.note("owner", {**noted, "began_at": self.owner.began_at.isoformat()})
+            self.commit()
             return self.owner
         for name in (*identity, *self.owner.identity):
             if identity.get(name) != self.owner.identity.get(name):
                 raise BadInput(
                     "is not what the unfinished capture was begun with.",
-                    path=self.folder / OWNER_FILE,
+                    path=self.folder,
                     field=name,
                     remedy="Resume it with the same selection, publish what it has with --finish, or delete it.",
                 )
         return self.owner
 
-    def lane(self, number: int, first: int = 0) -> Lane:
-        """One lane; a new one wants positions from `first` on, an old one goes on where its checkpoint stands."""
-        if number not in self._lanes:
-            self._lanes[number] = Lane(self.folder, number, first, self.redaction, self.keep_raw)
-        return self._lanes[number]
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What redaction took out, by kind, in this process and before."""
+        now = Counter() if self._redaction is None else self._redaction.dropped
+        return {kind: self._dropped_before[kind] + now[kind] for kind in {*self._dropped_before, *now}}
 
-    def let_go(self, number: int) -> None:
-        """Leave a lane to another process."""
-        self._lanes.pop(number).close()
-
-    def lanes(self) -> tuple[int, ...]:
-        """Numbers of the lanes that have a checkpoint, rising."""
-        return tuple(sorted(int(path.name.partition(".")[0]) for path in self.folder.glob("*.checkpoint")))
-
-    def checkpoint(self, states: Mapping[int, LaneState] | None = None) -> None:
-        """Make what was taken last. states: of lanes that other processes have filled and left, too."""
-        for number, state in (states or {}).items():
-            if number not in self._lanes and state.read:
-                save_state(self.folder, number, state)
-        Checkpoints(self.folder, self._lanes).save()
+    def commit(self) -> None:
+        """Make callbacks, positions and counts survive the end of this process, together."""
+        self.callbacks.note("partitions", [progress.as_json() for progress in self.partitions.values()])
+        self.callbacks.note("dropped", self.dropped)
+        self.callbacks.note("earliest", None if self.earliest is None else self.earliest.isoformat())
+        self.callbacks.commit()
 
     def discard(self) -> None:
         """Remove the draft."""
-        self._close_lanes()
-        # While it is held: whoever waits for it would go on with a folder that is being removed.
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
+        self.close()
 
     def close(self) -> None:
-        """Let go of it; what was not checkpointed is read again by whoever resumes."""
-        self._close_lanes()
-        self._lock.close()
-
-    def _close_lanes(self) -> None:
-        for lane in self._lanes.values():
-            lane.close()
-        self._lanes = {}
-
-    @property
-    def lock_descriptor(self) -> int:
-        """Of the open lock, for a worker to hold on to: the draft is held until the last of them is gone."""
-        return self._lock.fileno()
+        """Let go of it; what was not committed is read again by a capture that resumes."""
+        self.callbacks.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,47 +161,20 @@ class TraceDraft:
 
 
 def draft_folder(target: Path) -> Path:
-    """Where the draft of a trace is."""
+    """Return where the draft of a trace is."""
     return target.parent / f".{target.name}.capture"
 
 
-def _locked(lock: IO[str]) -> bool:
-    # A worker whose capture was killed notices within a second, and holds the lock until then.
-    deadline = monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if monotonic() > deadline:
-                return False
-            sleep(0.05)
-        else:
-            return True
+def is_unfinished(target: Path) -> bool:
+    """Return whether a capture of a trace was begun and not finished."""
+    return (draft_folder(target) / DRAFT_FILE).exists()
 
 
-def _was_published(folder: Path) -> bool:
-    return (folder / READY_FILE).exists() and not (folder / FINISHED_FOLDER).exists()
-
-
-def _read_owner(folder: Path) -> Owner | None:
-    path = folder / OWNER_FILE
-    try:
-        content = json.loads(path.read_bytes())
-        return Owner(content["identity"], content["frame"], datetime.fromisoformat(content["began_at"]))
-    except FileNotFoundError:
+def _owner(noted: dict[str, Any] | None) -> Owner | None:
+    if noted is None:
         return None
-    except (ValueError, KeyError, TypeError):
-        raise BadInput(
-            "does not say what the draft is of.", path=path, remedy="Delete the folder and capture again."
-        ) from None
+    return Owner(noted["identity"], noted["frame"], datetime.fromisoformat(noted["began_at"]))
 
 
-def _write_owner(folder: Path, owner: Owner) -> None:
-    content = {"identity": owner.identity, "frame": owner.frame, "began_at": owner.began_at.isoformat()}
-    temporary = folder / f"{OWNER_FILE}.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / OWNER_FILE)
-    sync_folder(folder)
+def _moment(noted: str | None) -> datetime | None:
+    return None if noted is None else datetime.fromisoformat(noted)

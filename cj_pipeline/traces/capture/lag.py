@@ -1,6 +1,4 @@
-"""How far the captures that we have are behind a topic.
-
-Here: a topic's state against the provenance of traces. Not here: asking the cluster (source.py), capturing.
+"""This module says how far the captures that we have are behind a topic.
 
 A capture reads on to some offset of each partition and takes of that what it was asked for. Messages after the furthest
 such offset have been seen by none.

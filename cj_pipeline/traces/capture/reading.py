@@ -1,39 +1,40 @@
-"""From partitions to lanes: the loop that every message goes through.
-
-Here: reading some partitions of a topic, each until its end, and when there is nothing more to come. Not here: the
-consumer (source.py), the decision about a message (sieve.py), who reads which partitions (capture.py, worker.py).
-"""
+"""This module reads the partitions of a topic into a draft until one of the limits. It publishes nothing."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from cj_pipeline.traces.capture.index import id_digest
-from cj_pipeline.traces.capture.lane import FigureTooLarge, Lane, QuarantineNote
-from cj_pipeline.traces.capture.sieve import TOO_LARGE, Sieve, Unusable
+from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.traces.capture.progress import PartitionProgress, messages_read
 from cj_pipeline.traces.capture.source import OUT_OF_RANGE, CannotCapture, TopicSource
-from cj_pipeline.traces.wire_callback import WireCallback
+from cj_pipeline.traces.draft import Place, kept_line, quarantine_entry
+from cj_pipeline.traces.message_filter import MessageFilter, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from threading import Event
 
-    from cj_pipeline.traces.capture.request import Limits
-    from cj_pipeline.traces.capture.seen import SeenIds
+    from confluent_kafka import Message
 
-# Messages asked for at once: enough for the price of the call not to matter, few enough to stop soon.
+    from cj_pipeline.traces.capture.draft import CaptureDraft
+    from cj_pipeline.traces.capture.request import CaptureRequest, Limits
+
+# Messages handed over at once: many enough to cost little each, few enough to stop soon.
 BATCH = 2_000
-
 WAIT_SECONDS = 0.1
-# With nothing left to read, what is waited for is the end of another process.
-WAIT_FOR_OTHERS_SECONDS = 0.01
+
+# A kill costs at most so much reading again.
+COMMIT_SECONDS = 2.0
+PROGRESS_SECONDS = 0.2
+# A followed topic may be given further partitions.
+PARTITIONS_SECONDS = 3.0
+# Transactions end within moments; one that is open for longer is reported and not waited for.
+TRANSACTION_SECONDS = 5.0
 
 
 class Ending(StrEnum):
@@ -41,13 +42,26 @@ class Ending(StrEnum):
 
     END_REACHED = "end reached"
     COUNT_REACHED = "expected count reached"
+    OPEN_TRANSACTION = "open transaction"
     IDLE = "idle"
     DEADLINE = "deadline"
     STOPPED = "stopped"
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureProgress:
+    """How far a capture is. read, taken: messages so far. wanted: those there were at the start; None without end."""
+
+    read: int
+    taken: int
+    wanted: int | None
+
+
+OnProgress = Callable[[CaptureProgress], None]
+
+
 @dataclass(slots=True)
-class Clockwork:
+class Deadlines:
     """The limits of time of one capture, on the machine's monotonic clock."""
 
     limits: Limits
@@ -55,11 +69,11 @@ class Clockwork:
     last_sign: float = field(default_factory=monotonic)
 
     def sign_of_life(self) -> None:
-        """Something came that patience depends on."""
+        """Note that something came that patience depends on."""
         self.last_sign = monotonic()
 
     def expired(self) -> Ending | None:
-        """Which limit is passed."""
+        """Return the limit that is passed."""
         now = monotonic()
         if self.limits.timeout_seconds is not None and now - self.started >= self.limits.timeout_seconds:
             return Ending.DEADLINE
@@ -68,173 +82,226 @@ class Clockwork:
         return None
 
 
-class Reader:
-    """Reads partitions into their lanes.
+class TopicReader:
+    """Reads partitions into a draft.
 
-    ends: by partition, the offset at which it is done; a partition without one goes on for ever. seen, expected_count:
-    given together; reading stops with the message that makes the different ids that many.
+    ends: by partition, the offset at which it is done; empty for a reading that goes on after the end. stop: set by
+    anybody, it ends the reading.
     """
 
     def __init__(
         self,
+        request: CaptureRequest,
         source: TopicSource,
-        lanes: dict[int, Lane],
-        sieve: Sieve,
-        ends: dict[int, int],
-        seen: SeenIds | None = None,
-        expected_count: int | None = None,
+        draft: CaptureDraft,
+        ends: Mapping[int, int],
+        on_progress: OnProgress | None = None,
+        stop: Event | None = None,
     ) -> None:
+        self._request = request
         self._source = source
-        self._lanes = lanes
-        self._sieve = sieve
-        self._ends = ends
-        self._seen = seen
-        self._expected_count = expected_count
-        self._behind: set[int] = set()
+        self._draft = draft
+        self._partitions = draft.partitions
+        self._filter = MessageFilter(request.selection)
+        self._ends = {} if request.limits.open_ended else dict(ends)
+        self._wanted = sum(ends.values()) - sum(progress.first for progress in draft.partitions.values())
+        self._on_progress = on_progress
+        self._stop = stop
+        self._deadlines = Deadlines(request.limits)
         self._open: set[int] = set()
+        # Partitions of which something is known to lie ahead, and those that end before their end: behind that lie
+        # records of a transaction that is still open.
+        self._behind: set[int] = set()
+        self._blocked: set[int] = set()
+        self._last_message = self._committed = self._reported = self._looked = monotonic()
 
-    def begin(self) -> None:
-        """Assign every partition that is not read to its end."""
-        self.add({number: lane.state.next for number, lane in self._lanes.items()})
+    def run(self) -> Ending:
+        """Read until a limit is reached; everything read is committed then, whatever is raised."""
+        try:
+            skip_what_is_gone(self._source, self._partitions.values(), self._ends)
+            self._assign(self._partitions)
+            self._deadlines.sign_of_life()
+            return self._read()
+        finally:
+            self._draft.commit()
 
-    def add(self, offsets: dict[int, int]) -> None:
-        """Read more partitions, whose lanes are there, from an offset."""
-        wanted = {number: offset for number, offset in offsets.items() if not self._done(number)}
+    def _read(self) -> Ending:
+        while True:
+            if self._count_reached():
+                return Ending.COUNT_REACHED
+            if not self._open and not self._request.limits.open_ended:
+                return Ending.END_REACHED
+            if self._stop is not None and self._stop.is_set():
+                return Ending.STOPPED
+            if (expired := self._deadlines.expired()) is not None:
+                return expired
+            if self._blocked and self._blocked >= self._open and self._age(self._last_message) >= TRANSACTION_SECONDS:
+                return Ending.OPEN_TRANSACTION
+            self._step()
+            if self._age(self._committed) >= COMMIT_SECONDS:
+                self._draft.commit()
+                self._committed = monotonic()
+            self._report()
+            self._look_for_partitions()
+
+    def _step(self) -> None:
+        """Take in what has come, waiting a moment for it. Raises CannotCapture."""
+        messages = self._source.consume(BATCH, WAIT_SECONDS)
+        if not messages:
+            return
+        matched = self._take_in(messages)
+        if matched or self._behind:
+            self._deadlines.sign_of_life()
+
+    def _take_in(self, messages: Iterable[Message]) -> bool:
+        """Take in some messages, up to the one that makes the expected count; return whether any was a match."""
+        matched = False
+        for message in messages:
+            # The client's types say None where an error has no place; a message has one.
+            number, offset = message.partition() or 0, message.offset() or 0
+            error = message.error()
+            if error is not None:
+                self._event(number, offset, error)
+                continue
+            progress = self._partitions[number]
+            end = self._ends.get(number)
+            if offset < progress.next:
+                continue
+            if end is not None and offset >= end:
+                self._reach(number)
+                continue
+            self._last_message = monotonic()
+            self._blocked.discard(number)
+            matched |= self._take(message, progress, offset)
+            if end is not None and offset + 1 >= end:
+                self._reach(number)
+            if matched and self._count_reached():
+                return True
+        return matched
+
+    def _take(self, message: Message, progress: PartitionProgress, offset: int) -> bool:
+        value = message.value()
+        _, timestamp_ms = message.timestamp()
+        judgement = self._filter.judge(value, timestamp_ms)
+        matched = isinstance(judgement, CallbackEvent)
+        if isinstance(judgement, CallbackEvent):
+            self._keep(judgement, value or b"", Place(timestamp_ms, progress.number, offset))
+            progress.taken += 1
+        elif isinstance(judgement, Unusable):
+            self._set_aside(judgement, value or b"", progress.number, offset)
+            progress.malformed_matches += judgement.concerns
+            progress.outcomes[judgement.outcome.value] += 1
+        else:
+            progress.outcomes[judgement.value] += 1
+        progress.next = offset + 1
+        return matched
+
+    def _keep(self, event: CallbackEvent, raw: bytes, place: Place) -> None:
+        line, read = kept_line(event, raw, self._request.redaction)
+        requested_at = event.data.requested_at
+        if self._draft.earliest is None or requested_at < self._draft.earliest:
+            self._draft.earliest = requested_at
+        self._draft.callbacks.take(place, read, line)
+
+    def _set_aside(self, why: Unusable, raw: bytes, number: int, offset: int) -> None:
+        place: dict[str, int | str] = {"topic": self._source.topic, "partition": number, "offset": offset}
+        request = self._request
+        entry = quarantine_entry(raw, why, place, request.redaction, keep_raw=request.keep_raw)
+        self._draft.callbacks.set_aside(number, offset, entry)
+
+    def _event(self, number: int, offset: int, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            progress = self._partitions[number]
+            end = self._ends.get(number)
+            if end is not None and offset >= end:
+                # The last offsets were no messages: the ends of transactions, or compacted.
+                self._reach(number)
+                return
+            # What was read to its end is not to look as if something lay behind.
+            progress.next = max(progress.next, offset)
+            self._behind.discard(number)
+            if end is not None:
+                self._blocked.add(number)
+        elif error.code() in OUT_OF_RANGE:
+            self._skip_what_is_gone(number)
+        else:
+            self._source.judge_error(error)
+
+    def _reach(self, number: int) -> None:
+        """Stop reading a partition that is at its end, or beyond it."""
+        if number not in self._open:
+            return
+        progress = self._partitions[number]
+        progress.next = max(progress.next, self._ends[number])
+        self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        for kind in (self._open, self._behind, self._blocked):
+            kind.discard(number)
+        self._source.unassign(number)
+
+    def _assign(self, numbers: Iterable[int]) -> None:
+        """Read partitions from where they are, unless they are at their end."""
+        wanted = {number: self._partitions[number].next for number in numbers if not self._done(number)}
         self._open |= wanted.keys()
         self._behind |= wanted.keys()
         if wanted:
             self._source.assign(wanted)
 
-    @property
-    def ended(self) -> bool:
-        """Whether every partition is read to its end."""
-        return not self._open
-
-    def count_reached(self) -> bool:
-        """Whether as many different callbacks are there as were expected."""
-        return self._expected_count is not None and self._seen is not None and len(self._seen) >= self._expected_count
-
-    def step(self, clockwork: Clockwork) -> None:
-        """Take in what has come, waiting a moment for it. Raises CannotCapture."""
-        with uncollected():
-            messages = self._source.consume(BATCH, WAIT_SECONDS if self._open else WAIT_FOR_OTHERS_SECONDS)
-            if not messages:
-                return
-            matched = self._take_in(messages)
-            # Freed before the collector comes back, which would walk all of them.
-            del messages
-        if matched or self._behind:
-            clockwork.sign_of_life()
-
-    def _take_in(self, messages: Sequence[Any]) -> bool:
-        """Whether any was taken. messages: the client's, whose types say None where a record has none."""
-        judge, lanes, ends, seen = self._sieve.judge, self._lanes, self._ends, self._seen
-        matched = False
-        for message in messages:
-            partition = message.partition()
-            error = message.error()
-            if error is not None:
-                self._event(partition, message.offset(), error)
-                continue
-            lane = lanes[partition]
-            offset = message.offset()
-            end = ends.get(partition)
-            if offset < lane.state.next:
-                continue
-            if end is not None and offset >= end:
-                self._reach(partition)
-                continue
-            value = message.value()
-            _, timestamp_ms = message.timestamp()
-            judgement = judge(value, timestamp_ms)
-            if isinstance(judgement, WireCallback):
-                try:
-                    lane.take(judgement, value, offset, timestamp_ms)
-                except FigureTooLarge:
-                    self._set_aside(lane, offset, value, TOO_LARGE)
-                else:
-                    matched = True
-                    if seen is not None and seen.add(id_digest(lane.request_id(judgement))) and self.count_reached():
-                        return True
-            elif isinstance(judgement, Unusable):
-                self._set_aside(lane, offset, value, judgement)
-            else:
-                lane.pass_over(judgement, offset)
-            if end is not None and offset + 1 >= end:
-                self._reach(partition)
-        return matched
-
-    def _set_aside(self, lane: Lane, offset: int, value: bytes | None, why: Unusable) -> None:
-        place: dict[str, int | str] = {"topic": self._source.topic, "partition": lane.number, "offset": offset}
-        lane.set_aside(why.fate, offset, value or b"", QuarantineNote(why.reason, why.field, place, why.concerns))
-
-    def _event(self, partition: int, offset: int, error: KafkaError) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:
-            if partition in self._ends and offset >= self._ends[partition]:
-                # The last offsets were no messages: the ends of transactions, or compacted.
-                self._reach(partition)
-            if partition not in self._ends:
-                # Likewise: what was read to its end is not to look as if something lay behind.
-                self._lanes[partition].state.next = max(self._lanes[partition].state.next, offset)
-                self._behind.discard(partition)
-        elif error.code() in OUT_OF_RANGE:
-            self._skip_what_is_gone(partition)
-        else:
-            self._source.judge_error(error)
-
-    def _reach(self, partition: int) -> None:
-        """A partition is at its end, or beyond it."""
-        end = self._ends.get(partition)
-        lane = self._lanes[partition]
-        if end is None or partition not in self._open:
-            return
-        lane.state.next = max(lane.state.next, end)
-        self._behind.discard(partition)
-        self._open.discard(partition)
-        self._source.unassign(partition)
-
-    def _skip_what_is_gone(self, partition: int) -> None:
+    def _skip_what_is_gone(self, number: int) -> None:
         """Retention was faster: go on where the partition now begins."""
-        lane = self._lanes[partition]
-        self._source.unassign(partition)
-        self._open.discard(partition)
-        self._behind.discard(partition)
-        skip_what_is_gone(self._source, {partition: lane}, self._ends)
-        self.add({partition: lane.state.next})
+        self._leave(number)
+        skip_what_is_gone(self._source, [self._partitions[number]], self._ends)
+        self._assign([number])
 
     def _done(self, number: int) -> bool:
-        return number in self._ends and self._lanes[number].state.next >= self._ends[number]
+        return number in self._ends and self._partitions[number].next >= self._ends[number]
+
+    def _count_reached(self) -> bool:
+        expected = self._request.limits.expected_count
+        return expected is not None and self._draft.callbacks.taken >= expected
+
+    def _look_for_partitions(self) -> None:
+        if not self._request.limits.open_ended or self._age(self._looked) < PARTITIONS_SECONDS:
+            return
+        self._looked = monotonic()
+        new = [number for number in self._source.known_partitions() if number not in self._partitions]
+        if new:
+            for number, found in self._source.ranges(new).items():
+                self._partitions[number] = PartitionProgress(number, found.low, found.low)
+            self._assign(new)
+
+    def _report(self) -> None:
+        if self._on_progress is None or self._age(self._reported) < PROGRESS_SECONDS:
+            return
+        self._reported = monotonic()
+        self._on_progress(
+            CaptureProgress(
+                read=messages_read(self._partitions.values()),
+                taken=sum(progress.taken for progress in self._partitions.values()),
+                wanted=None if self._request.limits.open_ended else self._wanted,
+            )
+        )
+
+    @staticmethod
+    def _age(moment: float) -> float:
+        return monotonic() - moment
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the garbage collector, where it was on: a message makes no cycles, and its objects set it off anyway.
-
-    For one step and no longer: a capture that follows a topic runs for days, in a process that does other things too.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def skip_what_is_gone(source: TopicSource, lanes: dict[int, Lane], ends: dict[int, int]) -> None:
-    """Move lanes whose next offset no longer exists to where their partition now begins; they remember the gap.
+def skip_what_is_gone(source: TopicSource, partitions: Iterable[PartitionProgress], ends: Mapping[int, int]) -> None:
+    """Move partitions whose next offset no longer exists to where they now begin; they remember the gap.
 
     Raises CannotCapture when a partition is shorter than what was read of it: then it is another topic of that name.
     """
-    for number, now in source.ranges(lanes).items():
-        lane = lanes[number]
-        if now.high < lane.state.next:
+    by_number = {progress.number: progress for progress in partitions}
+    for number, now in source.ranges(by_number).items():
+        progress = by_number[number]
+        if now.high < progress.next:
             raise CannotCapture(
                 f"partition {number} of '{source.topic}' ends at offset {now.high}, but was read up to "
-                f"{lane.state.next} before: the topic was deleted and made again. "
-                "Publish what was taken with --finish, or delete the draft and capture anew."
+                f"{progress.next} before: the topic was deleted and made again. "
+                "Publish what was taken with --finish, or delete the draft and capture again."
             )
         low = min(now.low, ends.get(number, now.low))
-        if low > lane.state.next:
-            lane.skip_to(low)
+        if low > progress.next:
+            progress.skip_to(low)

@@ -1,8 +1,4 @@
-"""What is to be captured, until when, and where to.
-
-Here: the request as values, and what is wrong with one before anything is read. Not here: reading the topic
-(reading.py), deciding about single messages (sieve.py).
-"""
+"""This module holds a capture's request as values, and says what is wrong with one before anything is read."""
 
 from __future__ import annotations
 
@@ -10,18 +6,17 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC, is_topic_name
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.scenario import is_scenario_id
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
-    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redactor import Redactor
 
 # A batch whose count is awaited may never get there; so long without a message is taken for its end.
 PATIENCE_SECONDS = 30.0
@@ -30,37 +25,11 @@ _MODEL = re.compile(r"[A-Za-z0-9._:/@+-]{1,120}")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which callbacks of a topic are meant; all conditions hold together.
-
-    bos_batch_id: None for any batch. correlation_ids: empty for any. since, until: of the record's timestamp, aware;
-    since is included, until is not.
-    """
-
-    bos_batch_id: str | None = None
-    event_type: str = COMPARISON_RESULT_EVENT_TYPE
-    correlation_ids: tuple[UUID, ...] = ()
-    model: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def since_ms(self) -> int | None:
-        """Milliseconds since 1970, as Kafka stamps records."""
-        return None if self.since is None else int(self.since.timestamp() * 1000)
-
-    @property
-    def until_ms(self) -> int | None:
-        """Milliseconds since 1970, as Kafka stamps records."""
-        return None if self.until is None else int(self.until.timestamp() * 1000)
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """When a capture ends; the first that comes. With none of them: at the end offsets that the topic had at the start.
 
     expected_count: different callbacks; reading goes on past the end until so many are there. follow: the topic has no
-    end. idle_seconds: likewise past the end, until so long nothing has matched. timeout_seconds: from the start.
+    end. idle_seconds: past the end as well, until so long nothing has matched. timeout_seconds: from the start.
     """
 
     expected_count: int | None = None
@@ -83,7 +52,7 @@ class Limits:
 class Beginning(StrEnum):
     """What a capture does with an earlier one of the same name."""
 
-    ANEW = "anew"
+    NEW = "new"
     """Nothing: it is refused where one is under way or done."""
     RESUME = "resume"
     """It goes on where the other stopped, with the same selection."""
@@ -96,19 +65,17 @@ class CaptureRequest:
     """One capture: from a topic to the folder `traces_dir/scenario_id`.
 
     redaction: None to keep everything as it came. keep_raw: a redacted capture quarantines the bytes too.
-    workers: processes that read at once; None for as many as are of use.
     """
 
     scenario_id: str
     traces_dir: Path
     selection: Selection
-    redaction: Redaction | None
+    redaction: Redactor | None
     topic: str = COMPARISON_RESULT_TOPIC
     limits: Limits = Limits()
     choices: ScenarioChoices = field(default_factory=ScenarioChoices)
     keep_raw: bool = False
-    beginning: Beginning = Beginning.ANEW
-    workers: int | None = None
+    beginning: Beginning = Beginning.NEW
 
     @property
     def target(self) -> Path:
@@ -144,8 +111,6 @@ def require_usable(request: CaptureRequest) -> None:
     for name, seconds in (("idle_seconds", limits.idle_seconds), ("timeout_seconds", limits.timeout_seconds)):
         if seconds is not None and seconds <= 0:
             raise _refusal(name, "is not above 0.", "Give seconds, or leave it out.")
-    if request.workers is not None and request.workers < 1:
-        raise _refusal("workers", "is below 1.", "Leave it out for as many as are of use.")
 
 
 def _refusal(field: str, problem: str, remedy: str) -> BadInput:

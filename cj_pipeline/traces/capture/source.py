@@ -1,7 +1,6 @@
-"""A topic as a capture reads it: partitions assigned by hand, offsets named, nothing committed.
+"""This module reads a topic: partitions assigned by hand, offsets named, nothing committed.
 
-Here: one librdkafka consumer, what a topic looks like at the start, and which of Kafka's complaints pass by
-themselves. Not here: what becomes of the messages (reading.py).
+It also knows which of Kafka's complaints pass by themselves. It does not look into messages (reading.py).
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # How long a broker may take to say anything at all before the capture gives up on it.
 REACH_SECONDS = 10.0
+# A complaint that goes on is repeated in the log: a capture without limits does not wait in silence.
+COMPLAINT_SECONDS = 60.0
 
 # Messages fetched ahead, over all partitions. Smaller lets the reader starve while it writes; larger is memory only.
 AHEAD_MESSAGES = 100_000
@@ -70,10 +71,14 @@ class CannotCapture(CjPipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a partition holds: offsets from `low` to `high`, which is not included."""
+    """What a partition holds: offsets from `low` to `high`, which is not included.
+
+    stable: where the first open transaction begins; `high` when there is none. Nobody may read on from there yet.
+    """
 
     low: int
     high: int
+    stable: int
 
 
 class TopicSource:
@@ -85,14 +90,15 @@ class TopicSource:
         self._servers = config["bootstrap.servers"]
         self._refusal: KafkaError | None = None
         self._trouble: KafkaError | None = None
-        self._complained: set[int] = set()
+        self._complained: dict[int, float] = {}
+        self._config: dict[str, Any] = {**_PACE, **config, **_CONSUMER, "error_cb": self._complaint}
         try:
-            self._consumer = Consumer({**_PACE, **config, **_CONSUMER, "error_cb": self._complaint})
+            self._consumer = Consumer(self._config)
         except (KafkaException, ValueError, TypeError) as refused:
             raise unusable_option(refused, config) from None
 
     def partitions(self) -> tuple[str, tuple[int, ...]]:
-        """The cluster's id, and the topic's partitions."""
+        """Return the cluster's id, and the topic's partitions."""
         metadata = self._metadata(self.topic)
         topic = metadata.topics[self.topic]
         if topic.error is not None and topic.error.code() in _GONE:
@@ -106,7 +112,7 @@ class TopicSource:
         return str(metadata.cluster_id or ""), tuple(sorted(topic.partitions))
 
     def known_partitions(self) -> tuple[int, ...]:
-        """The topic's partitions now; none when nobody answers, which is not the moment to complain."""
+        """Return the topic's partitions now; none when nobody answers, which is not the moment to complain."""
         try:
             return tuple(sorted(self._consumer.list_topics(self.topic, timeout=1.0).topics[self.topic].partitions))
         except KafkaException:
@@ -124,20 +130,28 @@ class TopicSource:
                     raise self._unreachable(error.args[0]) from None
 
     def ranges(self, partitions: Iterable[int]) -> dict[int, Range]:
-        """What each partition holds now. The end is that of committed transactions."""
-        found = {}
-        for partition in partitions:
-            try:
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self.topic, partition), timeout=REACH_SECONDS
-                )
-            except KafkaException as error:
-                raise self._unreachable(error.args[0]) from None
-            found[partition] = Range(low, high)
-        return found
+        """Return what each partition holds now, by the broker's high watermark."""
+        numbers = sorted(partitions)
+        # A consumer of committed records is given the end of those; one of all records is given the high watermark.
+        everything = Consumer({**self._config, "isolation.level": "read_uncommitted"})
+        try:
+            found = {}
+            for number in numbers:
+                low, stable = self._watermarks(self._consumer, number)
+                # Asked one after the other: a transaction may end between the two.
+                found[number] = Range(low, max(stable, self._watermarks(everything, number)[1]), stable)
+            return found
+        finally:
+            everything.close()
+
+    def _watermarks(self, consumer: Consumer, partition: int) -> tuple[int, int]:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=REACH_SECONDS)
+        except KafkaException as error:
+            raise self._unreachable(error.args[0]) from None
 
     def offsets_at(self, since_ms: int, partitions: Iterable[int]) -> dict[int, int | None]:
-        """By partition, the first offset whose timestamp is not before `since_ms`; None where there is none yet."""
+        """Return, by partition, the first offset stamped at `since_ms` or later; None where there is none yet."""
         wanted = [TopicPartition(self.topic, partition, since_ms) for partition in partitions]
         try:
             found = self._consumer.offsets_for_times(wanted, timeout=REACH_SECONDS)
@@ -156,8 +170,14 @@ class TopicSource:
         self._consumer.incremental_unassign([TopicPartition(self.topic, partition)])
 
     def consume(self, most: int, seconds: float) -> list[Message]:
-        """What is there, or comes soon: messages and, as messages with an error, ends of partitions."""
-        return self._consumer.consume(most, timeout=seconds)
+        """Return what is there, or comes soon: messages and, as messages with an error, ends of partitions.
+
+        Raises CannotCapture when the cluster no longer lets this user in.
+        """
+        messages = self._consumer.consume(most, timeout=seconds)
+        if not messages and self._refusal is not None:
+            raise self._refused(self._refusal)
+        return messages
 
     def judge_error(self, error: KafkaError) -> None:
         """Return from what passes by itself, said once in the log; raise CannotCapture for what does not."""
@@ -181,9 +201,9 @@ class TopicSource:
             self._refusal = error
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._trouble = error
-        # librdkafka connects again by itself and complains of each attempt; one line a kind is enough.
-        if error.code() not in self._complained:
-            self._complained.add(error.code())
+        # librdkafka connects again by itself and complains of each attempt; one line a kind and minute is enough.
+        if monotonic() - self._complained.get(error.code(), -COMPLAINT_SECONDS) >= COMPLAINT_SECONDS:
+            self._complained[error.code()] = monotonic()
             log.warning("Kafka: %s. Trying again until the capture's own limits.", error.str())
 
     def _unreachable(self, error: KafkaError) -> CannotCapture:

@@ -1,8 +1,4 @@
-"""The artefact of an ENG5 run (`assessment_run.<mode>.json`) as a source of callbacks.
-
-Here: the blocks that are read and what each of their values becomes. Not here: the artefact's file, its checksum and
-its shape (artefact_file.py), which essay is which (artefact_essays.py),
-what it lacks (artefact_origins.py).
+"""This module reads the artefact of an ENG5 run (`assessment_run.<mode>.json`) as a source of callbacks.
 
 An artefact is a report, not a log: it holds who won, what it cost and when, and nothing of how long the provider took
 or what was sent along. Whatever is missing is said field by field, and the checks that would look at it are off.
@@ -31,6 +27,7 @@ from cj_pipeline.traces.importing.source import (
     NO_ERROR_CODE,
     Found,
     Known,
+    ReadSource,
     Source,
 )
 
@@ -75,11 +72,12 @@ def eng5_artefact(path: Path) -> Source:
         output_verbosity=artefact.metadata.output_verbosity,
         checks_off=checks_off(held),
         missing=_missing(artefact, unanswered),
+        end_is_known=_counted_by_its_runner(artefact),
         unanswered=unanswered,
         bt_scores=stored_scores(artefact, items),
         remarks=() if checksum == "agrees" else (f"The artefact's own checksum {checksum}.",),
     )
-    return Source("ENG5 artefact", _found(artefact, digest, path), known)
+    return ReadSource("ENG5 artefact", _found(artefact, digest, path), known)
 
 
 def _found(artefact: Artefact, digest: str, path: Path) -> Iterator[Found]:
@@ -203,3 +201,8 @@ def _missing(artefact: Artefact, unanswered: int) -> tuple[str, ...]:
     if observed is not None and observed > len(artefact.llm_comparisons):
         missing.append(f"The runner saw {observed} comparisons; the artefact has {len(artefact.llm_comparisons)}.")
     return tuple(missing)
+
+
+def _counted_by_its_runner(artefact: Artefact) -> bool:
+    status = artefact.validation.runner_status
+    return status is not None and status.observed_events.llm_comparisons is not None

@@ -1,7 +1,4 @@
-"""One batch of a CJ database as a source of callbacks.
-
-Here: from rows to callbacks, essays and grades. Not here: reading the rows (cj_tables.py), waves (cj_waves.py), what of
-a callback the database holds (cj_origins.py).
+"""This module makes a source of callbacks, essays and grades of one batch of a CJ database.
 
 A row of `cj_comparison_pairs` is what the CJ service kept of a callback. What it did not keep (the request's id, the
 queue's mode, the hints) is left out or, where the wire demands a value, made from the row's own correlation id.
@@ -23,10 +20,10 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.importing.cj_origins import Held, checks_off, fields, statement
 from cj_pipeline.traces.importing.cj_tables import PAIRS, BatchRows
-from cj_pipeline.traces.importing.cj_waves import Asked, Course, course_of
+from cj_pipeline.traces.importing.cj_waves import Asked, AskedWaves, waves_of
 from cj_pipeline.traces.importing.envelope import envelope, timestamp
 from cj_pipeline.traces.importing.grade_scales import NotOnTheScale, net_scale
-from cj_pipeline.traces.importing.source import NO_CONFIDENCE, NO_ERROR_CODE, NO_MODEL, Found, Known, Source
+from cj_pipeline.traces.importing.source import NO_CONFIDENCE, NO_ERROR_CODE, NO_MODEL, Found, Known, ReadSource, Source
 from cj_pipeline.traces.scenario import Item
 
 ERROR = "error"
@@ -51,14 +48,14 @@ def batch_source(rows: BatchRows, place: str) -> Source:
             field=f"{PAIRS.name}.winner",
             remedy="Import it once callbacks have come.",
         )
-    told = _Told(rows)
-    course = course_of(rows.pairs, rows.columns, rows.snapshot, _text(told.state.get("llm_batching_mode")))
+    told = _Columns(rows)
+    waves = waves_of(rows.pairs, rows.columns, rows.snapshot, _text(told.state.get("llm_batching_mode")))
     held = _held(answered, rows)
     items = _items(rows)
-    return Source("CJ database", _found(rows, answered, course, told), _known(rows, told, course, held, items, place))
+    return ReadSource("CJ database", _found(rows, answered, waves, told), _known(rows, told, waves, held, items, place))
 
 
-class _Told:
+class _Columns:
     """The batch's own JSON columns, and what they say of its judge."""
 
     def __init__(self, rows: BatchRows) -> None:
@@ -73,12 +70,12 @@ class _Told:
         self.provider = _provider(self.overrides.get("provider_override")) or _provider(common)
 
 
-def _found(rows: BatchRows, answered: Sequence[Row], course: Course, told: _Told) -> Iterator[Found]:
-    sizes = Counter(asked.wave for asked in course.asked.values())
+def _found(rows: BatchRows, answered: Sequence[Row], waves: AskedWaves, told: _Columns) -> Iterator[Found]:
+    sizes = Counter(asked.wave for asked in waves.asked.values())
     for row in sorted(answered, key=_taken_in):
         where = f"{PAIRS.name} id {row['id']}"
-        asked = course.asked.get(str(row["request_correlation_id"]), Asked(0))
-        data = _data(row, rows, told, _metadata(row, rows, told, course, asked, sizes[asked.wave]))
+        asked = waves.asked.get(str(row["request_correlation_id"]), Asked(0))
+        data = _data(row, rows, told, _metadata(row, rows, told, waves, asked, sizes[asked.wave]))
         if isinstance(data, Rejection):
             yield Found(b"", where, where, data)
         else:
@@ -90,7 +87,7 @@ def _taken_in(row: Row) -> tuple[int, datetime, int]:
     return row.get("answer_number") or 0, _utc(row["completed_at"]) or datetime.max.replace(tzinfo=UTC), row["id"]
 
 
-def _data(row: Row, rows: BatchRows, told: _Told, metadata: dict[str, Any]) -> dict[str, Any] | Rejection:
+def _data(row: Row, rows: BatchRows, told: _Columns, metadata: dict[str, Any]) -> dict[str, Any] | Rejection:
     answer = _mapping(row["processing_metadata"])
     provider = _provider(answer.get("provider")) or told.provider
     if provider is None:
@@ -123,7 +120,9 @@ def _data(row: Row, rows: BatchRows, told: _Told, metadata: dict[str, Any]) -> d
     }
 
 
-def _metadata(row: Row, rows: BatchRows, told: _Told, course: Course, asked: Asked, wave_size: int) -> dict[str, Any]:
+def _metadata(
+    row: Row, rows: BatchRows, told: _Columns, waves: AskedWaves, asked: Asked, wave_size: int
+) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "essay_a_id": row["essay_a_els_id"],
         "essay_b_id": row["essay_b_els_id"],
@@ -134,8 +133,8 @@ def _metadata(row: Row, rows: BatchRows, told: _Told, course: Course, asked: Ask
         "reasoning_effort": told.overrides.get("reasoning_effort"),
         "output_verbosity": told.overrides.get("output_verbosity"),
     }
-    if course.engine is not None and course.engine.enable_llm_batching_metadata_hints:
-        metadata["cj_llm_batching_mode"] = course.engine.llm_batching_mode.value
+    if waves.engine is not None and waves.engine.enable_llm_batching_metadata_hints:
+        metadata["cj_llm_batching_mode"] = waves.engine.llm_batching_mode.value
         metadata["preferred_bundle_size"] = min(wave_size, _LARGEST_HINT)
     metadata["retry_iteration" if asked.retry else "comparison_iteration"] = asked.wave
     return {name: value for name, value in metadata.items() if value is not None}
@@ -174,7 +173,9 @@ def _items(rows: BatchRows) -> tuple[Item, ...]:
     return tuple(items)
 
 
-def _known(rows: BatchRows, told: _Told, course: Course, held: Held, items: tuple[Item, ...], place: str) -> Known:
+def _known(
+    rows: BatchRows, told: _Columns, waves: AskedWaves, held: Held, items: tuple[Item, ...], place: str
+) -> Known:
     upload = rows.upload
     scale = _text(told.request.get("grade_scale")) or next((row["grade_scale"] for row in rows.instructions), None)
     try:
@@ -188,16 +189,17 @@ def _known(rows: BatchRows, told: _Told, course: Course, held: Held, items: tupl
     return Known(
         statement=statement(held),
         sources=(f"tables of a CJ database: batch {upload['id']}, {len(rows.pairs)} comparisons, {_status(rows)}",),
-        fields=fields(held, course),
+        fields=fields(held, waves),
         items=items,
         grade_scale=grades,
         started_at=_utc(upload["created_at"]),
         temperature=temperature if isinstance(temperature, int | float) and 0 <= temperature <= 2 else None,
         reasoning_effort=_member(ReasoningEffort, told.overrides.get("reasoning_effort")),
         output_verbosity=_member(OutputVerbosity, told.overrides.get("output_verbosity")),
-        engine=course.engine,
+        engine=waves.engine,
         checks_off=checks_off(held),
         missing=_missing(_status(rows), unanswered),
+        end_is_known=True,
         unanswered=unanswered,
         bt_scores=scores,
         remarks=_remarks(held),

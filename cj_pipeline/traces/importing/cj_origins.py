@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cj_pipeline.traces.importing.cj_waves import Course
+from cj_pipeline.traces.importing.cj_waves import AskedWaves
 from cj_pipeline.traces.importing.envelope import ENVELOPE_FIELDS
 from cj_pipeline.traces.importing.source import (
     CONFIDENCE_CHECKS,
@@ -57,7 +57,7 @@ def statement(held: Held) -> str:
     )
 
 
-def fields(held: Held, course: Course) -> dict[str, FieldProvenance]:
+def fields(held: Held, course: AskedWaves) -> dict[str, FieldProvenance]:
     """By dotted key of the callback."""
 
     def of(there: int, among: int, column: str, otherwise: str) -> FieldProvenance:

@@ -33,7 +33,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class AskedWaves:
     """The waves of a batch. asked: by correlation id; source: where the numbers come from, in words.
 
     engine: the settings that the batch ran under, its budget among them; None where they are not on record.
@@ -44,23 +44,23 @@ class Course:
     engine: EngineSettings | None = None
 
 
-def course_of(pairs: Sequence[Row], columns: frozenset[str], snapshot: str | None, mode: str | None) -> Course:
+def waves_of(pairs: Sequence[Row], columns: frozenset[str], snapshot: str | None, mode: str | None) -> AskedWaves:
     """The course of a batch. pairs: its rows by id; mode: the batching mode stored with it."""
     stored = None if snapshot is None else _stored(snapshot)
     if stored is not None:
         return stored
     if "iteration" in columns:
         asked = {str(row["request_correlation_id"]): Asked(row["iteration"]) for row in pairs}
-        return Course(asked, "the column iteration")
+        return AskedWaves(asked, "the column iteration")
     if mode == LLMBatchingMode.PROVIDER_BATCH_API.value:
         whole = {str(row["request_correlation_id"]): Asked(0) for row in pairs}
-        return Course(whole, "provider_batch_api, which asks everything in one wave")
-    return Course(
+        return AskedWaves(whole, "provider_batch_api, which asks everything in one wave")
+    return AskedWaves(
         _worked_out(pairs), "worked out: no essay stands twice in a coverage wave, no pair in a resampling one"
     )
 
 
-def _stored(snapshot: str) -> Course | None:
+def _stored(snapshot: str) -> AskedWaves | None:
     """From a stored state of this project's engine; None for anything else."""
     try:
         document = json.loads(snapshot)
@@ -83,7 +83,7 @@ def _stored(snapshot: str) -> Course | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         return None
-    return Course(asked, "the engine's stored state", engine)
+    return AskedWaves(asked, "the engine's stored state", engine)
 
 
 def _worked_out(pairs: Sequence[Row]) -> dict[str, Asked]:

@@ -1,7 +1,4 @@
-"""A directory of callbacks as JSON: whatever a team's own scripts wrote down.
-
-Here: which files are read, where in them each callback stands, and the order of all of them. Not here: whether one is
-usable (trace.py).
+"""This module reads a directory of callbacks as JSON: whatever a team's own scripts wrote down.
 
 Read are `.json` (one callback, or a list of them) and `.jsonl` or `.ndjson` (one a line), each also gzipped, in folders
 of any depth. A callback is an event in its envelope, or the bare result without one, for which an envelope is made.
@@ -19,6 +16,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -30,8 +28,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from cj_pipeline.contracts.callback import Rejection
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.envelope import ENVELOPE_FIELDS, enveloped, timestamp
-from cj_pipeline.traces.importing.source import Known, Source, recorded
-from cj_pipeline.traces.importing.waiting import LAST, NumberedFile, Waiting
+from cj_pipeline.traces.importing.source import Found, Known, Source, recorded
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, FieldProvenance
 from cj_pipeline.traces.store import CALLBACKS_FILE, SUMMARY_FILE
 
@@ -39,6 +36,9 @@ if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+# Time of what has none: behind everything else.
+LAST = 2**63 - 1
 
 _BOM = b"\xef\xbb\xbf"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,54 +65,115 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def json_folder(path: Path) -> Source:
-    """The callbacks below a folder, or in one file. Raises BadInput when there is no file to read."""
+    """Open the callbacks below a folder, or in one file. Raises BadInput when there is no file to read."""
     if not path.exists():
         raise BadInput("no such folder.", path=path, remedy="Name the folder that holds the callbacks.")
-    paths = _files(path)
-    if not paths:
+    listed = _listing(path)
+    if not listed.files:
         raise BadInput(
             f"holds no file whose name ends in {', '.join(SUFFIXES)} (or the same and .gz).",
             path=path,
             remedy="Name the folder that holds the callbacks.",
         )
-    _refuse_traces(paths)
-    summaries = [p for p in paths if p.name == SUMMARY_FILE and p.with_name(CALLBACKS_FILE) in paths]
-    paths = [p for p in paths if p not in summaries]
-    root = path if path.is_dir() else path.parent
-    files = [
-        NumberedFile(p.relative_to(root).as_posix(), number, len(paths)) for number, p in enumerate(paths, start=1)
-    ]
-    queue = Waiting()
-    refused: dict[int, Rejection] = {}
-    digest, bare = sha256(), 0
-    try:
-        for number, file_path in enumerate(paths):
-            file_digest = sha256()
-            for raw, line in _documents(file_path, file_digest):
+    _refuse_traces(listed.files)
+    return JsonFiles(path if path.is_dir() else path.parent, listed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What a folder holds. no_files: FIFOs, sockets, links that lead nowhere or to folders. others: other endings."""
+
+    files: tuple[Path, ...]
+    no_files: tuple[Path, ...] = ()
+    others: int = 0
+
+
+class JsonFiles:
+    """Some files of callbacks. What is known of them is known when they were read."""
+
+    kind = "JSON files"
+
+    def __init__(self, root: Path, listed: _Listing) -> None:
+        self._root = root
+        self._listed = listed
+        summaries = {p for p in listed.files if p.name == SUMMARY_FILE and p.with_name(CALLBACKS_FILE) in listed.files}
+        self._paths = [p for p in listed.files if p not in summaries]
+        self._summaries = len(summaries)
+        self._digest = sha256()
+        self._documents = self._bare = 0
+
+    @property
+    def found(self) -> Iterator[Found]:
+        """Yield the documents by the names of their files. Raises BadInput for a file that may not be read."""
+        for number, path in enumerate(self._paths, start=1):
+            name, of = path.relative_to(self._root).as_posix(), len(self._paths)
+            digest = sha256()
+            for raw, line in _documents(path, digest):
+                self._documents += 1
+                places = (f"{name}:{line}", f"file {number} of {of}, line {line}")
                 if isinstance(raw, Rejection):
-                    refused[len(queue)] = raw
-                    queue.add(b"", LAST, number, line)
+                    yield Found(b"", *places, raw, LAST)
                     continue
                 ready, completed_us, made = _ready(raw)
-                bare += made
-                queue.add(ready, completed_us, number, line)
-            digest.update(file_digest.digest())
-    except BaseException:
-        queue.close()
-        raise
-    known = _known(len(paths), len(queue), bare, digest, len(summaries))
-    return Source("JSON files", queue.in_order(files, refused), known, queue.close)
+                self._bare += made
+                yield Found(ready, *places, None, completed_us)
+            self._digest.update(digest.digest())
+
+    @property
+    def known(self) -> Known:
+        """What the files say beside their callbacks."""
+        fields: dict[str, FieldProvenance] = {"data": recorded("as it stood in the files")}
+        statement = (
+            f"Imported from {self._documents} JSON documents in {len(self._paths)} files that a team had kept. What "
+            "they hold was taken over as it stood; nobody here saw it come off a topic."
+        )
+        if self._bare:
+            fields |= ENVELOPE_FIELDS
+            statement += f" {self._bare} were bare results; their envelopes were made from their ids and times."
+        else:
+            fields["envelope"] = recorded("as it stood in the files")
+        digest = self._digest.hexdigest()
+        no_files = self._listed.no_files
+        return Known(
+            statement=statement,
+            sources=(f"{len(self._paths)} files, in the order of their names; sha256 over their digests {digest}",),
+            fields=fields,
+            # Without their names, which may be pupils': the remarks are for the terminal, this is kept.
+            missing=(f"{len(no_files)} entries of the folder are no files and were not read.",) if no_files else (),
+            remarks=tuple(self._remarks()),
+        )
+
+    def _remarks(self) -> Iterator[str]:
+        if self._summaries:
+            yield f"{self._summaries} files {SUMMARY_FILE} beside {CALLBACKS_FILE} were left alone."
+        if self._listed.others:
+            yield f"{self._listed.others} files with other endings were left alone."
+        for path in self._listed.no_files:
+            yield f"{path.relative_to(self._root).as_posix()} is {_kind(path)} and was not read."
 
 
-def _files(path: Path) -> list[Path]:
+def _listing(path: Path) -> _Listing:
     if path.is_file():
-        return [path]
-    found = (p for p in path.rglob("*") if p.is_file() and _suffix(p) in SUFFIXES)
-    visible = (p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
-    return sorted(visible, key=lambda p: p.relative_to(path).as_posix())
+        return _Listing((path,))
+    found = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    entries = sorted(found, key=lambda p: p.relative_to(path).as_posix())
+    files = [p for p in entries if p.is_file()]
+    # A link to a folder is not followed.
+    no_files = [p for p in entries if not p.is_file() and (p.is_symlink() or not p.is_dir())]
+    kept = tuple(p for p in files if _suffix(p) in SUFFIXES)
+    return _Listing(kept, tuple(no_files), len(files) - len(kept))
 
 
-def _refuse_traces(paths: list[Path]) -> None:
+def _kind(path: Path) -> str:
+    """What something is that is no file, in words."""
+    if path.is_symlink():
+        return "a link to a folder" if path.is_dir() else "a link that leads to no file"
+    if path.is_fifo():
+        return "a FIFO"
+    return "a socket" if path.is_socket() else "a device"
+
+
+def _refuse_traces(paths: tuple[Path, ...]) -> None:
     for path in paths:
         if path.name == CALLBACKS_FILE and path.with_name(PROVENANCE_FILE).exists():
             raise BadInput(
@@ -210,35 +271,16 @@ def _ready(raw: bytes) -> tuple[bytes, int, bool]:
             return line, LAST, False
         made = enveloped(line, timestamp(completed_at), str(glance.correlation_id))
         return made, _microseconds(completed_at), True
-    told = None if isinstance(glance.data, msgspec.UnsetType) else _moment(glance.data.completed_at)
-    return line, LAST if told is None else _microseconds(told), False
+    moment = None if isinstance(glance.data, msgspec.UnsetType) else _moment(glance.data.completed_at)
+    return line, LAST if moment is None else _microseconds(moment), False
 
 
-def _moment(told: object) -> datetime | None:
+def _moment(value: object) -> datetime | None:
     try:
-        return _MOMENT.validate_python(told)
+        return _MOMENT.validate_python(value)
     except ValidationError:
         return None
 
 
 def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _known(files: int, documents: int, bare: int, digest: Hash, summaries: int) -> Known:
-    fields: dict[str, FieldProvenance] = {"data": recorded("as it stood in the files")}
-    statement = (
-        f"Imported from {documents} JSON documents in {files} files that a team had kept. What they hold was taken "
-        "over as it stood; nobody here saw it come off a topic."
-    )
-    if bare:
-        fields |= ENVELOPE_FIELDS
-        statement += f" {bare} were bare results; their envelopes were made from the results' own ids and times."
-    else:
-        fields["envelope"] = recorded("as it stood in the files")
-    return Known(
-        statement=statement,
-        sources=(f"{files} files, in the order of their names; sha256 over their digests {digest.hexdigest()}",),
-        fields=fields,
-        remarks=(f"{summaries} files {SUMMARY_FILE} beside {CALLBACKS_FILE} were left alone.",) if summaries else (),
-    )

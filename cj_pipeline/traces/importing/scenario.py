@@ -1,8 +1,4 @@
-"""The scenario of an imported trace: what its callbacks say, and over it what its source knows.
-
-Here: grades, essays that were never compared, the engine's settings, checks that are off. Not here: what follows from
-callbacks alone, and a person's choices (captured_scenario.py).
-"""
+"""This module makes the scenario of an imported trace: what its callbacks say, and over it what its source knows."""
 
 from __future__ import annotations
 
@@ -10,43 +6,39 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario
+from cj_pipeline.traces.captured_scenario import (
+    ScenarioChoices,
+    TraceFacts,
+    captured_scenario,
+)
 from cj_pipeline.traces.grade_file import GRADE_ORDER
-from cj_pipeline.traces.importing.source import NO_MODEL, Known, Source
+from cj_pipeline.traces.importing.source import NO_MODEL, Known
 from cj_pipeline.traces.scenario import Item, Net, Scenario
 
 if TYPE_CHECKING:
-    from cj_pipeline.traces.capture.publishing import Findings
-    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redactor import Redactor
 
 
 def imported_scenario(
-    scenario_id: str, source: Source, findings: Findings, choices: ScenarioChoices, redaction: Redaction | None
+    scenario_id: str, known: Known, facts: TraceFacts, choices: ScenarioChoices, redaction: Redactor | None
 ) -> Scenario:
-    """The scenario. A grade from a person's file counts before the source's. Raises as captured_scenario does."""
-    known = source.known
-    facts = TraceFacts(
-        essays=findings.essays,
-        comparisons=findings.comparisons,
-        first=findings.first,
-        started_at=known.started_at or findings.started_at,
-        title=f"{scenario_id}: imported, {source.kind}",
-    )
+    """Return the scenario. A grade from a person's file counts before the source's. Raises as captured_scenario."""
     scenario = captured_scenario(scenario_id, facts, choices, redaction)
     changes: dict[str, Any] = {
-        "provider": scenario.provider.model_copy(update=_judge(known, scenario, findings)),
+        "provider": scenario.provider.model_copy(update=_judge(known, scenario, facts)),
         # Over those of `like`: a check that its recording could bear may look at something that this one lacks.
         "checks_off": {**scenario.checks_off, **known.checks_off},
     }
     if choices.like is None:
         changes["net"] = _net(scenario, known, redaction)
         if known.engine is not None:
+            # Numbers of waves are in its callbacks whatever was sent; the stored settings say what was.
             changes["engine"] = known.engine
     return scenario.model_copy(update=changes)
 
 
-def _judge(known: Known, scenario: Scenario, findings: Findings) -> dict[str, Any]:
-    model = findings.first.data.model
+def _judge(known: Known, scenario: Scenario, facts: TraceFacts) -> dict[str, Any]:
+    model = facts.first.data.model
     told = {
         "model": scenario.provider.model or (None if model == NO_MODEL else model),
         "temperature": known.temperature,
@@ -56,7 +48,7 @@ def _judge(known: Known, scenario: Scenario, findings: Findings) -> dict[str, An
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _net(scenario: Scenario, known: Known, redaction: Redaction | None) -> Net:
+def _net(scenario: Scenario, known: Known, redaction: Redactor | None) -> Net:
     items = {item.id: item for item in scenario.net.items}
     for item in known.items:
         name = item.id if redaction is None else redaction.essay(item.id)

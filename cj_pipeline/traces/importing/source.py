@@ -1,14 +1,11 @@
-"""What an import reads from: callbacks one by one, and what the source knows of the scenario they belong to.
-
-Here: `Found`, `Source`, and the names of checks that an absent field takes away. Not here: any source (json_folder.py,
-artefact.py, cj_database.py), what becomes of a callback (trace.py).
-"""
+"""This module says what an import reads from: callbacks one by one, and what a source knows of their scenario."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from cj_pipeline.contracts.callback import Rejection
 from cj_pipeline.contracts.engine_settings import EngineSettings
@@ -36,13 +33,14 @@ class Found:
 
     raw: an envelope as JSON bytes, or whatever stood there; where: file and line, or table and row, for the person at
     the terminal; numbered: the same place without a file's name, which may be a pupil's; refused: why it is none, where
-    the source knows already.
+    the source knows already. time: microseconds since 1970 that order the trace; of equal ones the first found counts.
     """
 
     raw: bytes
     where: str
     numbered: str
     refused: Rejection | None = None
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,8 @@ class Known:
     """What a source knows beside its callbacks; None and empty where it does not.
 
     statement: one paragraph for provenance, without any name of an essay or a person. sources: what was read, a line
-    each, likewise. fields: by dotted key of the callback. missing: what it lacks of its own accord, a sentence each.
+    each, without one too. fields: by dotted key of the callback. missing: what it lacks itself, a sentence each.
+    end_is_known: whether it says itself that the batch is over, or how many callbacks there are.
     unanswered: comparisons it asked and has no outcome of. bt_scores: final scores by essay id, logits.
     remarks: sentences for the person who imports.
     """
@@ -67,27 +66,39 @@ class Known:
     engine: EngineSettings | None = None
     checks_off: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    end_is_known: bool = False
     unanswered: int = 0
     bt_scores: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
-def _nothing_to_close() -> None:
-    pass
+class Source(Protocol):
+    """A source that was opened.
+
+    kind: `JSON files`, `ENG5 artefact` or `CJ database`. found: its callbacks; may be gone through once. known: asked
+    for after that.
+    """
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+
+    @property
+    def found(self) -> Iterable[Found]:
+        """What may be callbacks."""
+
+    @property
+    def known(self) -> Known:
+        """What it says beside them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A source that was opened: its callbacks in the order in which they are to stand in the trace, and what it knows.
-
-    kind: `JSON files`, `ENG5 artefact` or `CJ database`. found may be gone through once. close: to be called when the
-    source is done with, used or not.
-    """
+class ReadSource:
+    """A source that knows everything before its callbacks are gone through, in the order of the trace."""
 
     kind: str
     found: Iterable[Found]
     known: Known
-    close: Callable[[], None] = _nothing_to_close
 
 
 def recorded(note: str) -> FieldProvenance:

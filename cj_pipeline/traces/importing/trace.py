@@ -1,42 +1,42 @@
-"""From a source to a trace folder: the same path that a captured callback takes, from its bytes to its line.
+"""This module makes a trace folder of a source, by the path that a captured callback takes from its bytes to its line.
 
-Here: going through a source, and what the trace's provenance says of it. Not here: sources (json_folder.py,
-artefact.py, cj_database.py), the scenario (scenario.py), the files of a trace (capture/).
-
-A callback is read, held against the rules of the wire, told apart from repeats and redacted exactly as in a capture. An
+A callback is held against the rules of the wire, told apart from repeats and redacted exactly as in a capture. An
 import reads its source in one go, so there is nothing to resume: one that is interrupted leaves no trace, and is begun
 again.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.capture.draft import TraceDraft
-from cj_pipeline.traces.capture.lane import Fate, FigureTooLarge, Lane, QuarantineNote
-from cj_pipeline.traces.capture.publishing import CONTRADICTION, DUPLICATE, TAKEN, Findings, NothingTaken, publish
-from cj_pipeline.traces.capture.request import Beginning, Selection
-from cj_pipeline.traces.capture.sieve import TOO_LARGE, Sieve, Unusable
-from cj_pipeline.traces.captured_scenario import ScenarioChoices, require_choices
+from cj_pipeline.foundation.uuid_text import is_uuid
+from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, require_choices
+from cj_pipeline.traces.completeness import END_OF_BATCH, EXPECTED_COUNT
+from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, Place, kept_line, quarantine_entry
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.importing.scenario import imported_scenario
 from cj_pipeline.traces.importing.source import Found, Source
-from cj_pipeline.traces.provenance import Provenance, RedactionProvenance, TraceOrigin
-from cj_pipeline.traces.redaction.pseudonyms import is_uuid
-from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.scenario import Scenario, is_scenario_id
-from cj_pipeline.traces.wire_callback import WireCallback
+from cj_pipeline.traces.message_filter import MessageFilter, MessageOutcome, Selection, Unusable
+from cj_pipeline.traces.provenance import Provenance, TraceOrigin
+from cj_pipeline.traces.redactor import Redactor, redaction_provenance
+from cj_pipeline.traces.scenario import is_scenario_id
+from cj_pipeline.traces.writing import TraceDescription, WrittenLines, write_trace
 
 GENERATED_BY = "cj-pipeline import, method 1 (since 0.1.0)"
 
-
 # Quarantined things that are named to the person at the terminal; the file has them all.
 _NAMED = 3
+
+_OUTCOMES = (MessageOutcome.OTHER_BATCH, MessageOutcome.FOREIGN, MessageOutcome.MALFORMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,15 @@ class ImportRequest:
     """One import: from a source to the folder `traces_dir/scenario_id`.
 
     redaction: None to keep everything as it came. bos_batch_id: the batch that is meant, where a source has several.
+    expected_count: how many callbacks the batch has, where somebody knows.
     """
 
     scenario_id: str
     traces_dir: Path
-    redaction: Redaction | None
+    redaction: Redactor | None
     choices: ScenarioChoices = field(default_factory=ScenarioChoices)
     bos_batch_id: str | None = None
+    expected_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,9 @@ class ImportResult:
     """What came of an import.
 
     counts: what was found, by what became of it; their sum is `read`. missing: what is not in the trace although it
-    was asked for, a sentence each. bt_scores: final scores that came with the source (logits), by the essays' names in
-    the trace. quarantined: the first of them, a sentence each. dropped: what redaction took out, by kind.
+    was asked for, a sentence each. held_against: the end that makes it whole; None where none is known. bt_scores:
+    final scores that came with the source (logits), by the essays' names in the trace. quarantined: the first of them,
+    a sentence each. dropped: what redaction took out, by kind.
     """
 
     folder: Path
@@ -68,139 +71,182 @@ class ImportResult:
     counts: Mapping[str, int]
     unanswered: int
     missing: tuple[str, ...]
+    held_against: str | None
     bt_scores: Mapping[str, float]
     quarantined: tuple[str, ...]
     remarks: tuple[str, ...]
     dropped: Mapping[str, int]
 
 
-@dataclass(slots=True)
-class _Passage:
-    """A source on its way into a lane."""
+class _Intake:
+    """A source on its way into a draft."""
 
-    lane: Lane
-    sieve: Sieve
-    redacted: bool
-    batches: dict[str, int] = field(default_factory=dict)
-    named: list[str] = field(default_factory=list)
-    read: int = 0
+    def __init__(self, request: ImportRequest, draft: CallbackDraft) -> None:
+        self._redaction = request.redaction
+        self._draft = draft
+        self._filter = MessageFilter(Selection(bos_batch_id=request.bos_batch_id))
+        self._dropped_before = Counter() if request.redaction is None else Counter(request.redaction.dropped)
+        self.batches: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.malformed_matches = 0
+        self.named: list[str] = []
+        self.read = 0
+        self.earliest: datetime | None = None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What redaction took out, by kind."""
+        return {} if self._redaction is None else dict(self._redaction.dropped - self._dropped_before)
 
     def take_in(self, found: Found) -> None:
         position = self.read
         self.read += 1
         if found.refused is not None:
-            self._set_aside(found, position, Unusable(Fate.MALFORMED, found.refused.field, found.refused.reason, True))
+            why = Unusable(MessageOutcome.MALFORMED, found.refused.field, found.refused.reason, concerns=True)
+            self._set_aside(found, position, why)
             return
-        judgement = self.sieve.judge(found.raw, 0)
-        if isinstance(judgement, WireCallback):
-            batch = judgement.bos_batch_id or ""  # before the lane redacts it
-            try:
-                # One time for all: the source is in its order already, which the positions keep.
-                self.lane.take(judgement, found.raw, position, 0)
-            except FigureTooLarge:
-                self._set_aside(found, position, TOO_LARGE)
-            else:
-                self.batches[batch] = self.batches.get(batch, 0) + 1
+        judgement = self._filter.judge(found.raw, 0)
+        if isinstance(judgement, CallbackEvent):
+            self._take(judgement, found, position)
         elif isinstance(judgement, Unusable):
             self._set_aside(found, position, judgement)
         else:
-            self.lane.pass_over(judgement, position)
+            self.outcomes[judgement.value] += 1
+
+    def _take(self, event: CallbackEvent, found: Found, position: int) -> None:
+        self.batches[str(event.data.request_metadata.get("bos_batch_id", ""))] += 1
+        if self.earliest is None or event.data.requested_at < self.earliest:
+            self.earliest = event.data.requested_at
+        line, read = kept_line(event, found.raw, self._redaction)
+        self._draft.take(Place(found.time, 0, position), read, line)
 
     def _set_aside(self, found: Found, position: int, why: Unusable) -> None:
-        place = found.numbered if self.redacted else found.where
+        place = found.where if self._redaction is None else found.numbered
         if len(self.named) < _NAMED:
             self.named.append(": ".join(part for part in (place, why.field, why.reason) if part) + ".")
-        note = QuarantineNote(why.reason, why.field, {"place": place}, why.concerns)
-        self.lane.set_aside(why.fate, position, found.raw, note)
+        entry = quarantine_entry(found.raw, why, {"place": place}, self._redaction)
+        self._draft.set_aside(0, position, entry)
+        self.outcomes[why.outcome.value] += 1
+        self.malformed_matches += why.concerns
 
 
 def import_trace(request: ImportRequest, source: Source) -> ImportResult:
     """Make a trace of a source.
 
     Raises BadInput: the scenario id is none, or taken; a file of the choices cannot be used; the source holds no usable
-    callback, or those of several batches. Nothing is left behind then. The source is closed in any case.
+    callback, or those of several batches. Nothing is left behind then.
     """
-    try:
-        return _imported(request, source)
-    finally:
-        source.close()
-
-
-def _imported(request: ImportRequest, source: Source) -> ImportResult:
+    target = request.traces_dir / request.scenario_id
     _require_name(request)
     require_choices(request.choices)
-    draft = TraceDraft.open(request.traces_dir / request.scenario_id, Beginning.ANEW, request.redaction)
+    if target.exists():
+        raise BadInput("is there already.", path=target, remedy="Choose another scenario id, or move the folder away.")
+    request.traces_dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{request.scenario_id}.", dir=request.traces_dir))
     try:
-        lane = draft.lane(0)
-        passage = _Passage(
-            lane, Sieve(Selection(bos_batch_id=request.bos_batch_id)), request.redaction is not None, {}, []
-        )
-        for found in source.found:
-            passage.take_in(found)
-        _require_one_batch(request, passage.batches)
-        lane.flush()
-        findings = publish(draft, {0: lane.state}, partial(_described, request, source, lane))
-    except NothingTaken:
-        draft.discard()
-        raise _nothing(request, passage) from None
-    except BaseException:
-        draft.discard()
-        raise
+        with CallbackDraft(folder / DRAFT_FILE) as draft:
+            return _imported(request, source, draft)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _imported(request: ImportRequest, source: Source, draft: CallbackDraft) -> ImportResult:
+    intake = _Intake(request, draft)
+    for found in source.found:
+        intake.take_in(found)
+    _require_one_batch(request, intake.batches)
+    began_at = intake.earliest
+    if began_at is None:
+        raise _nothing(request, intake)
+    known = source.known
+    found_counts = draft.counts()
+    counts = {
+        "taken": found_counts.taken,
+        "duplicate": found_counts.duplicates,
+        "contradiction": found_counts.contradictions,
+        **{outcome.value: intake.outcomes[outcome.value] for outcome in _OUTCOMES},
+    }
+    section = ImportProvenance(
+        source=source.kind,
+        imported_at=utc_now(),
+        counts=counts,
+        unanswered=known.unanswered,
+        partial=bool(missing := _missing(request, source, intake, draft.taken)),
+        missing=missing,
+        expected_count=request.expected_count,
+        held_against=_held_against(request, source),
+    )
+
+    def describe(written: WrittenLines) -> TraceDescription:
+        return _described(request, source, section, intake, written, draft.comparisons(), began_at)
+
+    quarantine = draft.quarantine(with_raw=request.redaction is None)
+    made = write_trace(request.traces_dir / request.scenario_id, draft.lines(), describe, quarantine=quarantine)
     rename = request.redaction.essay if request.redaction is not None else str
     return ImportResult(
-        folder=request.traces_dir / request.scenario_id,
-        sha256=findings.sha256,
-        read=passage.read,
-        counts=_counts(findings, lane),
-        unanswered=source.known.unanswered,
-        missing=_missing(source, lane),
-        bt_scores={rename(essay): score for essay, score in source.known.bt_scores.items()},
-        quarantined=tuple(passage.named),
-        remarks=source.known.remarks,
-        dropped=findings.dropped,
+        folder=made.folder,
+        sha256=made.sha256,
+        read=intake.read,
+        counts=counts,
+        unanswered=known.unanswered,
+        missing=missing,
+        held_against=section.held_against,
+        bt_scores={rename(essay): score for essay, score in known.bt_scores.items()},
+        quarantined=tuple(intake.named),
+        remarks=known.remarks,
+        dropped=intake.dropped,
     )
 
 
 def _described(
-    request: ImportRequest, source: Source, lane: Lane, findings: Findings
-) -> tuple[Scenario, str, Provenance]:
-    redaction, missing = request.redaction, _missing(source, lane)
-    scenario = imported_scenario(request.scenario_id, source, findings, request.choices, redaction)
+    request: ImportRequest,
+    source: Source,
+    section: ImportProvenance,
+    intake: _Intake,
+    written: WrittenLines,
+    comparisons: int,
+    began_at: datetime,
+) -> TraceDescription:
+    known = source.known
+    first = parse_callback(written.first)
+    if isinstance(first, Rejection):
+        raise AssertionError(f"the first callback cannot be read again: {first.field}: {first.reason}")
+    facts = TraceFacts(
+        essays=written.essays,
+        comparisons=comparisons,
+        first=first,
+        started_at=known.started_at or began_at,
+        title=f"{request.scenario_id}: imported, {source.kind}",
+        hints=written.hints,
+    )
     provenance = Provenance(
         scenario_id=request.scenario_id,
         origin=TraceOrigin.IMPORTED,
-        statement=source.known.statement,
-        sources=source.known.sources,
+        statement=known.statement,
+        sources=known.sources,
         generated_by=GENERATED_BY,
-        recorded_at=findings.started_at,
-        fields=dict(sorted(source.known.fields.items())),
-        redaction=None
-        if redaction is None
-        else RedactionProvenance(
-            policy=redaction.policy, key_id=redaction.pseudonyms.key_id, dropped=dict(findings.dropped)
-        ),
-        imported=ImportProvenance(
-            source=source.kind,
-            imported_at=utc_now(),
-            counts=_counts(findings, lane),
-            unanswered=source.known.unanswered,
-            partial=bool(missing),
-            missing=missing,
-        ),
+        recorded_at=began_at,
+        fields=dict(sorted(known.fields.items())),
+        redaction=redaction_provenance(request.redaction, intake.dropped),
+        imported=section,
     )
-    return scenario, f"Made by cj-pipeline traces import. Source: {source.kind}.", provenance
+    scenario = imported_scenario(request.scenario_id, known, facts, request.choices, request.redaction)
+    return TraceDescription(scenario, provenance, f"Made by cj-pipeline traces import. Source: {source.kind}.")
 
 
-def _counts(findings: Findings, lane: Lane) -> dict[str, int]:
-    fates = {fate.value: lane.state.fates[fate] for fate in (Fate.OTHER_BATCH, Fate.FOREIGN, Fate.MALFORMED)}
-    return {TAKEN: findings.taken, DUPLICATE: findings.duplicates, CONTRADICTION: findings.contradictions, **fates}
+def _missing(request: ImportRequest, source: Source, intake: _Intake, taken: int) -> tuple[str, ...]:
+    missing = list(source.known.missing)
+    if request.expected_count not in (None, taken):
+        missing.append(f"{request.expected_count} callbacks were expected and {taken} were found.")
+    if unusable := intake.malformed_matches:
+        missing.append(f"{unusable} of what was found are no usable callbacks; quarantine.jsonl says why.")
+    return tuple(missing)
 
 
-def _missing(source: Source, lane: Lane) -> tuple[str, ...]:
-    unusable = lane.state.malformed_matches
-    if not unusable:
-        return source.known.missing
-    return (*source.known.missing, f"{unusable} of what was found are no usable callbacks; quarantine.jsonl says why.")
+def _held_against(request: ImportRequest, source: Source) -> str | None:
+    if request.expected_count is not None:
+        return EXPECTED_COUNT
+    return END_OF_BATCH if source.known.end_is_known else None
 
 
 def _require_name(request: ImportRequest) -> None:
@@ -216,7 +262,7 @@ def _require_name(request: ImportRequest) -> None:
 def _require_one_batch(request: ImportRequest, batches: Mapping[str, int]) -> None:
     if len(batches) < 2:
         return
-    # Only those that name nobody; whoever has the source can look the others up there.
+    # Only those that name nobody; the others can be looked up in the source.
     ids = sorted(batch for batch in batches if is_uuid(batch))[:_NAMED]
     examples = f" (such as {', '.join(ids)})" if ids else ""
     raise BadInput(
@@ -227,11 +273,11 @@ def _require_one_batch(request: ImportRequest, batches: Mapping[str, int]) -> No
     )
 
 
-def _nothing(request: ImportRequest, passage: _Passage) -> BadInput:
+def _nothing(request: ImportRequest, intake: _Intake) -> BadInput:
     of_batch = "" if request.bos_batch_id is None else " of this batch"
-    first = f" The first: {passage.named[0]}" if passage.named else ""
+    first = f" The first: {intake.named[0]}" if intake.named else ""
     return BadInput(
-        f"none of {passage.read} things found is a usable callback{of_batch}.{first}",
+        f"none of {intake.read} things found is a usable callback{of_batch}.{first}",
         path="import",
         remedy="Is it the right source?" if request.bos_batch_id is None else "Is it the right --batch?",
     )

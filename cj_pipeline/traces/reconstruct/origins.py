@@ -1,7 +1,4 @@
-"""What stands behind every field of a reconstructed trace: published, fitted to published figures, or drawn.
-
-Here: `provenance.json` of a reconstruction. Not here: the values themselves (events.py); a test holds the two together.
-"""
+"""This module says of every field of a reconstructed trace whether it is published, fitted or drawn."""
 
 from __future__ import annotations
 

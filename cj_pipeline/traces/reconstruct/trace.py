@@ -1,26 +1,16 @@
-"""From a folder's scenario.yaml and published.yaml to its reconstructed trace.
-
-Here: `reconstruct` (bytes) and `write_trace` (files). Not here: how the callbacks are made (events.py and below).
+"""This module reconstructs a trace from a folder's scenario.yaml and published.yaml.
 
 The same two files give the same bytes on every machine: all draws are SHA-256 of the seed and their own name.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.provenance import (
-    CHECKSUM_FILE,
-    PROVENANCE_FILE,
-    TraceOrigin,
-    checksum_lines,
-    read_provenance,
-)
+from cj_pipeline.traces.provenance import PROVENANCE_FILE, TraceOrigin, read_provenance
 from cj_pipeline.traces.reconstruct.events import events, to_line
 from cj_pipeline.traces.reconstruct.origins import provenance
 from cj_pipeline.traces.reconstruct.published import (
@@ -30,8 +20,9 @@ from cj_pipeline.traces.reconstruct.published import (
     require_agreement,
 )
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.traces.store import CALLBACKS_FILE, SUMMARY_FILE
+from cj_pipeline.traces.store import CALLBACKS_FILE
 from cj_pipeline.traces.summary import summarise
+from cj_pipeline.traces.writing import WRITTEN_FILES, TraceDescription, write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +30,6 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.reconstruct.published import Published
     from cj_pipeline.traces.scenario import Scenario
     from cj_pipeline.traces.summary import Summary
-
-COVERED_FILES = (CALLBACKS_FILE, SUMMARY_FILE, PROVENANCE_FILE, PUBLISHED_FILE)
 
 
 def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[bytes]:
@@ -54,12 +43,13 @@ def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[byt
     return lines
 
 
-def write_trace(folder: Path) -> Path:
-    """Reconstruct a folder's trace in place: callbacks, summary, provenance, and last their checksums.
+def reconstruct_trace(folder: Path) -> Path:
+    """Write a folder's trace again from its scenario.yaml and published.yaml; its other files stay.
 
-    Returns the folder. Each file is replaced whole. Raises BadInput, and writes nothing, when the folder holds a
-    captured trace, callbacks of unknown origin, or facts from which nothing can be reconstructed.
+    Returns the folder. Raises BadInput, and changes nothing, when the folder holds a captured trace, callbacks of
+    unknown origin, or facts from which nothing can be reconstructed.
     """
+    folder = folder.resolve()
     _refuse_recordings(folder)
     scenario = read_scenario(folder / SCENARIO_FILE)
     published = read_published(folder)
@@ -70,13 +60,19 @@ def write_trace(folder: Path) -> Path:
         raise BadInput(
             f"{error.problem}.", path=folder / PUBLISHED_FILE, field=error.field, remedy="Nothing was written."
         ) from None
-    described = provenance(scenario, published, seed).model_dump_json(indent=2, exclude_none=True)
-    # Provenance first: callbacks without it would be of unknown origin, and refused next time.
-    _replace(folder / PROVENANCE_FILE, described.encode() + b"\n")
-    _replace(folder / CALLBACKS_FILE, b"".join(line + b"\n" for line in lines))
-    _replace(folder / SUMMARY_FILE, _summary(lines, scenario).to_json().encode())
-    _replace(folder / CHECKSUM_FILE, checksum_lines(folder, COVERED_FILES).encode())
-    return folder
+    others = {
+        name: path
+        for path in folder.rglob("*")
+        if path.is_file() and (name := path.relative_to(folder).as_posix()) not in (*WRITTEN_FILES, SCENARIO_FILE)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+    description = TraceDescription(
+        scenario,
+        provenance(scenario, published, seed),
+        scenario_file=(folder / SCENARIO_FILE).read_bytes(),
+        files=others,
+    )
+    return write_trace(folder, lines, lambda _: description, replace=True).folder
 
 
 def _require_same_run(scenario: Scenario, published: Published) -> None:
@@ -122,17 +118,3 @@ def _refuse_recordings(folder: Path) -> None:
             field="origin",
             remedy="Reconstruct into a folder of its own.",
         )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole, or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)  # mkstemp's 0600 would make a committed file unreadable to others
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,7 +1,6 @@
-"""The provenance of a redacted copy.
+"""This module writes the provenance of a redacted copy.
 
-Here: what of the original's provenance may be said again. Not here: the schema (traces/provenance.py), what is taken
-out of callbacks (redaction.py). Sentences are written anew: in the original a person may have written them.
+Figures of the original's are said again. Its sentences are not: a person may have written them.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.provenance import FieldProvenance, Provenance, RedactionProvenance, TraceOrigin
-from cj_pipeline.traces.redaction.policy import REDACTED, Justifications
-from cj_pipeline.traces.wire_callback import WireCallback, WireError, WireMetadata, WireResult, WireTokens, WireUsage
+from cj_pipeline.traces.redaction.wire import ALL_KEYS
+from cj_pipeline.traces.redaction_policy import REDACTED, Justifications
 
 _STATEMENTS = {
     TraceOrigin.CAPTURED: "A redacted copy of a captured trace: a recording, without what it says about persons.",
@@ -28,11 +27,6 @@ _JUSTIFICATIONS = {
     Justifications.DROP: "gone",
     Justifications.HASH: "keyed digests",
     Justifications.KEEP: "as they were",
-}
-_WIRE_NAMES = {
-    name
-    for struct in (WireCallback, WireResult, WireError, WireTokens, WireMetadata, WireUsage)
-    for name in struct.__struct_fields__
 }
 _NOTE = "as in the trace that this one was redacted from"
 
@@ -57,7 +51,7 @@ def copied_provenance(original: Provenance, scenario_id: str, section: Redaction
 
 def _is_of_the_wire(field: str) -> bool:
     """Whether a dotted path has no part that only a message names."""
-    return set(field.split(".")) <= _WIRE_NAMES
+    return set(field.split(".")) <= ALL_KEYS
 
 
 def _capture(capture: CaptureProvenance) -> CaptureProvenance:

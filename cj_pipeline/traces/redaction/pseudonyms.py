@@ -1,6 +1,4 @@
-"""Other names for essays, batches and requests, the same ones wherever the same key is used.
-
-Here: keyed pseudonyms. Not here: the key's file (key.py), which fields are renamed (redaction.py).
+"""This module makes keyed pseudonyms of essays, batches and requests, the same ones wherever the same key is used.
 
 A pseudonym is HMAC-SHA256(key, kind + NUL + name), of which 16 hex digits are kept. Among a million names two share
 them with a probability of 3 in 100 million (n^2 / 2^65); two essays that do are an error and never one essay.
@@ -9,7 +7,6 @@ Anchors stay recognisable: ids that begin with `ANCHOR_` still do, ids that mere
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from hashlib import blake2s
 from hmac import digest
@@ -17,11 +14,10 @@ from uuid import UUID
 
 from cj_pipeline.contracts.els_request import ANCHOR_PREFIX
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.uuid_text import is_uuid
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-# Names that come again and again are kept by what they became. Essays are bounded by the trace; other words are not.
-_MOST_KEPT = 65_536
+# Names that come again and again are cached. Essays are bounded by the trace; other words are not.
+_MOST_CACHED = 65_536
 
 
 class SamePseudonym(CjPipelineError):
@@ -29,19 +25,16 @@ class SamePseudonym(CjPipelineError):
 
 
 class Pseudonyms:
-    """Pseudonyms under one key. Pickled as the key alone."""
+    """Pseudonyms under one key."""
 
     def __init__(self, key: bytes) -> None:
         """key: as `key_from` gives it."""
         self._key = key
         self.essays: dict[str, str] = _Essays(self)
         """By essay id; what is missing is made."""
-        self.batches: dict[str, str] = Kept(self.batch)
+        self.batches: dict[str, str] = Cache(self.batch)
         self._prompts = blake2s(key=digest(key, b"prompt", "sha256"))
         self._texts = blake2s(key=digest(key, b"text", "sha256"), digest_size=16)
-
-    def __reduce__(self) -> tuple[type[Pseudonyms], tuple[bytes]]:
-        return Pseudonyms, (self._key,)
 
     @property
     def key_id(self) -> str:
@@ -90,11 +83,6 @@ class Pseudonyms:
         return state.hexdigest()
 
 
-def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its usual form, of either case."""
-    return _UUID.fullmatch(text) is not None
-
-
 class _Essays(dict[str, str]):
     """Essay ids to pseudonyms, and proof that no two share one."""
 
@@ -120,7 +108,7 @@ def _essay_name(essay_id: str, digits: str) -> str:
     return f"essay-{ANCHOR_PREFIX}{digits}" if ANCHOR_PREFIX in essay_id else f"essay-{digits}"
 
 
-class Kept(dict[str, str]):
+class Cache(dict[str, str]):
     """What a function made of texts that come again; forgotten when there are too many."""
 
     def __init__(self, make: Callable[[str], str]) -> None:
@@ -128,7 +116,7 @@ class Kept(dict[str, str]):
         self._make = make
 
     def __missing__(self, text: str) -> str:
-        if len(self) >= _MOST_KEPT:
+        if len(self) >= _MOST_CACHED:
             self.clear()
         made = self[text] = self._make(text)
         return made

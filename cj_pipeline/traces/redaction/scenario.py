@@ -1,7 +1,4 @@
-"""A scenario under the names that its redacted trace uses.
-
-Here: essays, labels, texts and ids of a scenario.yaml. Not here: its callbacks (redaction.py), a mode that names essays
-(the mode room's; the caller brings the other mode).
+"""This module puts a scenario under the names that its redacted trace uses. A mode is the caller's affair.
 
 Grades, settings, tolerances and figures stay: they say how was judged, not who. Everything that a person wrote in words
 goes, the reasons for checks that are off included: a reason may say whose essay it is about.
@@ -18,7 +15,7 @@ from cj_pipeline.traces.redaction.vocabulary import is_grade, is_row_number
 from cj_pipeline.traces.scenario import Item, Net, Scenario
 
 if TYPE_CHECKING:
-    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redactor import Redactor
 
 REASON = "off in the scenario that this one was redacted from"
 
@@ -26,8 +23,8 @@ REASON = "off in the scenario that this one was redacted from"
 _ANCHOR_LABEL = re.compile(r"vt_\d{3}_(.+)")
 
 
-def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redaction, mode: str) -> Scenario:
-    """The scenario of a redacted copy. scenario_id: the copy's; mode: what it is to run under."""
+def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redactor, mode: str) -> Scenario:
+    """Return the scenario of a redacted copy. scenario_id: the copy's; mode: what it is to run under."""
     provider, batch = scenario.provider, scenario.batch
     return scenario.model_copy(
         update={
@@ -52,18 +49,21 @@ def redacted_scenario(scenario: Scenario, scenario_id: str, redaction: Redaction
 
 
 def redacted_grades(scale: Sequence[str]) -> dict[str, str]:
-    """What the grades of a scale become, best to worst. A scale of words is a scale by their order alone."""
+    """Return what the grades of a scale become, best to worst. A scale of words is a scale by their order alone."""
     words = not all(is_grade(grade) for grade in scale)
     return {grade: str(place) if words else grade for place, grade in enumerate(scale, start=1)}
 
 
-def without_labels(net: Net) -> Net:
-    """A net whose essays have pseudonyms already, without labels that people wrote into it since."""
-    items = (item if _says_a_grade_only(item) else item.model_copy(update={"label": item.id}) for item in net.items)
-    return net.model_copy(update={"items": tuple(items)})
+def without_texts(scenario: Scenario) -> Scenario:
+    """Return a scenario whose essays have pseudonyms already, without labels and reasons that people wrote since."""
+    items = (
+        item if _says_a_grade_only(item) else item.model_copy(update={"label": item.id}) for item in scenario.net.items
+    )
+    net = scenario.net.model_copy(update={"items": tuple(items)})
+    return scenario.model_copy(update={"net": net, "checks_off": dict.fromkeys(scenario.checks_off, REASON)})
 
 
-def _redacted_net(net: Net, redaction: Redaction) -> Net:
+def _redacted_net(net: Net, redaction: Redactor) -> Net:
     grades = redacted_grades(net.grade_scale or ())
     items = []
     for item in net.items:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -17,20 +21,20 @@ from confluent_kafka.admin import AdminClient
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.seeding import keyed_uuid
+from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import capture
-from cj_pipeline.traces.capture.course import shares_of
-from cj_pipeline.traces.capture.draft import TraceDraft, draft_folder
-from cj_pipeline.traces.capture.index import id_digest
-from cj_pipeline.traces.capture.request import Beginning, Limits, Selection
+from cj_pipeline.traces.capture.draft import CaptureDraft, draft_folder
+from cj_pipeline.traces.capture.request import Beginning, Limits
 from cj_pipeline.traces.capture.source import CannotCapture
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
-from cj_pipeline.traces.redaction.policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.store import read_trace
 from tests.guarded_kafka import GuardedBroker
 from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic
-from tests.traces.capture.stand import (
+from tests.traces.capture.topics import (
     ANOTHER_BATCH,
     BATCH,
     KEY,
@@ -87,11 +91,14 @@ def test_a_capture_reads_like_a_trace_and_says_where_it_is_from(kafka: str, topi
     assert offsets == [(0, 10, 10, 9)] * 3
 
 
-def test_the_same_messages_give_the_same_bytes_in_one_process_or_in_three(
-    kafka: str, topic: str, tmp_path: Path
+def test_the_same_messages_give_the_same_bytes_in_whatever_order_partitions_answer(
+    kafka: str, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     produce(kafka, topic, [*records(600, 3), *records(50, 3), Record(b"not JSON", 2)])
-    results = [captured(kafka, topic, tmp_path, f"with_{n}", workers=n) for n in (1, 2, 3)]
+    results = []
+    for batch in (1, 7, 2000):
+        monkeypatch.setattr(reading, "BATCH", batch)
+        results.append(captured(kafka, topic, tmp_path, f"by_{batch}"))
     assert len({result.sha256 for result in results}) == 1
     assert [nonzero(result.counts) for result in results] == [{"taken": 600, "duplicate": 50, "malformed": 1}] * 3
     assert len({(result.folder / "quarantine.jsonl").read_bytes() for result in results}) == 1
@@ -177,16 +184,51 @@ def test_messages_of_an_aborted_transaction_are_not_captured(kafka: str, topic: 
     assert (result.read, result.partial) == (7, False)
 
 
-def test_an_open_transaction_does_not_keep_a_capture_waiting(kafka: str, topic: str, tmp_path: Path) -> None:
+@contextmanager
+def open_transaction(kafka: str, topic: str) -> Iterator[None]:
+    """Offsets 3 and 4 of partition 0 are of a transaction that is open meanwhile; 5 to 7 lie behind it."""
     produce(kafka, topic, records(3))
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic, "log_level": 0})
     producer.init_transactions(30)
     producer.begin_transaction()
-    producer.produce(topic, callback(9), partition=0, timestamp=NOON + 9)
+    for n in (3, 4):
+        producer.produce(topic, callback(n), partition=0, timestamp=NOON + n)
     producer.flush(30)
-    result = captured(kafka, topic, tmp_path)
+    produce(kafka, topic, [Record(callback(n), 0, NOON + n) for n in (5, 6, 7)])
+    yield
     producer.abort_transaction(30)
-    assert (result.ending, request_ids(result)) == ("end reached", ids(0, 1, 2))
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(idle_seconds=0.8), Limits(timeout_seconds=3)])
+def test_records_behind_an_open_transaction_are_missing_and_counted(
+    limits: Limits, kafka: str, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "TRANSACTION_SECONDS", 0.5)
+    with open_transaction(kafka, topic):
+        result = captured(kafka, topic, tmp_path, limits=limits)
+    assert request_ids(result) == ids(0, 1, 2)
+    assert result.missing == ("Partition 0: 5 offsets behind an open transaction at offset 3.",)
+    told = result.provenance.capture
+    assert told is not None
+    assert (told.partial, told.partitions[0].next_offset, told.partitions[0].end_offset) == (True, 3, 8)
+
+
+def test_a_transaction_that_ends_in_time_is_waited_for(kafka: str, topic: str, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with open_transaction(kafka, topic):
+            capturing = pool.submit(captured, kafka, topic, tmp_path)
+            while not draft_folder(tmp_path / "autumn").exists():
+                sleep(0.01)
+        result = capturing.result(30)
+    assert (result.ending, result.missing) == ("end reached", ())
+    assert (request_ids(result), result.held_against) == (ids(0, 1, 2, 5, 6, 7), "the high watermarks of the topic")
+
+
+def test_a_followed_topic_that_was_left_is_as_far_as_was_seen(kafka: str, topic: str, tmp_path: Path) -> None:
+    produce(kafka, topic, records(20))
+    stopped_after(kafka, topic, tmp_path, 20, limits=Limits(follow=True, timeout_seconds=60))
+    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
+    assert (result.missing, result.held_against) == ((), None)
 
 
 def test_offsets_that_were_deleted_before_a_resumed_capture_came_to_them_are_named(
@@ -265,26 +307,12 @@ def test_a_trace_that_is_there_is_refused_before_anything_is_read(tmp_path: Path
         captured("127.0.0.1:1", "any", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("backlog", "workers", "shares"),
-    [
-        ({}, None, [[]]),
-        ({0: 10, 1: 20}, None, [[1, 0]]),
-        ({0: 10, 1: 20}, 2, [[1], [0]]),
-        ({0: 5, 1: 5, 2: 9, 3: 1}, 2, [[2, 3], [0, 1]]),
-        ({0: 5}, 4, [[0]]),
-    ],
-)
-def test_partitions_are_dealt_out_evenly(backlog: dict[int, int], workers: int | None, shares: list[list[int]]) -> None:
-    assert shares_of(backlog, workers) == shares
-
-
 def test_a_draft_that_was_left_behind_after_publishing_is_only_cleared_away(
     kafka: str, topic: str, tmp_path: Path
 ) -> None:
     produce(kafka, topic, records(9, 3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TraceDraft, "discard", _interrupted)
+        patch.setattr(CaptureDraft, "discard", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             captured(kafka, topic, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".autumn.capture", "autumn"]
@@ -294,7 +322,7 @@ def test_a_draft_that_was_left_behind_after_publishing_is_only_cleared_away(
     assert [path.name for path in tmp_path.iterdir()] == ["autumn"]
 
 
-def _interrupted(_draft: TraceDraft) -> None:
+def _interrupted(_draft: CaptureDraft) -> None:
     raise KeyboardInterrupt
 
 
@@ -330,16 +358,6 @@ def test_a_finished_draft_says_what_it_lacks(read: int, kafka: str, topic: str, 
     result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
     assert request_ids(result) == ids(*range(read))
     assert result.missing == (f"Partition 0 was read up to offset {read} of 20 (stopped).",)
-
-
-def test_a_partition_that_was_never_checkpointed_is_missing_from_a_finished_draft(
-    kafka: str, topic: str, tmp_path: Path
-) -> None:
-    produce(kafka, topic, records(20, 2))
-    stopped_after(kafka, topic, tmp_path, 15)
-    (draft_folder(tmp_path / "autumn") / "1.checkpoint").unlink()
-    result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
-    assert "Partition 1 was read up to offset 0 of 10 (stopped)." in result.missing
 
 
 def test_what_redaction_took_out_before_a_stop_is_counted_after_it(kafka: str, topic: str, tmp_path: Path) -> None:
@@ -384,12 +402,10 @@ def test_what_was_expected_at_the_beginning_is_missed_at_the_finish(kafka: str, 
     assert "30" in " ".join(result.missing)
 
 
-def test_what_several_processes_read_is_kept_when_the_trace_cannot_be_made(
-    kafka: str, topic: str, tmp_path: Path
-) -> None:
+def test_what_was_read_is_kept_when_the_trace_cannot_be_made(kafka: str, topic: str, tmp_path: Path) -> None:
     produce(kafka, topic, records(600, 3))
     with pytest.raises(BadInput):  # the essays of LOWER5 are others
-        captured(kafka, topic, tmp_path, workers=3, choices=ScenarioChoices(like=TRACES / LOWER5))
+        captured(kafka, topic, tmp_path, choices=ScenarioChoices(like=TRACES / LOWER5))
     result = capture(request(topic, tmp_path, beginning=Beginning.FINISH), None)
     assert (result.counts["taken"], result.partial) == (600, False)
 
@@ -420,7 +436,8 @@ def test_a_message_that_is_not_kept_has_a_digest_under_the_key(kafka: str, topic
 def test_a_draft_holds_no_digest_of_a_request_id_that_is_a_name(kafka: str, topic: str, tmp_path: Path) -> None:
     produce(kafka, topic, [Record(callback(n, request_id=f"Asa Lindqvist {n % 3}"), 0, NOON + n) for n in range(6)])
     stopped_after(kafka, topic, tmp_path, 5)
-    index = (draft_folder(tmp_path / "autumn") / "0.index").read_bytes()
-    assert not any(id_digest(f"Asa Lindqvist {n}") in index for n in range(3))
+    kept = b"".join(path.read_bytes() for path in draft_folder(tmp_path / "autumn").iterdir())
+    names = [f"Asa Lindqvist {n}".encode() for n in range(3)]
+    assert not any(name in kept or hashlib.sha256(name).digest() in kept for name in names)
     result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
     assert (result.counts["taken"], result.counts["duplicate"]) == (3, 3)

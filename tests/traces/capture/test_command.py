@@ -15,15 +15,17 @@ from click.testing import CliRunner, Result
 
 from cj_pipeline.cli.capture import capture_command
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay, run_live
 from cj_pipeline.traces.capture.draft import draft_folder
+from cj_pipeline.traces.draft import DRAFT_FILE
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.traces.store import read_trace
 from tests.house import REPOSITORY
 from tests.kafka import create_topic, fresh_topic
-from tests.traces.capture.stand import BATCH, Record, callback, produce, records
+from tests.traces.capture.topics import BATCH, Record, callback, produce, records
 
 
 @pytest.fixture
@@ -121,8 +123,10 @@ def test_a_signal_keeps_the_draft_and_says_how_to_go_on(
         stderr=subprocess.PIPE,
         text=True,
     ) as following:
-        checkpoint = draft_folder(tmp_path / "autumn") / "0.checkpoint"
-        while not checkpoint.exists():
+        # Held by the capture; what is committed lies in the log beside it.
+        committed = draft_folder(tmp_path / "autumn") / f"{DRAFT_FILE}-wal"
+        last = str(keyed_uuid("correlation", 39, BATCH)).encode()
+        while not committed.exists() or last not in committed.read_bytes():
             assert following.poll() is None, following.stderr and following.stderr.read()
             time.sleep(0.05)
         following.send_signal(sent)

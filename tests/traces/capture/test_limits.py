@@ -10,12 +10,13 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.capture import course
+from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
-from cj_pipeline.traces.capture.reading import Clockwork, Ending
-from cj_pipeline.traces.capture.request import Beginning, Limits, Selection, require_usable
+from cj_pipeline.traces.capture.reading import Deadlines, Ending
+from cj_pipeline.traces.capture.request import Beginning, Limits, require_usable
+from cj_pipeline.traces.message_filter import Selection
 from tests.kafka import create_topic, fresh_topic
-from tests.traces.capture.stand import (
+from tests.traces.capture.topics import (
     ANOTHER_BATCH,
     NOON,
     Record,
@@ -96,7 +97,7 @@ def test_a_deadline_before_the_end_makes_a_partial_trace(kafka: str, topic: str,
     with pytest.MonkeyPatch.context() as patch:
         # The deadline is looked at between two steps; here after the first that brought something.
         patch.setattr("cj_pipeline.traces.capture.reading.BATCH", 7)
-        patch.setattr("cj_pipeline.traces.capture.reading.Clockwork.expired", expired_after_a_message)
+        patch.setattr("cj_pipeline.traces.capture.reading.Deadlines.expired", expired_after_a_message)
         result = captured(kafka, topic, tmp_path, limits=limits)
     taken = result.counts["taken"]
     assert 0 < taken < 40
@@ -104,8 +105,8 @@ def test_a_deadline_before_the_end_makes_a_partial_trace(kafka: str, topic: str,
     assert all("was read up to offset" in sentence for sentence in result.missing)
 
 
-def expired_after_a_message(clockwork: Clockwork) -> Ending | None:
-    return Ending.DEADLINE if clockwork.last_sign > clockwork.started + 1e-3 else None
+def expired_after_a_message(deadlines: Deadlines) -> Ending | None:
+    return Ending.DEADLINE if deadlines.last_sign > deadlines.started + 1e-3 else None
 
 
 def while_capturing(kafka: str, topic: str, tmp_path: Path, limits: Limits, after: int, then: object) -> CaptureResult:
@@ -119,14 +120,14 @@ def while_capturing(kafka: str, topic: str, tmp_path: Path, limits: Limits, afte
             action()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "PROGRESS_SECONDS", 0.0)
-        return capture(request(topic, tmp_path, limits=limits), settings(kafka), progress=watch)
+        patch.setattr(reading, "PROGRESS_SECONDS", 0.0)
+        return capture(request(topic, tmp_path, limits=limits), settings(kafka), on_progress=watch)
 
 
 def test_partitions_that_are_added_while_a_topic_is_followed_are_read(
     kafka: str, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(course, "PARTITIONS_SECONDS", 0.1)
+    monkeypatch.setattr(reading, "PARTITIONS_SECONDS", 0.1)
     produce(kafka, topic, records(4, 2))
 
     def widen() -> None:
@@ -174,7 +175,6 @@ def test_a_resumed_capture_counts_what_its_draft_has(kafka: str, topic: str, tmp
         ("expected_count", {"limits": Limits(expected_count=0)}),
         ("idle_seconds", {"limits": Limits(idle_seconds=0)}),
         ("timeout_seconds", {"limits": Limits(timeout_seconds=-1)}),
-        ("workers", {"workers": 0}),
     ],
 )
 def test_a_request_that_cannot_be_meant_names_its_field(field: str, changes: dict[str, object]) -> None:
@@ -187,10 +187,10 @@ def test_a_request_that_cannot_be_meant_names_its_field(field: str, changes: dic
 
 
 def test_idleness_is_counted_from_the_last_match() -> None:
-    clockwork = Clockwork(Limits(idle_seconds=10, follow=True), started=monotonic() - 60)
-    assert clockwork.expired() is None
-    clockwork.last_sign = monotonic() - 10
-    assert clockwork.expired() is Ending.IDLE
+    deadlines = Deadlines(Limits(idle_seconds=10, follow=True), started=monotonic() - 60)
+    assert deadlines.expired() is None
+    deadlines.last_sign = monotonic() - 10
+    assert deadlines.expired() is Ending.IDLE
 
 
 def test_idleness_alone_goes_on_past_the_end_until_nothing_comes(kafka: str, topic: str, tmp_path: Path) -> None:

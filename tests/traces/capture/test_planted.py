@@ -11,11 +11,10 @@ from confluent_kafka import Producer
 
 from cj_pipeline.cli.capture import capture_command
 from cj_pipeline.traces.capture.capture import capture
-from cj_pipeline.traces.capture.course import Course
-from cj_pipeline.traces.capture.request import Selection
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.store import read_trace
 from tests.kafka import create_topic, fresh_topic
-from tests.traces.capture.stand import captured, request, settings
+from tests.traces.capture.topics import captured, request, settings
 from tests.traces.planted import everything_below, leaks, plant
 
 OTHERS = "the batch of Asa Qvistberg9999z"
@@ -63,7 +62,7 @@ def test_nothing_planted_is_in_a_draft(
 ) -> None:
     topic, markers = planted
     # All of it is read, and then publishing fails.
-    monkeypatch.setattr("cj_pipeline.traces.capture.capture.publish", _fails)
+    monkeypatch.setattr("cj_pipeline.traces.capture.capture.write_trace", _fails)
     with pytest.raises(OSError, match="disk full"):
         capture(request(topic, tmp_path, selection=Selection(bos_batch_id="batch")), settings(kafka))
     left = everything_below(tmp_path)
@@ -71,7 +70,7 @@ def test_nothing_planted_is_in_a_draft(
     assert leaks(markers, left) == []
 
 
-def _fails(*_: object) -> None:
+def _fails(*_: object, **__: object) -> None:
     raise OSError("disk full")
 
 
@@ -84,23 +83,3 @@ def test_nothing_planted_is_on_the_terminal(kafka: str, planted: tuple[str, list
         )
         assert answer.exit_code == 3, answer.output
         assert leaks(markers, answer.output) == []
-
-
-def test_a_worker_is_told_its_task_where_nobody_else_looks(
-    kafka: str, planted: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    topic, markers = planted
-    seen: list[bytes] = []
-    started = Course._start_workers
-
-    def look(course: Course, stack: object) -> None:
-        started(course, stack)  # type: ignore[arg-type]
-        for worker in course._workers:
-            process = Path(f"/proc/{worker._process.pid}")
-            seen.extend([(process / "cmdline").read_bytes(), (process / "environ").read_bytes()])
-
-    monkeypatch.setattr(Course, "_start_workers", look)
-    captured(kafka, topic, tmp_path, selection=Selection(bos_batch_id=OTHERS), workers=2)
-    assert len(seen) == 2
-    assert leaks(markers, *seen) == []
-    assert bytes(range(32)).hex().encode() not in b"".join(seen)

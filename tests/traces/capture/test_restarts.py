@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.local.kafka_broker import KafkaBroker
-from cj_pipeline.traces.capture import course, reading, source
+from cj_pipeline.traces.capture import reading, source
 from cj_pipeline.traces.capture.capture import CaptureProgress, capture
 from cj_pipeline.traces.capture.request import Limits
 from tests.house import REPOSITORY
 from tests.kafka import create_topic, fresh_topic
-from tests.traces.capture.stand import Record, callback, captured, produce, records, request, settings
+from tests.traces.capture.topics import Record, callback, captured, produce, records, request, settings
 
 
 def test_a_capture_killed_at_twenty_points_and_resumed_gives_the_same_bytes(kafka: str, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_broker_killed_and_started_again_costs_nothing(
     few = {"queued.min.messages": 20, "queued.max.messages.kbytes": 32, "fetch.message.max.bytes": 8192}
     monkeypatch.setattr(source, "_CONSUMER", {**source._CONSUMER, **few})
     monkeypatch.setattr(reading, "BATCH", 50)
-    monkeypatch.setattr(course, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "PROGRESS_SECONDS", 0.0)
     dead: list[int] = []
 
     def watch(now: CaptureProgress) -> None:
@@ -64,7 +64,7 @@ def test_a_broker_killed_and_started_again_costs_nothing(
             own_kafka.kill()
             own_kafka.start()
 
-    result = capture(request(topic, tmp_path, "disturbed"), settings(kafka), progress=watch)
+    result = capture(request(topic, tmp_path, "disturbed"), settings(kafka), on_progress=watch)
     assert 500 <= dead[0] < 3000
     assert (result.sha256, result.partial) == (undisturbed.sha256, False)
     assert result.counts == undisturbed.counts
@@ -76,14 +76,14 @@ def test_a_broker_that_stays_away_ends_a_capture_at_its_deadline(
     kafka, topic = own_kafka.bootstrap_servers, fresh_topic("away")
     create_topic(kafka, topic)
     produce(kafka, topic, records(10))
-    monkeypatch.setattr(course, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "PROGRESS_SECONDS", 0.0)
 
     def watch(now: CaptureProgress) -> None:
         if now.read >= 10:
             own_kafka.kill()
 
     limits = Limits(expected_count=11, timeout_seconds=4.0)
-    result = capture(request(topic, tmp_path, limits=limits), settings(kafka), progress=watch)
+    result = capture(request(topic, tmp_path, limits=limits), settings(kafka), on_progress=watch)
     assert (result.counts["taken"], result.ending) == (10, "deadline")
     assert result.missing == ("11 callbacks were expected and 10 were found (deadline).",)
     # librdkafka complains of every attempt to connect; the log says each thing once.

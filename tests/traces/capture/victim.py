@@ -3,8 +3,8 @@
 Here: the process that is killed, and its parent, which forks it anew from one import of everything. Prints JSON: the
 digest of an undisturbed capture, those of the resumed ones, and how many kills there were.
 
-A kill is SIGKILL before the n-th call of a function, Python's or C's: between a write and its checkpoint, between a
-checkpoint and its rename, in the middle of publishing.
+A kill is SIGKILL before the n-th call of a function, Python's or C's: between a statement and its commit, between the
+checksums and the rename, in the middle of publishing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from types import FrameType
 
 import numpy as np
 
-from cj_pipeline.traces.capture import checkpoints, draft, lane, reading
+from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import capture
-from cj_pipeline.traces.capture.draft import OWNER_FILE, draft_folder
+from cj_pipeline.traces.capture.draft import draft_folder, is_unfinished
 from cj_pipeline.traces.capture.request import Beginning
 from cj_pipeline.traces.provenance import file_sha256
-from tests.traces.capture.stand import request, settings
+from tests.traces.capture.topics import request, settings
 
 
 def work(bootstrap: str, topic: str, folder: Path, scenario_id: str, kill_at: int | None) -> int:
@@ -37,8 +37,8 @@ def work(bootstrap: str, topic: str, folder: Path, scenario_id: str, kill_at: in
             if calls == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    begun = (draft_folder(folder / scenario_id) / OWNER_FILE).exists()
-    asked = request(topic, folder, scenario_id, beginning=Beginning.RESUME if begun else Beginning.ANEW)
+    begun = is_unfinished(folder / scenario_id)
+    asked = request(topic, folder, scenario_id, beginning=Beginning.RESUME if begun else Beginning.NEW)
     sys.setprofile(count)
     capture(asked, settings(bootstrap))
     sys.setprofile(None)
@@ -62,11 +62,9 @@ def attempt(bootstrap: str, topic: str, folder: Path, scenario_id: str, kill_at:
 
 def main() -> None:
     bootstrap, topic, folder, kills, seed = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
-    # Small steps, and a checkpoint after each: as many different states to be killed in as possible.
+    # Small steps, and a commit after each: as many different states to be killed in as possible.
     reading.BATCH = 50
-    checkpoints.CHECKPOINT_SECONDS = 0.0
-    lane.BLOCK_LINES = 7
-    draft.LOCK_SECONDS = 30.0
+    reading.COMMIT_SECONDS = 0.0
     total = attempt(bootstrap, topic, folder, "undisturbed", None)
     assert total is not None
     chance = np.random.default_rng(int(seed))

@@ -8,22 +8,21 @@ from typing import Any
 
 import pytest
 
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
 from cj_pipeline.traces.importing.artefact import eng5_artefact
 from cj_pipeline.traces.importing.artefact_essays import essay_key
-from cj_pipeline.traces.intake import read_message
 from cj_pipeline.traces.provenance import FieldOrigin
 from cj_pipeline.traces.store import read_trace
-from cj_pipeline.traces.wire_callback import WireCallback
 from tests.traces.folders import LADDER, LOWER5, TRACES
 from tests.traces.importing.artefacts import artefact_of, write_artefact
 
 
-def imported(path: Path) -> list[WireCallback]:
-    read = [read_message(found.raw) for found in eng5_artefact(path).found]
-    assert all(isinstance(callback, WireCallback) for callback in read)
-    return [callback for callback in read if isinstance(callback, WireCallback)]
+def imported(path: Path) -> list[CallbackEvent]:
+    read = [parse_callback(found.raw) for found in eng5_artefact(path).found]
+    assert all(isinstance(callback, CallbackEvent) for callback in read)
+    return [callback for callback in read if isinstance(callback, CallbackEvent)]
 
 
 def without(artefact: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -41,14 +40,14 @@ def test_the_callbacks_are_those_of_the_run(tmp_path: Path) -> None:
     for callback, original in zip(callbacks, originals, strict=True):
         data = callback.data
         assert data.request_id == original.request_id
-        assert data.correlation_id == str(original.correlation_id)
+        assert data.correlation_id == original.correlation_id
         assert data.winner == original.winner
         assert (data.confidence, data.justification) == (original.confidence, original.justification)
-        assert (data.request_metadata.essay_a_id, data.request_metadata.essay_b_id) == original.essay_ids()
+        assert data.essay_ids() == original.essay_ids()
         assert data.token_usage.total_tokens == original.token_usage.total_tokens
         assert data.cost_estimate == original.cost_estimate
         assert data.provider == "openai"
-        assert data.request_metadata.prompt_sha256 == original.request_metadata["prompt_sha256"]
+        assert data.request_metadata["prompt_sha256"] == original.request_metadata["prompt_sha256"]
 
 
 def test_what_it_knows_of_the_scenario(tmp_path: Path) -> None:
@@ -80,11 +79,11 @@ def test_an_artefact_of_the_bare_schema_keeps_its_winners_and_nothing_is_compare
     path = write_artefact(tmp_path / "bare.json", bare)
     callbacks = imported(path)
 
-    def winners(callbacks: list[WireCallback]) -> list[str]:
+    def winners(callbacks: list[CallbackEvent]) -> list[str]:
         found = []
         for callback in callbacks:
             told = callback.data.request_metadata
-            found.append(told.essay_a_id if callback.data.winner == "Essay A" else told.essay_b_id)
+            found.append(told["essay_a_id"] if callback.data.winner == "Essay A" else told["essay_b_id"])
         return found
 
     assert winners(callbacks) == winners(full)

@@ -13,12 +13,11 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection
 
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
 from cj_pipeline.traces.importing.cj_database import cj_database
 from cj_pipeline.traces.importing.source import Source
-from cj_pipeline.traces.intake import read_message
-from cj_pipeline.traces.wire_callback import WireCallback
 from tests.postgres import throw_away_server
 from tests.traces.importing.batches import Kept, kept_batch
 
@@ -66,7 +65,7 @@ def test_what_the_database_holds_of_a_callback_is_what_was_on_the_topic(kept: Ke
 
 def test_every_one_of_them_is_a_usable_callback(kept: Kept) -> None:
     for found in cj_database(kept.url, "bos-1").found:
-        assert isinstance(read_message(found.raw), WireCallback)
+        assert isinstance(parse_callback(found.raw), CallbackEvent)
         assert found.where.startswith("cj_comparison_pairs id ")
 
 

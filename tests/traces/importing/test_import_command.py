@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,26 @@ def kept_callbacks(tmp_path: Path, *more: str) -> Path:
 def test_a_whole_folder_exits_with_0_and_says_how_to_go_on(tmp_path: Path) -> None:
     result = run(tmp_path, "--from-folder", kept_callbacks(tmp_path))
     assert result.exit_code == 0, result.output
-    assert f"Whole. Next: cj-pipeline replay {tmp_path / 'traces' / 'imported'}" in result.output
+    assert "As far as seen: no count and no end of the batch was known" in result.output
+    assert f"Next: cj-pipeline replay {tmp_path / 'traces' / 'imported'}" in result.output
     assert len(read_trace(tmp_path / "traces" / "imported").callbacks.events) == 10
     assert (tmp_path / "data" / "redaction.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_count_that_is_met_makes_it_whole_and_another_makes_it_partial(tmp_path: Path) -> None:
+    folder = kept_callbacks(tmp_path)
+    whole = run(tmp_path / "a", "--from-folder", folder, "--expected-count", 10)
+    assert (whole.exit_code, "Whole, held against the expected count." in whole.output) == (0, True)
+    partial = run(tmp_path / "b", "--from-folder", folder, "--expected-count", 66)
+    assert (partial.exit_code, "Partial: 66 callbacks were expected" in partial.output) == (3, True)
+
+
+def test_a_fifo_in_a_folder_is_named_and_makes_it_partial(tmp_path: Path) -> None:
+    folder = kept_callbacks(tmp_path)
+    os.mkfifo(folder / "pipe.jsonl")
+    result = run(tmp_path, "--from-folder", folder)
+    assert result.exit_code == 3
+    assert "pipe.jsonl is a FIFO and was not read." in result.output
 
 
 def test_a_partial_one_exits_with_3_and_says_what_is_missing(tmp_path: Path) -> None:

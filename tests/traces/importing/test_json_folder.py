@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.json_folder import json_folder
-from cj_pipeline.traces.importing.source import Found, Source
-from cj_pipeline.traces.intake import Foreign, read_message
-from cj_pipeline.traces.wire_callback import WireCallback
+from cj_pipeline.traces.importing.source import Found
 from tests.traces.folders import LOWER5, TRACES, one_event
 
 EVENTS = [json.loads(line) for line in (TRACES / LOWER5 / "llm_callbacks.jsonl").read_bytes().splitlines()]
 
 
 def found(path: Path) -> list[Found]:
-    with opened(path) as source:
-        return list(source.found)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Source]:
-    source = json_folder(path)
-    try:
-        yield source
-    finally:
-        source.close()
+    """In the order of the trace: by time, and of equal times in the order in which they were found."""
+    return sorted(json_folder(path).found, key=lambda one: one.time)
 
 
 def requests(path: Path) -> list[str]:
@@ -97,14 +86,14 @@ def test_lines_are_numbered_where_they_begin(tmp_path: Path) -> None:
 def test_a_bare_result_gets_an_envelope_and_provenance_says_so(tmp_path: Path) -> None:
     bare = one_event()["data"]
     (tmp_path / "bare.json").write_text(json.dumps(bare, indent=2))
-    with opened(tmp_path) as source:
-        (one,) = source.found
-    callback = read_message(one.raw)
-    assert isinstance(callback, WireCallback)
+    source = json_folder(tmp_path)
+    (one,) = source.found
+    callback = parse_callback(one.raw)
+    assert isinstance(callback, CallbackEvent)
     assert b"\n" not in one.raw
     assert json.loads(one.raw)["data"] == bare
-    assert callback.event_timestamp == bare["completed_at"]
-    assert callback.correlation_id == bare["correlation_id"]
+    assert callback.event_timestamp.isoformat() == bare["completed_at"].replace("Z", "+00:00")
+    assert str(callback.correlation_id) == bare["correlation_id"]
     assert "1 were bare results" in source.known.statement
     assert source.known.fields["event_id"].origin == "derived"
 
@@ -135,7 +124,7 @@ def test_what_is_no_callback_is_found_all_the_same(name: str, content: bytes, li
     (tmp_path / name).write_bytes(content)
     first = found(tmp_path)[0]
     assert first.where == f"{name}:{line}"
-    assert first.refused is not None or not isinstance(read_message(first.raw), WireCallback | Foreign)
+    assert first.refused is not None or not isinstance(parse_callback(first.raw), CallbackEvent)
 
 
 def test_one_file_may_be_named_instead_of_a_folder(tmp_path: Path) -> None:
@@ -152,13 +141,6 @@ def test_a_folder_without_json_and_no_folder_are_told_apart(tmp_path: Path) -> N
         json_folder(tmp_path / "nowhere")
 
 
-def test_what_does_not_fit_into_memory_waits_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(EVENTS[::-1]))
-    in_memory = found(tmp_path)
-    monkeypatch.setattr("cj_pipeline.traces.importing.waiting._IN_MEMORY", 100)
-    assert found(tmp_path) == in_memory
-
-
 def test_a_trace_keeps_its_provenance_and_is_not_imported(tmp_path: Path) -> None:
     for path in (TRACES / LOWER5, TRACES / LOWER5 / "llm_callbacks.jsonl"):
         with pytest.raises(BadInput, match="stands in a trace already, whose provenance would be lost"):
@@ -168,8 +150,26 @@ def test_a_trace_keeps_its_provenance_and_is_not_imported(tmp_path: Path) -> Non
 def test_a_capture_of_production_is_read_without_its_summary(tmp_path: Path) -> None:
     for name in ("llm_callbacks.jsonl", "summary.json"):
         (tmp_path / name).write_bytes((TRACES / LOWER5 / name).read_bytes())
-    with opened(tmp_path) as source:
-        assert len(list(source.found)) == 10
+    source = json_folder(tmp_path)
+    assert len(list(source.found)) == 10
     assert source.known.remarks == ("1 files summary.json beside llm_callbacks.jsonl were left alone.",)
     (tmp_path / "llm_callbacks.jsonl").rename(tmp_path / "other.jsonl")
     assert len(found(tmp_path)) == 11
+
+
+def test_what_is_no_file_is_named_and_missing(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "a.json").write_text(json.dumps(EVENTS[0]))
+    (tmp_path / "kept" / "notes.txt").write_text("not read")
+    os.mkfifo(tmp_path / "kept" / "pipe.jsonl")
+    (tmp_path / "kept" / "more").symlink_to(tmp_path)
+    (tmp_path / "kept" / "gone.json").symlink_to(tmp_path / "nowhere")
+    source = json_folder(tmp_path / "kept")
+    assert len(list(source.found)) == 1
+    assert source.known.missing == ("3 entries of the folder are no files and were not read.",)
+    assert source.known.remarks == (
+        "1 files with other endings were left alone.",
+        "gone.json is a link that leads to no file and was not read.",
+        "more is a link to a folder and was not read.",
+        "pipe.jsonl is a FIFO and was not read.",
+    )

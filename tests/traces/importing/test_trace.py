@@ -13,23 +13,24 @@ from typing import Any
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.engine_settings import MetadataHint, Pairing
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
+from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side
-from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
+from cj_pipeline.runs.scenario_run import JudgeIdentity, replay, run_live
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.importing.artefact import eng5_artefact
 from cj_pipeline.traces.importing.cj_database import cj_database
 from cj_pipeline.traces.importing.json_folder import json_folder
-from cj_pipeline.traces.importing.source import Source
+from cj_pipeline.traces.importing.source import ReadSource, Source
 from cj_pipeline.traces.importing.stored_scores import score_agreement
 from cj_pipeline.traces.importing.trace import ImportRequest, ImportResult, import_trace
 from cj_pipeline.traces.provenance import TraceOrigin, read_provenance
-from cj_pipeline.traces.redaction.policy import RedactionPolicy
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.scenario import Profile
+from cj_pipeline.traces.redaction_policy import RedactionPolicy
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile
 from cj_pipeline.traces.store import Trace, read_trace
 from tests.postgres import throw_away_server
 from tests.traces.folders import LOWER5, TRACES, one_event
@@ -184,7 +185,7 @@ def test_everything_that_is_found_ends_in_exactly_one_count(tmp_path: Path) -> N
     assert Counter(entry.get("place") for entry in entries) == {
         "kept.jsonl:13": 1, "kept.jsonl:14": 1, "kept.jsonl:15": 1, None: 1,
     }  # fmt: skip
-    assert result.quarantined[0].startswith("kept.jsonl:15: event_type: another event type")
+    assert result.quarantined[2].startswith("kept.jsonl:15: event_type: another event type")
     assert len(read_trace(result.folder).callbacks.events) == 10
 
 
@@ -242,7 +243,7 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        imported(Source(whole.kind, interrupted(), whole.known, whole.close), tmp_path)
+        imported(ReadSource(whole.kind, interrupted(), whole.known), tmp_path)
     assert list((tmp_path / "traces").iterdir()) == []
 
 
@@ -258,6 +259,58 @@ def test_a_source_without_a_usable_callback_is_refused(events: list[Any], told: 
         imported(json_folder(write_events(tmp_path / "kept", *events)), tmp_path)
     assert told in str(refused.value)
     assert list((tmp_path / "traces").iterdir()) == []
+
+
+def test_a_folder_is_as_far_as_was_seen_unless_its_count_is_known(tmp_path: Path) -> None:
+    folder = write_events(tmp_path / "kept", *lines_of())
+    seen = imported(json_folder(folder), tmp_path / "seen")
+    assert (seen.missing, seen.held_against) == ((), None)
+    whole = imported(json_folder(folder), tmp_path / "whole", expected_count=10)
+    assert (whole.missing, whole.held_against) == ((), "the expected count")
+    partial = imported(json_folder(folder), tmp_path / "partial", expected_count=66)
+    assert partial.missing == ("66 callbacks were expected and 10 were found.",)
+
+
+def test_a_source_that_says_when_its_batch_was_over_makes_a_whole_trace(tmp_path: Path) -> None:
+    kept = kept_batch(f"sqlite:///{tmp_path}/cj.db")
+    artefact = artefact_of()
+    run = write_artefact(tmp_path / "run.json", artefact)
+    del artefact["validation"]["runner_status"]
+    uncounted = write_artefact(tmp_path / "uncounted.json", artefact)
+    end = "the end of the batch that its source names"
+    for number, (source, expected) in enumerate(
+        ((cj_database(kept.url, "bos-1"), end), (eng5_artefact(run), end), (eng5_artefact(uncounted), None))
+    ):
+        assert imported(source, tmp_path / str(number)).held_against == expected
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        ("preferred_bundle_size",),
+        ("cj_llm_batching_mode", "preferred_bundle_size", "comparison_iteration"),
+        ("comparison_iteration",),
+        ("cj_batch_id", "cj_source", "cj_request_type"),
+        ("reasoning_effort", "output_verbosity"),
+    ],
+)
+def test_the_live_side_sends_the_hints_that_callbacks_carry_and_no_others(
+    left_out: tuple[str, ...], tmp_path: Path
+) -> None:
+    events = lines_of()
+    for event in events:
+        for key in left_out:
+            event["data"]["request_metadata"].pop(key, None)
+    trace = read_trace(imported(json_folder(write_events(tmp_path / "kept", *events)), tmp_path).folder)
+    recorded = [line.event for line in trace.callbacks.events]
+    mode = scenario_mode(trace.scenario, scenario_file=trace.folder / SCENARIO_FILE)
+    live = run_live(trace.scenario, recorded, mode)
+    sent = {key for event in live.events for key in event.data.request_metadata}
+    carried = {key for event in recorded for key in event.data.request_metadata}
+    assert sent & set(HINT_KEYS) == carried & set(HINT_KEYS)
+
+
+HINT_KEYS = (*MetadataHint, "retry_iteration", "reasoning_effort", "output_verbosity")
 
 
 def test_a_trace_that_is_there_stays_as_it_is(tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
-"""A redaction for tests, and callbacks through it as dicts. Not here: any assertion."""
+"""This module makes a redaction for tests, and puts callbacks through it as dicts."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from cj_pipeline.traces.intake import read_message
-from cj_pipeline.traces.redaction.policy import RedactionPolicy
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.wire_callback import WireCallback
+from cj_pipeline.traces.redaction_policy import RedactionPolicy
 
 KEY = bytes(range(32))
 
@@ -18,9 +17,9 @@ def redaction(**policy: Any) -> Redaction:
     return Redaction(RedactionPolicy.model_validate(policy), Pseudonyms(KEY))
 
 
-def callback(event: dict[str, Any]) -> WireCallback:
-    read = read_message(json.dumps(event).encode())
-    assert isinstance(read, WireCallback), read
+def callback(event: dict[str, Any]) -> CallbackEvent:
+    read = parse_callback(json.dumps(event).encode())
+    assert isinstance(read, CallbackEvent), read
     return read
 
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import yaml
 
-from cj_pipeline.traces.intake import read_message
+from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.traces.provenance import checksum_lines
 from cj_pipeline.traces.scenario import SCENARIO_FILE
-from cj_pipeline.traces.wire_callback import WireCallback
 from tests.traces.folders import GENERIC, TRACES
 from tests.traces.planted import plant
 
 Document = dict[str, Any]
 
-_MODE = TRACES.parent / "cj_pipeline" / "lps" / "modes" / "cj_generic_batch.yaml"
+_MODE = TRACES.parent / "cj_pipeline" / "mock" / "modes" / "cj_generic_batch.yaml"
 
 
 class _Markers(Iterator[str]):
@@ -56,9 +55,9 @@ def _write(path: Path, document: Document) -> None:
 
 
 def _essays(messages: list[bytes]) -> list[str]:
-    read = [found for message in messages if isinstance(found := read_message(message), WireCallback)]
+    read = [found for message in messages if isinstance(found := parse_callback(message), CallbackEvent)]
     metadata = [callback.data.request_metadata for callback in read]
-    return sorted({essay for told in metadata for essay in (told.essay_a_id, told.essay_b_id)})
+    return sorted({essay for told in metadata for essay in (told["essay_a_id"], told["essay_b_id"])})
 
 
 def _provenance(scenario_id: str, spare: _Markers) -> Document:

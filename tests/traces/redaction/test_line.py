@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
 from copy import deepcopy
 from typing import Any
 
-import msgspec
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.traces.intake import read_message
-from cj_pipeline.traces.wire_callback import WireCallback
 from tests.traces.folders import SCENARIOS, TRACES, one_event
 from tests.traces.planted import FAILURE, leaks, plant
 from tests.traces.redaction.lines import callback, redacted, redaction
@@ -46,11 +42,10 @@ def test_a_line_differs_from_its_callback_in_names_and_texts_alone() -> None:
 def test_a_line_is_a_callback_with_the_same_keys_in_the_same_order(scenario: str) -> None:
     by = redaction()
     for raw in (TRACES / scenario / "llm_callbacks.jsonl").read_bytes().splitlines():
-        read = read_message(raw)
-        assert isinstance(read, WireCallback)
+        read = parse_callback(raw)
+        assert isinstance(read, CallbackEvent)
         line = by.line(read)
         assert isinstance(parse_callback(line), CallbackEvent)
-        assert type(read_message(line)) is WireCallback
         before, after = json.loads(raw), json.loads(line)
         assert list(after["data"]) == list(before["data"])
         assert list(after["data"]["request_metadata"]) == list(before["data"]["request_metadata"])
@@ -74,31 +69,6 @@ def test_the_callback_itself_is_left_as_it_is() -> None:
     before = repr(read)
     redaction().line(read)
     assert repr(read) == before
-
-
-@pytest.mark.parametrize("justifications", ["drop", "hash", "keep"])
-def test_a_callback_that_is_redacted_in_place_is_written_as_its_line(justifications: str) -> None:
-    recorded = [(TRACES / scenario / "llm_callbacks.jsonl").read_bytes().splitlines() for scenario in SCENARIOS]
-    planted, _ = plant()
-    by, in_place = (redaction(justifications=justifications, allowed_keys=["wave_label"]) for _ in range(2))
-    compared = 0
-    for raw in [*(line for lines in recorded for line in lines), *planted]:
-        read, again = read_message(raw), read_message(raw)
-        if isinstance(read, WireCallback) and isinstance(again, WireCallback):
-            assert msgspec.json.encode(in_place.redact(again)) == by.line(read)
-            compared += 1
-    assert compared > 300
-    assert in_place.dropped == by.dropped
-    assert by.dropped.total() > 100
-
-
-def test_redaction_in_place_leaves_ids_and_figures() -> None:
-    read = callback(one_event() | {"unknown": 1})
-    before = (read.event_id, read.data.request_id, read.data.correlation_id, read.data.requested_at)
-    tokens = repr(read.data.token_usage)
-    redaction().redact(read)
-    assert (read.event_id, read.data.request_id, read.data.correlation_id, read.data.requested_at) == before
-    assert repr(read.data.token_usage) == tokens
 
 
 def test_justifications_are_dropped_hashed_or_kept() -> None:
@@ -170,6 +140,7 @@ def test_a_value_of_the_wire_stays_and_another_does_not(key: str, value: object,
         ("reasoning_effort", "Anna"),
         ("preferred_bundle_size", "6"),
         ("usage", "Anna"),
+        ("usage", {"prompt_tokens": "Anna"}),
         ("cj_batch_id", 9901011234),
         ("usage", [1]),
         ("cj_request_type", {"cj_comparison": 1}),
@@ -227,8 +198,7 @@ def test_an_unknown_code_stays_a_code_and_the_same_for_the_same() -> None:
     code = redacted(event, by)["data"]["error_detail"]["error_code"]
     assert code.startswith("OTHER_")
     assert code == redacted(failure(error_code="ANNA_ANDERSSON"), by)["data"]["error_detail"]["error_code"]
-    assert by.error_code(callback(event)) == code
-    assert by.error_code(callback(one_event())) is None
+    assert redacted(event, by)["data"]["error_detail"]["message"] == f"redacted ({code})"
 
 
 def test_a_request_id_that_is_no_uuid_becomes_one() -> None:
@@ -244,17 +214,11 @@ def test_counts_that_no_64_bits_hold_are_written_all_the_same() -> None:
     assert redacted(event)["data"]["token_usage"]["prompt_tokens"] == 10**30
 
 
-def test_another_process_writes_the_same_line() -> None:
-    by = redaction(justifications="hash")
-    copy = pickle.loads(pickle.dumps(by))  # noqa: S301
-    assert copy.line(callback(one_event())) == by.line(callback(one_event()))
-
-
 def test_no_planted_marker_comes_through_and_every_line_is_a_callback() -> None:
     messages, markers = plant()
     for policy in ("drop", "hash"):
         by = redaction(justifications=policy)
-        read = [found for message in messages if isinstance(found := read_message(message), WireCallback)]
+        read = [found for message in messages if isinstance(found := parse_callback(message), CallbackEvent)]
         lines = [by.line(found) for found in read]
         assert len(lines) > 100
         assert leaks(markers, *lines, repr(by)) == []
@@ -264,7 +228,7 @@ def test_no_planted_marker_comes_through_and_every_line_is_a_callback() -> None:
 def test_kept_justifications_are_the_only_leak_that_was_chosen() -> None:
     messages, markers = plant()
     by = redaction(justifications="keep")
-    read = [found for message in messages if isinstance(found := read_message(message), WireCallback)]
+    read = [found for message in messages if isinstance(found := parse_callback(message), CallbackEvent)]
     through = leaks(markers, *(by.line(found) for found in read))
     spoken = [found.data.justification for found in read]
     assert through

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import pickle
 from uuid import UUID
 
 import pytest
@@ -92,15 +91,8 @@ def test_two_essays_of_one_pseudonym_are_an_error(names: Pseudonyms, monkeypatch
     assert "Anna" not in str(raised.value)
 
 
-def test_another_process_gives_the_same_names(names: Pseudonyms) -> None:
-    names.essay("essay-7")
-    copy = pickle.loads(pickle.dumps(names))  # noqa: S301
-    assert copy.essay("essay-7") == names.essay("essay-7")
-    assert copy.prompt("p") == names.prompt("p")
-
-
 def test_names_that_come_once_are_not_kept_for_ever(names: Pseudonyms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_KEPT", 10)
+    monkeypatch.setattr(module, "_MOST_CACHED", 10)
     for number in range(100):
         assert names.batches[f"class {number}"] == names.batch(f"class {number}")
         assert len(names.batches) <= 10

@@ -1,4 +1,4 @@
-"""Callbacks, topics that hold them, and captures of those topics. Not here: assertions."""
+"""This module makes callbacks, topics that hold them, and captures of those topics."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from confluent_kafka import Producer
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.foundation.seeding import keyed_uuid
-from cj_pipeline.traces.capture import course, reading
+from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
-from cj_pipeline.traces.capture.request import CaptureRequest, Limits, Selection
-from cj_pipeline.traces.redaction.policy import RedactionPolicy
+from cj_pipeline.traces.capture.request import CaptureRequest, Limits
+from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import RedactionPolicy
 from tests.contracts.messages import changed
 
 BATCH = "3f2b8a54-0b1c-4f8e-9d53-2a7f5a4f6f11"
@@ -98,9 +99,9 @@ def stopped_after(bootstrap: str, topic: str, traces_dir: Path, count: int, **ch
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "BATCH", 1)
-        patch.setattr(course, "PROGRESS_SECONDS", 0.0)
+        patch.setattr(reading, "PROGRESS_SECONDS", 0.0)
         with pytest.raises(CaptureStopped):
-            capture(request(topic, traces_dir, **changes), settings(bootstrap), progress=watch, stop=stop)
+            capture(request(topic, traces_dir, **changes), settings(bootstrap), on_progress=watch, stop=stop)
 
 
 def lines(result: CaptureResult) -> list[dict[str, Any]]:

@@ -8,18 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from cj_pipeline.traces.capture.lane import Fate
-from cj_pipeline.traces.capture.request import Selection
-from cj_pipeline.traces.capture.sieve import Sieve, Unusable
-from cj_pipeline.traces.wire_callback import WireCallback
+from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.traces.message_filter import MessageFilter, MessageOutcome, Selection, Unusable
 from tests.contracts.messages import DROP
-from tests.traces.capture.stand import ANOTHER_BATCH, BATCH, NOON, callback
+from tests.traces.capture.topics import ANOTHER_BATCH, BATCH, NOON, callback
 
 OURS = Selection(bos_batch_id=BATCH)
 
 
 def judged(value: bytes | None, selection: Selection = OURS, timestamp_ms: int = NOON) -> object:
-    return Sieve(selection).judge(value, timestamp_ms)
+    return MessageFilter(selection).judge(value, timestamp_ms)
 
 
 def escaped(value: bytes) -> bytes:
@@ -29,33 +27,33 @@ def escaped(value: bytes) -> bytes:
 
 def test_what_was_asked_for_is_taken() -> None:
     taken = judged(callback(1))
-    assert isinstance(taken, WireCallback)
-    assert taken.bos_batch_id == BATCH
+    assert isinstance(taken, CallbackEvent)
+    assert taken.data.request_metadata["bos_batch_id"] == BATCH
 
 
 def test_a_batch_id_hidden_by_escapes_is_found() -> None:
     hidden = escaped(callback(1))
     assert BATCH.encode() not in hidden
-    assert isinstance(judged(hidden), WireCallback)
+    assert isinstance(judged(hidden), CallbackEvent)
 
 
 def test_a_batch_id_elsewhere_in_the_message_is_not_the_batch() -> None:
     mentioned = callback(1, batch=ANOTHER_BATCH, justification=f"better than {BATCH}")
-    assert judged(mentioned) is Fate.OTHER_BATCH
+    assert judged(mentioned) is MessageOutcome.OTHER_BATCH
 
 
 @pytest.mark.parametrize(
-    ("value", "selection", "fate"),
+    ("value", "selection", "outcome"),
     [
-        (callback(1, batch=ANOTHER_BATCH), OURS, Fate.OTHER_BATCH),
+        (callback(1, batch=ANOTHER_BATCH), OURS, MessageOutcome.OTHER_BATCH),
         # Somebody else's broken callback is somebody else's business.
-        (callback(1, batch=ANOTHER_BATCH, confidence=9.0), OURS, Fate.OTHER_BATCH),
-        (callback(1), Selection(correlation_ids=(UUID(int=1),)), Fate.OTHER_CORRELATION),
-        (callback(1), Selection(bos_batch_id=BATCH, model="gpt-4"), Fate.OTHER_MODEL),
+        (callback(1, batch=ANOTHER_BATCH, confidence=9.0), OURS, MessageOutcome.OTHER_BATCH),
+        (callback(1), Selection(correlation_ids=(UUID(int=1),)), MessageOutcome.OTHER_CORRELATION),
+        (callback(1), Selection(bos_batch_id=BATCH, model="gpt-4"), MessageOutcome.OTHER_MODEL),
     ],
 )
-def test_what_was_not_asked_for_says_why(value: bytes, selection: Selection, fate: Fate) -> None:
-    assert judged(value, selection) is fate
+def test_what_was_not_asked_for_says_why(value: bytes, selection: Selection, outcome: MessageOutcome) -> None:
+    assert judged(value, selection) is outcome
 
 
 def test_after_many_matches_every_message_is_still_what_it_is() -> None:
@@ -72,20 +70,23 @@ def test_after_many_matches_every_message_is_still_what_it_is() -> None:
         b"not JSON",
         None,
     ):
-        sieve = Sieve(OURS)
+        filter_ = MessageFilter(OURS)
         for n in range(20):
-            assert isinstance(sieve.judge(callback(n), NOON), WireCallback)
+            assert isinstance(filter_.judge(callback(n), NOON), CallbackEvent)
         expected = judged(value)
-        assert [repr(sieve.judge(value, NOON)) for _ in range(3)] == [repr(expected)] * 3
-        assert isinstance(sieve.judge(callback(1), NOON), WireCallback)
+        assert [repr(filter_.judge(value, NOON)) for _ in range(3)] == [repr(expected)] * 3
+        assert isinstance(filter_.judge(callback(1), NOON), CallbackEvent)
 
 
 def test_time_is_of_the_record_and_its_end_is_not_included() -> None:
     noon = datetime(2025, 12, 1, 12, tzinfo=UTC)
     selection = Selection(bos_batch_id=BATCH, since=noon, until=datetime(2025, 12, 1, 12, 0, 1, tzinfo=UTC))
     assert selection.since_ms == NOON
-    fates = {moment: judged(callback(1), selection, moment) for moment in (NOON - 1, NOON, NOON + 999, NOON + 1000)}
-    assert [moment for moment, found in fates.items() if found is Fate.OTHER_TIME] == [NOON - 1, NOON + 1000]
+    outcomes = {moment: judged(callback(1), selection, moment) for moment in (NOON - 1, NOON, NOON + 999, NOON + 1000)}
+    assert [moment for moment, found in outcomes.items() if found is MessageOutcome.OTHER_TIME] == [
+        NOON - 1,
+        NOON + 1000,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,7 @@ def test_time_is_of_the_record_and_its_end_is_not_included() -> None:
         (callback(1, winner="Essay C"), "data.winner", True),
         (callback(1, metadata={"essay_b_id": "pupil 1"}), "data.request_metadata.essay_b_id", True),
         (callback(1, confidence=DROP), "data", True),
+        (callback(1, response_time_ms=2**63), "data", True),
     ],
 )
 def test_a_message_that_cannot_be_used_says_where_and_whether_it_is_ours(
@@ -106,14 +108,14 @@ def test_a_message_that_cannot_be_used_says_where_and_whether_it_is_ours(
 ) -> None:
     found = judged(value)
     assert isinstance(found, Unusable)
-    assert (found.fate, found.field, found.concerns) == (Fate.MALFORMED, field, concerns)
+    assert (found.outcome, found.field, found.concerns) == (MessageOutcome.MALFORMED, field, concerns)
 
 
 def test_an_event_of_another_type_is_foreign() -> None:
     event = json.loads(callback(1)) | {"event_type": "CJAssessmentCompletedV1"}
     found = judged(json.dumps(event).encode())
     assert isinstance(found, Unusable)
-    assert (found.fate, found.concerns) == (Fate.FOREIGN, False)
+    assert (found.outcome, found.concerns) == (MessageOutcome.FOREIGN, False)
 
 
 def test_a_reason_quotes_nothing_of_the_message() -> None:
@@ -124,4 +126,4 @@ def test_a_reason_quotes_nothing_of_the_message() -> None:
 
 def test_a_mistake_in_another_batch_s_callback_that_names_ours_elsewhere_is_not_ours() -> None:
     message = callback(0, batch=ANOTHER_BATCH, confidence=7.0, justification=f"see {BATCH}")
-    assert judged(message) is Fate.OTHER_BATCH
+    assert judged(message) is MessageOutcome.OTHER_BATCH

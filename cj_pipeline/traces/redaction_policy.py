@@ -1,8 +1,4 @@
-"""What a redaction keeps: the part that somebody chooses.
-
-Here: the choices, as they stand in provenance. Not here: what is always taken out (redaction.py), which values a kept
-key may have (vocabulary.py).
-"""
+"""This module holds the choices of a redaction, as they stand in provenance. It does not redact (redaction/)."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from enum import StrEnum
 
 from cj_pipeline.contracts.model import FileModel
 
-# Stands where a text stood. A word and not null or nothing: parity compares the shapes of callbacks.
+# In the place of a text. A word and not null or nothing: parity compares the shapes of callbacks.
 REDACTED = "redacted"
 
 
