@@ -98,7 +98,7 @@ def captured(servers: str, topic: str, count: int, redact: bool) -> dict[str, fl
         last[:] = [perf_counter() - begin, rss_mb()]
 
     redaction = Redaction(RedactionPolicy(), Pseudonyms(bytes(32))) if redact else None
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         request = CaptureRequest("benchmark", Path(folder), Selection(bos_batch_id=BATCH), redaction, topic)
         result = capture(request, KafkaSettings(bootstrap_servers=servers), on_progress=watch)
     seconds = perf_counter() - begin

@@ -64,19 +64,19 @@ def glance(line: bytes) -> Glance | None:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     outcome = data.winner or (data.error_detail.error_code if data.error_detail is not None else "")
-    told = data.request_metadata
-    return Glance(data.request_id, data.correlation_id, told.essay_a_id, told.essay_b_id, outcome, _hints(told))
+    stated = data.request_metadata
+    return Glance(data.request_id, data.correlation_id, stated.essay_a_id, stated.essay_b_id, outcome, _hints(stated))
 
 
-def _hints(told: _Metadata) -> frozenset[MetadataHint]:
+def _hints(stated: _Metadata) -> frozenset[MetadataHint]:
     carried = tuple(value is not msgspec.UNSET for value in (
-        told.cj_batch_id,
-        told.cj_source,
-        told.cj_request_type,
-        told.cj_llm_batching_mode,
-        told.preferred_bundle_size,
-        told.comparison_iteration,
-        told.retry_iteration,
+        stated.cj_batch_id,
+        stated.cj_source,
+        stated.cj_request_type,
+        stated.cj_llm_batching_mode,
+        stated.preferred_bundle_size,
+        stated.comparison_iteration,
+        stated.retry_iteration,
     ))  # fmt: skip
     return _HINTS[carried]
 

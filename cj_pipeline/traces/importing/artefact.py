@@ -153,13 +153,13 @@ def _sides(comparison: ArtefactComparison) -> tuple[str, str] | Rejection:
 def _metadata(
     comparison: ArtefactComparison, essay_a: str, essay_b: str, batch: str, artefact: Artefact
 ) -> dict[str, Any]:
-    told = artefact.metadata
+    stated = artefact.metadata
     metadata = {
         "essay_a_id": essay_a,
         "essay_b_id": essay_b,
         "bos_batch_id": batch,
-        "reasoning_effort": told.reasoning_effort,
-        "output_verbosity": told.output_verbosity,
+        "reasoning_effort": stated.reasoning_effort,
+        "output_verbosity": stated.output_verbosity,
         "prompt_sha256": comparison.prompt_hash,
     }
     return {name: value for name, value in metadata.items() if value is not None}

@@ -101,20 +101,20 @@ class ArtefactMetadata(WireModel):
     @property
     def temperature(self) -> float | None:
         """As overridden; None where it was not, or is none."""
-        told = self._override("temperature")
-        return float(told) if isinstance(told, int | float) and 0 <= told <= 2 else None
+        stated = self._override("temperature")
+        return float(stated) if isinstance(stated, int | float) and 0 <= stated <= 2 else None
 
     @property
     def reasoning_effort(self) -> ReasoningEffort | None:
         """As overridden."""
-        told = self._override("reasoning_effort")
-        return ReasoningEffort(told) if told in list(ReasoningEffort) else None
+        stated = self._override("reasoning_effort")
+        return ReasoningEffort(stated) if stated in list(ReasoningEffort) else None
 
     @property
     def output_verbosity(self) -> OutputVerbosity | None:
         """As overridden."""
-        told = self._override("output_verbosity")
-        return OutputVerbosity(told) if told in list(OutputVerbosity) else None
+        stated = self._override("output_verbosity")
+        return OutputVerbosity(stated) if stated in list(OutputVerbosity) else None
 
     def _override(self, name: str) -> Any:
         """Under either of the names that runners have used."""
@@ -204,14 +204,14 @@ def read_artefact(path: Path) -> tuple[Artefact, str, ChecksumVerdict]:
     return artefact, sha256(content).hexdigest(), _checksum(document, artefact.validation.artefact_checksum)
 
 
-def _checksum(document: dict[str, Any], told: str | None) -> ChecksumVerdict:
-    if not told or told in _BLANKS:
+def _checksum(document: dict[str, Any], stated: str | None) -> ChecksumVerdict:
+    if not stated or stated in _BLANKS:
         return "is not there"
     for blank in _BLANKS:
         blanked = {**document, "validation": {**document["validation"], "artefact_checksum": blank}}
         for ascii_only in (True, False):
             text = json.dumps(blanked, indent=2, ensure_ascii=ascii_only)
-            if sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == told:
+            if sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == stated:
                 return "agrees"
     return "does not agree"
 

@@ -48,11 +48,12 @@ def batch_source(rows: BatchRows, place: str) -> Source:
             field=f"{PAIRS.name}.winner",
             remedy="Import it once callbacks have come.",
         )
-    told = _Columns(rows)
-    waves = waves_of(rows.pairs, rows.columns, rows.snapshot, _text(told.state.get("llm_batching_mode")))
+    stated = _Columns(rows)
+    waves = waves_of(rows.pairs, rows.columns, rows.snapshot, _text(stated.state.get("llm_batching_mode")))
     held = _held(answered, rows)
     items = _items(rows)
-    return ReadSource("CJ database", _found(rows, answered, waves, told), _known(rows, told, waves, held, items, place))
+    known = _known(rows, stated, waves, held, items, place)
+    return ReadSource("CJ database", _found(rows, answered, waves, stated), known)
 
 
 class _Columns:
@@ -64,18 +65,18 @@ class _Columns:
         self.request = _mapping(self.state.get("original_request")) or _mapping(upload.get("original_request"))
         self.overrides = _mapping(self.state.get("llm_overrides")) or _mapping(self.request.get("llm_config_overrides"))
         named = Counter(
-            told["provider"] for row in rows.pairs if (told := _mapping(row["processing_metadata"])).get("provider")
+            stated["provider"] for row in rows.pairs if (stated := _mapping(row["processing_metadata"])).get("provider")
         )
         common = min(named, key=lambda name: (-named[name], str(name))) if named else None
         self.provider = _provider(self.overrides.get("provider_override")) or _provider(common)
 
 
-def _found(rows: BatchRows, answered: Sequence[Row], waves: AskedWaves, told: _Columns) -> Iterator[Found]:
+def _found(rows: BatchRows, answered: Sequence[Row], waves: AskedWaves, stated: _Columns) -> Iterator[Found]:
     sizes = Counter(asked.wave for asked in waves.asked.values())
     for row in sorted(answered, key=_taken_in):
         where = f"{PAIRS.name} id {row['id']}"
         asked = waves.asked.get(str(row["request_correlation_id"]), Asked(0))
-        data = _data(row, rows, told, _metadata(row, rows, told, waves, asked, sizes[asked.wave]))
+        data = _data(row, rows, stated, _metadata(row, rows, stated, waves, asked, sizes[asked.wave]))
         if isinstance(data, Rejection):
             yield Found(b"", where, where, data)
         else:
@@ -87,9 +88,9 @@ def _taken_in(row: Row) -> tuple[int, datetime, int]:
     return row.get("answer_number") or 0, _utc(row["completed_at"]) or datetime.max.replace(tzinfo=UTC), row["id"]
 
 
-def _data(row: Row, rows: BatchRows, told: _Columns, metadata: dict[str, Any]) -> dict[str, Any] | Rejection:
+def _data(row: Row, rows: BatchRows, stated: _Columns, metadata: dict[str, Any]) -> dict[str, Any] | Rejection:
     answer = _mapping(row["processing_metadata"])
-    provider = _provider(answer.get("provider")) or told.provider
+    provider = _provider(answer.get("provider")) or stated.provider
     if provider is None:
         return Rejection(field="processing_metadata.provider", reason="neither the row nor its batch names a provider")
     winner = WINNERS.get(row["winner"])
@@ -121,17 +122,17 @@ def _data(row: Row, rows: BatchRows, told: _Columns, metadata: dict[str, Any]) -
 
 
 def _metadata(
-    row: Row, rows: BatchRows, told: _Columns, waves: AskedWaves, asked: Asked, wave_size: int
+    row: Row, rows: BatchRows, stated: _Columns, waves: AskedWaves, asked: Asked, wave_size: int
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "essay_a_id": row["essay_a_els_id"],
         "essay_b_id": row["essay_b_els_id"],
         "bos_batch_id": rows.upload["bos_batch_id"],
         "cj_batch_id": str(rows.upload["id"]),
-        "cj_source": _text(told.request.get("cj_source")) or "els",
+        "cj_source": _text(stated.request.get("cj_source")) or "els",
         "cj_request_type": (CJRequestType.RETRY if asked.retry else CJRequestType.COMPARISON).value,
-        "reasoning_effort": told.overrides.get("reasoning_effort"),
-        "output_verbosity": told.overrides.get("output_verbosity"),
+        "reasoning_effort": stated.overrides.get("reasoning_effort"),
+        "output_verbosity": stated.overrides.get("output_verbosity"),
     }
     if waves.engine is not None and waves.engine.enable_llm_batching_metadata_hints:
         metadata["cj_llm_batching_mode"] = waves.engine.llm_batching_mode.value
@@ -165,19 +166,19 @@ def _items(rows: BatchRows) -> tuple[Item, ...]:
         if row is None or not row["is_anchor"]:
             items.append(Item(id=essay, label=essay))
             continue
-        told = _mapping(row["processing_metadata"])
-        reference = texts.get(row["text_storage_id"]) or references.get(told.get("anchor_ref_id")) or {}
-        grade = _text(told.get("anchor_grade")) or _text(told.get("known_grade")) or reference.get("grade")
-        label = _text(told.get("anchor_label")) or reference.get("anchor_label")
+        stated = _mapping(row["processing_metadata"])
+        reference = texts.get(row["text_storage_id"]) or references.get(stated.get("anchor_ref_id")) or {}
+        grade = _text(stated.get("anchor_grade")) or _text(stated.get("known_grade")) or reference.get("grade")
+        label = _text(stated.get("anchor_label")) or reference.get("anchor_label")
         items.append(Item(id=essay, label=label or essay, grade=grade))
     return tuple(items)
 
 
 def _known(
-    rows: BatchRows, told: _Columns, waves: AskedWaves, held: Held, items: tuple[Item, ...], place: str
+    rows: BatchRows, stated: _Columns, waves: AskedWaves, held: Held, items: tuple[Item, ...], place: str
 ) -> Known:
     upload = rows.upload
-    scale = _text(told.request.get("grade_scale")) or next((row["grade_scale"] for row in rows.instructions), None)
+    scale = _text(stated.request.get("grade_scale")) or next((row["grade_scale"] for row in rows.instructions), None)
     try:
         grades = net_scale(scale, (item.grade for item in items if item.grade is not None))
     except NotOnTheScale as error:
@@ -185,7 +186,7 @@ def _known(
     unanswered = len(rows.pairs) - held.answered
     stored = {row["els_essay_id"]: row["current_bt_score"] for row in rows.essays}
     scores = {essay: score for essay, score in stored.items() if score is not None}
-    temperature = told.overrides.get("temperature_override")
+    temperature = stated.overrides.get("temperature_override")
     return Known(
         statement=statement(held),
         sources=(f"tables of a CJ database: batch {upload['id']}, {len(rows.pairs)} comparisons, {_status(rows)}",),
@@ -194,8 +195,8 @@ def _known(
         grade_scale=grades,
         started_at=_utc(upload["created_at"]),
         temperature=temperature if isinstance(temperature, int | float) and 0 <= temperature <= 2 else None,
-        reasoning_effort=_member(ReasoningEffort, told.overrides.get("reasoning_effort")),
-        output_verbosity=_member(OutputVerbosity, told.overrides.get("output_verbosity")),
+        reasoning_effort=_member(ReasoningEffort, stated.overrides.get("reasoning_effort")),
+        output_verbosity=_member(OutputVerbosity, stated.overrides.get("output_verbosity")),
         engine=waves.engine,
         checks_off=checks_off(held),
         missing=_missing(_status(rows), unanswered),
@@ -230,13 +231,13 @@ def _remarks(held: Held) -> tuple[str, ...]:
 def _held(answered: Sequence[Row], rows: BatchRows) -> Held:
     judged = [row for row in answered if row["winner"] != ERROR]
     failed = [row for row in answered if row["winner"] == ERROR]
-    told = [_mapping(row["processing_metadata"]) for row in judged]
+    stated = [_mapping(row["processing_metadata"]) for row in judged]
     return Held(
         answered=len(answered),
         judged=len(judged),
-        latency=sum(type(one.get("response_time_ms")) is int for one in told),
-        tokens=sum(bool(_mapping(one.get("token_usage"))) for one in told),
-        model=sum(_text(one.get("model")) is not None for one in told),
+        latency=sum(type(one.get("response_time_ms")) is int for one in stated),
+        tokens=sum(bool(_mapping(one.get("token_usage"))) for one in stated),
+        model=sum(_text(one.get("model")) is not None for one in stated),
         confidence=sum(row["confidence"] is not None for row in judged),
         codes=sum(row["error_code"] is not None for row in failed),
         failed=len(failed),

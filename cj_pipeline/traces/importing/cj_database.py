@@ -4,7 +4,7 @@ Here: URLs, the read-only transaction, errors. Not here: tables (cj_tables.py), 
 
 Nothing is ever written: the transaction is read-only where the server enforces it, and a SQLite file is opened so.
 Neither a password nor a user's name is in any error, log or provenance; a driver's own message may hold both, so of
-its errors only the kind is told.
+its errors only the kind is stated.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def _for_asyncpg(url: URL) -> URL:
 
 
 def _away(place: str, error: Exception) -> BadInput:
-    told: BaseException = getattr(error, "orig", None) or error
+    stated: BaseException = getattr(error, "orig", None) or error
     # The driver's own word is beneath the one that stands for all drivers.
-    kind = type(told.__cause__ or told).__name__
+    kind = type(stated.__cause__ or stated).__name__
     return BadInput(
         f"cannot be read ({kind}).",
         path=place,

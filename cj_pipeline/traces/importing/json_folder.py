@@ -247,7 +247,7 @@ def _is_object(raw: bytes) -> bool:
 
 
 def _broken_at(content: bytes) -> int:
-    """The line at which a file stops being JSON; 1 where that cannot be told."""
+    """The line at which a file stops being JSON; 1 where that cannot be stated."""
     try:
         json.loads(content)
     except json.JSONDecodeError as error:

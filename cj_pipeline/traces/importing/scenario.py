@@ -39,13 +39,13 @@ def imported_scenario(
 
 def _judge(known: Known, scenario: Scenario, facts: TraceFacts) -> dict[str, Any]:
     model = facts.first.data.model
-    told = {
+    stated = {
         "model": scenario.provider.model or (None if model == NO_MODEL else model),
         "temperature": known.temperature,
         "reasoning_effort": known.reasoning_effort,
         "output_verbosity": known.output_verbosity,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _net(scenario: Scenario, known: Known, redaction: Redactor | None) -> Net:

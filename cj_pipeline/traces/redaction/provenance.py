@@ -33,7 +33,7 @@ _NOTE = "as in the trace that this one was redacted from"
 
 def copied_provenance(original: Provenance, scenario_id: str, section: RedactionProvenance) -> Provenance:
     """Of the copy: the original's origin and figures; none of its sentences, since a person may have written them."""
-    known = {field: told.origin for field, told in original.fields.items() if _is_of_the_wire(field)}
+    known = {field: stated.origin for field, stated in original.fields.items() if _is_of_the_wire(field)}
     return Provenance(
         scenario_id=scenario_id,
         origin=original.origin,

@@ -110,8 +110,8 @@ class Redaction:
         document = self._known(document, ENVELOPE_KEYS)
         self._replace(document, "source_service", SERVICES)
         self._replace(document, "data_schema_uri", ())
-        if isinstance(told := document.get("metadata"), dict):
-            self.dropped["fields"] += len(told)
+        if isinstance(stated := document.get("metadata"), dict):
+            self.dropped["fields"] += len(stated)
             document["metadata"] = {}
         document["data"] = self._result(document["data"])
         return _encode(document)
@@ -134,9 +134,9 @@ class Redaction:
             return text
         return self.pseudonyms.text(text) if self.policy.justifications is Justifications.HASH else REDACTED
 
-    def _metadata(self, told: Document) -> Document:
+    def _metadata(self, stated: Document) -> Document:
         kept: Document = {}
-        for key, value in told.items():
+        for key, value in stated.items():
             fits = METADATA_TYPES.get(key)
             if fits is not None and fits(value):
                 kept[key] = self._metadata_value(key, value)
