@@ -36,8 +36,6 @@ _EVENT_TYPES = frozenset(
     }
 )
 
-_FIRST_TOO_LARGE = 2**63
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -141,7 +139,7 @@ class MessageFilter:
         if isinstance(event, Rejection):
             return self._unusable(event, value)
         metadata = event.data.request_metadata
-        if (rejection := essay_rejection(metadata) or _too_large(event)) is not None:
+        if (rejection := essay_rejection(metadata)) is not None:
             return self._unusable(rejection, value)
         if self._batch is not None and metadata.get("bos_batch_id") != self._batch:
             return MessageOutcome.OTHER_BATCH
@@ -181,12 +179,3 @@ def _type_of(value: bytes) -> str | None:
         return _peek_type(value).event_type
     except _UNREADABLE:
         return None
-
-
-def _too_large(event: CallbackEvent) -> Rejection | None:
-    """Why figures of a callback fit no column."""
-    tokens = event.data.token_usage
-    figures = (event.data.response_time_ms, tokens.prompt_tokens, tokens.completion_tokens, tokens.total_tokens)
-    if max(figures) < _FIRST_TOO_LARGE:
-        return None
-    return Rejection(field="data", reason="a count of milliseconds or tokens beyond 63 bits")

@@ -196,10 +196,8 @@ def test_a_replaced_trace_keeps_what_is_no_part_of_it(tmp_path: Path) -> None:
     draft = opened(tmp_path, callback(0), callback(1))
     written(tmp_path, draft)
     (tmp_path / "spring" / ".swap").touch()
-    (tmp_path / "spring" / "plots").mkdir()
     with pytest.raises(BadInput, match="is there already"):
         written(tmp_path, draft)
     written(tmp_path, draft, replace=True)
     assert (tmp_path / "spring" / ".swap").exists()
-    assert (tmp_path / "spring" / "plots").is_dir()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

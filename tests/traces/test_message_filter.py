@@ -100,7 +100,7 @@ def test_time_is_of_the_record_and_its_end_is_not_included() -> None:
         (callback(1, winner="Essay C"), "data.winner", True),
         (callback(1, metadata={"essay_b_id": "pupil 1"}), "data.request_metadata.essay_b_id", True),
         (callback(1, confidence=DROP), "data", True),
-        (callback(1, response_time_ms=2**63), "data", True),
+        (callback(1, response_time_ms=2**63), "data.response_time_ms", True),
     ],
 )
 def test_a_message_that_cannot_be_used_says_where_and_whether_it_is_ours(

@@ -101,6 +101,18 @@ def test_a_reconstruction_may_be_written_again(tmp_path: Path) -> None:
     assert trace.sha256 != read_trace(TRACES / LOWER5).sha256
 
 
+def test_a_reconstruction_keeps_the_other_files_of_its_folder(tmp_path: Path) -> None:
+    folder = copy_of(LOWER5, tmp_path)
+    (folder / "mode.yaml").write_text("name: mine\n")
+    (folder / ".swap").touch()
+    reconstruct_trace(folder)
+    assert (folder / ".swap").exists()
+    assert (folder / "mode.yaml").read_text() == "name: mine\n"
+    # What is in the folder is covered by its checksums.
+    assert "mode.yaml" in (folder / "SHA256SUMS").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == [LOWER5]
+
+
 @pytest.mark.parametrize(
     ("scenario_id", "old", "new", "complaint"),
     [

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from time import monotonic
 
 import pytest
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from cj_pipeline.foundation.errors import BadInput
@@ -14,6 +15,7 @@ from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
 from cj_pipeline.traces.capture.reading import Deadlines, Ending
 from cj_pipeline.traces.capture.request import Beginning, Limits, require_usable
+from cj_pipeline.traces.capture.source import CannotCapture, TopicSource
 from cj_pipeline.traces.message_filter import Selection
 from tests.kafka import create_topic, fresh_topic
 from tests.traces.capture.topics import (
@@ -197,3 +199,23 @@ def test_idleness_alone_goes_on_past_the_end_until_nothing_comes(kafka: str, top
     produce(kafka, topic, records(6, 2))
     result = captured(kafka, topic, tmp_path, limits=Limits(idle_seconds=0.5))
     assert (result.counts["taken"], result.partial, result.ending) == (6, False, "idle")
+
+
+def test_a_user_whose_rights_are_withdrawn_is_not_left_waiting() -> None:
+    with TopicSource(settings("127.0.0.1:1").client_config(), "callbacks") as source:
+        source._complaint(KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED))
+        with pytest.raises(CannotCapture, match="does not let this user read 'callbacks'"):
+            source.consume(1, 0.01)
+
+
+def test_a_broker_that_stays_away_is_named_again_every_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    with TopicSource(settings("127.0.0.1:1").client_config(), "callbacks") as source:
+        monkeypatch.setattr("cj_pipeline.traces.capture.source.monotonic", lambda: now[0])
+        for second in range(0, 121, 20):
+            now[0] = 1000.0 + second
+            source._complaint(KafkaError(KafkaError.BROKER_NOT_AVAILABLE))
+    told = [record for record in caplog.records if "not available" in record.getMessage()]
+    assert len(told) == 3

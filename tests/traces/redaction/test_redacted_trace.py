@@ -23,6 +23,7 @@ from cj_pipeline.traces.summary import summarise
 from tests import sides
 from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, copy_of, edit
 from tests.traces.redaction.lines import redaction
+from tests.traces.test_recordings import with_second
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +152,17 @@ def test_lines_that_are_no_callbacks_stay_lines_that_are_none(tmp_path: Path) ->
     callbacks = read_trace(tmp_path / "copy").callbacks
     assert (len(callbacks.events), len(callbacks.quarantined)) == (10, 3)
     assert b"Anna" not in (tmp_path / "copy" / "llm_callbacks.jsonl").read_bytes()
+
+
+def test_every_recording_of_a_trace_is_redacted(tmp_path: Path) -> None:
+    made = redact_trace(with_second(tmp_path), tmp_path / "copy", redaction())
+    trace = read_trace(made.folder)
+    # Its name may be a person's.
+    assert [recording.name for recording in trace.recordings] == ["main", "recording_2"]
+    assert [recording.provenance.redaction is not None for recording in trace.recordings] == [True, True]
+    lines = [recording.path.read_bytes().splitlines() for recording in trace.recordings]
+    assert lines[1] == lines[0][::-1]
+    assert b"student::" not in b"".join(lines[0])
 
 
 def test_two_redactions_with_one_key_are_one(tmp_path: Path) -> None:
