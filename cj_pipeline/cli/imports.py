@@ -91,7 +91,7 @@ def import_command(
     try:
         agreement, notes = _scores_again(result), result.remarks
     except CjPipelineError as error:
-        # The trace is made; only its name is told of what went wrong, since the text may name essays.
+        # The trace is made; only the kind of what went wrong is named, since the text may name essays.
         agreement, notes = None, (*result.remarks, f"Its scores could not be compared ({type(error).__name__}).")
     facts: dict[str, Any] = {"source": source.kind, "unanswered": result.unanswered}
     if agreement is not None:

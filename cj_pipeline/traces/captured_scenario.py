@@ -63,7 +63,7 @@ class TraceFacts:
     """What the callbacks of a new trace say about it.
 
     essays: as the trace names them, sorted; comparisons: different correlation ids; first: the first callback of the
-    trace, as it stands there; started_at: the earliest `requested_at`. hints: the keys of metadata that its callbacks
+    trace, as it is there; started_at: the earliest `requested_at`. hints: the keys of metadata that its callbacks
     carry. known: grades that came with the callbacks, by the essay ids of the source.
     """
 
@@ -215,9 +215,9 @@ def _provider(first: CallbackEvent) -> ProviderIdentity:
     )
 
 
-def _word(kind: type[Word], told: object) -> Word | None:
+def _word(kind: type[Word], value: object) -> Word | None:
     """One of the wire's words; None for whatever else the first callback says under that key."""
-    return kind(told) if isinstance(told, str) and told in list(kind) else None
+    return kind(value) if isinstance(value, str) and value in list(kind) else None
 
 
 def _batch(facts: TraceFacts) -> Batch:

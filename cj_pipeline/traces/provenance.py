@@ -50,7 +50,7 @@ class FieldOrigin(StrEnum):
 
 
 class FieldProvenance(FileModel):
-    """What stands behind one field of the callbacks."""
+    """What one field of the callbacks rests on."""
 
     origin: FieldOrigin
     note: str

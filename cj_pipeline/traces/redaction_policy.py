@@ -1,4 +1,4 @@
-"""This module holds the choices of a redaction, as they stand in provenance. It does not redact (redaction/)."""
+"""This module holds the choices of a redaction, as provenance has them. It does not redact (redaction/)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which essays an artefact compared, and the grades of its anchors.
-
-Here: the net. Not here: the comparisons (artefact.py).
+"""This module says which essays an artefact compared, and the grades of its anchors.
 
 An anchor has two names: its own (`inputs.anchors[].anchor_id`) and the one it was compared under, which production
 derives from it: in upper case, with underscores, at most 36 characters, behind a prefix such as `student::`.

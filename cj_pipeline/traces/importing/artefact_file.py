@@ -1,6 +1,4 @@
-"""The file of an ENG5 artefact: the blocks that are read, its checksum.
-
-Here: schema and reading. Not here: what its values become (artefact.py).
+"""This module reads the file of an ENG5 artefact: the blocks that are needed, and its checksum.
 
 Of the schema (version 1.0.n) only what is needed is held to its type; the rest may be what it likes, since written
 artefacts differ from their own schema in several places.

@@ -1,7 +1,4 @@
-"""What of a callback an ENG5 artefact holds, field by field, and which checks that leaves.
-
-Here: provenance and `checks_off` of an imported artefact. Not here: the values (artefact.py).
-"""
+"""This module says what of a callback an ENG5 artefact holds, field by field, and which checks that leaves."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _error(row: Row, correlation_id: str, completed: datetime) -> dict[str, Any]
 
 
 def _items(rows: BatchRows) -> tuple[Item, ...]:
-    """Essays that were compared, and those that stand in the batch without it, by id."""
+    """Essays that were compared, and those that are in the batch without it, by id."""
     stored = {row["els_essay_id"]: row for row in rows.essays}
     named = {essay for row in rows.pairs for essay in (row["essay_a_els_id"], row["essay_b_els_id"])}
     references = {row["id"]: row for row in rows.anchors}

@@ -1,6 +1,4 @@
-"""A CJ database (PostgreSQL, or SQLite) as a source: connecting to it, and reading one batch.
-
-Here: URLs, the read-only transaction, errors. Not here: tables (cj_tables.py), what rows become (cj_batch.py).
+"""This module connects to a CJ database (PostgreSQL, or SQLite) and reads one batch of it as a source.
 
 Nothing is ever written: the transaction is read-only where the server enforces it, and a SQLite file is opened so.
 Neither a password nor a user's name is in any error, log or provenance; a driver's own message may hold both, so of

@@ -1,7 +1,4 @@
-"""What of a callback a CJ database holds, field by field, and which checks that leaves.
-
-Here: provenance and `checks_off` of an imported batch. Not here: the values (cj_batch.py).
-"""
+"""This module says what of a callback a CJ database holds, field by field, and which checks that leaves."""
 
 from __future__ import annotations
 

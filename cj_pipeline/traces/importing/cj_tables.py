@@ -1,7 +1,4 @@
-"""The tables of a CJ database as an import reads them, and one batch's rows out of them.
-
-Here: which columns are needed, which are read where they exist, finding the batch. Not here: connecting
-(cj_database.py), what the rows become (cj_batch.py).
+"""This module reads one batch's rows out of the tables of a CJ database.
 
 Tables and columns are production's. Those marked optional came later, or are only in this project's own service.
 """

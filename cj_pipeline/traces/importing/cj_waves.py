@@ -1,8 +1,6 @@
-"""In which wave a batch asked each comparison: from the engine's stored state, from a column, or worked out again.
+"""This module finds the wave in which a batch asked each comparison: stored, in a column, or worked out.
 
-Here: numbers of waves and of retries by correlation id. Not here: the callbacks that carry them (cj_batch.py).
-
-Production keeps no number of the wave. It follows from how waves are made: in a coverage wave no essay stands twice,
+Production keeps no number of the wave. It follows from how waves are made: in a coverage wave no essay occurs twice,
 in a resampling wave no pair does, a wave is of one kind, and `provider_batch_api` asks everything at once. Rows are
 written wave by wave, so in the order of their ids a new wave begins where one of these would be broken.
 """

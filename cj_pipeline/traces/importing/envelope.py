@@ -1,7 +1,4 @@
-"""A callback put together from what a source holds: the envelope and the bytes of it.
-
-Here: keys in the wire's order, and ids that follow from the source's own. Not here: the values (each source's own).
-"""
+"""This module puts the envelope around what a source holds of a callback, and writes its bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ def timestamp(moment: datetime) -> str:
 
 def _head(completed_at: str, correlation_id: str) -> dict[str, Any]:
     return {
-        # Not from the request's id: that may be a name, and a plain digest of a name gives it away to whoever guesses.
+        # Not from the request's id: that may be a name, and a plain digest of a name gives it away to a guess.
         "event_id": str(keyed_uuid("import", "event", correlation_id, completed_at)),
         "event_type": COMPARISON_RESULT_EVENT_TYPE,
         "event_timestamp": completed_at,

@@ -1,7 +1,6 @@
-"""The grade scales that sources name, as a scenario's net lists them: best to worst.
+"""This module turns the grade scales that sources name into a scenario's list: best to worst.
 
-Here: from a scale's name and the grades in use to the net's list. Not here: what a grade is worth (cj/grades, which
-has the same three scales; a test holds the two together).
+The engine has the same three scales; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def _refuse_traces(paths: tuple[Path, ...]) -> None:
     for path in paths:
         if path.name == CALLBACKS_FILE and path.with_name(PROVENANCE_FILE).exists():
             raise BadInput(
-                "stands in a trace already, whose provenance would be lost.",
+                "is in a trace already, whose provenance would be lost.",
                 path=path,
                 remedy="Copy the trace's folder, or redact it: cj-pipeline traces redact.",
             )

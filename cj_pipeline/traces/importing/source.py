@@ -31,7 +31,7 @@ NO_MODEL = "unknown"
 class Found:
     """One thing that may be a callback.
 
-    raw: an envelope as JSON bytes, or whatever stood there; where: file and line, or table and row, for the person at
+    raw: an envelope as JSON bytes, or whatever was there; where: file and line, or table and row, for the person at
     the terminal; numbered: the same place without a file's name, which may be a pupil's; refused: why it is none, where
     the source knows already. time: microseconds since 1970 that order the trace; of equal ones the first found counts.
     """
@@ -102,7 +102,7 @@ class ReadSource:
 
 
 def recorded(note: str) -> FieldProvenance:
-    """Taken over as it stood there."""
+    """Taken over as it was."""
     return FieldProvenance(origin=FieldOrigin.RECORDED, note=note)
 
 
@@ -112,7 +112,7 @@ def derived(note: str) -> FieldProvenance:
 
 
 def absent(note: str) -> FieldProvenance:
-    """Not on record; the note says what stands in its place."""
+    """Not on record; the note says what is in its place."""
     return FieldProvenance(origin=FieldOrigin.ABSENT, note=note)
 
 

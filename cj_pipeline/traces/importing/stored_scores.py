@@ -1,7 +1,6 @@
-"""Are the scores that a source stored the ones that its comparisons give here?
+"""This module compares the scores that a source stored with those that its comparisons give here.
 
-Here: two sets of scores held against each other. Not here: where either comes from. It decides nothing: production's
-scores may come from another estimator, and a trace is good without them.
+It decides nothing: production's scores may come from another estimator, and a trace is good without them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Judgements and numbers put together: callbacks as production's LPS puts them on the wire.
+"""This module puts judgements and numbers together: callbacks as production's LPS puts them on the wire.
 
-Here: every field of the envelope and of its data, and the clock of one sequential worker. Not here: who wins
-(judgements.py), where a field's value comes from (origins.py, which must say so for every field written here).
+Where a field's value comes from is for origins.py to say, for every field written here.
 """
 
 from __future__ import annotations

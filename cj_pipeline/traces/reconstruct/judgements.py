@@ -1,6 +1,4 @@
-"""Who was compared with whom, on which side, and who won: the part of a reconstruction that has no numbers yet.
-
-Here: waves, outcomes, sides. Not here: tokens, milliseconds, the wire.
+"""This module draws who was compared with whom, on which side, and who won.
 
 Waves are rounds of the circle method: no item occurs twice in one, so they can be told apart again from the callbacks.
 """

@@ -1,7 +1,4 @@
-"""Tokens and milliseconds of each comparison, from the figures known about the run.
-
-Here: which figure shapes which number, and which comparison gets which value. Not here: the solver (samples.py).
-"""
+"""This module gives each comparison its tokens and milliseconds, from the figures known about the run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What was published about a run whose callbacks were not: `published.yaml`.
-
-Here: the schema, reading it, and holding a summary against it. Not here: making callbacks that agree with it.
+"""This module reads `published.yaml`: what was published about a run whose callbacks were not.
 
 The file keeps two things apart that must never be mixed up: what was published, and (under `assumed`) what had to be
 made up so that there is a callback to write at all.
@@ -104,7 +102,7 @@ class Assumed(FileModel):
     essay_tokens: dict[str, Annotated[int, Field(ge=1)]]
     """By item label. A comparison's prompt has base + both essays tokens."""
     ability_span: Annotated[float, Field(ge=0.0)] = 4.0
-    """Logits of the best item; the worst has the negative, the others stand evenly between."""
+    """Logits of the best item; the worst has the negative, the others lie evenly between."""
     figures: dict[FigureName, Figure] = Field(default_factory=dict)
     """Of completion_tokens and response_time_ms; prompts follow from the lengths above, totals from both."""
 
@@ -192,7 +190,7 @@ def require_agreement(summary: Summary, published: Published) -> None:
 
 
 def figure_of(summary: Summary, name: FigureName) -> float:
-    """The figure of a summary that stands at a dotted path."""
+    """The figure of a summary at a dotted path."""
     value: object = summary
     for part in name.split("."):
         value = getattr(value, part)

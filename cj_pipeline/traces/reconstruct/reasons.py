@@ -1,7 +1,4 @@
-"""Why the judge decided as it did, and how sure it was: sentences and confidences of a reconstruction.
-
-Here: drawn values that rest on nothing published but the scales. Not here: the decision itself (judgements.py).
-"""
+"""This module draws sentences and confidences of a reconstruction. They rest on nothing published but the scales."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whole numbers whose mean, extremes and percentiles are known: a sample that has them.
-
-Here: one solver, for milliseconds and for tokens alike. Not here: which figures are known, who gets which value.
+"""This module draws whole numbers whose mean, extremes and percentiles are known.
 
 An interpolated percentile reads one or two order statistics. Those are pinned first; the values between two pins
 follow a straight line with jitter, except in the longest stretch, which is bent so that the mean comes out.

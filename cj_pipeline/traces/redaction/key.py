@@ -1,9 +1,7 @@
-"""The key that pseudonyms are made with: 32 random bytes in a file that only its owner reads.
+"""This module finds, makes and reads the key of pseudonyms: 32 random bytes in a file that only its owner reads.
 
-Here: where the file is, making and reading it. Not here: what is made with the key (pseudonyms.py).
-
-Whoever has the key and a list of names can tell which pseudonym is whose. So it never stands in a trace folder, which
-is there to be handed on. Without the key nobody can: deleting it makes a redaction final.
+With the key and a list of names one can tell which pseudonym is whose. So it never lies in a trace folder, which is
+there to be handed on. Without the key nobody can: deleting it makes a redaction final.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def default_key_file(data_dir: Path) -> Path:
 def key_from(path: Path) -> bytes:
     """The key in a file, 32 bytes; made, readable by its owner alone, when there is no such file.
 
-    Raises BadInput: the file stands in a trace folder, others may read it, or it holds no key.
+    Raises BadInput: the file lies in a trace folder, others may read it, or it holds no key.
     """
     _refuse_trace_folders(path)
     try:
@@ -48,11 +46,11 @@ def key_from(path: Path) -> bytes:
 
 
 def _refuse_trace_folders(path: Path) -> None:
-    # Where it stands and where it leads: a link in a trace folder is followed by whoever packs the folder.
+    # Where it lies and where it leads: a link in a trace folder is followed when the folder is packed.
     for folder in (*path.absolute().parents, *path.absolute().resolve().parents):
         if any((folder / name).is_file() for name in _TRACE_FILES):
             raise BadInput(
-                "stands in a trace folder, and would be handed on together with what it protects.",
+                "lies in a trace folder, and would be handed on together with what it protects.",
                 path=path,
                 remedy="Keep the key elsewhere: --key, or CJ_PIPELINE_REDACTION_KEY_FILE.",
             )

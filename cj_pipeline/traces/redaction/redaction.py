@@ -2,8 +2,8 @@
 
 What is kept is named; everything else goes. Essays, batches and requests get pseudonyms; justifications, messages and
 traces of calls go; hints and counts stay where they have the wire's types and words. Every key of the wire stays in its
-place, with a word where a text stood, so that the redacted callback has the same shape. Counted is how much went, never
-what: a key can be a name too.
+place, with a word for a text, so that the redacted callback has the same shape. Counted is how much went, never what: a
+key can be a name too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """This module writes a redacted copy of a trace: all at once, and refused where it would be half a redaction.
 
-A line that is no usable callback cannot be redacted, since nobody knows what stands where in it. In its place comes a
+A line that is no usable callback cannot be redacted, since nobody knows where in it a name is. In its place comes a
 line that says so and is no callback either: the copy has as many unusable lines as the original, and parity sees them.
 Not carried over: quarantined messages, published figures, and what people wrote in provenance.
 """

@@ -1,6 +1,4 @@
-"""Which words may stay: closed lists and narrow patterns, so that a name in the wrong field does not pass.
-
-Here: the values of fields that people and services fill with words. Not here: what stands in the place of the others.
+"""This module lists the words that may stay, so that a name in the wrong field does not pass.
 
 A field is not safe because its name is: `model`, `cj_source` and an error's details take any text on the wire.
 """

@@ -143,7 +143,7 @@ def test_a_folder_without_json_and_no_folder_are_told_apart(tmp_path: Path) -> N
 
 def test_a_trace_keeps_its_provenance_and_is_not_imported(tmp_path: Path) -> None:
     for path in (TRACES / LOWER5, TRACES / LOWER5 / "llm_callbacks.jsonl"):
-        with pytest.raises(BadInput, match="stands in a trace already, whose provenance would be lost"):
+        with pytest.raises(BadInput, match="is in a trace already, whose provenance would be lost"):
             json_folder(path)
 
 

@@ -101,7 +101,7 @@ def test_another_key_gives_other_names(tmp_path: Path) -> None:
 
 def test_a_key_in_the_source_is_refused(tmp_path: Path) -> None:
     folder = copy_of(LOWER5, tmp_path)
-    with pytest.raises(BadInput, match="stands in a trace folder"):
+    with pytest.raises(BadInput, match="lies in a trace folder"):
         run(folder, tmp_path / "copy", "--key", folder / "redaction.key")
 
 

@@ -44,7 +44,7 @@ def test_a_key_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["redaction.key", "keys/redaction.key"])
 def test_a_key_in_a_trace_folder_is_refused_and_not_made(name: str, tmp_path: Path) -> None:
     folder = copy_of(LOWER5, tmp_path)
-    with pytest.raises(BadInput, match="stands in a trace folder"):
+    with pytest.raises(BadInput, match="lies in a trace folder"):
         key_from(folder / name)
     assert not (folder / name).exists()
 
@@ -75,7 +75,7 @@ def test_a_link_in_a_trace_folder_is_no_place_for_a_key_either(tmp_path: Path) -
     folder, outside = copy_of(LOWER5, tmp_path), tmp_path / "redaction.key"
     key_from(outside)
     (folder / "link").symlink_to(outside)
-    with pytest.raises(BadInput, match="stands in a trace folder"):
+    with pytest.raises(BadInput, match="lies in a trace folder"):
         key_from(folder / "link")
 
 
