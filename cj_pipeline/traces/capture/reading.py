@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.traces.capture.progress import PartitionProgress, messages_read
-from cj_pipeline.traces.capture.source import OUT_OF_RANGE, CannotCapture, TopicSource
+from cj_pipeline.traces.capture.source import OUT_OF_RANGE, REACH_SECONDS, CannotCapture, TopicSource
 from cj_pipeline.traces.draft import Place, kept_line, quarantine_entry
 from cj_pipeline.traces.message_filter import MessageFilter, Unusable
 
@@ -120,7 +120,6 @@ class TopicReader:
         try:
             skip_what_is_gone(self._source, self._partitions.values(), self._ends)
             self._assign(self._partitions)
-            self._deadlines.sign_of_life()
             return self._read()
         finally:
             self._draft.commit()
@@ -133,7 +132,7 @@ class TopicReader:
                 return Ending.END_REACHED
             if self._stop is not None and self._stop.is_set():
                 return Ending.STOPPED
-            if (expired := self._deadlines.expired()) is not None:
+            if (expired := self._expired()) is not None:
                 return expired
             if self._blocked and self._blocked >= self._open and self._age(self._last_message) >= TRANSACTION_SECONDS:
                 return Ending.OPEN_TRANSACTION
@@ -143,6 +142,13 @@ class TopicReader:
                 self._committed = monotonic()
             self._report()
             self._look_for_partitions()
+
+    def _expired(self) -> Ending | None:
+        expired = self._deadlines.expired()
+        # What is known to be there is not waited for in idleness, for as long as a broker may take to answer.
+        if expired is Ending.IDLE and self._behind and self._age(self._deadlines.last_sign) < REACH_SECONDS:
+            return None
+        return expired
 
     def _step(self) -> None:
         """Take in what has come, waiting a moment for it. Raises CannotCapture."""
