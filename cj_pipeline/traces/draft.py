@@ -10,12 +10,13 @@ import base64
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.json_lines import BYTE_ORDER_MARK
 from cj_pipeline.traces.glance import Glance, glance
 
@@ -197,6 +198,16 @@ class CallbackDraft:
 
 
 _CONTRADICTIONS = "FROM repeats JOIN callbacks USING (request_id) WHERE repeats.outcome != callbacks.outcome"
+
+
+@contextmanager
+def disk_errors_in_words(folder: Path) -> Iterator[None]:
+    """Turn what SQLite says of a full or broken disk into a sentence. What was committed is kept."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        problem = f"{folder}: the draft cannot be written or read ({error}). Make room, and go on."
+        raise CjPipelineError(problem) from None
 
 
 def kept_line(event: CallbackEvent, raw: bytes, redaction: Redactor | None) -> tuple[bytes, Glance]:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.traces import writing
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, captured_scenario
-from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, DraftCounts, Place, kept_line
+from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, DraftCounts, Place, disk_errors_in_words, kept_line
 from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance, Provenance, TraceOrigin
 from cj_pipeline.traces.store import TraceStore, read_trace
 from cj_pipeline.traces.summary import summarise
@@ -133,6 +133,18 @@ def test_a_file_that_is_no_draft_is_named(tmp_path: Path) -> None:
     (tmp_path / DRAFT_FILE).write_bytes(b"nonsense " * 1000)
     with pytest.raises(BadInput, match=r"draft\.sqlite: is no draft of a trace"):
         CallbackDraft(tmp_path / DRAFT_FILE)
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_costs_what_was_not_committed_alone(tmp_path: Path) -> None:
+    draft = opened(tmp_path, callback(0))
+    draft._db.execute("PRAGMA max_page_count = 20")
+    refused = pytest.raises(CjPipelineError, match=r"cannot be written or read \(database or disk is full\)")
+    with refused, disk_errors_in_words(tmp_path):
+        for n in range(1, 200):
+            take(draft, callback(n), n)
+    draft.close()
+    with CallbackDraft(tmp_path / DRAFT_FILE) as again:
+        assert list(again.lines()) == [callback(0)]
 
 
 def test_line_breaks_between_the_tokens_of_a_message_do_not_break_its_line(tmp_path: Path) -> None:

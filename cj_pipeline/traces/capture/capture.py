@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cj_pipeline.contracts.callback import Rejection, parse_callback
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.traces.arrivals import recorded_sha256
-from cj_pipeline.traces.capture.draft import FINISHED_FOLDER, CaptureDraft, Owner
+from cj_pipeline.traces.capture.draft import FINISHED_FOLDER, CaptureDraft, Owner, draft_folder
 from cj_pipeline.traces.capture.progress import PartitionProgress, messages_read
 from cj_pipeline.traces.capture.reading import CaptureProgress as CaptureProgress
 from cj_pipeline.traces.capture.reading import Ending, OnProgress, TopicReader
@@ -21,6 +21,7 @@ from cj_pipeline.traces.capture.report import Reading, capture_provenance, ident
 from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, require_usable
 from cj_pipeline.traces.capture.source import CannotCapture, Range, TopicSource
 from cj_pipeline.traces.captured_scenario import TraceFacts, captured_scenario, require_choices
+from cj_pipeline.traces.draft import disk_errors_in_words
 from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance, Provenance, TraceOrigin, read_provenance
 from cj_pipeline.traces.redactor import redaction_provenance
 from cj_pipeline.traces.writing import TraceDescription, WrittenLines, write_trace
@@ -89,7 +90,10 @@ def capture(
     """
     require_usable(request)
     require_choices(request.choices)
-    with CaptureDraft.open(request.target, request.beginning, request.redaction) as draft:
+    with (
+        disk_errors_in_words(draft_folder(request.target)),
+        CaptureDraft.open(request.target, request.beginning, request.redaction) as draft,
+    ):
         if draft.published:
             # Only the draft was left behind, by an end between the rename and its removal.
             draft.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -116,13 +117,19 @@ class TopicReader:
         self._last_message = self._committed = self._reported = self._looked = monotonic()
 
     def run(self) -> Ending:
-        """Read until a limit is reached; everything read is committed then, whatever is raised."""
+        """Read until a limit is reached; everything read is committed then, also where something else is raised."""
         try:
             skip_what_is_gone(self._source, self._partitions.values(), self._ends)
             self._assign(self._partitions)
-            return self._read()
-        finally:
+            ending = self._read()
+        except sqlite3.Error:
+            # The transaction may be gone, and positions must not outlive the callbacks that it held.
+            raise
+        except BaseException:
             self._draft.commit()
+            raise
+        self._draft.commit()
+        return ending
 
     def _read(self) -> Ending:
         while True:

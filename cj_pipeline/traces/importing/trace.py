@@ -21,7 +21,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.uuid_text import is_uuid
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, require_choices
 from cj_pipeline.traces.completeness import END_OF_BATCH, EXPECTED_COUNT
-from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, Place, kept_line, quarantine_entry
+from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, Place, disk_errors_in_words, kept_line, quarantine_entry
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.importing.scenario import imported_scenario
 from cj_pipeline.traces.importing.source import Found, Source
@@ -144,7 +144,7 @@ def import_trace(request: ImportRequest, source: Source) -> ImportResult:
     request.traces_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{request.scenario_id}.", dir=request.traces_dir))
     try:
-        with CallbackDraft(folder / DRAFT_FILE) as draft:
+        with disk_errors_in_words(request.traces_dir), CallbackDraft(folder / DRAFT_FILE) as draft:
             return _imported(request, source, draft)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
-from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import capture
@@ -27,6 +27,8 @@ from cj_pipeline.traces.capture.draft import CaptureDraft, draft_folder
 from cj_pipeline.traces.capture.request import Beginning, Limits
 from cj_pipeline.traces.capture.source import CannotCapture
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.draft import CallbackDraft, Place
+from cj_pipeline.traces.glance import Glance
 from cj_pipeline.traces.message_filter import Selection
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
@@ -441,3 +443,25 @@ def test_a_draft_holds_no_digest_of_a_request_id_that_is_a_name(kafka: str, topi
     assert not any(name in kept or hashlib.sha256(name).digest() in kept for name in names)
     result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
     assert (result.counts["taken"], result.counts["duplicate"]) == (3, 3)
+
+
+def test_a_disk_that_fills_up_costs_nothing_that_was_committed(
+    kafka: str, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    produce(kafka, topic, records(300, 3))
+    whole = captured(kafka, topic, tmp_path, "whole")
+    take = CallbackDraft.take
+
+    def fill_up(draft: CallbackDraft, place: Place, read: Glance, line: bytes) -> bool:
+        if draft.taken == 200:
+            draft._db.execute("PRAGMA max_page_count = 1")
+        return take(draft, place, read, line)
+
+    monkeypatch.setattr(reading, "BATCH", 20)
+    monkeypatch.setattr(reading, "COMMIT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(CallbackDraft, "take", fill_up)
+        with pytest.raises(CjPipelineError, match="database or disk is full"):
+            captured(kafka, topic, tmp_path)
+    result = captured(kafka, topic, tmp_path, beginning=Beginning.RESUME)
+    assert (result.sha256, result.counts, result.read) == (whole.sha256, whole.counts, 300)
