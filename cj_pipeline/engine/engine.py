@@ -144,7 +144,7 @@ def _submit(state: State, kind: WaveKind, comparisons: Comparisons) -> Step:
     sent = replace(
         state,
         waves=(*state.waves, Wave(comparisons)),
-        asked=state.asked.with_entries((comparison.correlation_id, comparison) for comparison in comparisons),
+        asked={**state.asked, **{comparison.correlation_id: comparison for comparison in comparisons}},
         submitted=state.submitted + len(comparisons),
         pool=in_flight(state.pool, retried, iteration) if retried else state.pool,
     )

@@ -15,7 +15,6 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.engine.effects import CallbackKind, Taken
-from cj_pipeline.engine.growing_map import GrowingMap
 from cj_pipeline.engine.retry_pool import pool_change
 from cj_pipeline.engine.state import Answer, Comparison, State
 
@@ -66,8 +65,7 @@ def is_repeat(state: State, comparison: Comparison) -> bool:
 def _count(state: State, comparison: Comparison, answer: Answer) -> tuple[State, Taken]:
     index = comparison.iteration
     wave = state.waves[index]
-    answers = wave.answers if isinstance(wave.answers, GrowingMap) else GrowingMap(wave.answers)
-    wave = replace(wave, answers=answers.with_entries([(comparison.correlation_id, answer)]))
+    wave = replace(wave, answers={**wave.answers, comparison.correlation_id: answer})
     counted = replace(
         state,
         # Pointers to waves, of which there are few: 100 after 250,000 comparisons of 5,000 essays.

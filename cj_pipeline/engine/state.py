@@ -3,9 +3,8 @@
 Here: the batch as it was asked for, its waves, its retry pool, and its state. Not here: what changes them (engine.py
 and the modules it calls), what follows from them (facts.py), how they are stored (stored.py).
 
-A state is never edited: `advance` returns a new one. Both share what has not changed, and the maps that grow with
-every callback share their entries (growing_map.py), so a callback costs the same however wide its wave is and however
-long the batch has run.
+A state is never edited: `advance` returns a new one, which shares with the old one what has not changed. A callback
+copies the answers of its wave: 0.02 s altogether in a wave of 2,500 comparisons, 0.3 s in one of 10,000.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from uuid import UUID
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import LLMBatchingMode
-from cj_pipeline.engine.growing_map import GrowingMap
 from cj_pipeline.foundation.errors import CjPipelineError
 
 Pair = tuple[str, str]
@@ -156,7 +154,7 @@ class Wave:
     """Comparisons submitted together, with the answers that are in, in order of arrival."""
 
     comparisons: tuple[Comparison, ...]
-    answers: Mapping[UUID, Answer] = field(default_factory=GrowingMap)
+    answers: Mapping[UUID, Answer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ class State:
 
     batch: Batch
     waves: tuple[Wave, ...] = ()
-    asked: GrowingMap[UUID, Comparison] = field(default_factory=GrowingMap)
+    asked: Mapping[UUID, Comparison] = field(default_factory=dict)
     submitted: int = 0
     completed: int = 0
     failed: int = 0

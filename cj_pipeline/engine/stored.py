@@ -15,7 +15,6 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.engine.growing_map import GrowingMap
 from cj_pipeline.engine.invariants import BrokenInvariant, check
 from cj_pipeline.engine.state import (
     Answer,
@@ -98,14 +97,14 @@ def from_json(text: str | bytes) -> State:
 
 
 def _state(stored: _StoredState) -> State:
-    waves = tuple(Wave(wave.comparisons, GrowingMap(dict(wave.answers))) for wave in stored.waves)
+    waves = tuple(Wave(wave.comparisons, dict(wave.answers)) for wave in stored.waves)
     answers = [answer for wave in waves for answer in wave.answers.values()]
     asked = {comparison.correlation_id: comparison for wave in waves for comparison in wave.comparisons}
     failed = sum(answer.winner is None for answer in answers)
     return State(
         batch=stored.batch,
         waves=waves,
-        asked=GrowingMap(asked),
+        asked=asked,
         submitted=sum(len(wave.comparisons) for wave in waves),
         completed=len(answers) - failed,
         failed=failed,

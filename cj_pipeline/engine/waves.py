@@ -94,7 +94,6 @@ def _single_wave(state: State) -> Comparisons:
         imagined = replace(
             imagined,
             waves=(*imagined.waves, Wave(asked, answers)),
-            asked=imagined.asked.with_entries((comparison.correlation_id, comparison) for comparison in asked),
             submitted=imagined.submitted + len(asked),
             completed=imagined.completed + len(asked),
         )

@@ -29,16 +29,8 @@ def everything_twice() -> State:
     return engine.advance(state, messages)[0]
 
 
-class Forgetful(dict):  # type: ignore[type-arg]
-    """Answers that a second one for the same comparison can be added to, as rows without a lock are."""
-
-    def with_entries(self, entries: object) -> Forgetful:
-        return Forgetful({**self, **dict(entries)})  # type: ignore[call-overload]
-
-
 def count_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "is_repeat", lambda state, comparison: False)
-    monkeypatch.setattr(intake, "GrowingMap", Forgetful)
 
 
 def decide_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

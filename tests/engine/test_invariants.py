@@ -9,7 +9,6 @@ from inspect import getsource
 import pytest
 
 from cj_pipeline.engine.engine import advance, start
-from cj_pipeline.engine.growing_map import GrowingMap
 from cj_pipeline.engine.invariants import BrokenInvariant, broken, check, check_counters
 from cj_pipeline.engine.state import Answer, BatchStatus, FailedComparison, PoolStatistics, RetryPool, State
 from tests.engine.batches import batch, callback, waves_in
@@ -36,7 +35,7 @@ BREACHES = {
     "each counted callback is one answered comparison": replace(GOOD, failed=1),
     "completed and failed are what the answers say": replace(GOOD, completed=0, failed=1),
     "submitted counts the comparisons": replace(GOOD, submitted=3),
-    "correlation ids are unique": replace(GOOD, asked=GrowingMap({ANSWERED.correlation_id: ANSWERED})),
+    "correlation ids are unique": replace(GOOD, asked={ANSWERED.correlation_id: ANSWERED}),
     "answers belong to their wave": with_first_wave(GOOD, comparisons=(OPEN, OPEN)),
     "at most one wave is in flight, and it is the last": replace(GOOD, waves=(*GOOD.waves, *GOOD.waves)),
     "a finished batch has nothing in flight": replace(GOOD, status=BatchStatus.COMPLETED),
