@@ -1,6 +1,6 @@
-"""The CJ engine's settings: production's names and defaults, shared by scenario files and the engine.
+"""This module holds the CJ engine's settings: production's names and defaults, for scenario files and the CJ service.
 
-Here: values and their ranges. Not here: what they do (cj/), environment variables (cj/'s service).
+It does not say what they do: that is the engine's. The service reads them as `CJ_ASSESSMENT_SERVICE_` and the name.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.contracts.model import FileModel
@@ -38,31 +38,50 @@ class MetadataHint(StrEnum):
 class EngineSettings(FileModel):
     """Production's settings, lower-cased, without their prefix `CJ_ASSESSMENT_SERVICE_`."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     pairing: Pairing = Pairing.BALANCED
+    """balanced: planned by the engine; recorded: a trace's own pairs, for scenarios only."""
     max_pairwise_comparisons: Annotated[int, Field(gt=0)] = 120
+    """Budget cap; a request can lower it."""
     min_comparisons_for_stability_check: Annotated[int, Field(ge=0)] = 12
+    """Successful comparisons before a batch may end for being stable."""
     score_stability_threshold: Annotated[float, Field(ge=0.0)] = 0.025
+    """Largest movement of a score, logits, that counts as stable."""
     min_success_rate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    """Below it a batch fails instead of being published."""
     min_resampling_net_size: Annotated[int, Field(ge=0)] = 3
+    """A net of at most so many essays is small."""
     max_resampling_passes_for_small_net: Annotated[int, Field(ge=0)] = 4
+    """Passes over the covered pairs of a small net."""
     max_resampling_passes_for_regular_batch: Annotated[int, Field(ge=0)] = 1
+    """Passes over those of any other."""
     matching_weight_comparison_count: Annotated[float, Field(ge=0.0)] = 1.0
+    """How much a matching evens out comparison counts."""
     matching_weight_bt_proximity: Annotated[float, Field(ge=0.0)] = 0.5
-    pair_generation_seed: int = 42
+    """How much it prefers neighbours on the scale."""
+    pair_generation_seed: int | None = None
+    """Set: the service gives a batch id the same pairs in every database. Unset: each request has pairs of its own."""
     llm_batching_mode: LLMBatchingMode = LLMBatchingMode.SERIAL_BUNDLE
+    """per_request, serial_bundle or provider_batch_api."""
     llm_batch_api_allowed_providers: tuple[Provider, ...] = (Provider.OPENAI, Provider.ANTHROPIC)
-    """Providers that `provider_batch_api` may be asked of; empty for all."""
-    enable_llm_batching_metadata_hints: bool = True
+    """Providers that provider_batch_api may be asked of; empty for all."""
+    enable_llm_batching_metadata_hints: bool = False
+    """Whether requests carry hints for the LPS's bundles."""
     max_iterations: Annotated[int, Field(ge=1)] = 10
-    """No limit, for all its name: with 1 the hint `comparison_iteration` is left out, and that is all."""
+    """No limit; with 1 the hint comparison_iteration is left out."""
     metadata_hints: tuple[MetadataHint, ...] | None = None
-    """Which hints travel with a comparison; None for those that production sends under the settings above."""
+    """Which hints travel with a comparison; unset for those that production sends under the settings above."""
     enable_failed_comparison_retry: bool = True
+    """Whether failed comparisons are asked again."""
     failed_comparison_retry_threshold: Annotated[int, Field(ge=1)] = 20
     """Failures that are worth a retry wave of their own; fewer wait until nothing else is left to ask."""
     max_retry_attempts: Annotated[int, Field(ge=0)] = 3
+    """Times that a failed comparison is asked again."""
     retry_batch_size: Annotated[int, Field(ge=1)] = 50
+    """Comparisons in a retry wave, at most."""
     bt_alpha: Annotated[float, Field(gt=0.0)] = 0.01
+    """Strength of the estimator's prior: times the number of essays, in pseudo-comparisons an essay."""
 
     def sent_hints(self) -> tuple[MetadataHint, ...]:
         """Return the hints that travel with a comparison."""

@@ -40,7 +40,8 @@ def _known_level(level: str) -> str:
     return level.upper()
 
 
-def _listed(values: object) -> object:
+def listed(values: object) -> object:
+    """Split what a variable gives: a JSON list, or values with commas between them. Raises ValueError."""
     if not isinstance(values, str):
         return values
     if values.lstrip().startswith("["):
@@ -55,5 +56,5 @@ LogLevel = Annotated[str, AfterValidator(_known_level)]
 """A name of the logging module's, in either case."""
 
 # NoDecode: parsed as JSON by force, the documented `429,503` kept production's LPS from starting.
-Listed = Annotated[Values, NoDecode, BeforeValidator(_listed)]
+Listed = Annotated[Values, NoDecode, BeforeValidator(listed)]
 """A tuple, which a variable gives as a JSON list or as values with commas between them."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.ports import LOOPBACK
-from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.traces.scenario import Scenario
 
 KAFKA = "kafka"
@@ -23,8 +23,8 @@ DAGSTER = "dagster"
 DEFAULT_PORTS: Mapping[str, int] = {KAFKA: 9092, "content": 8081, "lps": 8080, "cj": 9090, DAGSTER: 3000}
 """By part, in the order in which the parts are started: those at which `lps serve`, `cj serve` and Dagster listen."""
 
-# The engine of the CJ service draws its pairs from the request's seed.
-_ENGINE_FIELDS = CjSettings.model_fields.keys() - {"pair_generation_seed"}
+# The CJ service pairs by itself, and draws its pairs from the request's seed.
+_ENGINE_FIELDS = EngineSettings.model_fields.keys() - {"pairing", "pair_generation_seed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class StackPlan:
     def cj_settings(self) -> dict[str, Any]:
         """Return the CJ service's settings that are not at their default, by the names of CjSettings.
 
-        `pairing` and `bt_alpha` are the engine's own there; a batch's seed follows from its request.
+        The service pairs by itself, and a batch's seed follows from its request.
         """
         engine = self.scenario.engine.model_dump(mode="json")
         settings = {name: value for name, value in engine.items() if name in _ENGINE_FIELDS}

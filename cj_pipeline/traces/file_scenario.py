@@ -46,6 +46,7 @@ def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
             max_pairwise_comparisons=comparisons,
             # Above the budget: what was recorded is replayed to its end, whatever the scores do.
             min_comparisons_for_stability_check=comparisons + 1,
+            enable_llm_batching_metadata_hints="cj_llm_batching_mode" in first_verdict.request_metadata,
         ),
         live=Live(callback_budget_s=3600),
     )

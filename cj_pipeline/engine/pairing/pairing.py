@@ -22,6 +22,9 @@ from cj_pipeline.foundation.seeding import keyed_generator
 
 Pair = tuple[str, str]
 
+# What an unset `pair_generation_seed` counts as. The batch's own seed makes the difference between batches.
+UNSET_SEED = 42
+
 
 def next_pairs(state: State, kind: WaveKind) -> list[PlannedPair] | list[Pair]:
     """The pairs of the next wave, at most as many as the budget allows; empty when there is nothing to ask.
@@ -99,5 +102,6 @@ def _named(state: State, one: IntArray, other: IntArray) -> list[Pair]:
 def _luck(state: State, purpose: str) -> FloatArray:
     """A draw per essay, uniform on [0, 1), new in each wave: production re-uses one seed and so repeats its coins."""
     batch = state.batch
-    draws = keyed_generator(batch.settings.pair_generation_seed, batch.seed, purpose, len(state.waves))
+    seed = batch.settings.pair_generation_seed
+    draws = keyed_generator(UNSET_SEED if seed is None else seed, batch.seed, purpose, len(state.waves))
     return draws.uniform(0.0, 1.0, len(batch.items))

@@ -1,10 +1,7 @@
-"""How one CJ service is set up: production's names and defaults, lower-cased and without their prefix.
+"""This module holds the settings of one CJ service: production's names and defaults, lower-cased, without their prefix.
 
-Here: the settings, given explicitly (`CjSettings`) or read from the environment (`settings_from_environment`), and
-what of them the engine gets. Not here: what the engine does with them (contracts/engine_settings.py).
-
-`CjSettings(...)` never looks at the environment. A variable of production's that does nothing there or here is not a
-setting here; it is ignored like the variables of other services.
+They are given explicitly (`CjSettings`, which never looks at the environment) or read (`settings_from_environment`). A
+variable of production's that does nothing there or here is not a setting here.
 """
 
 from __future__ import annotations
@@ -12,15 +9,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.bt.diagnostics import FlagThresholds
 from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
-from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
+from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.foundation.environment import Listed, LogLevel, read_environment
+from cj_pipeline.foundation.environment import LogLevel, listed, read_environment
 
 ENVIRONMENT_PREFIX = "CJ_ASSESSMENT_SERVICE_"
 
@@ -39,10 +36,10 @@ class UnreadTopic(StrEnum):
     LATEST = "latest"
 
 
-class CjSettings(BaseModel):
-    """Explicit settings of one service. Raises pydantic.ValidationError for a value that cannot be used."""
+class CjSettings(EngineSettings):
+    """Explicit settings of one service, the engine's among them. Raises pydantic.ValidationError for a bad value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     database_url: SecretStr = SecretStr("sqlite:///cj_assessment.db")
     """sqlite:///FILE, sqlite:// (in memory) or postgresql://...; a password in it is never shown."""
@@ -53,48 +50,12 @@ class CjSettings(BaseModel):
     log_level: LogLevel = "INFO"
     """Of the JSON logs on standard error."""
 
-    max_pairwise_comparisons: Annotated[int, Field(gt=0)] = 120
-    """Budget cap; a request can lower it."""
-    min_comparisons_for_stability_check: Annotated[int, Field(ge=0)] = 12
-    """Successful comparisons before a batch may end for being stable."""
-    score_stability_threshold: Annotated[float, Field(ge=0.0)] = 0.025
-    """Largest movement of a score, logits, that counts as stable."""
-    min_success_rate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
-    """Below it a batch fails instead of being published."""
-    min_resampling_net_size: Annotated[int, Field(ge=0)] = 3
-    """A net of at most so many essays is small."""
-    max_resampling_passes_for_small_net: Annotated[int, Field(ge=0)] = 4
-    """Passes over the covered pairs of a small net."""
-    max_resampling_passes_for_regular_batch: Annotated[int, Field(ge=0)] = 1
-    """Passes over those of any other."""
     bt_mean_se_warn_threshold: Annotated[float, Field(ge=0.0)] = 0.4
     """Mean standard error, logits, above which a batch counts as inflated."""
     bt_max_se_warn_threshold: Annotated[float, Field(ge=0.0)] = 0.8
-    """Largest one, likewise."""
+    """Largest standard error above which it does."""
     bt_min_mean_comparisons_per_item: Annotated[float, Field(ge=0.0)] = 1.0
     """Comparisons per essay below which coverage counts as sparse."""
-    pair_generation_seed: int | None = None
-    """Set: a batch id gets the same pairs in every database. Unset: each request has pairs of its own."""
-    matching_weight_comparison_count: Annotated[float, Field(ge=0.0)] = 1.0
-    """How much a matching evens out comparison counts."""
-    matching_weight_bt_proximity: Annotated[float, Field(ge=0.0)] = 0.5
-    """How much it prefers neighbours on the scale."""
-    max_iterations: Annotated[int, Field(ge=1)] = 10
-    """No limit; with 1 the hint comparison_iteration is left out."""
-    llm_batching_mode: LLMBatchingMode = LLMBatchingMode.SERIAL_BUNDLE
-    """per_request, serial_bundle or provider_batch_api."""
-    llm_batch_api_allowed_providers: Listed[tuple[Provider, ...]] = (Provider.OPENAI, Provider.ANTHROPIC)
-    """Providers that provider_batch_api may be asked of; empty for all."""
-    enable_llm_batching_metadata_hints: bool = False
-    """Whether requests carry hints for the LPS's bundles."""
-    enable_failed_comparison_retry: bool = True
-    """Whether failed comparisons are asked again."""
-    failed_comparison_retry_threshold: Annotated[int, Field(ge=1)] = 20
-    """Failures that are worth a retry wave of their own."""
-    max_retry_attempts: Annotated[int, Field(ge=0)] = 3
-    """Times that a failed comparison is asked again."""
-    retry_batch_size: Annotated[int, Field(ge=1)] = 50
-    """Comparisons in a retry wave, at most."""
 
     default_llm_provider: Provider = Provider.OPENAI
     """Where a request names none."""
@@ -149,13 +110,21 @@ class CjSettings(BaseModel):
         """Whether the admin's endpoints answer."""
         return self.environment != "production" if self.enable_admin_endpoints is None else self.enable_admin_endpoints
 
-    def engine(self) -> EngineSettings:
-        """What the engine gets of these."""
-        shared = EngineSettings.model_fields.keys() & CjSettings.model_fields.keys() - {"pair_generation_seed"}
-        return EngineSettings.model_validate(self.model_dump(include=shared) | self._seed())
+    @field_validator("pairing")
+    @classmethod
+    def _without_a_plan(cls, pairing: Pairing) -> Pairing:
+        if pairing is Pairing.RECORDED:
+            raise ValueError("'recorded' follows the pairs of a trace, and a service has none; use 'balanced'")
+        return pairing
 
-    def _seed(self) -> dict[str, int]:
-        return {} if self.pair_generation_seed is None else {"pair_generation_seed": self.pair_generation_seed}
+    @field_validator("llm_batch_api_allowed_providers", "metadata_hints", mode="before")
+    @classmethod
+    def _from_a_variable(cls, values: object) -> object:
+        return listed(values)
+
+    def engine(self) -> EngineSettings:
+        """Return what the engine gets of these."""
+        return EngineSettings.model_validate(self.model_dump(include=set(EngineSettings.model_fields)))
 
     def flag_thresholds(self) -> FlagThresholds:
         """Where a batch's quality flags are raised."""
@@ -171,7 +140,12 @@ class CjEnvironment(BaseSettings, CjSettings):
 
     # A deployment exports the variables of many services; those that are not ours are not our mistake.
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        # Not decoded: parsed as JSON by force, a list with commas is refused.
+        env_prefix=ENVIRONMENT_PREFIX,
+        enable_decoding=False,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     environment: str = Field(default="development", validation_alias="ENVIRONMENT")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.services.cj.database import Database
 from cj_pipeline.services.cj.settings import CjSettings, settings_from_environment
+from cj_pipeline.traces.scenario import Scenario
 from tests.house import REPOSITORY
+from tests.sides import LOWER5, TRACES
 
 PRODUCTION_DEFAULTS = {
     "MAX_PAIRWISE_COMPARISONS": 120,
@@ -62,23 +64,69 @@ def test_the_defaults_are_productions() -> None:
 
 
 def test_every_setting_is_read_somewhere() -> None:
-    folders = (REPOSITORY / "cj_pipeline" / "cj" / "service", REPOSITORY / "cj_pipeline" / "cli")
-    source = "".join(path.read_text() for folder in folders for path in Path(folder).glob("*.py"))
-    for_the_engine = EngineSettings.model_fields.keys()
+    folders = (REPOSITORY / "cj_pipeline" / "services" / "cj", REPOSITORY / "cj_pipeline" / "cli")
+    source = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
     unread = [
         name
-        for name in CjSettings.model_fields
-        if name not in for_the_engine and not re.search(rf"(settings|self)\.{name}\b", source)
+        for name in CjSettings.model_fields.keys() - EngineSettings.model_fields.keys()
+        if not re.search(rf"(settings|self)\.{name}\b", source)
     ]
     assert unread == []
 
 
-def test_what_the_engine_knows_reaches_it() -> None:
-    ours = CjSettings.model_fields.keys() & EngineSettings.model_fields.keys()
-    assert EngineSettings.model_fields.keys() - ours == {"pairing", "bt_alpha"}
-    given = {"max_pairwise_comparisons": 7, "retry_batch_size": 3, "pair_generation_seed": 5, "max_iterations": 1}
-    engine = CjSettings(**given).engine()
-    assert {name: getattr(engine, name) for name in given} == given
+# A value other than the default of every engine setting, as a variable has it and as the engine gets it.
+CHANGED: dict[str, tuple[str, object]] = {
+    "max_pairwise_comparisons": ("7", 7),
+    "min_comparisons_for_stability_check": ("20", 20),
+    "score_stability_threshold": ("0.5", 0.5),
+    "min_success_rate_threshold": ("0.9", 0.9),
+    "min_resampling_net_size": ("5", 5),
+    "max_resampling_passes_for_small_net": ("3", 3),
+    "max_resampling_passes_for_regular_batch": ("2", 2),
+    "matching_weight_comparison_count": ("0.25", 0.25),
+    "matching_weight_bt_proximity": ("2", 2.0),
+    "pair_generation_seed": ("5", 5),
+    "llm_batching_mode": ("per_request", LLMBatchingMode.PER_REQUEST),
+    "llm_batch_api_allowed_providers": ("openai, google", (Provider.OPENAI, Provider.GOOGLE)),
+    "enable_llm_batching_metadata_hints": ("true", True),
+    "metadata_hints": ("cj_source, cj_request_type", (MetadataHint.CJ_SOURCE, MetadataHint.CJ_REQUEST_TYPE)),
+    "max_iterations": ("1", 1),
+    "enable_failed_comparison_retry": ("false", False),
+    "failed_comparison_retry_threshold": ("2", 2),
+    "max_retry_attempts": ("1", 1),
+    "retry_batch_size": ("9", 9),
+    "bt_alpha": ("0.5", 0.5),
+}
+
+
+def test_every_engine_setting_can_be_changed() -> None:
+    assert EngineSettings.model_fields.keys() - CHANGED.keys() == {"pairing"}  # a service has no recorded pairs
+    assert all(getattr(EngineSettings(), name) != value for name, (_, value) in CHANGED.items())
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_engine_setting_reaches_the_engine_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported, value = CHANGED[name]
+    monkeypatch.setenv(f"CJ_ASSESSMENT_SERVICE_{name.upper()}", exported)
+    assert settings_from_environment().engine() == EngineSettings.model_validate({name: value})
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_engine_setting_reaches_the_engine_from_a_scenario(name: str) -> None:
+    _, value = CHANGED[name]
+    document = yaml.safe_load((TRACES / LOWER5 / "scenario.yaml").read_text())
+    written = EngineSettings.model_validate({name: value}).model_dump(mode="json")[name]
+    document["engine"] = {name: written}
+    assert Scenario.model_validate(document).engine == EngineSettings.model_validate({name: value})
+
+
+def test_a_service_has_no_recorded_pairs_to_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CJ_ASSESSMENT_SERVICE_PAIRING", "balanced")
+    assert settings_from_environment().engine() == EngineSettings()
+    monkeypatch.setenv("CJ_ASSESSMENT_SERVICE_PAIRING", "recorded")
+    with pytest.raises(BadInput, match="use 'balanced'") as raised:
+        settings_from_environment()
+    assert raised.value.field == "CJ_ASSESSMENT_SERVICE_PAIRING"
 
 
 def test_the_environment_is_read_under_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
