@@ -50,7 +50,7 @@ def serve(
     CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
     """
     # Here and not above: server and database take 0.4 s to import, which every other command would pay for.
-    from cj_pipeline.services.cj.serve import serve as serve_until_stopped
+    from cj_pipeline.services.cj.http.serve import serve as serve_until_stopped
 
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})

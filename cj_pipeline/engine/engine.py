@@ -18,11 +18,11 @@ from cj_pipeline.engine.effects import Effect, Finalize, SubmitWave
 from cj_pipeline.engine.facts import Facts, facts_of
 from cj_pipeline.engine.intake import Delivery, take
 from cj_pipeline.engine.invariants import check_counters
-from cj_pipeline.engine.retry_pool import in_flight, settled
-from cj_pipeline.engine.scoring import rescore
+from cj_pipeline.engine.scoring.scores import rescore
 from cj_pipeline.engine.state import Batch, BatchStatus, Decision, DecisionKind, State, UploadStatus, Wave, WaveKind
-from cj_pipeline.engine.waves import Comparisons, first_wave, next_wave
-from cj_pipeline.engine.waves import correlation_id as correlation_id
+from cj_pipeline.engine.waves.next_wave import Comparisons, first_wave, next_wave
+from cj_pipeline.engine.waves.next_wave import correlation_id as correlation_id
+from cj_pipeline.engine.waves.retry_pool import in_flight, settled
 
 Step = tuple[State, tuple[Effect, ...]]
 

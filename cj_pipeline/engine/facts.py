@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cj_pipeline.contracts.enums import LLMBatchingMode
-from cj_pipeline.engine.retry_pool import eligible
 from cj_pipeline.engine.state import State
+from cj_pipeline.engine.waves.retry_pool import eligible
 
 
 @dataclass(frozen=True, slots=True)

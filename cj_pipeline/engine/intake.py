@@ -15,8 +15,8 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.engine.effects import CallbackKind, Taken
-from cj_pipeline.engine.retry_pool import pool_change
 from cj_pipeline.engine.state import Answer, Comparison, State
+from cj_pipeline.engine.waves.retry_pool import pool_change
 
 
 @dataclass(frozen=True, slots=True)

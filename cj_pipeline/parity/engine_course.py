@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cj_pipeline.engine.plan import plan_of
+from cj_pipeline.engine.waves.plan import plan_of
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
 from cj_pipeline.parity.judgements import label
 from cj_pipeline.parity.samples import within

@@ -14,8 +14,8 @@ from cj_pipeline.bt.position import PositionEffect
 from cj_pipeline.bt.reliability import Reliability
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.engine.diagnostics import EssayDiagnostics, Judge, JudgeDiagnostics, Judgement, diagnose
-from cj_pipeline.engine.scoring import SCORING_ERRORS
+from cj_pipeline.engine.scoring.diagnostics import EssayDiagnostics, Judge, JudgeDiagnostics, Judgement, diagnose
+from cj_pipeline.engine.scoring.scores import SCORING_ERRORS
 from cj_pipeline.engine.state import State
 
 

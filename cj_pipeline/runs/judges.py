@@ -19,8 +19,8 @@ from cj_pipeline.bus.protocol import Message, Subscription
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.comparison import LLMConfigOverrides, QueuedResponse
 from cj_pipeline.engine.effects import SubmitWave
-from cj_pipeline.engine.requests import comparison_request
 from cj_pipeline.engine.state import Batch
+from cj_pipeline.engine.waves.requests import comparison_request
 from cj_pipeline.foundation.errors import CjPipelineError
 
 

@@ -17,9 +17,9 @@ from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summ
 from cj_pipeline.bt.fit import fit_warnings, neutral_fit
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.engine.course import WaveResult, course_of
 from cj_pipeline.engine.facts import is_small_net, small_net_cap_reached, successful_pairs
-from cj_pipeline.engine.scoring import SCORING_ERRORS, outcomes, score
+from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
+from cj_pipeline.engine.scoring.wave_results import WaveResult, wave_results
 from cj_pipeline.engine.state import Decision, State
 from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
 
@@ -184,7 +184,7 @@ def record_of(
         coverage=_coverage(state),
         decisions=tuple(_logged(decision) for decision in state.decisions),
         fit=_fit(state),
-        waves=course_of(state),
+        waves=wave_results(state),
         diagnostics=diagnostics_of(state, (event.data for event in events)),
         service_metrics=service_metrics,
     )

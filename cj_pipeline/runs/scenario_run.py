@@ -20,8 +20,8 @@ from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.engine import correlation_id
-from cj_pipeline.engine.plan import Plan, plan_of, repeated_pairs
 from cj_pipeline.engine.state import Batch, Comparison, PlannedPair, WaveKind
+from cj_pipeline.engine.waves.plan import Plan, plan_of, repeated_pairs
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.mode import Mode

@@ -17,7 +17,7 @@ from cj_pipeline.bt.diagnostics import se_summary
 from cj_pipeline.bt.fit import neutral_fit
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
-from cj_pipeline.engine.scoring import SCORING_ERRORS, outcomes, score
+from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
 from cj_pipeline.engine.state import Batch, State
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.scenario_run import StrangeEssay

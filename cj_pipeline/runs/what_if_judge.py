@@ -25,8 +25,8 @@ from cj_pipeline.bt.fit import NoComparisons, fit
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.engine.effects import SubmitWave
-from cj_pipeline.engine.plan import Plan, plan_of
 from cj_pipeline.engine.state import Batch, Comparison, Pair
+from cj_pipeline.engine.waves.plan import Plan, plan_of
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import uniform
 

@@ -46,7 +46,10 @@ def batch(number: int, *, plan: tuple[tuple[PlannedPair, ...], ...] = (), seed: 
         bos_batch_id="bos-1",
         cj_batch_id=19,
         items=essays(number),
-        settings=EngineSettings.model_validate({"pairing": pairing, **settings}),
+        # With hints, as the recordings have them: a trace is split into waves by the number in one.
+        settings=EngineSettings.model_validate(
+            {"pairing": pairing, "enable_llm_batching_metadata_hints": True, **settings}
+        ),
         seed=seed,
         plan=plan,
     )

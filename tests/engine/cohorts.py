@@ -13,11 +13,11 @@ from statistics import NormalDist
 import numpy as np
 
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.engine.diagnostics import Judgement, diagnose
 from cj_pipeline.engine.grades.from_scores import scored_essays
 from cj_pipeline.engine.grades.projection import ScoredEssay
 from cj_pipeline.engine.grades.scales import GradeScale
-from cj_pipeline.engine.rankings import BatchEssay
+from cj_pipeline.engine.scoring.diagnostics import Judgement, diagnose
+from cj_pipeline.engine.scoring.rankings import BatchEssay
 
 JUDGE = ("mock", "mock-model")
 

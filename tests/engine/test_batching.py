@@ -9,10 +9,10 @@ import pytest
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
-from cj_pipeline.engine.batching import effective_mode, requested_mode, stored_mode
 from cj_pipeline.engine.facts import successful_pairs
 from cj_pipeline.engine.pairing.orientation import positions
 from cj_pipeline.engine.state import DecisionKind, PlannedPair, UploadStatus
+from cj_pipeline.engine.waves.batching import effective_mode, requested_mode, stored_mode
 from tests.engine.batches import always_fails, batch, essays, fails_in, higher_item_wins, run
 
 PER_REQUEST, BUNDLE, BATCH_API = LLMBatchingMode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cj_pipeline.engine.diagnostics import Judgement, diagnose, judgements
+from cj_pipeline.engine.scoring.diagnostics import Judgement, diagnose, judgements
 from cj_pipeline.engine.state import Comparison, WaveKind
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid

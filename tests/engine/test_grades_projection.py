@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cj_pipeline.engine.diagnostics import Judgement, diagnose
 from cj_pipeline.engine.grades.calibration import Cuts
 from cj_pipeline.engine.grades.from_scores import scored_essays
 from cj_pipeline.engine.grades.projection import (
@@ -24,7 +23,8 @@ from cj_pipeline.engine.grades.projection import (
 )
 from cj_pipeline.engine.grades.scales import LEGACY, NATIONAL, SCALES, SWEDISH
 from cj_pipeline.engine.grades.wire import calculation_metadata, grade_row, summary
-from cj_pipeline.engine.rankings import BatchEssay
+from cj_pipeline.engine.scoring.diagnostics import Judgement, diagnose
+from cj_pipeline.engine.scoring.rankings import BatchEssay
 from tests.engine.cohorts import perfect_ladder
 
 SWEDISH_CONTEXT = GradeContext("swedish_8_anchor")

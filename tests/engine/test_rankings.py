@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cj_pipeline.engine.diagnostics import Judgement, diagnose
-from cj_pipeline.engine.rankings import BatchEssay, rankings
+from cj_pipeline.engine.scoring.diagnostics import Judgement, diagnose
+from cj_pipeline.engine.scoring.rankings import BatchEssay, rankings
 from cj_pipeline.foundation.errors import CjPipelineError
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
-from cj_pipeline.engine.plan import Plan, plan_of, repeated_pairs
 from cj_pipeline.engine.state import Comparison, PlannedPair, WaveKind
+from cj_pipeline.engine.waves.plan import Plan, plan_of, repeated_pairs
 from tests.engine.batches import always_fails, batch, callback, essays, higher_item_wins, run
 
 E0, E1, E2, E3 = essays(4)

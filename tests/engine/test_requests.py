@@ -10,8 +10,8 @@ import pytest
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
-from cj_pipeline.engine.requests import comparison_request
 from cj_pipeline.engine.state import Comparison, WaveKind
+from cj_pipeline.engine.waves.requests import comparison_request
 from tests.engine.batches import batch
 
 ANCHOR, STUDENT = "ANCHOR_F+1_a3b4c5d6", "student-bergstrom"

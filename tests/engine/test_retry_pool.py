@@ -11,10 +11,10 @@ from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.engine.effects import PoolChange
 from cj_pipeline.engine.engine import Step, advance, start
 from cj_pipeline.engine.facts import successful_pairs
-from cj_pipeline.engine.plan import plan_of
-from cj_pipeline.engine.requests import comparison_request
-from cj_pipeline.engine.retry_pool import eligible
 from cj_pipeline.engine.state import Comparison, DecisionKind, PoolStatistics, State, UploadStatus, WaveKind
+from cj_pipeline.engine.waves.plan import plan_of
+from cj_pipeline.engine.waves.requests import comparison_request
+from cj_pipeline.engine.waves.retry_pool import eligible
 from tests.engine.batches import (
     Judge,
     always_fails,

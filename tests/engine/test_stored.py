@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cj_pipeline.engine.engine import advance, start
 from cj_pipeline.engine.intake import Delivery, MalformedCallback
-from cj_pipeline.engine.plan import plan_of
 from cj_pipeline.engine.state import State
 from cj_pipeline.engine.stored import UnreadableState, from_json, to_json
+from cj_pipeline.engine.waves.plan import plan_of
 from tests.engine.batches import batch, callback, coin_decides, fails_in, higher_item_wins, orphan, run, waves_in
 from tests.engine.test_retry_pool import as_recorded
 

@@ -12,8 +12,8 @@ import pytest
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.engine.plan import plan_of
 from cj_pipeline.engine.state import Batch, State
+from cj_pipeline.engine.waves.plan import plan_of
 from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.judges import ProviderJudge

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cj_pipeline.engine.diagnostics import BatchDiagnostics
 from cj_pipeline.engine.grades.anchors import AnchorReferences, anchor_grade
 from cj_pipeline.engine.grades.projection import ScoredEssay
-from cj_pipeline.engine.rankings import BatchEssay
+from cj_pipeline.engine.scoring.diagnostics import BatchDiagnostics
+from cj_pipeline.engine.scoring.rankings import BatchEssay
 
 
 def scored_essays(

@@ -20,25 +20,25 @@ from sqlalchemy import func, select
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.foundation.clock import LoopClock
-from cj_pipeline.services.cj.callbacks_topic import CallbackHandler
-from cj_pipeline.services.cj.consumer import Quarantine, TopicConsumer
-from cj_pipeline.services.cj.content import ContentSource, HttpContent
-from cj_pipeline.services.cj.database import Database
-from cj_pipeline.services.cj.finalizer import Finalizer
-from cj_pipeline.services.cj.grading import Grader, calibrated_grades
-from cj_pipeline.services.cj.lps_client import LpsClient
+from cj_pipeline.services.cj.batch.lps_client import LpsClient
+from cj_pipeline.services.cj.batch.monitor import Monitor
+from cj_pipeline.services.cj.batch.prompts import Prompts
+from cj_pipeline.services.cj.batch.steps import Steps
+from cj_pipeline.services.cj.batch.stored_batch import StateCache
+from cj_pipeline.services.cj.batch.submission import Submitter
+from cj_pipeline.services.cj.intake.content import ContentSource, HttpContent
+from cj_pipeline.services.cj.intake.preparation import Preparation
 from cj_pipeline.services.cj.metrics import CjMetrics
-from cj_pipeline.services.cj.monitor import Monitor
-from cj_pipeline.services.cj.outbox import OutboxRelay
-from cj_pipeline.services.cj.positions import Positions
-from cj_pipeline.services.cj.preparation import Preparation
-from cj_pipeline.services.cj.prompts import Prompts
-from cj_pipeline.services.cj.requests_topic import RequestHandler
+from cj_pipeline.services.cj.results.finalizer import Finalizer
+from cj_pipeline.services.cj.results.grading import Grader, calibrated_grades
+from cj_pipeline.services.cj.results.outbox import OutboxRelay
 from cj_pipeline.services.cj.settings import CjSettings
-from cj_pipeline.services.cj.steps import Steps
-from cj_pipeline.services.cj.stored_batch import StateCache
-from cj_pipeline.services.cj.submission import Submitter
-from cj_pipeline.services.cj.tables import batch_states
+from cj_pipeline.services.cj.store.database import Database
+from cj_pipeline.services.cj.store.tables import batch_states
+from cj_pipeline.services.cj.topics.callback_handler import CallbackHandler
+from cj_pipeline.services.cj.topics.consumer import Quarantine, TopicConsumer
+from cj_pipeline.services.cj.topics.positions import Positions
+from cj_pipeline.services.cj.topics.request_handler import RequestHandler
 
 _log = logging.getLogger(__name__)
 

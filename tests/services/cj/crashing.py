@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import OperationalError
 
-from cj_pipeline.services.cj.database import Database, Transaction
+from cj_pipeline.services.cj.store.database import Database, Transaction
 
 
 class Killed(BaseException):

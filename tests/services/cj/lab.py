@@ -30,10 +30,10 @@ from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.services.cj.content import ContentReason, NoContent
-from cj_pipeline.services.cj.database import Database
+from cj_pipeline.services.cj.intake.content import ContentReason, NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.settings import CjSettings
+from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.services.lps.http.app import build_app
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings

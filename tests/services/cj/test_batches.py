@@ -15,8 +15,8 @@ from cj_pipeline.contracts.cj_events import (
     RESOURCE_CONSUMPTION_TOPIC,
 )
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.assignments import Instructions, register_anchor, register_instructions
-from cj_pipeline.services.cj.tables import (
+from cj_pipeline.services.cj.intake.assignments import Instructions, register_anchor, register_instructions
+from cj_pipeline.services.cj.store.tables import (
     batch_states,
     batch_uploads,
     comparison_pairs,

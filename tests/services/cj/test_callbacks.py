@@ -14,15 +14,15 @@ from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj import callbacks_topic
 from cj_pipeline.services.cj.service import CjAssessmentService
-from cj_pipeline.services.cj.tables import (
+from cj_pipeline.services.cj.store.tables import (
     batch_states,
     batch_uploads,
     comparison_pairs,
     quarantined_messages,
     topic_positions,
 )
+from cj_pipeline.services.cj.topics import callback_handler as callbacks_topic
 from tests.services.cj.lab import OUTPUTS, World, request, world
 
 Change = Callable[[dict[str, Any]], None]

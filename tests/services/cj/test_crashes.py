@@ -14,8 +14,8 @@ from cj_pipeline.contracts.cj_events import ASSESSMENT_RESULT_TOPIC, CJ_COMPLETE
 from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.outbox import write_event
-from cj_pipeline.services.cj.tables import batch_states, batch_uploads, comparison_pairs
+from cj_pipeline.services.cj.results.outbox import write_event
+from cj_pipeline.services.cj.store.tables import batch_states, batch_uploads, comparison_pairs
 from tests.services.cj.crashing import DyingDatabase, Killed
 from tests.services.cj.lab import OUTPUTS, World, request, world
 

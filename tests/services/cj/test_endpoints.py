@@ -11,8 +11,8 @@ import httpx
 
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.endpoints import build_app
-from cj_pipeline.services.cj.tables import anchor_essay_references
+from cj_pipeline.services.cj.http.endpoints import build_app
+from cj_pipeline.services.cj.store.tables import anchor_essay_references
 from tests.services.cj.crashing import DyingDatabase
 from tests.services.cj.lab import World, request, world
 

@@ -12,9 +12,9 @@ from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.endpoints import build_app
+from cj_pipeline.services.cj.http.endpoints import build_app
 from cj_pipeline.services.cj.service import CjAssessmentService
-from cj_pipeline.services.cj.tables import batch_states
+from cj_pipeline.services.cj.store.tables import batch_states
 from tests.services.cj.buses import ForgetfulBus
 from tests.services.cj.lab import World, request, world
 from tests.services.cj.test_monitor import swallow_after

@@ -11,7 +11,7 @@ from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC
 from cj_pipeline.contracts.comparison import QueuedResponse
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.tables import batch_states, batch_uploads
+from cj_pipeline.services.cj.store.tables import batch_states, batch_uploads
 from tests.services.cj.lab import OUTPUTS, World, request, world
 
 HOUR_S = 3600.0

@@ -13,9 +13,9 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.content import ContentReason, HttpContent, NoContent
-from cj_pipeline.services.cj.lps_client import LONGEST_RETRY_AFTER_S, LpsClient
-from cj_pipeline.services.cj.tables import batch_states, batch_uploads, comparison_pairs, event_outbox
+from cj_pipeline.services.cj.batch.lps_client import LONGEST_RETRY_AFTER_S, LpsClient
+from cj_pipeline.services.cj.intake.content import ContentReason, HttpContent, NoContent
+from cj_pipeline.services.cj.store.tables import batch_states, batch_uploads, comparison_pairs, event_outbox
 from tests.services.cj.lab import request, settings, world
 
 

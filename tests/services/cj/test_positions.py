@@ -20,16 +20,16 @@ from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.services.cj.database import Database
-from cj_pipeline.services.cj.positions import Positions
 from cj_pipeline.services.cj.settings import UnreadTopic
-from cj_pipeline.services.cj.tables import (
+from cj_pipeline.services.cj.store.database import Database
+from cj_pipeline.services.cj.store.tables import (
     SCHEMA_VERSION,
     batch_states,
     quarantined_messages,
     schema_versions,
     topic_positions,
 )
+from cj_pipeline.services.cj.topics.positions import Positions
 from tests.kafka import create_topic, fresh_topic
 from tests.postgres import throw_away_server
 from tests.services.cj.buses import ForgetfulBus, PartitionedBus

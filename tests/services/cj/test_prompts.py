@@ -9,11 +9,11 @@ from typing import Any
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.assignments import Instructions, register_anchor, register_instructions
-from cj_pipeline.services.cj.prompts import context_block
-from cj_pipeline.services.cj.request_record import RequestRecord
+from cj_pipeline.services.cj.batch.prompts import context_block
+from cj_pipeline.services.cj.intake.assignments import Instructions, register_anchor, register_instructions
+from cj_pipeline.services.cj.intake.request_record import RequestRecord
 from cj_pipeline.services.cj.settings import SYSTEM_PROMPT
-from cj_pipeline.services.cj.tables import comparison_pairs
+from cj_pipeline.services.cj.store.tables import comparison_pairs
 from tests.services.cj.lab import World, request, world
 
 

@@ -19,10 +19,10 @@ from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.services.cj.database import Database, OtherSchema
-from cj_pipeline.services.cj.outbox import OutboxRelay, write_event
-from cj_pipeline.services.cj.stored_batch import StateCache, lock_batch
-from cj_pipeline.services.cj.tables import (
+from cj_pipeline.services.cj.batch.stored_batch import StateCache, lock_batch
+from cj_pipeline.services.cj.results.outbox import OutboxRelay, write_event
+from cj_pipeline.services.cj.store.database import Database, OtherSchema
+from cj_pipeline.services.cj.store.tables import (
     SCHEMA_VERSION,
     batch_states,
     batch_uploads,

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.cj.database import Database
 from cj_pipeline.services.cj.settings import CjSettings, settings_from_environment
+from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.traces.scenario import Scenario
 from tests.house import REPOSITORY
 from tests.sides import LOWER5, TRACES

@@ -12,7 +12,7 @@ from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.services.cj.tables import comparison_pairs, processed_essays
+from cj_pipeline.services.cj.store.tables import comparison_pairs, processed_essays
 from tests.services.cj.lab import request, world
 from tests.services.cj.test_batches import with_assignment
 

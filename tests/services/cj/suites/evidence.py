@@ -22,8 +22,8 @@ from cj_pipeline.engine.facts import is_small_net, small_net_cap_reached
 from cj_pipeline.engine.state import State
 from cj_pipeline.engine.stored import from_json, to_json
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
-from cj_pipeline.services.cj.database import Database
-from cj_pipeline.services.cj.tables import (
+from cj_pipeline.services.cj.store.database import Database
+from cj_pipeline.services.cj.store.tables import (
     batch_states,
     batch_uploads,
     comparison_pairs,

@@ -21,9 +21,9 @@ from cj_pipeline.engine.engine import Step
 from cj_pipeline.engine.facts import facts_of
 from cj_pipeline.engine.intake import Delivery
 from cj_pipeline.engine.intake import _answer as answer_of
-from cj_pipeline.engine.scoring import rescore
+from cj_pipeline.engine.scoring.scores import rescore
 from cj_pipeline.engine.state import Answer, BatchStatus, Comparison, State, UploadStatus, WaveKind
-from cj_pipeline.engine.waves import next_wave
+from cj_pipeline.engine.waves.next_wave import next_wave
 from cj_pipeline.foundation.seeding import uniform
 
 Pair = tuple[str, str]
@@ -41,7 +41,7 @@ def _replaced(by: object, *places: str) -> Iterator[None]:
 
 def _advance(by: object) -> Any:
     """Every name under which the engine is driven."""
-    return _replaced(by, "cj_pipeline.runs.batch_run.advance", "cj_pipeline.services.cj.steps.advance")
+    return _replaced(by, "cj_pipeline.runs.batch_run.advance", "cj_pipeline.services.cj.batch.steps.advance")
 
 
 def orientation_is_off() -> Any:
@@ -50,7 +50,7 @@ def orientation_is_off() -> Any:
     def orient(state: State, pairs: Sequence[Pair], kind: WaveKind) -> list[Pair]:
         return [(min(pair), max(pair)) for pair in pairs]
 
-    return _replaced(orient, "cj_pipeline.engine.waves.orient")
+    return _replaced(orient, "cj_pipeline.engine.waves.next_wave.orient")
 
 
 def orientation_is_a_coin() -> Any:
@@ -60,7 +60,7 @@ def orientation_is_a_coin() -> Any:
         turned = (uniform("coin", len(state.waves), number) < 0.5 for number in range(len(pairs)))
         return [(b, a) if turn else (a, b) for (a, b), turn in zip(pairs, turned, strict=True)]
 
-    return _replaced(orient, "cj_pipeline.engine.waves.orient")
+    return _replaced(orient, "cj_pipeline.engine.waves.next_wave.orient")
 
 
 def duplicates_count() -> Any:
@@ -129,18 +129,18 @@ def orders_are_pairs() -> Any:
         successful_pairs,
         "cj_pipeline.engine.facts.successful_pairs",
         "cj_pipeline.runs.record.successful_pairs",
-        "cj_pipeline.services.cj.stored_batch.successful_pairs",
+        "cj_pipeline.services.cj.batch.stored_batch.successful_pairs",
     )
 
 
 def hints_have_no_cap() -> Any:
     """A wave of 276 asks for a bundle of 276."""
-    return _replaced(1_000, "cj_pipeline.engine.requests.MAX_BUNDLE")
+    return _replaced(1_000, "cj_pipeline.engine.waves.requests.MAX_BUNDLE")
 
 
 def hints_are_one() -> Any:
     """Every comparison asks to be alone."""
-    return _replaced(1, "cj_pipeline.engine.requests.MAX_BUNDLE")
+    return _replaced(1, "cj_pipeline.engine.waves.requests.MAX_BUNDLE")
 
 
 def the_single_wave_is_a_matching() -> Any:
@@ -171,8 +171,8 @@ def the_requested_mode_is_lost() -> Any:
     """The service's own mode is used, whatever the request says."""
     return _replaced(
         lambda hint, override: None,
-        "cj_pipeline.engine.batching.requested_mode",
-        "cj_pipeline.services.cj.new_batch.requested_mode",
+        "cj_pipeline.engine.waves.batching.requested_mode",
+        "cj_pipeline.services.cj.intake.new_batch.requested_mode",
     )
 
 

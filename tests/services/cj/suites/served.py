@@ -25,8 +25,8 @@ from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.virtual_time import run_real
-from cj_pipeline.services.cj.database import Database
 from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX
+from cj_pipeline.services.cj.store.database import Database
 from tests.services.cj.suites.cases import Case
 from tests.services.cj.suites.evidence import Evidence, evidence_of_database
 from tests.services.cj.suites.targets import (

@@ -31,10 +31,10 @@ from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.engine import batching
 from cj_pipeline.engine.effects import Finalize
 from cj_pipeline.engine.engine import Step
 from cj_pipeline.engine.state import Batch
+from cj_pipeline.engine.waves.next_wave import batching
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs import batch_run
@@ -43,11 +43,11 @@ from cj_pipeline.runs.record import Sample
 from cj_pipeline.runs.service_metrics import parse_metrics
 from cj_pipeline.runs.stack import Stack, embedded_stack
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.content import ContentReason, NoContent
-from cj_pipeline.services.cj.database import Database
-from cj_pipeline.services.cj.endpoints import build_app
+from cj_pipeline.services.cj.http.endpoints import build_app
+from cj_pipeline.services.cj.intake.content import ContentReason, NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.settings import CjSettings
+from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.services.lps.settings import LpsSettings
 from tests.services.cj.suites import cases
 from tests.services.cj.suites.cases import MODEL, PROVIDER, Case

@@ -12,8 +12,8 @@ import pytest
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
-from cj_pipeline.engine.requests import comparison_request
 from cj_pipeline.engine.state import Batch, Comparison, WaveKind
+from cj_pipeline.engine.waves.requests import comparison_request
 from tests.services.lps.lab import TOPIC, correlation_id, in_lab, mode
 from tests.services.lps.suites.shapes import Shape, differences, shape_of
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, TRACES
@@ -133,7 +133,8 @@ TEXTS = {f"essay-{number}": f"Text {number}." for number in range(4)}
 
 def requests_of(caller: Caller) -> list[bytes]:
     """A wave of three as CJ's client sends it."""
-    batch = Batch("bos-schema-parity", 147, tuple(TEXTS), EngineSettings(llm_batching_mode=caller.batching), seed=1)
+    engine = EngineSettings(llm_batching_mode=caller.batching, enable_llm_batching_metadata_hints=True)
+    batch = Batch("bos-schema-parity", 147, tuple(TEXTS), engine, seed=1)
     essays = list(TEXTS)
     comparisons = [
         Comparison(correlation_id(number), essays[number], essays[number + 1], WaveKind.COVERAGE, 0)

@@ -1,0 +1,79 @@
+"""The CJ service as a process: bus, database and LPS by their addresses, until it is told to stop.
+
+Here: signals, what ends the process. Not here: the port and its server (services/shared/http_server.py), the service
+(service.py), the command line (cli/). A stop needs no drain: whatever was begun is in the database, and the next
+process goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+import httpx
+
+from cj_pipeline.bus.lifecycle import bus_with_topics
+from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.contracts.cj_events import (
+    ASSESSMENT_RESULT_TOPIC,
+    CJ_COMPLETED_TOPIC,
+    CJ_FAILED_TOPIC,
+    RESOURCE_CONSUMPTION_TOPIC,
+)
+from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
+from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.services.cj.http.endpoints import build_app
+from cj_pipeline.services.cj.service import CjAssessmentService
+from cj_pipeline.services.cj.settings import CjSettings
+from cj_pipeline.services.cj.store.database import Database
+from cj_pipeline.services.shared.http_server import HttpServer, bound
+
+_log = logging.getLogger(__name__)
+
+PUBLISHED_TOPICS = (ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, RESOURCE_CONSUMPTION_TOPIC)
+
+
+def serve(settings: CjSettings, bus: Bus, *, ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    ready: called with the base URL once it works. bus: closed at the end.
+    Raises CannotServe, DatabaseAway, OtherSchema, BadInput.
+    """
+    with closing(bound(settings.host, settings.http_port)) as listening, asyncio.Runner() as runner:
+        runner.run(_serve(settings, bus, listening, ready))
+
+
+async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready: Callable[[str], None]) -> None:
+    database = Database(settings.database_url.get_secret_value())
+    try:
+        async with (
+            bus_with_topics(bus, [ASSESSMENT_REQUEST_TOPIC, settings.llm_provider_callback_topic, *PUBLISHED_TOPICS]),
+            httpx.AsyncClient() as client,
+            CjAssessmentService(settings, bus, database, LoopClock(), client) as service,
+        ):
+            server = HttpServer(build_app(service))
+            loop = asyncio.get_running_loop()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(name, server.stop)
+            serving = asyncio.create_task(server.serve([listening]), name="cj-http")
+            failing = asyncio.create_task(service.wait(), name="cj-service")
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.005)
+            if server.started:
+                url = server.url()
+                _log.info("listening", extra={"url": url, "replica": service.replica, "bus": str(bus)})
+                ready(url)
+            await asyncio.wait([serving, failing], return_when=asyncio.FIRST_COMPLETED)
+            server.stop()
+            await serving
+            if failing.done():
+                await failing
+            failing.cancel()
+            await asyncio.wait([failing])
+    finally:
+        await database.aclose()
+        _log.info("stopped")
