@@ -31,21 +31,24 @@ class DyingDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
+        """As the database's own, with an end before or after the commit."""
         if self.dead:
             raise Killed
-        async with super().transaction() as transaction:
-            yield transaction
+        async with self._engine.connect() as connection:
+            transaction = Transaction(connection)
+            async with connection.begin():
+                yield transaction
+                self._before_commit()
+            self._die_at(self.die_after)
+        transaction.run_after_commit()
 
-    async def before_commit(self) -> None:
+    def _before_commit(self) -> None:
         if self.dead:
             raise Killed
         self.commits += 1
         if self.commits == self.away_before:
             raise OperationalError("COMMIT", None, OSError("the server closed the connection"))
         self._die_at(self.die_before)
-
-    async def after_commit(self) -> None:
-        self._die_at(self.die_after)
 
     def _die_at(self, commit: int | None) -> None:
         if commit == self.commits:

@@ -104,15 +104,7 @@ class Database:
             transaction = Transaction(connection)
             async with connection.begin():
                 yield transaction
-                await self.before_commit()
-            await self.after_commit()
         transaction.run_after_commit()
-
-    async def before_commit(self) -> None:
-        """A place for tests to fail at."""
-
-    async def after_commit(self) -> None:
-        """Likewise, where the transaction holds already."""
 
     async def create_schema(self, clock: LoopClock) -> None:
         """Make the tables where there are none, and bring older ones up to date. Raises OtherSchema, DatabaseAway."""
