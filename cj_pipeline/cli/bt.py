@@ -9,6 +9,7 @@ import numpy as np
 
 from cj_pipeline.bt.fit import Estimator, fit, fit_warnings
 from cj_pipeline.bt.separation import Separation
+from cj_pipeline.cli.converge import converge_command
 from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.sources import find_source
@@ -23,6 +24,9 @@ from cj_pipeline.traces.grade_file import GRADE_ORDER
 @click.group()
 def bt() -> None:
     """Bradley-Terry fits."""
+
+
+bt.add_command(converge_command)
 
 
 @bt.command("fit")
