@@ -21,7 +21,8 @@ from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.replicates import fit_replicates
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.bt.standard_errors import production_standard_errors, standard_errors
+from cj_pipeline.bt.standard_errors import standard_errors
+from tests.bt.production import production_standard_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,9 +1,10 @@
-"""Bradley-Terry numerics: numbers in, numbers out.
+"""This package computes Bradley-Terry numerics: numbers in, numbers out; essays, judges, ids and files are not its
+matter.
 
     comparisons      Comparisons, checked on the way in
     fit              fit, neutral_fit, Fit: scores by the estimators production, mle, map
     replicates       fit_replicates: hundreds of refits of one pair design at once
-    standard_errors  standard_errors (centred, component, reference), production_standard_errors
+    standard_errors  standard_errors (centred, component, reference)
     diagnostics      se_summary, quality_flags, flags_are_vacuous, displayed
     mean_squares     infit and outfit, of items and of groups of comparisons
     reliability      scale_separation
@@ -12,5 +13,5 @@
     simulate         outcomes drawn from the model
     pairs, newton, separation   what `fit` is made of
 
-Imported from these modules by name: `from cj_pipeline.bt.fit import fit`. Not here: essays, judges, item ids, files.
+Imported from these modules by name: `from cj_pipeline.bt.fit import fit`.
 """

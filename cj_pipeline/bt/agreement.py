@@ -1,7 +1,5 @@
-"""Do two sets of scores put the items in the same order?
-
-Here: Kendall's tau in its two usual forms, Spearman's rho, and estimated scores made fit for either. Not here: what
-agreement is good enough (parity).
+"""This module measures whether two sets of scores put the items in the same order: Kendall's tau in two forms,
+Spearman's rho.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What was compared with what, and who won: the one input of every estimate.
+"""This module holds what was compared with what and who won, checked on the way in: the one input of every estimate.
 
-Here: `Comparisons`, its checks and what can be counted without a model (wins, losses, components, isolated items).
-Not here: the model, item ids (items are 0 .. n_items - 1), ties (a comparison has a winner).
+n_items - 1), ties (a comparison has a winner).
 """
 
 from __future__ import annotations

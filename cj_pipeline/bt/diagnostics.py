@@ -1,8 +1,4 @@
-"""What a batch is told about its scores: the summary of standard errors and the quality flags.
-
-Here: production's display cap, the summary, the flags with their thresholds, and which of them a judge could change
-at all. Not here: the standard errors themselves, and any decision taken on a flag (they gate nothing).
-"""
+"""This module makes the summary of standard errors and the quality flags of a batch. No flag gates anything."""
 
 from __future__ import annotations
 

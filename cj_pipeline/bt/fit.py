@@ -1,11 +1,10 @@
-"""Scores from comparisons: the Bradley-Terry estimators, by name.
+"""This module estimates scores from comparisons by the Bradley-Terry estimators, by name.
+
+Estimators:
 
     production   Gamma prior of kappa = alpha * n_items on every rate exp(theta): the fixed point of I-LSR, drop-in
     map          the same prior with a kappa that does not grow with the net (0.1)
     mle          no prior; exists only where every item beat every other, directly or through others
-
-Here: the choice of estimator and gauge, the edge cases, the result. Not here: the iteration (newton), the formula of
-the standard errors, and what is displayed of them (diagnostics).
 """
 
 from __future__ import annotations

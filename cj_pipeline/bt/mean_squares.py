@@ -1,12 +1,10 @@
-"""Do the outcomes vary as much as the scores say they should? Infit and outfit, of items and of groups of comparisons.
+"""This module computes infit and outfit: do the outcomes vary as much as the scores say they should?
 
 With p the chance the scores give to what happened, a comparison has squared residual (1 - p)^2 and variance p (1 - p).
 Infit is the sum of the first over the sum of the second, outfit the mean of their ratio: 1 when answers are as noisy
 as the model says, above when they contradict the scores, below when they are more consistent than a Bradley-Terry
 judge could be. Outfit is moved by single surprises far from the item, infit by what happens near it.
 (Wright and Masters, Rating Scale Analysis, 1982, ch. 5; for comparative judgement Pollitt, 2012.)
-
-Here: the two numbers. Not here: what they are of (essays, judges), and at what value somebody should look.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The maximum of the Bradley-Terry log-likelihood plus the Gamma prior, by Newton's method.
+"""This module maximises the Bradley-Terry log-likelihood plus the Gamma prior by Newton's method.
 
     F(theta) = sum over pairs of  a log s(theta_i - theta_j) + b log s(theta_j - theta_i)
              + kappa * sum over items of (theta_i - exp(theta_i)),          s(x) = 1 / (1 + exp(-x))
@@ -7,9 +7,6 @@ a and b are the wins of the two items. Every step needs the gradient and one sol
 CHOLESKY_LIMIT items, conjugate gradients above. No line search is needed: with r the `reach` of the step (its largest
 component or difference), the curvature along it changes by at most a factor exp(r), so the full step raises F while
 r <= 1 (up to 1.79, in fact), and log(1 + r) / r of it always does.
-
-Here: the iteration. Not here: which kappa, which gauge, whether a maximum exists (fit, separation), many data sets at
-once (replicates).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Comparisons gathered by unordered pair, the form in which the likelihood is computed.
-
-Here: `Pairs`, how rows become one, and the connected parts of the graph they draw. Not here: checks of the input
-(comparisons) and anything that depends on scores.
-"""
+"""This module gathers comparisons by unordered pair, the form in which the likelihood is computed."""
 
 from __future__ import annotations
 

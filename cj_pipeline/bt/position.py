@@ -1,12 +1,10 @@
-"""Does the judge favour what it is shown first? The effect of position, estimated together with the scores.
+"""This module estimates the effect of position together with the scores: does the judge favour what it is shown first?
 
     P(first wins) = sigmoid(theta_first - theta_second + delta)
 
 Estimating delta at fixed scores would be biased towards 0 (the scores have taken part of it in) and too sure of
 itself; so theta and delta are fitted jointly, under the estimator's own Gamma prior on exp(theta), by the Newton
 iteration of `newton` with one more unknown.
-
-Here: delta and its standard error. Not here: which comparisons are balanced (the pairing's orientation).
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""How much of the spread of the scores is the items', and how much is our uncertainty.
-
-Here: scale separation reliability and the separation index. Not here: the scores and their errors (fit), reliability
-between two sets of judges (agreement).
+"""This module splits the spread of the scores into the items' own and our uncertainty: separation reliability and
+index.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Hundreds of refits of one pair design, as bootstraps and noise floors need them: all in one Newton iteration.
-
-Here: the batched form of newton.maximise for the production estimator; it gives the scores `fit` gives. Not here:
-where the outcomes come from (simulate), standard errors, other estimators.
-"""
+"""This module refits one pair design hundreds of times in one Newton iteration, for bootstraps and noise floors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""When the maximum-likelihood estimate does not exist, and whom to name for it.
+"""This module tests whether the maximum-likelihood estimate exists, and names the items because of which it does not.
 
 Within a connected part of the net it exists exactly when every item beat every other, directly or through others.
-Here: that test and its error. Not here: what to do instead (a prior; fit).
 """
 
 from __future__ import annotations

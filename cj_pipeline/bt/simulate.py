@@ -1,8 +1,4 @@
-"""Outcomes drawn from the model: what a Bradley-Terry judge with known scores would answer.
-
-Here: one draw of all comparisons of a pair design. Not here: which pairs are compared, and anything about a real
-judge's manners (the mock provider's modes).
-"""
+"""This module draws outcomes from the model: what a Bradley-Terry judge with known scores would answer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""How sure the comparisons make us of the scores: standard errors from the Fisher information.
+"""This module computes standard errors of the scores from the Fisher information, in the centred, component and
+reference gauges.
 
-The information is that of the likelihood alone, at the given scores: a prior narrows nothing here. Here: the centred,
-component and reference gauges, and production's own formula under its own name. Not here: the cap of what is
-displayed (diagnostics).
+The information is that of the likelihood alone, at the given scores: a prior narrows nothing here.
 """
 
 from __future__ import annotations
@@ -29,11 +28,6 @@ DENSE_LIMIT = 10_000
 
 # A variance this many times the inverse of the mean information is rounding error, not knowledge: reported as inf.
 LARGEST_VARIANCE = 1e13
-
-# Production's constants: differences beyond it carry no weight there, singular values below it are dropped, the cap.
-PRODUCTION_GAP = 10.0
-PRODUCTION_RCOND = 1e-10
-PRODUCTION_CAP = 2.0
 
 
 class TooManyItems(CjPipelineError):
@@ -100,32 +94,6 @@ def from_information(
             others = members != reference
             result[members[others]] = np.sqrt(_inverse_diagonal(laplacian[np.ix_(others, others)]))
     return result
-
-
-def production_standard_errors(theta: npt.ArrayLike, comparisons: Comparisons, *, reference: int) -> FloatArray:
-    """(n,) standard errors as production computes them, defects included; for parity, not for judgement.
-
-    Pseudo-inverse (rcond 1e-10) of the information without the reference's row and column; pairs more than 10 logits
-    apart weigh nothing; reference 0; cap 2.0. Items the data do not link to the reference get numbers that are too
-    small, isolated ones 0. Fewer than two items: 0; no comparisons: 0.5.
-    """
-    n = comparisons.n_items
-    scores = _scores(theta, comparisons)
-    if n < 2:
-        return np.zeros(n)
-    (reference,) = item_indices([reference], n, "reference").tolist()
-    pairs = comparisons.pairs()
-    if pairs.first.shape[0] == 0:
-        return np.full(n, 0.5)
-    gap = np.abs(scores[pairs.first] - scores[pairs.second])
-    weights = np.where(gap > PRODUCTION_GAP, 0.0, pair_weights(pairs, scores))
-    lower = _laplacian(pairs, weights, np.arange(n))
-    information = lower + np.tril(lower, -1).T
-    others = np.arange(n) != reference
-    inverse = np.linalg.pinv(information[np.ix_(others, others)], rcond=PRODUCTION_RCOND)
-    result = np.zeros(n)
-    result[others] = np.sqrt(np.maximum(np.diag(inverse), 0.0))
-    return np.minimum(result, PRODUCTION_CAP)
 
 
 def _scores(theta: npt.ArrayLike, comparisons: Comparisons) -> FloatArray:

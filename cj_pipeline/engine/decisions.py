@@ -1,4 +1,4 @@
-"""The decision table: what happens when every callback of a wave is in.
+"""This module holds the decision table: what happens when every callback of a wave is in.
 
 Rules of this file: everything that decides is a row of `TABLE`; the first row that holds wins; a row sees `Facts` and
 nothing else. It does not know how pairs are found, whether answers are recorded or live, or what an effect does.

@@ -1,7 +1,7 @@
-"""What the engine reports and wants done. Whoever drives it carries these out; the engine never does.
+"""This module holds the effects of a step: what the engine reports and wants done. Its driver carries them out.
 
-Here: the effects of a step, in the order in which they came about. `Taken` is there once for every callback, so that a
-service counts its metrics from the effects and from nothing else; what was decided stands in `State.decisions`.
+Effects stand in the order in which they came about. `Taken` is there once for every callback, so that a service counts
+its metrics from the effects and from nothing else; what was decided is in `State.decisions`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine: `advance(state, callbacks) -> (state, effects)`.
+"""This module is the engine: `advance(state, callbacks) -> (state, effects)`.
 
 Rules of this file: it is pure. No I/O, no clock, no global randomness; the same state and callbacks give the same
 result in every process. It does not know whether answers are recorded or live. What a callback is stands in intake.py,

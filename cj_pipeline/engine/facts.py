@@ -1,6 +1,4 @@
-"""What follows from a state: the quantities that decisions are made of, each defined once.
-
-Here: definitions, in production's names. Not here: which decision they lead to (decisions.py).
+"""This module defines the quantities that decisions are made of, each once and under production's name.
 
 Where production is known to be wrong the definition is the right one, and says so.
 """

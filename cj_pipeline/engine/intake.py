@@ -1,6 +1,4 @@
-"""Taking one delivery in: which comparison it answers, whether it counts, and what it says.
-
-Here: the kinds of deliveries and their order of precedence. Not here: what follows when a wave is all in (engine.py).
+"""This module takes one delivery in: which comparison it answers, whether it counts, and what it says.
 
 Counters move once per comparison: a delivery that repeats, comes after the end or belongs to no comparison is counted
 under its own name and changes nothing else, so completion can never pass 100 %.

@@ -1,9 +1,8 @@
-"""What is always true of a batch.
+"""This module checks what is always true of a batch.
 
-Here: the sentences and two ways to hold them. `check_counters` looks at numbers only, costs about as much as one
-comparison of integers each, and runs after every step of the engine, in production too: a batch that would report
-more than 100 %, or end over callbacks in flight, must not be stored. `check` walks the whole state, and is for tests.
-A breach is a bug of the engine, never of a callback.
+`check_counters` compares a few integers and runs after every step of the engine, in production too: a batch that would
+report more than 100 %, or end over callbacks in flight, must not be stored. `check` walks the whole state, and runs
+where a stored one is read. A breach is a bug of the engine, never of a callback.
 """
 
 from __future__ import annotations

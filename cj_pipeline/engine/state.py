@@ -1,7 +1,4 @@
-"""What the engine remembers of a batch: frozen values, nothing else.
-
-Here: the batch as it was asked for, its waves, its retry pool, and its state. Not here: what changes them (engine.py
-and the modules it calls), what follows from them (facts.py), how they are stored (stored.py).
+"""This module holds what the engine remembers of a batch: frozen values, and nothing that changes them.
 
 A state is never edited: `advance` returns a new one, which shares with the old one what has not changed. A callback
 copies the answers of its wave: 0.02 s altogether in a wave of 2,500 comparisons, 0.3 s in one of 10,000.

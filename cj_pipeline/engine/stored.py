@@ -1,6 +1,4 @@
-"""A state as JSON and back: what a service writes in the transaction in which it took a callback.
-
-Here: the stored shape, and that nothing is lost or added on the way. Not here: where it is stored.
+"""This module writes a state as JSON and reads it back, for the service's transactions.
 
 A restored state continues exactly as the stored one would have: scores travel as the shortest decimals that read back
 to the same double, answers in their order of arrival. What follows from the rest (the index of comparisons, the

@@ -8,9 +8,10 @@ from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.replicates import fit_replicates
 from cj_pipeline.bt.simulate import simulate
-from cj_pipeline.bt.standard_errors import TooManyItems, production_standard_errors, standard_errors
+from cj_pipeline.bt.standard_errors import TooManyItems, standard_errors
 from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome, random_net
+from tests.bt.production import production_standard_errors
 
 
 def information(theta: np.ndarray, net: Comparisons, largest_gap: float = np.inf) -> np.ndarray:

@@ -12,7 +12,7 @@ from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.engine.facts import successful_pairs
 from cj_pipeline.engine.pairing.orientation import positions
 from cj_pipeline.engine.state import DecisionKind, PlannedPair, UploadStatus
-from cj_pipeline.engine.waves.batching import effective_mode, requested_mode, stored_mode
+from cj_pipeline.engine.waves.batching import effective_mode, requested_mode
 from tests.engine.batches import always_fails, batch, essays, fails_in, higher_item_wins, run
 
 PER_REQUEST, BUNDLE, BATCH_API = LLMBatchingMode
@@ -59,13 +59,6 @@ def test_what_a_batch_gets(
 ) -> None:
     settings = EngineSettings.model_validate({"llm_batching_mode": setting, "llm_batch_api_allowed_providers": allowed})
     assert effective_mode(settings, requested, provider_override=provider, default_provider=Provider.OPENAI) is mode
-
-
-def test_a_batch_under_way_keeps_its_mode() -> None:
-    settings = EngineSettings(llm_batching_mode=PER_REQUEST)
-    assert stored_mode("PROVIDER_BATCH_API", settings) is BATCH_API
-    assert stored_mode(None, settings) is PER_REQUEST
-    assert stored_mode("nightly", settings) is PER_REQUEST
 
 
 SINGLE = {"llm_batching_mode": "provider_batch_api"}

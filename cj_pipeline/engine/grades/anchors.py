@@ -1,8 +1,4 @@
-"""Whose grade is known, and from where.
-
-Here: an anchor's grade by production's order of sources, and the tally of known grades that is published. Not here:
-what an anchor teaches (calibration).
-"""
+"""This module finds an anchor's known grade, by production's order of sources."""
 
 from __future__ import annotations
 

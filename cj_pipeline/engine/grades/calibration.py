@@ -1,4 +1,4 @@
-"""What scores a grade has: learnt from the anchors, essays whose grade is known.
+"""This module learns which scores a grade has from the anchors, essays whose grade is known.
 
 The model, on the logit scale of the scores:
 
@@ -12,9 +12,6 @@ the means rise strictly whatever the anchors say, a grade without anchors lies w
 it, and anchors move the means as far as their number and their standard errors warrant. What is not known after that
 (centre, slope, spread, e) is not settled for one value: a `Calibration` holds draws from its posterior, and every
 probability is an average over them. Students never move it: a class is not graded on its own curve.
-
-Here: the model and its answers for a score. Not here: drawing from the posterior (posterior), whose grade is known
-(anchors), the grades of a batch (projection).
 """
 
 from __future__ import annotations

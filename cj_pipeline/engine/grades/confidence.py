@@ -1,7 +1,5 @@
-"""How sure a projected grade is, from the whole distribution over the grades.
-
-Here: the score, its labels and their cuts. Not here: the distribution (calibration); it already holds the essay's
-standard error and what the anchors leave open, so no standard error is looked at a second time.
+"""This module says how sure a projected grade is, from the whole distribution over the grades. The distribution already
+holds the essay's standard error, so no standard error is looked at a second time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A scored batch as the projection takes it: scores, known grades, parts of the net.
-
-Here: putting the two together. Not here: either of them (diagnostics, projection).
-"""
+"""This module turns a scored batch into the input of the projection: scores, known grades, parts of the net."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""From the scores of a batch to the grades of its students.
+"""This module projects the scores of a batch to the grades of its students.
 
 A grade is decided by boundaries that are the same for every essay of the batch, drawn for the median standard error of
 its students: of two students the higher score never has the lower grade, however unsure either score is. An essay's
 own standard error shapes its probabilities and its confidence.
-
-Here: who can be graded, by which anchors, and the grades. Not here: the calibration itself, and the dictionaries that
-are stored and published (wire).
 """
 
 from __future__ import annotations

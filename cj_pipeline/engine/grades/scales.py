@@ -1,9 +1,4 @@
-"""The grade scales an assignment may be marked on, as data: their grades, how common each is, and their finer steps.
-
-Here: the three scales, production's fallback for a name it does not know, the finer grades of the Swedish scale, and
-the table that turns a grade into a share of 1. Not here: which scores belong to a grade (calibration), who gets one
-(projection).
-"""
+"""This module holds the grade scales of assignments as data: grades, how common each is, and their finer steps."""
 
 from __future__ import annotations
 

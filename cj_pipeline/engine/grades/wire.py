@@ -1,8 +1,4 @@
-"""A projection as it is stored and published: production's keys.
-
-Here: the summary of a batch, the stored metadata of one grade, and numbers JSON can hold. Not here: how any of them
-came about (projection).
-"""
+"""This module writes a projection under production's keys, as it is stored and published."""
 
 from __future__ import annotations
 

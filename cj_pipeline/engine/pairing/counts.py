@@ -1,6 +1,5 @@
-"""What has been asked of a batch so far, as numbers: the one pass that pairs and orientation are planned from.
-
-Here: counts per essay and per pair. Not here: what follows from them (pairing.py, resampling.py, orientation.py).
+"""This module counts what has been asked of a batch so far, by essay and by pair: pairs and orientation are planned
+from it.
 
 Essays are their positions in `Batch.items`; a pair is `low * n + high` of two positions. Only pairs that were asked are
 stored: 5,000 essays with 50,000 comparisons have 50,000 of them at most, of 12.5 million.

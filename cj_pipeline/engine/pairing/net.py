@@ -1,7 +1,4 @@
-"""Who may meet whom in a coverage wave, and what a meeting is worth.
-
-Here: the net as arrays, and the weight of a pair. Not here: how a net is made of a batch (pairing.py), which meetings
-are chosen (matching.py).
+"""This module holds the net of a coverage wave as arrays: which essays may meet, and what a pair weighs.
 
 Numbers instead of ids, and a matrix of bytes instead of a list of pairs: 5,000 essays have 12.5 million pairs, which
 are 25 MB as a matrix and several GB as tuples.

@@ -1,7 +1,7 @@
-"""Who is shown as A.
+"""This module chooses which essay of a pair is shown as Essay A: the `fair_complement` rule.
 
-Here: the `fair_complement` rule. Judges favour a position, so an essay that stands too often in one of them is scored
-for its place, and a pair that is always shown in one order is judged for it. Not here: which pairs meet (pairing.py).
+Judges favour a position, so an essay that stands too often in one of them is scored for its place, and a pair that is
+always shown in one order is judged for it.
 
 Two rules, in this order. A pair that was judged in one order more often than in the other is shown in the other one.
 All other pairs of the wave are turned together so that the sum of the squared skews (#A - #B per essay) is the least

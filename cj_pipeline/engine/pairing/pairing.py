@@ -1,8 +1,4 @@
-"""Which pairs come next.
-
-Here: the two strategies (`recorded`: the trace's own; `balanced`: planned here), for coverage and for resampling, from
-a state to ids. Not here: how pairs are chosen among numbers (matching.py, resampling.py), who is shown as A
-(orientation.py), when a wave is wanted (decisions.py).
+"""This module chooses the pairs of the next wave from the state: the trace's own (`recorded`), or planned (`balanced`).
 
 An essay stands at most once in a matching, so a coverage wave is at most floor(n/2) wide; a resampling wave is a whole
 pass over the covered pairs.

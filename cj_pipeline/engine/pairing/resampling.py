@@ -1,7 +1,4 @@
-"""Which covered pairs are judged once more.
-
-Here: a pass over the covered pairs, whole, or cut to the budget without favouring anybody. Not here: whether there is a
-pass at all (decisions.py), the pairs not yet covered (matching.py).
+"""This module chooses the pairs of a resampling pass, those with the fewest comparisons first.
 
 A pass asks every covered pair once. Production cuts its pass by a cap per essay, in one greedy sweep that can run into
 the cap everywhere before it is full: 117 to 119 of 120 comparisons at 12 essays. Here a pass is as long as it may be.

@@ -1,8 +1,5 @@
-"""How soon a scale settles when the truth is known: judging in memory, wave by wave, until nothing moves any more.
-
-Here: a judge made of true scores, random pairs, the engine's estimator and its rule of stability. Not here: the
-engine itself (engine.py), which chooses its pairs, loses some to errors and counts whom it showed first; nor what a
-recording would have given under other settings (a replay with `--what-if`).
+"""This module simulates how soon a scale settles when the true scores are known. It does not use the engine's own
+choice of pairs, errors or orientation.
 
 It answers the question that comes before any batch: with so many essays, how many comparisons does a scale need?
 """

@@ -1,9 +1,7 @@
-"""What the answers of a batch say about its scores, its essays and its judges.
-
-Here: Bradley-Terry scores over the successful comparisons, with all that tells whether to believe them: standard
-errors and flags, reliability, infit and outfit by essay and by judge, the effect of position, and what is not linked.
-Not here: the formulas (bt/), grades (grades/), the order in which essays are listed (rankings). None of it decides
+"""This module computes what the answers of a batch say about its scores, its essays and its judges. None of it decides
 anything.
+
+None of it decides anything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""A batch's essays from best to worst, as they are published.
-
-Here: ranks, ties, and the rows under production's keys. Not here: the scores (diagnostics), the events that carry the
-rows.
-"""
+"""This module ranks a batch's essays from best to worst, as they are published."""
 
 from __future__ import annotations
 

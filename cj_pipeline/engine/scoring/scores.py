@@ -1,6 +1,5 @@
-"""Scores of a batch: Bradley-Terry over its successful comparisons.
+"""This module scores a batch: Bradley-Terry over its successful comparisons.
 
-Here: from a state to the numbers of `bt/`. Not here: the estimator (bt/), what a score leads to (decisions.py).
 Every successful comparison counts, repeats included; errors and unanswered ones do not.
 """
 

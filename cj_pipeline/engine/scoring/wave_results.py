@@ -1,8 +1,4 @@
-"""How the scale of a batch came about, wave by wave.
-
-Here: for every wave what was asked and answered, how much of the net had been judged by its end, and the scale fitted
-to all answers up to there. Not here: what was decided on it (`State.decisions`), the final scale (scoring.py), what
-its answers are worth (diagnostics.py).
+"""This module computes how the scale of a batch developed, wave by wave.
 
 All of it follows from the state, so a batch that is stored, replayed or still in flight has its course too.
 """

@@ -1,8 +1,4 @@
-"""In which batching mode a batch is asked.
-
-Here: from what the request says, the settings allow and the provider can to one mode. Not here: what a mode changes
-(waves.py, facts.py), what the LPS makes of the hint (lps/).
-"""
+"""This module resolves request, settings and provider into the batching mode of a batch."""
 
 from __future__ import annotations
 
@@ -39,11 +35,6 @@ def effective_mode(
     if not allowed or _provider(provider_override, default_provider) in allowed:
         return mode
     return _unless_batch_api(settings.llm_batching_mode)
-
-
-def stored_mode(stored: object, settings: EngineSettings) -> LLMBatchingMode:
-    """The mode of a batch under way, from its stored metadata in any case; else the setting."""
-    return _mode(stored) or settings.llm_batching_mode
 
 
 def _unless_batch_api(mode: LLMBatchingMode) -> LLMBatchingMode:

@@ -1,7 +1,5 @@
-"""The comparisons of the next wave, whatever its kind.
+"""This module makes the comparisons of the next wave, of every kind.
 
-Here: from pairs to comparisons with their ids; the one wave of `provider_batch_api`; retry waves, balanced or planned.
-Not here: which pairs meet (pairing.py), who is shown as A (orientation.py), when a wave is wanted (decisions.py).
 Every wave keeps within the remaining budget; an empty one means that there is nothing of its kind to ask.
 """
 

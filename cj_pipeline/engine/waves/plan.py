@@ -1,6 +1,4 @@
-"""The waves of a recording: what a batch that follows a trace will ask, and when.
-
-Here: from callbacks to a plan. Not here: which callbacks a trace holds (traces/), following the plan (pairing.py).
+"""This module reads the waves of a recording: what a batch that follows a trace will ask, and when.
 
 The engine numbers its waves in the metadata (`comparison_iteration`; `retry_iteration` of retries); where every
 callback carries one of the two, it is used. Where some do not, a wave is what a coverage wave is by definition:

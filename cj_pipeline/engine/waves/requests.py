@@ -1,6 +1,4 @@
-"""What the engine says to the LPS: a comparison as a request.
-
-Here: metadata, prompt blocks and overrides of one comparison. Not here: sending it (runs/), queueing it (lps/).
+"""This module makes the LPS request of a comparison: metadata, prompt blocks and overrides.
 
 The judge must not see who is judged: blocks carry essay texts only, never an id or an anchor's label. The ids travel
 in the metadata, which the LPS echoes and the provider never gets.

@@ -1,7 +1,4 @@
-"""Comparisons that failed, and asking them again.
-
-Here: what enters the pool, what leaves it, and which entries a retry wave takes. Not here: when a retry wave is wanted
-(decisions.py), the comparisons it consists of (waves.py).
+"""This module keeps the comparisons that failed, and chooses those that a retry wave asks again.
 
 Production has such a pool and never fills it, so one error blocks its pair for good. Filled, it would offer entries
 that are in flight, and enter a second failure as a new one, which voids the limit of attempts. Here an entry is one

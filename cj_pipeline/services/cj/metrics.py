@@ -1,6 +1,4 @@
-"""What the CJ service counts: production's series and some more.
-
-Here: names, labels, buckets and one method per event. Not here: when an event happens.
+"""This module counts what the CJ service does: production's series and some more.
 
 Each service has its own registry. Every series is written by something a batch, a callback or a request can do; a test
 walks the registry and fails on one that nothing writes. What a transaction counts is counted after its commit.

@@ -1,6 +1,4 @@
-"""The CJ service itself: consumers, submitter, relay, monitor, database and metrics, put together.
-
-Here: who is connected to whom, starting and stopping. Not here: HTTP (endpoints.py), the process (serve.py).
+"""This module connects the parts of the CJ service: consumers, submitter, relay, monitor, database and metrics.
 
 A service runs while it is entered. It may be stopped at any moment, or killed: what it had begun is in the database,
 and the next one, or another replica, goes on with it. It keeps time by its clock and its loop only.

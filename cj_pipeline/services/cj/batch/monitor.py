@@ -1,7 +1,5 @@
-"""Looking after what nothing else would ever touch again.
-
-Here: batches whose callbacks stopped coming, waves whose sender died, events of a process that is gone. Not here: how
-a stuck batch ends (the engine's `recover`, which asks the success guard either way).
+"""This module finds batches whose callbacks stopped coming, waves whose sender died, and events of a process that is
+gone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The requests of a wave, with what the judge is told of the assignment.
-
-Here: texts and context of a stored batch, put together. Not here: the two essays' blocks and the metadata
-(cj/requests.py), sending (submission.py).
+"""This module makes the requests of a stored batch's wave, with the context of its assignment.
 
 A request follows from the database alone, byte for byte, so a wave that is sent again after a crash is the same wave
 to the LPS. Neither an essay's id nor an anchor's label is in it but for the metadata, which no judge is shown.

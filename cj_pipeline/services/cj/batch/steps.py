@@ -1,7 +1,5 @@
-"""One step of a batch: deliveries in, the engine's decision, and everything that follows from it, in one transaction.
-
-Here: from effects to rows. Not here: where deliveries come from (callbacks.py, submission.py, monitor.py), what a
-finished batch gets (finalizer.py).
+"""This module carries out one step of a batch (deliveries, the engine's decision and all that follows) in one
+transaction.
 
 Whoever calls holds the batch's lock (stored_batch.lock_batch). A wave is rows and a submission that is not sent yet;
 sending follows the commit, and is repeated by whoever finds it unsent, under the same correlation ids.

@@ -1,7 +1,4 @@
-"""A batch as it stands in the database: its request, its essays, and the engine's state.
-
-Here: reading a batch under its lock, and writing a state back. Not here: steps of the engine (steps.py), the rows of a
-new batch (new_batch.py), the rows of a finished one (finalizer.py).
+"""This module reads a batch from the database under its lock, and writes its state back.
 
 The state is stored as the snapshot of the last decision and the answers since, which are the pairs' own rows: a
 callback writes one row and the counters, however large its batch is. The counters name a state exactly, so a state kept

@@ -1,7 +1,4 @@
-"""Sending waves to the LPS.
-
-Here: which comparisons are unsent, sending them, and what becomes of those that cannot be sent. Not here: the post
-itself (lps_client.py), what a wave consists of (steps.py).
+"""This module sends waves to the LPS.
 
 A wave belongs to one replica at a time, by a lease that it renews while it sends; a wave whose lease ran out is taken
 over. What was sent is marked after each chunk, so a crash repeats at most a chunk, which the LPS knows by its ids. A

@@ -1,7 +1,6 @@
-"""The CJ service over HTTP: health, metrics, and the admin's instructions and anchors.
+"""This module serves health, metrics, and the admin's instructions and anchors over HTTP.
 
-Here: routes and their JSON. Not here: batches, which come and go over the bus. Every endpoint is a coroutine; a plain
-function would be run in a thread, which a virtual-time loop cannot wait for.
+Every endpoint is a coroutine; a plain function would be run in a thread, which a virtual-time loop cannot wait for.
 """
 
 from __future__ import annotations

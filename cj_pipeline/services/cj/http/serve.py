@@ -1,8 +1,6 @@
-"""The CJ service as a process: bus, database and LPS by their addresses, until it is told to stop.
+"""This module runs the CJ service as a process, until a signal stops it.
 
-Here: signals, what ends the process. Not here: the port and its server (services/shared/http_server.py), the service
-(service.py), the command line (cli/). A stop needs no drain: whatever was begun is in the database, and the next
-process goes on with it.
+A stop needs no drain: whatever was begun is in the database, and the next process goes on with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What is registered for an assignment: its instructions and its anchors.
-
-Here: reading and changing them. Not here: their texts (content.py), the HTTP side (admin.py).
-"""
+"""This module reads and changes what is registered for an assignment: its instructions and its anchors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The rows of a new batch, and its first step.
-
-Here: from a prepared request to rows. Not here: fetching (preparation.py), what the first step leads to (steps.py).
-"""
+"""This module writes the rows of a new batch, and starts it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A request with everything it refers to: texts of essays and anchors, prompt, rubric.
+"""This module fetches everything that a request refers to: texts of essays and anchors, prompt, rubric.
 
-Here: fetching, and what is missing. Not here: the batch made of it (new_batch.py). It takes as long as the content
-service does, so no transaction is open meanwhile. A text that is missing leaves its essay out; a prompt or a rubric
-that is missing leaves its section out; both are counted.
+It takes as long as the content service does, so no transaction is open meanwhile. A text that is missing leaves its
+essay out; a prompt or a rubric that is missing leaves its section out; both are counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What a batch keeps of the request it came from.
-
-Here: `original_request`, from which every wave is built and the result is attributed. Not here: the event
-(contracts/els_request.py), texts of essays.
-"""
+"""This module holds `original_request`, what a batch keeps of its request: every wave is built from it."""
 
 from __future__ import annotations
 

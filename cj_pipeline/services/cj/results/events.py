@@ -1,7 +1,6 @@
-"""The events of a finished batch, from its numbers.
+"""This module makes the events of a finished batch from its numbers.
 
-Here: what each event says. Not here: when it is written (finalizer.py), how it leaves (outbox.py). The rich event is
-written first: whoever is told that a batch is complete must find its result.
+The rich event is written first: whoever is told that a batch is complete must find its result.
 """
 
 from __future__ import annotations

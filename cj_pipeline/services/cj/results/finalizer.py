@@ -1,7 +1,4 @@
-"""The end of a batch, in the transaction of the step that ended it.
-
-Here: scores, ranks, grades, statuses and events of a batch that is over. Not here: whether it is over (the engine),
-what the events say (published.py).
+"""This module ends a batch, in the transaction of the step that ended it: scores, ranks, grades, statuses, events.
 
 Everything is in one transaction: there is no moment at which a batch is complete and its scores, grades or events are
 missing, and none at which another replica could end it a second time.

@@ -1,7 +1,4 @@
-"""Grades of a finished batch, as the finalizer asks for them.
-
-Here: the protocol and the one that uses the platform's own calibration. Not here: the calibration (cj/grades).
-"""
+"""This module grades a finished batch for the finalizer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The database: one engine, transactions, and the schema.
-
-Here: connecting, `transaction()`, creating and checking the schema. Not here: tables (tables.py), statements.
+"""This module connects to the database: one engine, transactions, and the schema.
 
 Every transaction takes what it needs for writing at once: SQLite's write lock by BEGIN IMMEDIATE, PostgreSQL's row
 locks by SELECT ... FOR UPDATE, which SQLAlchemy leaves out for SQLite. So two replicas never decide on the same state.

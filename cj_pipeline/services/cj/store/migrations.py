@@ -1,8 +1,6 @@
-"""From an older schema to this program's, without losing a row.
+"""This module brings an older schema up to this program's, without losing a row.
 
-Here: one step for each version, in the transaction that found it. Not here: the tables as they are now (tables.py),
-when it is done (database.py). Both databases undo changes of tables with their transaction, so that a migration is done
-whole or not at all.
+Both databases undo changes of tables with their transaction, so that a migration is done whole or not at all.
 
 A step leaves the tables so that replicas of the version before go on working beside it: they are replaced one by one.
 """

@@ -1,7 +1,4 @@
-"""SQLite inside the event loop: the driver that SQLAlchemy's asyncio dialect for SQLite is given.
-
-Here: a connection and a cursor with coroutines for methods, which run where they are called. Not here: what is asked
-of the database.
+"""This module runs SQLite inside the event loop: a driver for SQLAlchemy's asyncio dialect.
 
 The usual driver keeps a thread for each connection. A thread cannot be waited for on a loop of virtual time, and a
 statement on a local file takes less than the two changes of thread. The one thing that can take long is another

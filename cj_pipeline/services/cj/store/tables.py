@@ -1,9 +1,9 @@
-"""The tables of the CJ service.
+"""This module defines the tables of the CJ service.
 
-Here: names, columns, keys. Not here: statements. The first eight are production's, under production's names, so that
-queries written for it work; three of their properties are different on purpose: essays are keyed per batch (a reused
-essay id moved the row to another batch there), an event is in the outbox once for good, and JSON columns are replaced
-as a whole. The rest is ours: the engine's states, positions in topics, waves to send, and what could not be used.
+The first eight are production's, under production's names, so that queries written for it work; three of their
+properties are different on purpose: essays are keyed per batch (a reused essay id moved the row to another batch
+there), an event is in the outbox once for good, and JSON columns are replaced as a whole. The rest is ours: the
+engine's states, positions in topics, waves to send, and what could not be used.
 """
 
 from __future__ import annotations

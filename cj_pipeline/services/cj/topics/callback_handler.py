@@ -1,7 +1,6 @@
-"""A callback of the LPS, from its bytes to its batch.
+"""This module takes a callback of the LPS from its bytes to its batch.
 
-Here: which comparison a message answers, and the columns it fills. Not here: what the answer leads to (steps.py). Only
-what the engine counts changes a batch; everything else is counted under its own name and kept aside.
+Only what the engine counts changes a batch; everything else is counted under its own name and kept aside.
 """
 
 from __future__ import annotations

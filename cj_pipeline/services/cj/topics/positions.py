@@ -1,6 +1,4 @@
-"""How far each partition of a topic has been read, as the database knows it.
-
-Here: the rows, where reading begins, and moving a position. Not here: reading (consumer.py).
+"""This module keeps how far each partition of a topic has been read, in the database.
 
 A position moves in the transaction of what its message did, and its row is locked meanwhile: of two replicas that read
 the same message one takes it, and the other finds the position behind it.

@@ -1,7 +1,6 @@
-"""A request for an assessment, from its bytes to its batch or its failure.
+"""This module takes a request for an assessment from its bytes to its batch or its failure.
 
-Here: reading the event, and what is said where no batch can be made. Not here: texts (preparation.py), rows
-(new_batch.py). A request takes effect once by its event id, and once by its batch and correlation id.
+A request takes effect once by its event id, and once by its batch and correlation id.
 """
 
 from __future__ import annotations
