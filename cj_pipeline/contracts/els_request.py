@@ -87,7 +87,7 @@ class EnvelopeMetadata(WireModel):
 class AssessmentRequestEvent(EventEnvelope[AssessmentRequestV1]):
     """An envelope around a request."""
 
-    def told(self) -> EnvelopeMetadata:
+    def envelope_metadata(self) -> EnvelopeMetadata:
         """The metadata that counts. Raises pydantic.ValidationError."""
         return EnvelopeMetadata.model_validate(self.metadata or {})
 
@@ -96,7 +96,7 @@ def parse_assessment_request(message: bytes) -> AssessmentRequestEvent | Rejecti
     """One request from its JSON bytes; what is wrong with it otherwise, without any of its text."""
     try:
         event = AssessmentRequestEvent.model_validate_json(message)
-        event.told()
+        event.envelope_metadata()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         return Rejection(field=".".join(str(part) for part in first["loc"]), reason=first["msg"].partition(",")[0])

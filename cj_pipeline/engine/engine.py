@@ -1,8 +1,8 @@
 """This module is the engine: `advance(state, callbacks) -> (state, effects)`.
 
 Rules of this file: it is pure. No I/O, no clock, no global randomness; the same state and callbacks give the same
-result in every process. It does not know whether answers are recorded or live. What a callback is stands in intake.py,
-decisions in decisions.py, their facts in facts.py, pairs in pairing.py; this file only carries decisions out.
+result in every process. It does not know whether answers are recorded or live. intake.py says what a callback is,
+decisions.py decides on facts (facts.py), pairing/ finds pairs; this file only carries decisions out.
 
 Taking the last callback of a wave in and deciding are one step, so there is no moment in between: two replicas that
 each saw "all in" cannot submit twice, as long as a step is stored in the transaction that read its state.
@@ -61,7 +61,7 @@ def advance(state: State, callbacks: Iterable[Delivery]) -> Step:
 
 
 def recover(state: State) -> Step:
-    """End a batch whose callbacks have stopped coming; how long that takes is for whoever has a clock to say.
+    """End a batch whose callbacks have stopped coming; its caller, who has a clock, says when.
 
     With 80 % of the budget answered its scores are published (COMPLETE_FORCED_RECOVERY), below that it fails, and the
     success guard refuses it either way. A finished batch stays as it is. What still comes then is late.

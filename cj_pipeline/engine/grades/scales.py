@@ -18,7 +18,7 @@ class GradeScale:
 
     grades: lowest to highest. priors: share of essays expected at each grade, before any is read; they sum to 1.
     below_lowest: the grade of an essay too weak even for the lowest; None when the lowest has no floor.
-    minus, plus: grades whose lowest and highest quarter are told apart as "E-" and "E+".
+    minus, plus: grades whose lowest and highest quarter are written as "E-" and "E+".
     """
 
     name: str

@@ -46,7 +46,7 @@ def _even_choice(pairs: IntArray, total: IntArray, room: int, luck: FloatArray) 
     open_pairs = left.sum(axis=1)
     everybody = np.arange(essays)
     for _ in range(room):
-        # Whoever has the fewest comparisons, with whoever has the fewest of the others.
+        # The essay with the fewest comparisons, with the one that has the fewest of the others.
         one = int(np.argmin(np.where(open_pairs > 0, total + luck, NOBODY)))
         tie = chance(luck, np.full(essays, one), everybody)
         other = int(np.argmin(np.where(left[one], total + tie, NOBODY)))

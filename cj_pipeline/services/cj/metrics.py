@@ -180,7 +180,7 @@ class CjMetrics:
         self._quarantined.labels(topic, reason).inc()
 
     def messages_gone(self, topic: str, messages: int) -> None:
-        """A gap in a topic. messages: how many offsets wide; 0 where the topic was made anew."""
+        """A gap in a topic. messages: how many offsets wide; 0 where the topic was made again."""
         self._gone.labels(topic).inc(messages)
 
     def answered(self, taken: Taken) -> None:
@@ -245,7 +245,7 @@ class CjMetrics:
         self._stuck_failed.inc()
 
     def exposition(self, states: Mapping[str, int]) -> bytes:
-        """Prometheus text, format 0.0.4. states: batches in the database by state, whoever works on them."""
+        """Prometheus text, format 0.0.4. states: batches in the database by state, of all replicas."""
         self._states.clear()
         for state, batches in sorted(states.items()):
             self._states.labels(state).set(batches)

@@ -134,7 +134,7 @@ class CjAssessmentService:
     async def __aexit__(self, *_: object) -> None:
         """Stop at once; nothing is lost."""
         if self._ended is not None and not self._ended.cancel():
-            self._ended.exception()  # whoever did not wait for it has it in the log
+            self._ended.exception()  # it is in the log
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -75,8 +75,8 @@ def context_block(record: RequestRecord) -> tuple[PromptBlock, ...]:
         ("Assessment Criteria", record.instructions_text),
         ("Judge Instructions", record.judge_rubric_text),
     )
-    told = [f"{heading}:\n{text.strip()}" for heading, text in sections if text is not None and text.strip()]
-    return (PromptBlock(content="\n\n".join(told), cacheable=True, ttl="5m"),) if told else ()
+    found = [f"{heading}:\n{text.strip()}" for heading, text in sections if text is not None and text.strip()]
+    return (PromptBlock(content="\n\n".join(found), cacheable=True, ttl="5m"),) if found else ()
 
 
 def _hashed(block: PromptBlock) -> PromptBlock:

@@ -1,8 +1,8 @@
 """This module carries out one step of a batch (deliveries, the engine's decision and all that follows) in one
 transaction.
 
-Whoever calls holds the batch's lock (stored_batch.lock_batch). A wave is rows and a submission that is not sent yet;
-sending follows the commit, and is repeated by whoever finds it unsent, under the same correlation ids.
+The caller holds the batch's lock (stored_batch.lock_batch). A wave is rows and a submission that is not sent yet;
+sending follows the commit, and is repeated by any replica that finds it unsent, under the same correlation ids.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def delivery_of(row: Any) -> Delivery:
         if row.error_details == MALFORMED:
             return MalformedCallback(correlation_id=correlation_id)
         return NotSubmitted(correlation_id=correlation_id, error_code=row.error_code)
-    # Not validated, and only what the engine looks at: it was, and it is built anew for every answer of a wave.
+    # Not validated, and only what the engine looks at: it was, and it is built again for every answer of a wave.
     winner = Winner.A if row.winner == ESSAY_A else Winner.B
     seen: dict[str, Any] = {"correlation_id": correlation_id, "winner": winner, "error_detail": None}
     return LLMComparisonResultV1.model_construct(**seen)

@@ -2,8 +2,8 @@
 
 A wave belongs to one replica at a time, by a lease that it renews while it sends; a wave whose lease ran out is taken
 over. What was sent is marked after each chunk, so a crash repeats at most a chunk, which the LPS knows by its ids. A
-comparison that cannot be sent failed, and is told to the engine at once: production leaves it open, and the batch hangs
-until a timeout of four hours.
+comparison that cannot be sent has failed, and the engine learns it at once: production leaves it open, and the batch
+hangs until a timeout of four hours.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Submitter:
         sender: str,
         on_end: Callable[[asyncio.Task[None]], None],
     ) -> None:
-        """on_end: called with each task that ends, for whoever watches over them."""
+        """on_end: called with each task that ends, so that the service sees its error."""
         self._settings = settings
         self._database = database
         self._clock = clock

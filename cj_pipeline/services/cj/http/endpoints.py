@@ -163,8 +163,8 @@ def _counted(service: CjAssessmentService, method: str, path: str, endpoint: End
             response = await endpoint(request)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_input=False, include_context=False)
-            told = [f"{'.'.join(map(str, problem['loc'])) or '(body)'}: {problem['msg']}" for problem in problems]
-            response = _refused(service, "; ".join(told), 400)
+            lines = [f"{'.'.join(map(str, problem['loc'])) or '(body)'}: {problem['msg']}" for problem in problems]
+            response = _refused(service, "; ".join(lines), 400)
         except NotOnTheScale as error:
             response = _refused(service, str(error), 400)
         except NoContent as error:

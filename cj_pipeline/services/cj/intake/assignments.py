@@ -32,7 +32,7 @@ class AnchorReference:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What judges of an assignment are told, and the scale it is graded on."""
+    """What the judge of an assignment reads, and the scale it is graded on."""
 
     assignment_id: str
     instructions_text: str

@@ -105,7 +105,7 @@ async def create_batch(
 def record_of(prepared: PreparedRequest, settings: CjSettings) -> RequestRecord:
     """What the batch keeps of its request."""
     event, request = prepared.event, prepared.event.data
-    told, instructions = event.told(), prepared.instructions
+    wanted, instructions = event.envelope_metadata(), prepared.instructions
     return RequestRecord(
         language=request.language,
         course_code=request.course_code,
@@ -120,23 +120,23 @@ def record_of(prepared: PreparedRequest, settings: CjSettings) -> RequestRecord:
         judge_rubric_storage_id=None if instructions is None else instructions.judge_rubric_storage_id,
         instructions_text=None if instructions is None else instructions.instructions_text,
         llm_config_overrides=judge_of(request, settings),
-        batch_config_overrides=_asked_for(told),
-        max_comparisons_override=told.max_comparisons,
+        batch_config_overrides=_asked_for(wanted),
+        max_comparisons_override=wanted.max_comparisons,
         dropped_essay_ids=prepared.dropped_essay_ids,
     )
 
 
-def _requested_mode(told: EnvelopeMetadata) -> LLMBatchingMode | None:
-    overrides = told.batch_config_overrides
+def _requested_mode(wanted: EnvelopeMetadata) -> LLMBatchingMode | None:
+    overrides = wanted.batch_config_overrides
     return requested_mode(
-        told.llm_batching_mode_hint, None if overrides is None else overrides.llm_batching_mode_override
+        wanted.llm_batching_mode_hint, None if overrides is None else overrides.llm_batching_mode_override
     )
 
 
-def _asked_for(told: EnvelopeMetadata) -> BatchConfigOverrides | None:
+def _asked_for(wanted: EnvelopeMetadata) -> BatchConfigOverrides | None:
     """What the request changes of the way its batch is sent, its hint written where the override stands."""
-    overrides = told.batch_config_overrides
-    mode = _requested_mode(told)
+    overrides = wanted.batch_config_overrides
+    mode = _requested_mode(wanted)
     if mode is None:
         return overrides
     return (overrides or BatchConfigOverrides()).model_copy(update={"llm_batching_mode_override": mode})
@@ -161,13 +161,13 @@ def judge_of(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigOve
 def batch_of(
     event: AssessmentRequestEvent, essay_ids: Iterable[str], settings: CjSettings, *, cj_batch_id: int, earlier: int = 0
 ) -> Batch:
-    """The engine's batch of a request: whoever has the request and the settings can tell every id that it will use.
+    """The engine's batch of a request: every id that it will use follows from the request and the settings.
 
     essay_ids: of essays and anchors that have a text; earlier: batches of the same BOS id, each of which needs
     correlation ids of its own.
     """
     request = event.data
-    told, engine = event.told(), settings.engine()
+    wanted, engine = event.envelope_metadata(), settings.engine()
     asked = request.llm_config_overrides
     if settings.pair_generation_seed is None:
         seed = keyed_uuid("cj-batch", str(event.correlation_id))
@@ -179,10 +179,10 @@ def batch_of(
         items=tuple(sorted(essay_ids)),
         settings=engine,
         seed=seed.int >> 64,
-        max_pairs_requested=told.max_comparisons,
+        max_pairs_requested=wanted.max_comparisons,
         resolved_batching_mode=effective_mode(
             engine,
-            _requested_mode(told),
+            _requested_mode(wanted),
             provider_override=None if asked is None else asked.provider_override,
             default_provider=settings.default_llm_provider,
         ),

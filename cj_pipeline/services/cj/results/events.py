@@ -1,6 +1,6 @@
 """This module makes the events of a finished batch from its numbers.
 
-The rich event is written first: whoever is told that a batch is complete must find its result.
+The rich event is written first: a consumer that learns that a batch is complete must find its result.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class Finalizer:
     async def _judgements(
         self, transaction: Transaction, cj_batch_id: int
     ) -> tuple[list[Judgement], tuple[str, str] | None]:
-        """What was answered, from the rows, and who answered most of it."""
+        """Return the verdicts in the rows, and the judge of most of them."""
         found = await transaction.all(
             select(
                 comparison_pairs.c.essay_a_els_id,
@@ -175,8 +175,8 @@ class Finalizer:
         )
         judged = []
         for row in found:
-            told = row.processing_metadata or {}
-            judge = (str(told["provider"]), str(told["model"])) if {"provider", "model"} <= told.keys() else None
+            by = row.processing_metadata or {}
+            judge = (str(by["provider"]), str(by["model"])) if {"provider", "model"} <= by.keys() else None
             winner = row.essay_a_els_id if row.winner == "essay_a" else row.essay_b_els_id
             judged.append(Judgement(row.essay_a_els_id, row.essay_b_els_id, winner, judge))
         judges = Counter(answer.judge for answer in judged if answer.judge is not None)

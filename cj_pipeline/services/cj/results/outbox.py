@@ -1,6 +1,6 @@
 """This module writes events in the transactions that make them true, and hands them over to the bus.
 
-Once per batch and event type: a second row is refused by its key, so whoever ends a batch twice publishes once.
+Once per batch and event type: a second row is refused by its key, so a batch that ends twice is published once.
 
 Events of one batch leave in the order in which they were written. An event is marked in the transaction that handed it
 over, so a crash in between publishes it again, under the same event id; production's own relay does the same. One that

@@ -126,9 +126,9 @@ class Database:
                     _log.info("the database was brought from schema %d to %d", max(version), SCHEMA_VERSION)
         except (OSError, DBAPIError) as error:
             # The driver's message names the host; it may name the user, and never the password.
-            told = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+            kind = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
             raise DatabaseAway(
-                f"The database cannot be used ({told}). Is CJ_ASSESSMENT_SERVICE_DATABASE_URL right?"
+                f"The database cannot be used ({kind}). Is CJ_ASSESSMENT_SERVICE_DATABASE_URL right?"
             ) from None
 
     async def aclose(self) -> None:

@@ -19,7 +19,7 @@ Step = Callable[[Connection], None]
 def _positions_by_partition(connection: Connection) -> None:
     """1 to 2: messages have partitions. Until then every topic was a file, which is one partition, 0."""
     kept = connection.execute(text("SELECT topic, next_offset FROM cj_topic_positions")).mappings().all()
-    # Made anew: SQLite cannot change a primary key.
+    # A new table: SQLite cannot change a primary key.
     topic_positions.drop(connection)
     topic_positions.create(connection)
     if kept:

@@ -54,7 +54,7 @@ class Positions:
     async def pass_gap(self, gone: MessagesGone) -> int | None:
         """Go on at the first message that is left; how many were lost. None when another replica is past it already.
 
-        A topic that was made anew counts from 0 again, and loses nothing: what it holds is read from its beginning.
+        A topic that was made again counts from 0 again, and loses nothing: what it holds is read from its beginning.
         """
         made_anew = gone.first <= gone.wanted
         async with self.database.transaction() as transaction:

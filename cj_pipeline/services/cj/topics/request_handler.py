@@ -67,7 +67,7 @@ class RequestHandler:
                     await self._create(transaction, request, prepared.started_s)
 
     async def abandon(self, transaction: Transaction, message: Message) -> None:
-        """Publish the failure: whoever asked would otherwise wait for ever."""
+        """Publish the failure: the sender would otherwise wait for ever."""
         event = parse_assessment_request(message.value)
         if not isinstance(event, Rejection) and await self._first_time(transaction, event):
             await self._refuse(transaction, Hopeless(event, "internal_error"))
