@@ -1,4 +1,4 @@
-"""The course of a batch: every wave with what was asked, what came of it, and the scale by then."""
+"""The results of the waves of a batch: what was asked, what came of it, and the scale by then."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cj_pipeline.bt.diagnostics import se_summary
 from cj_pipeline.bt.newton import NotConverged
 from cj_pipeline.engine.engine import advance, start
 from cj_pipeline.engine.facts import successful_pairs
+from cj_pipeline.engine.scoring import wave_results as course
 from cj_pipeline.engine.scoring.scores import Scores, outcomes, score
-from cj_pipeline.engine.scoring.scores import wave_results as course
 from cj_pipeline.engine.scoring.wave_results import wave_results
 from cj_pipeline.engine.state import Comparison, State
 from tests.engine.batches import (

@@ -34,7 +34,7 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.engine.effects import Finalize
 from cj_pipeline.engine.engine import Step
 from cj_pipeline.engine.state import Batch
-from cj_pipeline.engine.waves.next_wave import batching
+from cj_pipeline.engine.waves import batching
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs import batch_run
