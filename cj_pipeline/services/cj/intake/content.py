@@ -1,7 +1,6 @@
-"""Stored texts, by their id.
+"""This module gets stored texts from the content service by their id, and puts one there.
 
-Here: getting one from the content service and putting one there, over HTTP. Not here: which texts a batch needs
-(intake.py). A text is asked for again where that can help; it never stands in an error.
+A text is asked for again where that can help; it never stands in an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading a topic so that every message takes effect once.
-
-Here: taking messages, trying again, quarantine. Not here: positions (positions.py), what a message means
-(requests_topic.py, callbacks_topic.py).
+"""This module reads a topic so that every message takes effect once.
 
 Every replica reads all partitions, from the positions in the database on; order holds within a partition only, and
 nothing here wants more. A message is never passed over in silence: while the database is away it is tried for as long
