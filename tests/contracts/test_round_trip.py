@@ -150,6 +150,7 @@ def test_engine_settings_have_productions_defaults() -> None:
         "llm_batch_api_allowed_providers": ["openai", "anthropic"],
         "enable_llm_batching_metadata_hints": False,
         "max_iterations": 10,
+        "metadata_hints": None,
         "enable_failed_comparison_retry": True,
         "failed_comparison_retry_threshold": 20,
         "max_retry_attempts": 3,

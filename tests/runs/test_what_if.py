@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint, Pairing
 from cj_pipeline.contracts.errors import ErrorDetail
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.state import Batch, Comparison, WaveKind
@@ -268,7 +268,8 @@ def test_values_are_combined_with_the_last_name_fastest() -> None:
 
 
 def test_every_setting_can_be_named_in_full() -> None:
-    default = EngineSettings(pair_generation_seed=42)  # unset by default, which has no word
+    # Unset by default, which has no word.
+    default = EngineSettings(pair_generation_seed=42, metadata_hints=(MetadataHint.CJ_SOURCE,))
     for name, value in default.model_dump(mode="json").items():
         text = "+".join(value) if isinstance(value, list) else str(value)
         assert variants_of([f"{name}={text}"], default) == (Variant(default, ((name, text),)),)
