@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a Kafka broker."""
+"""This module holds what tests of all rooms share: the marker of tests that need a server, and a Kafka broker."""
 
 from __future__ import annotations
 
@@ -10,19 +10,60 @@ import pytest
 
 from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.local.kafka_broker import KafkaBroker
-from tests.kafka import ARTIFACTS, broker_or_skip
+from tests import servers
+from tests.kafka import ARTIFACTS
+from tests.postgres import fresh_database, throw_away_server
+
+EVERYTHING_SKIPPED = 3
+# A broker, a cluster or a whole stack starts within a test's own time.
+SERVER_TIMEOUT_S = 300
+
+guard = servers.Guard()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Function) -> None:
-    """Skip what asks for a broker where there can be none.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by fixture, before `-m` chooses."""
+    for item in items:
+        if not (needed := servers.servers_of(item)):
+            continue
+        servers.mark(item)
+        item.user_properties.extend((servers.MARKER, server) for server in sorted(needed))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
 
-    Here already: a skip in a fixture is reported at the test that asked for it, one line each, and one line with a
-    count is what a reader wants.
-    """
-    needed = {"kafka_files"} if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else {"kafka", "kafka_files"}
-    if needed & set(item.fixturenames):
-        broker_or_skip()
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    guard.item = item
+    try:
+        return (yield)
+    finally:
+        guard.item = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip here and not in a fixture: a skip in a fixture is reported once per test, and a reader wants a count."""
+    servers.skip_where_one_is_missing(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count, per server, the tests that ran with it and those that were skipped."""
+    counts = servers.counts(terminalreporter.stats)
+    if counts:
+        terminalreporter.section("servers")
+    for server, (ran, skipped) in counts.items():
+        terminalreporter.line(f"{server}: {ran} ran, {skipped} skipped")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Say by the exit code that every test was skipped: nothing failed, and nothing was shown."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter is not None else {}
+    if exitstatus == pytest.ExitCode.OK and stats.get("skipped") and not stats.get("passed"):
+        session.exitstatus = EVERYTHING_SKIPPED
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +72,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield given
         return
-    broker_or_skip()
     with KafkaBroker(tmp_path_factory.mktemp("kafka"), artifacts=ARTIFACTS) as broker:
         yield broker.bootstrap_servers
 
@@ -39,7 +79,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def kafka_files() -> KafkaArtifacts:
     """What a broker is made of, for tests that start one in a way of their own."""
-    broker_or_skip()
     return ARTIFACTS
 
 
@@ -48,3 +87,16 @@ def own_kafka(tmp_path: Path, kafka_files: KafkaArtifacts) -> Iterator[KafkaBrok
     """A broker that a test may kill; it runs already."""
     with KafkaBroker(tmp_path / "kafka", artifacts=kafka_files) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of one PostgreSQL for all tests of a session."""
+    with throw_away_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: str) -> str:
+    """A database of its own for the tests of one module."""
+    return fresh_database(postgres_server)

@@ -1,7 +1,4 @@
-"""What tests with a real broker need: whether there can be one, and topics of their own.
-
-Here: the reason for a skip, topic names, making and reading topics. Not here: the fixtures (conftest.py), assertions.
-"""
+"""This module makes and reads the topics of tests with a real broker, and says why there is no broker."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import os
 import uuid
 from functools import cache
 
-import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -34,13 +30,6 @@ def what_is_missing() -> str | None:
     except Unavailable as error:
         return str(error)
     return None
-
-
-def broker_or_skip() -> None:
-    """Skip the test where a broker cannot be had. One place and one text, so that a report counts them in one line."""
-    reason = what_is_missing()
-    if reason is not None:
-        pytest.skip(reason)
 
 
 def fresh_topic(name: str) -> str:

@@ -1,10 +1,8 @@
-"""A throw-away PostgreSQL server for the tests of one module, skipped where none is installed.
-
-Here: the server. Not here: what is stored in it, assertions.
-"""
+"""This module runs a throw-away PostgreSQL server and makes databases in it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -13,17 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-import pytest
+import asyncpg
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 @contextmanager
 def throw_away_server() -> Iterator[str]:
-    """The URL of a fresh cluster on a free port of this machine; skips the test where there is no server."""
-    if not BINARIES:
-        pytest.skip("no PostgreSQL server below /usr/lib/postgresql; apt-get install postgresql brings one")
+    """The URL of a fresh cluster on a free port of this machine."""
     bin_folder = BINARIES[-1].parent
     # The server refuses to run as root.
     account = "postgres" if os.geteuid() == 0 else None
@@ -51,3 +48,16 @@ def throw_away_server() -> Iterator[str]:
         run("pg_ctl", "stop", "--mode=immediate", "--silent")
     finally:
         shutil.rmtree(folder)
+
+
+def fresh_database(server_url: str) -> str:
+    """Make a database that no other test uses, and return its URL."""
+    name = f"test_{uuid4().hex}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server_url)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+
+    asyncio.run(create())
+    return f"{server_url.rpartition('/')[0]}/{name}"

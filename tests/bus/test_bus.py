@@ -14,6 +14,7 @@ from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.bus.memory import MemoryBus
 from cj_pipeline.bus.protocol import Bus, Message, Outgoing, Subscription
 from tests.kafka import create_topic, fresh_topic
+from tests.servers import needs
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
+@pytest.fixture(params=[KINDS["memory"], KINDS["folder"], needs("kafka", KINDS["kafka"])], ids=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     the_kind: Kind = request.param
     return the_kind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from dagster import AssetKey, DagsterInstance, MaterializeResult, asset, materia
 
 from cj_pipeline.instance import URL_VARIABLE, with_driver
 from tests.house import REPOSITORY
-from tests.postgres import throw_away_server
 
 
 def loaded(home: Path) -> DagsterInstance:
@@ -74,12 +72,6 @@ def test_telemetry_is_off_and_dead_runs_are_found(tmp_path: Path, monkeypatch: p
 )
 def test_a_url_gets_the_driver_that_is_installed(given: str, used: str) -> None:
     assert with_driver(given) == used
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    with throw_away_server() as url:
-        yield url
 
 
 def test_with_a_url_events_are_in_postgresql(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,17 +30,11 @@ from cj_pipeline.services.cj.store.tables import (
 )
 from cj_pipeline.services.cj.topics.positions import Positions
 from tests.kafka import create_topic, fresh_topic
-from tests.postgres import throw_away_server
+from tests.servers import needs
 from tests.services.cj.buses import ForgetfulBus, PartitionedBus
 from tests.services.cj.lab import World, request, world
 
 Row = tuple[str, int, int]
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with throw_away_server() as url:
-        yield url
 
 
 async def positions_in(database: Database) -> list[Row]:
@@ -157,7 +150,7 @@ OLD_TABLES = """
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", needs("postgresql")])
 def test_a_database_of_the_version_before_keeps_its_rows(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

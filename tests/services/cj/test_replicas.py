@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID
@@ -33,16 +32,10 @@ from cj_pipeline.services.cj.store.tables import (
     topic_positions,
     wave_submissions,
 )
-from tests.postgres import throw_away_server
+from tests.servers import needs
 from tests.services.cj.lab import OUTPUTS, World, request, settings, world
 
 BATCHES = 3
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with throw_away_server() as url:
-        yield url
 
 
 async def emptied(w: World) -> None:
@@ -211,7 +204,7 @@ def test_two_replicas_that_take_callbacks_in_turn_agree_about_every_one(tmp_path
     run_virtual(script())
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", needs("postgresql")])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/cj.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
@@ -281,7 +274,7 @@ def test_two_relays_publish_an_event_once(url: str) -> None:
     run_real(script())
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", needs("postgresql")])
 def test_a_schema_of_another_version_is_not_served(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = f"sqlite:///{tmp_path}/cj.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.services.lps.queue.redis import queue as module
+from tests.servers import needs
 from tests.services.lps.queues import Store, memory_store, redis_store
 from tests.services.lps.redis_server import RedisServer, redis_binary
 
@@ -16,8 +17,7 @@ from tests.services.lps.redis_server import RedisServer, redis_binary
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One server for all tests of a session; each takes a prefix of its own."""
     binary = redis_binary()
-    if binary is None:
-        pytest.skip("redis-server is not installed")
+    assert binary is not None
     with RedisServer(binary, tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -26,13 +26,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that a test may kill."""
     binary = redis_binary()
-    if binary is None:
-        pytest.skip("redis-server is not installed")
+    assert binary is not None
     with RedisServer(binary, tmp_path) as server:
         yield server
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", needs("redis")])
 def store(request: pytest.FixtureRequest) -> Store:
     return memory_store() if request.param == "memory" else redis_store(request.getfixturevalue("redis_server"))
 

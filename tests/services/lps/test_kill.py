@@ -21,6 +21,8 @@ from tests.soak.disruptions import Disruption, Kind
 from tests.soak.promises import Audit, audit
 from tests.soak.soak import Findings, soak
 
+pytestmark = pytest.mark.servers("redis")
+
 SEED = 20
 LOAD_S = 11.0
 # In every 2 s one of them, at a point that the seed draws: 3 kills of the service, 2 of Redis.
@@ -109,8 +111,6 @@ class Kills:
 @pytest.fixture(scope="module")
 def kills(tmp_path_factory: pytest.TempPathFactory) -> Kills:
     """All at the same time: they mostly wait until what a dead process held is taken over."""
-    if redis_binary() is None:
-        pytest.skip("redis-server is not installed")
     folders = [tmp_path_factory.mktemp(name) for name in ("load", "bundle", "job", "callbacks")]
     half, leaving = in_the_middle_of_the_bundle, as_its_callbacks_leave
     slow = {"mock_latency_ms": ANSWER_MS}

@@ -24,6 +24,7 @@ from cj_pipeline.services.lps.queue.memory import MemoryQueue
 from cj_pipeline.services.lps.queue.queue import LapseKind, QueueDepth, RequestQueue
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.queue.redis.queue import RedisQueue
+from tests.servers import needs
 from tests.services.lps.queues import LIMITS, ClockAhead, admission, answer_to, never, request
 from tests.services.lps.redis_server import RedisServer
 
@@ -286,7 +287,7 @@ def test_the_redis_store_does_what_the_model_does(redis_server: RedisServer, cal
     run_real(main())
 
 
-@pytest.mark.parametrize("drive", ["memory", "redis"])
+@pytest.mark.parametrize("drive", ["memory", needs("redis")])
 def test_a_life_with_every_kind_of_lapse(drive: str, request: pytest.FixtureRequest) -> None:
     # put, lost three times (reclaimed, reclaimed, given up), answered; another one expires
     calls: list[tuple[Any, ...]] = [("put", 0, 5, 0), ("put", 1, 5, 1)]

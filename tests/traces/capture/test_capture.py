@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
+from cj_pipeline.local.kafka_artifacts import KafkaArtifacts
 from cj_pipeline.traces.capture import reading
 from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.draft import CaptureDraft, draft_folder
@@ -35,7 +36,7 @@ from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.store import read_trace
 from tests.guarded_kafka import GuardedBroker
-from tests.kafka import ARTIFACTS, broker_or_skip, create_topic, fresh_topic
+from tests.kafka import create_topic, fresh_topic
 from tests.traces.capture.topics import (
     ANOTHER_BATCH,
     BATCH,
@@ -328,9 +329,8 @@ def _interrupted(_draft: CaptureDraft) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_user_who_may_not_read_is_told_so(tmp_path: Path) -> None:
-    broker_or_skip()
-    with GuardedBroker(tmp_path / "kafka", "reader", "right", ARTIFACTS) as broker:
+def test_a_user_who_may_not_read_is_told_so(tmp_path: Path, kafka_files: KafkaArtifacts) -> None:
+    with GuardedBroker(tmp_path / "kafka", "reader", "right", kafka_files) as broker:
         wrong = KafkaSettings(
             bootstrap_servers=broker.sasl_bootstrap_servers,
             security_protocol="SASL_PLAINTEXT",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
 from cj_pipeline.traces.importing.cj_database import cj_database
 from cj_pipeline.traces.importing.source import Source
-from tests.postgres import throw_away_server
+from tests.servers import needs
 from tests.traces.importing.batches import Kept, kept_batch
 
 
@@ -217,10 +216,9 @@ def test_a_file_that_is_no_database_is_told_apart_from_one_that_is_not_there(tmp
 
 
 @pytest.fixture(scope="module")
-def on_postgres() -> Iterator[Kept]:
-    """Five essays, judged by the mock, on a server of their own."""
-    with throw_away_server() as url:
-        yield kept_batch(url, essays=5, lps={"mock_latency_ms": 1})
+def on_postgres(postgres_url: str) -> Kept:
+    """Five essays, judged by the mock, on a server."""
+    return kept_batch(postgres_url, essays=5, lps={"mock_latency_ms": 1})
 
 
 def test_postgresql_gives_the_same_as_was_on_the_topic(on_postgres: Kept) -> None:
@@ -261,7 +259,8 @@ def test_columns_of_production_s_types_are_read_alike(on_postgres: Kept) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "refusal"), [("sqlite", "OperationalError"), ("postgresql", "ReadOnlySQLTransactionError")]
+    ("kind", "refusal"),
+    [("sqlite", "OperationalError"), needs("postgresql", "postgresql", "ReadOnlySQLTransactionError")],
 )
 def test_a_database_lets_an_import_read_and_nothing_else(
     kind: str, refusal: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -277,10 +276,11 @@ def test_a_database_lets_an_import_read_and_nothing_else(
 
 
 def test_a_server_that_refuses_says_why_in_its_own_word(on_postgres: Kept) -> None:
+    server, _, _ = on_postgres.url.rpartition("/")
     with pytest.raises(BadInput, match=r"cannot be read \(InvalidCatalogNameError\)"):
-        cj_database(on_postgres.url.replace("/postgres", "/nowhere"), "1")
+        cj_database(f"{server}/nowhere", "1")
     with pytest.raises(BadInput, match="cj_batch_uploads: no such table"):
-        cj_database(on_postgres.url.replace("/postgres", "/template1"), "1")
+        cj_database(f"{server}/template1", "1")
 
 
 def test_every_time_and_id_of_a_failure_is_its_own_column_s(copy: str) -> None:

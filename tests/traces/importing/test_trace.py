@@ -32,7 +32,7 @@ from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction_policy import RedactionPolicy
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile
 from cj_pipeline.traces.store import Trace, read_trace
-from tests.postgres import throw_away_server
+from tests.servers import needs
 from tests.traces.folders import LOWER5, TRACES, one_event
 from tests.traces.importing.artefacts import artefact_of, write_artefact
 from tests.traces.importing.batches import Kept, kept_batch
@@ -62,14 +62,13 @@ def lines_of(scenario_id: str = LOWER5) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (TRACES / scenario_id / "llm_callbacks.jsonl").read_bytes().splitlines()]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+@pytest.fixture(scope="module", params=["sqlite", needs("postgresql")])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     """Six essays and eight anchors, judged by a mode that has an opinion."""
     if request.param == "sqlite":
-        yield kept_batch(f"sqlite:///{tmp_path_factory.mktemp('cj')}/cj.db", graded=True, mode="eng5_anchor_ladder")
-        return
-    with throw_away_server() as url:
-        yield kept_batch(url, graded=True, mode="eng5_anchor_ladder", lps={"mock_latency_ms": 1})
+        return kept_batch(f"sqlite:///{tmp_path_factory.mktemp('cj')}/cj.db", graded=True, mode="eng5_anchor_ladder")
+    url = request.getfixturevalue("postgres_url")
+    return kept_batch(url, graded=True, mode="eng5_anchor_ladder", lps={"mock_latency_ms": 1})
 
 
 @pytest.mark.parametrize("redact", [None, redaction()], ids=["as it is", "redacted"])
