@@ -6,10 +6,10 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint types kafka stack ui docs bench soak lock clean
+.PHONY: help setup parity test test-servers lint types kafka stack ui docs bench soak lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(RUNTIME)  ## build the environment, nothing else
 
@@ -26,8 +26,11 @@ $(DEVELOPMENT): requirements/development.txt $(RUNTIME)
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
 	$(BIN)/cj-pipeline materialize
 
-test: $(DEVELOPMENT)  ## everything that proves it
-	$(BIN)/python -m pytest
+test: $(DEVELOPMENT)  ## run every test that needs no server
+	$(BIN)/python -m pytest -q -m "not servers" -n auto --dist worksteal
+
+test-servers: $(DEVELOPMENT)  ## run the tests with Kafka (Java, Maven), Redis and PostgreSQL; name what is skipped, and why
+	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format
 	$(BIN)/ruff check .
@@ -46,7 +49,7 @@ ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/
 	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
 
-docs: $(RUNTIME)  ## print the tables in docs/ anew from the code
+docs: $(RUNTIME)  ## write the tables and pictures in docs/ from the code
 	$(BIN)/python -m cj_pipeline.reports.reference docs
 
 soak: $(DEVELOPMENT)  ## kill servers under load for two minutes and count what was lost (needs redis-server)
@@ -55,7 +58,7 @@ soak: $(DEVELOPMENT)  ## kill servers under load for two minutes and count what 
 bench: $(DEVELOPMENT)  ## print the benchmark tables
 	$(BIN)/python -m benchmarks
 
-lock:  ## write both locks anew from pyproject.toml (needs uv)
+lock:  ## write both locks from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" pyproject.toml --extra dagster requirements/build.in -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
