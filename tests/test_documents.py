@@ -1,4 +1,4 @@
-"""The documents say what the code says."""
+"""This module tests that the documents say what the code says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from cj_pipeline.cli.main import COMMANDS
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.reports.reference import TABLES, with_tables
+from cj_pipeline.reports.rooms import FLOORS, modules
 from cj_pipeline.traces.scenario import Scenario
 
 REPOSITORY = Path(__file__).parents[1]
@@ -60,3 +61,29 @@ def test_tests_that_the_documents_name_exist() -> None:
     texts = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name, _ in named}
     assert {f"{name}::{test}" for name, test in named if f"def {test}(" not in texts[name]} == set()
     assert len(named) > 30
+
+
+def test_the_architecture_page_puts_every_room_on_its_floor() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", text, re.MULTILINE)
+    names = re.compile(r"`(?:cj_pipeline/)?(cj_pipeline(?=`)|\w+(?=/|\.py))")
+    floors = {room: int(floor) for floor, cell in rows for room in names.findall(cell)}
+    assert floors == dict(FLOORS)
+
+
+def glossary() -> list[str]:
+    text = (REPOSITORY / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    return [word for word in words if word != "word"]
+
+
+def test_the_glossary_has_at_most_forty_words_and_each_once() -> None:
+    assert 0 < len(glossary()) <= 40
+    assert len(set(glossary())) == len(glossary())
+
+
+def test_every_word_of_the_glossary_is_used() -> None:
+    pages = [path for path in (*DOCUMENTS, REPOSITORY / "README.md") if path.name != "glossary.md"]
+    sources = [path for _, path in modules(REPOSITORY)]
+    text = "".join(path.read_text(encoding="utf-8") for path in (*pages, *sources))
+    assert [word for word in glossary() if not re.search(rf"\b{re.escape(word)}s?\b", text, re.IGNORECASE)] == []

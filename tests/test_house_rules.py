@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import REPOSITORY, imports, modules
+from cj_pipeline.reports.rooms import imports, modules
+from tests.house import REPOSITORY
 
 # Python salts it per process; that is how the production mock came to answer differently in each.
 SALTED = {"hash"}

@@ -1,4 +1,4 @@
-"""A room imports only from floors below it, and nothing but the code location knows of Dagster."""
+"""This module tests the rooms: each imports from lower floors only, and Dagster stays in the code location."""
 
 from __future__ import annotations
 
@@ -10,49 +10,11 @@ from pathlib import Path
 import pytest
 
 import assets
-import cj_pipeline
 import resources
-from tests.house import PACKAGES, REPOSITORY, imports, modules
-
-FLOORS = {
-    "contracts": 0,
-    "foundation": 0,
-    "bus": 1,
-    "bt": 1,
-    "warehouse": 1,
-    "traces": 2,
-    "engine": 2,
-    "mock": 2,
-    "services": 3,
-    "runs": 4,
-    "parity": 5,
-    "reports": 6,
-    "eng5": 6,
-    "local": 6,
-    "resources": 7,
-    "assets": 7,
-    "cli": 8,
-    "definitions": 8,
-    "cj_pipeline": 9,
-}
-
-# `cj_pipeline/__init__.py`, the API for notebooks, imports from every room, and no room imports from it.
-API = {"cj_pipeline", *(f"cj_pipeline.{name}" for name in cj_pipeline.__all__ if name != "parity")}
+from cj_pipeline.reports.rooms import FLOORS, PACKAGES, arrows, imports, modules, reachable, reduced, room_of
+from tests.house import REPOSITORY
 
 KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance"}
-
-
-def room_of(module: str) -> str:
-    """`cj` for cj_pipeline.engine.engine; a module at the top of cj_pipeline is a room of its own."""
-    parts = module.split(".")
-    if module in API:
-        return "cj_pipeline"
-    return parts[0] if parts[0] != "cj_pipeline" else (parts[1] if len(parts) > 1 else "cj_pipeline")
-
-
-def floor_of(room: str) -> int:
-    """A plain module at the top of cj_pipeline lies at the bottom."""
-    return FLOORS.get(room, 0)
 
 
 def may_import(room: str, other: str) -> bool:
@@ -61,9 +23,9 @@ def may_import(room: str, other: str) -> bool:
     # Dagster.
     if room == other or (room, other) in {("assets", "resources"), ("cli", "definitions")}:
         return True
-    if floor_of(room) == floor_of(other) == 0:
+    if FLOORS[room] == FLOORS[other] == 0:
         return True
-    return floor_of(other) < floor_of(room)
+    return FLOORS[other] < FLOORS[room]
 
 
 def upward_imports(root: Path) -> list[str]:
@@ -129,6 +91,18 @@ def test_a_planted_import_of_another_maker_is_found(place: str, line: str, told:
 def test_every_folder_of_cj_pipeline_has_a_floor() -> None:
     folders = {path.parent.name for path in (REPOSITORY / "cj_pipeline").glob("*/__init__.py")}
     assert folders - set(FLOORS) == set()
+
+
+def test_the_picture_loses_no_path_between_rooms() -> None:
+    graph = arrows(REPOSITORY)
+    smaller = reduced(graph)
+    assert {room: reachable(smaller, room) for room in graph} == {room: reachable(graph, room) for room in graph}
+    assert sum(map(len, smaller.values())) < sum(map(len, graph.values())) / 2
+
+
+def test_two_rooms_that_import_each_other_stay_in_the_picture() -> None:
+    graph = {"bus": {"contracts", "foundation"}, "contracts": {"foundation"}, "foundation": {"contracts"}}
+    assert reduced(graph) == graph
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
-"""Reference tables for the documentation, printed from the code they describe.
+"""This module writes the tables and pictures of the documents, between their markers, from the code they describe.
 
-    python -m cj_pipeline.reports.reference docs
-
-Here: the decision table and the list of checks, and writing all tables between their markers. A test holds that the
-documents say what the code says. Not here: the tables of the services (service_reference.py).
+python -m cj_pipeline.reports.reference docs
 """
 
 from __future__ import annotations
@@ -16,19 +13,20 @@ from cj_pipeline.engine.decisions import TABLE
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.check import Check, Limits
 from cj_pipeline.parity.compare import ALL_CHECKS
+from cj_pipeline.reports.rooms import room_picture
 from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, kafka_settings, lps_metrics, lps_settings
 from cj_pipeline.traces.scenario import Profile
 
 
 def decision_table() -> str:
-    """The engine's decision table as markdown."""
+    """Return the engine's decision table as Markdown."""
     lines = ["| # | decision | first row that holds |", "|---|---|---|"]
     lines += [f"| {number} | `{row.kind}` | {row.when} |" for number, row in enumerate(TABLE, start=1)]
     return "\n".join(lines)
 
 
 def decision_diagram() -> str:
-    """The decision table as a Mermaid flow chart."""
+    """Return the decision table as a Mermaid flow chart."""
     lines = ["```mermaid", "flowchart TD", '    start(["every callback of the wave is in"]) --> q1']
     for number, row in enumerate(TABLE, start=1):
         last = number == len(TABLE)
@@ -39,7 +37,7 @@ def decision_diagram() -> str:
 
 
 def check_list() -> str:
-    """Every parity check with its question and its floors."""
+    """Return a table of every parity check with its question and its floors."""
     profiles = tuple(Profile)
     lines = [
         "| check | group | asks | " + " | ".join(f"floor: {profile}" for profile in profiles) + " |",
@@ -52,6 +50,7 @@ def check_list() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "rooms": room_picture,
     "decision-table": decision_table,
     "decision-diagram": decision_diagram,
     "check-list": check_list,
@@ -64,7 +63,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def with_tables(text: str, path: Path) -> str:
-    """A document with everything between its markers printed anew. Raises BadInput for a marker without its end."""
+    """Return a document with everything between its markers replaced. Raises BadInput for a marker without its end."""
     for name, table in TABLES.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
         if begin not in text:
@@ -84,7 +83,7 @@ def _floor(check: Check, profile: Profile) -> str:
 
 
 def main(folder: Path) -> None:
-    """Print the tables of every document in a folder anew."""
+    """Write the tables of every document in a folder."""
     for path in sorted(folder.glob("*.md")):
         path.write_text(with_tables(path.read_text(encoding="utf-8"), path), encoding="utf-8")
 
