@@ -29,9 +29,23 @@ def test_every_table_stands_in_some_document() -> None:
     assert [name for name in TABLES if f"<!-- {name} -->" not in text] == []
 
 
-def test_the_readme_names_every_command() -> None:
+def test_the_page_of_commands_names_every_command() -> None:
+    page = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if not re.search(rf"cj-pipeline {name}\b", page)] == []
+
+
+def test_the_readme_fits_what_it_is_about_on_one_screen() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert [name for name in COMMANDS if not re.search(rf"cj-pipeline {name}\b", readme)] == []
+    headings = re.findall(r"^## (.+)$", readme, re.MULTILINE)
+    assert headings[:2] == ["Two commands", "What you see"]
+    assert readme[: readme.index(f"## {headings[2]}")].count("\n") <= 50
+
+
+def test_pages_that_the_readme_links_exist() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([\w./-]+)\)", readme))
+    assert {name for name in linked if not (REPOSITORY / name).exists()} == set()
+    assert {str(path.relative_to(REPOSITORY)) for path in DOCUMENTS} - linked == set()
 
 
 def test_the_scenario_document_explains_every_key() -> None:
