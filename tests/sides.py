@@ -1,4 +1,4 @@
-"""Both sides of the committed scenarios, made once per test session."""
+"""This module makes both sides of the committed scenarios, once per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time and chance, both given from outside: the jumping loop, its clock, and draws that every process makes alike."""
+"""This module tests virtual time, its clock, and draws that are the same in every process."""
 
 from __future__ import annotations
 

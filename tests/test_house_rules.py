@@ -1,4 +1,4 @@
-"""Chance comes from a key and time from the loop: no file may fall back on what differs from process to process."""
+"""This module tests that no file uses chance or time that differs from process to process."""
 
 from __future__ import annotations
 
