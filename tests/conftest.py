@@ -16,7 +16,7 @@ from tests.postgres import fresh_database, throw_away_server
 
 EVERYTHING_SKIPPED = 3
 # A broker, a cluster or a whole stack starts within a test's own time.
-SERVER_TIMEOUT_S = 300
+SERVER_TIMEOUT_S = 600
 
 guard = servers.Guard()
 

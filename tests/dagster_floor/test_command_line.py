@@ -49,6 +49,7 @@ def test_the_definitions_are_valid(home: Path) -> None:
     assert "PreviewWarning" not in done.stderr
 
 
+@pytest.mark.timeout(600)  # three runs of Dagster's own command, 6 s of CPU each
 def test_the_exit_code_is_the_verdict_and_an_unknown_scenario_touches_nothing(home: Path) -> None:
     faithful = materialise(home, LOWER5)
     assert faithful.returncode == 0, faithful.stderr

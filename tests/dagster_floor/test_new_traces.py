@@ -14,7 +14,7 @@ from assets.partitions import SCENARIOS, ScenarioPartitions
 from assets.sensors import MOST_IN_A_TICK
 from cj_pipeline.definitions import build_defs
 from cj_pipeline.traces.arrivals import recorded_sha256
-from tests.dagster_floor.floor import ALIGN, LADDER, LOWER5, ROUNDTRIP, execute
+from tests.dagster_floor.floor import ALIGN, LADDER, LOWER5, ROUNDTRIP, copied_trace, execute
 from tests.dagster_floor.folders import recording, shorten
 
 
@@ -61,9 +61,11 @@ def test_it_runs_by_default_every_half_minute() -> None:
     assert (sensor.minimum_interval_seconds, sensor.job_name) == (30, "parity_all")
 
 
-def test_the_first_look_lists_every_scenario_and_starts_no_run() -> None:
+def test_the_first_look_lists_every_scenario_and_starts_no_run(traces: Path) -> None:
+    for scenario_id in (ROUNDTRIP, ALIGN, LADDER, LOWER5):
+        copied_trace(scenario_id, traces)
     with DagsterInstance.ephemeral() as instance:
-        ticks = Ticks(Path(__file__).parents[2] / "traces", instance)
+        ticks = Ticks(traces, instance)
         told = ticks.tick()
         assert told.run_requests == []
         assert told.skip_message == "First look: noted 4 scenarios, which the nightly schedule runs."
