@@ -1,7 +1,4 @@
-"""One scenario through the real code location, in this process.
-
-Here: running it. Not here: assertions.
-"""
+"""This module runs one scenario through the real code location, in this process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Recordings that tests put into a folder of traces.
-
-Here: making them. Not here: assertions.
-"""
+"""This module makes recordings that tests put into a folder of traces."""
 
 from __future__ import annotations
 

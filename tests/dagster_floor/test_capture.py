@@ -1,4 +1,4 @@
-"""The capture job on a real topic: the new trace, what the event log says of it, what it must not say."""
+"""This module tests the capture job on a real topic: the new trace, and what the event log says and must not say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the code location declares: every name, every edge, every check, and what it does to load."""
+"""This module tests what the code location declares, name by name, and what it does when it is loaded."""
 
 from __future__ import annotations
 

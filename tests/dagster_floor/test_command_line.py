@@ -1,4 +1,4 @@
-"""Dagster's own commands, as CI types them: what they exit with."""
+"""This module tests the exit codes of Dagster's own commands, as CI calls them."""
 
 from __future__ import annotations
 

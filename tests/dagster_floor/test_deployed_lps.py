@@ -1,4 +1,4 @@
-"""The live side in front of a deployed LPS, as a nightly run against a team's own service would have it."""
+"""This module tests a live side in front of a deployed LPS, as a nightly run would have it."""
 
 from __future__ import annotations
 

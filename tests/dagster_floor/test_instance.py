@@ -1,4 +1,4 @@
-"""Where Dagster keeps its events: one dagster.yaml, SQLite or PostgreSQL by environment."""
+"""This module tests where Dagster keeps its events: SQLite, or PostgreSQL when its URL is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cluster the Kafka resource means, and that no password is in its configuration."""
+"""This module tests which cluster the Kafka resource means, and that its configuration holds no password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios materialised for real: what is stored, which wrong mock turns what red, what bad input leaves intact."""
+"""This module tests materialised scenarios: what is stored, what wrong mocks fail, what bad input leaves intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new trace folder becomes a partition and is run, once, without anybody reloading anything."""
+"""This module tests that a new trace folder becomes a partition and is run, once, without a reload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `trace: complete` says of a recording, by where it comes from."""
+"""This module tests the check `trace: complete`, for each origin of a recording."""
 
 from __future__ import annotations
 

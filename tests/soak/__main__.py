@@ -1,10 +1,10 @@
-"""Minutes of load on the served service while its processes are killed, paused and restarted.
+"""This module loads the served service for minutes while its processes are killed, paused and restarted.
 
     python -m tests.soak [--minutes 2] [--seed 1] [--instances 2]
 
-Exit code 1 when an accepted request got no callback, or two that differ, or anything else was not as promised. With the
-queue in Redis, as the one in memory promises nothing to those who are killed. The seed draws the disruptions and the
-order of posts; what they hit is up to the machine.
+It exits with 1 when an accepted request got no callback, or two that differ, or when another promise was broken. The
+queue is in Redis, because a queue in memory promises nothing to a killed process. The seed draws the disruptions and
+the order of posts; the machine decides what they hit.
 """
 
 from __future__ import annotations

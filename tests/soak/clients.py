@@ -1,8 +1,4 @@
-"""Clients that post as the CJ engine's does: with the same correlation id until they hold a 202.
-
-Here: posting, retrying, asking afterwards. Not here: what is killed meanwhile (disruptions.py),
-the verdict (promises.py).
-"""
+"""This module posts as the CJ engine does: with the same correlation id until the service answers 202."""
 
 from __future__ import annotations
 

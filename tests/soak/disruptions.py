@@ -1,7 +1,4 @@
-"""What is done to the service, and when.
-
-Here: the kinds, a seeded schedule of them, carrying them out. Not here: the processes (stage.py).
-"""
+"""This module draws a schedule of disruptions from a seed and carries it out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What the service promised and what came of it: every accepted request has one callback, whatever was killed.
-
-Here: following the topic, comparing it with what was accepted. Not here: posting (clients.py), killing
-(disruptions.py).
-"""
+"""This module follows the topic and checks that every accepted request has one callback, whatever was killed."""
 
 from __future__ import annotations
 

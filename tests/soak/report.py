@@ -1,7 +1,4 @@
-"""The table at the end of a soak.
-
-Here: its rows. Not here: how they were found (soak.py).
-"""
+"""This module prints the table at the end of a soak."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One soak: load on several instances, disruptions, and what came of it all.
-
-Here: the course of a soak, its findings. Not here: the table (report.py), each of its parts.
-"""
+"""This module runs one soak: load on several instances, disruptions, and the findings."""
 
 from __future__ import annotations
 

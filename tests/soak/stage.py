@@ -1,7 +1,4 @@
-"""The processes: a Redis, instances of the service, and somebody who starts again what has died.
-
-Here: starting, keeping alive, stopping. Not here: who kills them (disruptions.py).
-"""
+"""This module runs the processes of a soak: a Redis, instances of the service, and a supervisor that restarts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a soak judges by: planted faults are found, and its seed alone draws its disruptions."""
+"""This module tests what a soak judges by: it finds planted faults, and only its seed draws its disruptions."""
 
 from __future__ import annotations
 
