@@ -1,7 +1,4 @@
-"""How well each side agrees with the known grades of the ENG5 anchors.
-
-Here: the asset. Not here: the alignment itself (cj_pipeline/parity/alignment.py), its report (cj_pipeline/eng5/).
-"""
+"""This module declares the asset that shows how well each side agrees with known grades."""
 
 from dagster import (
     AssetExecutionContext,

@@ -1,7 +1,4 @@
-"""The DuckDB catalogue over everything that was stored.
-
-Here: when it is rebuilt: last. Not here: what is in it (cj_pipeline/warehouse/).
-"""
+"""This module declares the DuckDB catalogue over all stored datasets; it is built after everything else."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""Jobs and the nightly schedule.
+"""This module declares the jobs and the nightly schedule.
 
-Here: what runs together, and when. Not here: assets.
+Every job has the same partitions definition, because its assets have it. The job of a profile carries the profile as a
+tag, and TraceStoreResource refuses scenarios of another profile, from the UI, the CLI and a backfill.
 
-Every job has the one partitions definition, because its assets have it. A profile's job carries its profile as a tag,
-and TraceStoreResource refuses scenarios of any other: from the UI, the CLI and a backfill alike.
-
-The schedule, the launchpad and backfills run a scenario in one process unless told otherwise: it computes for about a
-second, and a process for each of its steps takes half a minute to start. (`dagster job execute` takes no job's word.)
+Schedule, launchpad and backfills run a scenario in one process unless the run configuration says otherwise: it computes
+for about a second, and one process per step takes half a minute to start. (`dagster job execute` ignores this default.)
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The live judge: the mode under which the mock answers.
-
-Here: which mode it is, and its content on show. Not here: modes (cj_pipeline/mock/modes/), asking the mock (sides.py).
-"""
+"""This module declares the asset `mode`: which mode the mock answers under, and its content."""
 
 from dagster import (
     AssetExecutionContext,

@@ -1,9 +1,7 @@
-"""Recorded held against live: the checks as rows, the report that people read, every scenario in one table.
+"""This module declares the assets of a comparison: the checks as rows, the report, and all scenarios in one table.
 
-Here: assets. Not here: the checks as gates (parity_checks.py), what a check asks (cj_pipeline/parity/).
-
-The gates stand on `parity/report`, on which nothing depends. Rows, suite and catalogue hang on `parity/checks` instead:
-a blocking check that fails skips whatever is downstream, and a failure is when one wants to read them.
+The gates are checks of `parity/report`, which nothing depends on. Rows, suite and catalogue depend on `parity/checks`
+instead: a blocking check that fails skips what is downstream, and after a failure one needs to read them.
 """
 
 import base64

@@ -1,12 +1,10 @@
-"""The parity checks as Dagster's: one asset check on `parity/report` for each.
+"""This module declares one asset check on `parity/report` for each parity check.
 
-Here: how a verdict becomes a check's outcome. Not here: verdicts (cj_pipeline/parity/).
+A check compares the stored runs again instead of reading the rows of `parity/checks`, because a row lacks the interval
+and the smallest detectable difference. Comparing is pure, so both agree.
 
-Their source is the stored runs and the scenario file, compared anew, and not the rows that `parity/checks` stored: the
-rows lack the interval and the smallest detectable difference. Comparing is pure, so the two agree.
-
-A failed gate is an ERROR and turns the run red. A gate that passed although the evidence proves a difference is a WARN:
-it is told, and stops nothing.
+A failed gate is an ERROR and fails the run. A gate that passed although the evidence proves a difference is a WARN,
+which stops nothing.
 """
 
 import math

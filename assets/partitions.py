@@ -1,13 +1,9 @@
-"""The one partitions definition that every scenario's assets share.
+"""This module defines the partitions that the assets of every scenario share.
 
-Here: which scenarios there are, whoever asks. Not here: reading a scenario (cj_pipeline/traces/), telling an instance
-of new ones (sensors.py).
-
-Two kinds of process ask. Those that have the code (a shell, a run, the code server) get the folders as they are at that
-moment: a shell without an instance can name them, and a scenario that was captured a second ago can be run. Webserver
-and daemon have no code; to them the keys are dynamic ones, kept in the instance, where the sensor `new_traces` writes
-them. Static keys would be frozen into what these two loaded: a new folder then stays out of the UI until somebody
-reloads the code location by hand.
+Two kinds of process ask for the keys. A process that has the code (a shell, a run, the code server) reads the folders
+at that moment: a shell without an instance can name them, and a scenario that was captured a second ago can run.
+Webserver and daemon have no code; they see dynamic keys, which the sensor `new_traces` keeps in the instance. Static keys
+would be fixed when these two load, and a new folder would stay out of the UI until somebody reloads the code location.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What happens by itself when a trace folder appears: it becomes a partition, and its parity is run.
+"""This module declares the sensor that makes a partition of a new trace folder and requests its parity run.
 
-Here: the sensor. Not here: which folders are new (cj_pipeline/traces/arrivals.py), what a run does.
-
-The cursor holds what was seen so far: a digest for each scenario. The very first look of an instance only
-notes: what was there before the sensor was is the nightly schedule's, and twenty runs are no welcome.
+The cursor holds a digest for each scenario seen so far. The first tick of an instance only notes what is there: the
+nightly schedule runs it, and an instance should not begin with twenty runs.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What every asset says about itself: owner, group, kinds, columns.
-
-Here: specs, and metadata that several assets give. Not here: assets.
-"""
+"""This module holds what every asset says about itself: owner, group, kinds, columns."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""The recorded judge: a trace on disk.
+"""This module declares the asset `trace` and its checks: nobody edited the file, and where a capture has gaps.
 
-Here: observing the file, checking that nobody edited it, and saying where a captured one has gaps. Not here: its
-callbacks (sides.py), capturing one (capture.py).
-
-The asset only looks; its checks judge. `checksums` blocks everything that would read an edited trace; `complete` only
-warns, since what is in a partial trace is as true as in a whole one.
+The check `checksums` blocks everything that would read an edited trace. `complete` only warns, because the callbacks of
+a partial trace are as true as those of a whole one.
 """
 
 from collections.abc import Mapping

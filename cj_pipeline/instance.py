@@ -1,7 +1,6 @@
-"""Where Dagster keeps its runs, events and schedules: PostgreSQL when its URL is set, SQLite otherwise.
+"""This module chooses where Dagster keeps runs, events and schedules: PostgreSQL when its URL is set, else SQLite.
 
-Here: the storage that dagster.yaml names, so that one file serves a laptop and a deployment. Not here: the pipeline's
-data (cj_pipeline/warehouse/), any other setting of an instance (dagster.yaml).
+`dagster.yaml` names this storage, so that one file serves a laptop and a deployment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The bus on which the live side's callbacks travel.
-
-Here: which transport. Not here: the transports (cj_pipeline/bus/), who publishes and who reads.
-"""
+"""This module configures the bus that carries the callbacks of the live side."""
 
 from __future__ import annotations
 

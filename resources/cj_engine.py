@@ -1,8 +1,4 @@
-"""The CJ engine, and how its settings may differ from the scenario's for one run.
-
-Here: overriding settings, replaying. Not here: the engine (cj_pipeline/engine/), the loop around it
-(cj_pipeline/runs/).
-"""
+"""This module configures the CJ engine: which of its settings differ from the scenario's for one run."""
 
 from __future__ import annotations
 

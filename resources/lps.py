@@ -1,8 +1,4 @@
-"""The LLM Provider Service, as the judge of the live side.
-
-Here: which mode answers, from which seed, at which pace, and where the service is. Not here: the service
-(cj_pipeline/services/lps/), the stack that it runs in (cj_pipeline/runs/stack.py).
-"""
+"""This module configures the LPS of the live side: mode, seed, pace, and a URL where it is deployed."""
 
 from __future__ import annotations
 

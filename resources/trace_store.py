@@ -1,7 +1,4 @@
-"""The traces, and the judge of the recorded side.
-
-Here: which folder, which scenarios of it a job may touch. Not here: reading and verifying (cj_pipeline/traces/).
-"""
+"""This module configures the folder of traces and which of its scenarios a job may read."""
 
 from __future__ import annotations
 

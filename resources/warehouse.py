@@ -1,7 +1,4 @@
-"""Where the datasets stand.
-
-Here: which folder. Not here: files, schemas, the catalogue (cj_pipeline/warehouse/).
-"""
+"""This module configures the folder of the datasets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The services' settings and series as markdown tables.
-
-Here: one row for each, from the code that declares it. Not here: where the tables go (reference.py).
-"""
+"""This module renders the settings and metrics of the services as Markdown tables."""
 
 from __future__ import annotations
 

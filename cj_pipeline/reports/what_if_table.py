@@ -1,7 +1,4 @@
-"""What a recording would have come to under other settings, as a table, as JSON, and with what must be said of it.
-
-Here: showing a `WhatIf`. Not here: making one (runs/what_if.py), the terminal's own tables (cli/).
-"""
+"""This module renders a what-if result as a table and as JSON, with the notes that belong to it."""
 
 from __future__ import annotations
 
