@@ -35,15 +35,15 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     ) -> MaterializeResult[None]:
         scenario = trace_store.scenario(context.partition_key)
         labels = {item.id: item.label for item in scenario.net.items}
-        told: dict[str, MetadataValue] = {}
+        shown: dict[str, MetadataValue] = {}
         rows = 0
         for side in Side:
             aligned = scenario_alignment(scenario, load_run(warehouse.open(), context.partition_key, side))
             store_alignment(warehouse.open(), scenario, side, aligned)
             if aligned is not None:
                 rows += len(aligned.anchors)
-                told[side.value] = MetadataValue.md(alignment_markdown(f"{side} side", aligned, labels))
-                told[f"{side}_tau_a"] = MetadataValue.float(aligned.tau_a)
-        return MaterializeResult(metadata={"dagster/partition_row_count": rows, **told})
+                shown[side.value] = MetadataValue.md(alignment_markdown(f"{side} side", aligned, labels))
+                shown[f"{side}_tau_a"] = MetadataValue.float(aligned.tau_a)
+        return MaterializeResult(metadata={"dagster/partition_row_count": rows, **shown})
 
     return alignment

@@ -84,5 +84,5 @@ def _measured(result: CheckResult) -> dict[str, str | float]:
     if outcome.details:
         words["details"] = "; ".join(outcome.details)
     # Six digits: the UI shows every one it is given, and further ones say nothing.
-    told = {name: float(f"{n:.6g}") for name, n in numbers.items() if n is not None and math.isfinite(n)}
-    return {**told, **{name: word for name, word in words.items() if word}}
+    shown = {name: float(f"{n:.6g}") for name, n in numbers.items() if n is not None and math.isfinite(n)}
+    return {**shown, **{name: word for name, word in words.items() if word}}

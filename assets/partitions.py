@@ -2,8 +2,8 @@
 
 Two kinds of process ask for the keys. A process that has the code (a shell, a run, the code server) reads the folders
 at that moment: a shell without an instance can name them, and a scenario that was captured a second ago can run.
-Webserver and daemon have no code; they see dynamic keys, which the sensor `new_traces` keeps in the instance. Static keys
-would be fixed when these two load, and a new folder would stay out of the UI until somebody reloads the code location.
+Webserver and daemon have no code; they see dynamic keys, which the sensor `new_traces` keeps in the instance. Static
+keys would be fixed when these two load, and a new folder would stay out of the UI until the code location is reloaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCENARIOS = "scenarios"
 
 
 class ScenarioPartitions(DynamicPartitionsDefinition):
-    """A partition for each folder that holds a scenario.yaml, by its name; read anew at each question."""
+    """A partition for each folder that holds a scenario.yaml, by its name; each call reads the folder."""
 
     traces_dir: Path
 

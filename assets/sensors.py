@@ -23,13 +23,13 @@ from cj_pipeline.traces.arrivals import Arrivals, Recording, arrivals
 
 SENSOR = "new_traces"
 
-# Of each digest in the cursor, which is stored anew with every tick.
+# Of each digest in the cursor, which every tick stores again.
 DIGITS = 16
 
 # A folder of 500 traces that is copied in at once is run over 25 ticks, and the queue stays usable meanwhile.
 MOST_IN_A_TICK = 20
 
-# Some 180,000 callbacks, all of which a run holds in memory. Larger ones are run by whoever knows the machine.
+# Some 180,000 callbacks, all of which a run holds in memory. People start larger ones where they know the machine.
 MOST_BYTES = 200_000_000
 
 

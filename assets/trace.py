@@ -68,23 +68,23 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 def recording_metadata(folder: Path, provenance: Provenance) -> Mapping[str, Any]:
     """Where a recording comes from, as Dagster shows it: counts and offsets, and no word of a callback."""
     origins = ({"field": name, **field.model_dump(mode="json")} for name, field in provenance.fields.items())
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "origin": provenance.origin.value,
         "statement": MetadataValue.md(provenance.statement),
         "fields": table(origins),
         "path": MetadataValue.path(folder / CALLBACKS_FILE),
     }
     if provenance.redaction is not None:
-        told["redaction"] = provenance.redaction.model_dump(mode="json")
+        shown["redaction"] = provenance.redaction.model_dump(mode="json")
     if (imported := provenance.imported) is not None:
-        told |= {
+        shown |= {
             "partial": imported.partial,
             "missing": _listed(imported.missing),
             "source": imported.source,
             **{f"messages_{name}": number for name, number in imported.counts.items()},
         }
     if (capture := provenance.capture) is not None:
-        told |= {
+        shown |= {
             "partial": capture.partial,
             "missing": _listed(capture.missing),
             "topic": capture.topic,
@@ -104,7 +104,7 @@ def recording_metadata(folder: Path, provenance: Provenance) -> Mapping[str, Any
             # Numbers of their own as well: those are what Dagster plots.
             **{f"messages_{name}": number for name, number in capture.counts.items()},
         }
-    return told
+    return shown
 
 
 def _listed(sentences: tuple[str, ...]) -> MetadataValue:
