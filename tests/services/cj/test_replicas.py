@@ -64,10 +64,15 @@ async def race(url: str, replicas: int, latency_ms: int) -> None:
         await w.ask(*(request(5, number=number) for number in range(BATCHES)))
         async with asyncio.timeout(50.0 * 60):
             await w.next_event(CJ_COMPLETED_TOPIC, BATCHES - 1)
-            while len(w.events(OUTPUTS[-1])) < BATCHES:
+            while len(w.events(OUTPUTS[-1])) < BATCHES or not await all_callbacks_read(w):
                 await asyncio.sleep(0.02)
         await asyncio.sleep(0.3)
         await nothing_is_doubled(w)
+
+
+async def all_callbacks_read(w: World) -> bool:
+    positions = {row["topic"]: row["next_offset"] for row in await w.rows(topic_positions)}
+    return positions.get(COMPARISON_RESULT_TOPIC) == 2 * 20 * BATCHES
 
 
 async def nothing_is_doubled(w: World) -> None:
