@@ -266,7 +266,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
                 break
         assert not served.ended
         served.send(signal.SIGINT)
-        assert served.wait(3.0) == 0
+        assert served.wait(20.0) == 0
         assert served.callbacks() == []
         assert [line["event"] for line in served.log_lines()][-2:] == ["stopping at once", "stopped"]
 
