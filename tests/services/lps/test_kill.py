@@ -84,7 +84,7 @@ def cut(folder: Path, size: int, kill: Callable[[Served, RedisServer], None], **
         kill(served, redis)
         before = len(served.callbacks())
         served.start_again().wait_until_ready()
-        for _ in ticks(20.0):
+        for _ in ticks(60.0):
             told = [client.get(f"/api/v1/status/{one['queue_id']}").json() for one in posted]
             if all(one["callback_published"] for one in told):
                 break
@@ -121,7 +121,7 @@ def kills(tmp_path_factory: pytest.TempPathFactory) -> Kills:
             asyncio.to_thread(cut, folders[2], BUNDLE, half, queue_processing_mode="batch_api", **slow),
             asyncio.to_thread(cut, folders[3], 64, leaving, queue_processing_mode="serial_bundle", mock_latency_ms=5),
         )
-        under_load = await soak(folders[0], LOAD_S, strikes(), seed=SEED, instances=1)
+        under_load = await soak(folders[0], LOAD_S, strikes(), seed=SEED, instances=1, at_least=51)
         return Kills(under_load, *await cuts)
 
     return asyncio.run(main())
