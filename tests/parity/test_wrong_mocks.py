@@ -20,6 +20,11 @@ def test_a_coin_fails_on_pairs_and_on_known_grades(scenario_id: str) -> None:
     assert failed(scenario_id, "+coin") >= {"pair_agreement", "anchor_tau", "inversions"}
 
 
+def test_a_coin_among_five_essays_fails_on_these_checks() -> None:
+    red = {"pair_agreement", "anchor_tau", "inversions", "bt_se", "repeat_share", "repeat_winners"}
+    assert failed(LOWER5, "+coin") == red
+
+
 @pytest.mark.parametrize("scenario_id", [ANCHORS, LADDER])
 def test_a_coin_fails_on_ranks_where_there_are_enough_of_them(scenario_id: str) -> None:
     # Of five essays a coin gets an order within the tolerance too often for rank_agreement to be asked of LOWER5.
