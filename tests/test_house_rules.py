@@ -93,3 +93,17 @@ def test_the_clock_itself_may_look_at_the_wall(tmp_path: Path) -> None:
     path = tmp_path / "clock.py"
     path.write_text("x = datetime.now(UTC)")
     assert list(offences(THE_CLOCK, path)) == []
+
+
+def modules_without_a_head() -> list[str]:
+    """Modules whose docstring is missing or does not begin with "This module"; empty files need none."""
+    found = []
+    for module, path in modules(REPOSITORY):
+        text = path.read_text(encoding="utf-8")
+        if text.strip() and not (ast.get_docstring(ast.parse(text)) or "").startswith("This module "):
+            found.append(module)
+    return found
+
+
+def test_every_module_says_in_its_first_line_what_it_does() -> None:
+    assert modules_without_a_head() == []
