@@ -140,11 +140,10 @@ def test_one_bad_folder_does_not_hide_the_others(
 
 
 def test_a_file_that_cannot_be_written_is_a_sentence(cj_pipeline: Terminal, copied: Path) -> None:
-    (copied / "llm_callbacks.jsonl").unlink()
-    (copied / "llm_callbacks.jsonl" / "in_the_way").mkdir(parents=True)
-    answer = cj_pipeline("traces", "reconstruct", copied)
+    in_the_way = copied / "scenario.yaml"  # a file where a folder would have to be
+    answer = cj_pipeline("traces", "redact", copied, in_the_way / "copy")
     assert (answer.code, "Traceback" in answer.err) == (2, False)
-    assert str(copied) in answer.err
+    assert str(in_the_way) in answer.err
 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_in_silence() -> None:
