@@ -19,7 +19,7 @@ from resources.warehouse import WarehouseResource
 
 
 def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """`eng5/alignment`."""
+    """Declare `eng5/alignment`."""
     spec = asset_spec(
         ALIGNMENT,
         "Rank against grade of every graded anchor, on both sides. No rows where no two grades differ.",

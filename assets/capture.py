@@ -35,7 +35,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def capture_job() -> JobDefinition:
-    """`capture_callbacks`."""
+    """Declare the job `capture_callbacks`."""
 
     @op(name="capture", description="From the topic to a new trace folder.")
     def capture(

@@ -79,7 +79,7 @@ class CaptureConfig(Config):
     )
 
     def request(self, traces_dir: Path, data_dir: Path) -> CaptureRequest:
-        """The request that is meant. Raises BadInput naming the field that cannot be."""
+        """Return the request. Raises BadInput naming the field that cannot be used."""
         auto = Beginning.RESUME if is_unfinished(traces_dir / self.scenario_id) else Beginning.NEW
         redaction = self._redaction(data_dir) if self.redact else None
         choices = ScenarioChoices(
@@ -119,7 +119,7 @@ class CaptureConfig(Config):
 
 
 def refusal(field: str, problem: str, remedy: str) -> BadInput:
-    """What to say of a field of the run's configuration."""
+    """Return the error about a field of the run's configuration."""
     return BadInput(problem, path="run configuration", field=f"ops.capture.config.{field}", remedy=remedy)
 
 

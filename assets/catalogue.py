@@ -12,7 +12,7 @@ from resources.warehouse import WarehouseResource
 
 
 def catalogue_asset(specs: Sequence[AssetSpec]) -> AssetsDefinition:
-    """`warehouse`, over the datasets among these specs.
+    """Declare `warehouse`, over the datasets among these specs.
 
     Unpartitioned: a view spans all scenarios. Dagster takes it into a partition's run all the same.
     """

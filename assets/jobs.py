@@ -35,12 +35,12 @@ IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 
 
 def profile_job_name(profile: Profile) -> str:
-    """The job of one profile's scenarios."""
+    """Return the name of the job of one profile's scenarios."""
     return f"parity_{profile}"
 
 
 def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """One job for every scenario, one for each profile's."""
+    """Declare one job for every scenario, and one for those of each profile."""
     everything = AssetSelection.all()
     return [
         define_asset_job(
@@ -63,9 +63,9 @@ def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
 
 
 def nightly_schedule(scenarios: PartitionsDefinition[str]) -> ScheduleDefinition:
-    """Every scenario, every night."""
+    """Declare the run of every scenario, every night."""
 
-    # Running by default: a nightly check that has to be switched on is one that somebody forgot. It costs seconds of
+    # Running by default: people forget to switch a nightly check on. It costs seconds of
     # one processor and no key: the live side is the mock.
     @schedule(
         job_name=ALL_JOB,

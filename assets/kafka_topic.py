@@ -34,7 +34,7 @@ OBSERVE_JOB = "observe_kafka"
 
 
 def kafka_topic() -> AssetsDefinition:
-    """`kafka/callbacks`."""
+    """Declare `kafka/callbacks`."""
     spec = asset_spec(
         KAFKA_CALLBACKS,
         "The topic that callbacks come on: what each partition holds, and how much of it no capture has read. "
@@ -89,7 +89,7 @@ observe_kafka = define_asset_job(
 
 
 def hourly_observation() -> ScheduleDefinition:
-    """Every hour, where somebody switches it on: without a cluster it would fail 24 times a day."""
+    """Declare the hourly observation, switched off: without a cluster it would fail 24 times a day."""
     return ScheduleDefinition(
         name="observe_kafka_hourly",
         job_name=OBSERVE_JOB,

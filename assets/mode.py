@@ -16,7 +16,7 @@ from resources.trace_store import TraceStoreResource
 
 
 def mode_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """`mode`."""
+    """Declare `mode`."""
     spec = asset_spec(
         MODE,
         "The mode under which the mock answers: the scenario's own, or what the resource `lps` is configured to. "

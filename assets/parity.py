@@ -33,7 +33,7 @@ BOTH_RUNS = [side_key(side, "run") for side in Side]
 
 
 def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """`parity/checks` and `parity/report`: one comparison, for machines and for people."""
+    """Declare `parity/checks` and `parity/report`: one comparison, for machines and for people."""
     checks_spec = asset_spec(
         CHECKS,
         "Every parity check of a scenario as a row: verdict, both values, tolerance, evidence.",
@@ -81,7 +81,7 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """`parity/suite`."""
+    """Declare `parity/suite`."""
     spec = asset_spec(
         SUITE,
         "Every scenario that has a stored comparison, one line each.",
@@ -116,7 +116,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def verdict_counts(report: ParityReport) -> dict[str, int]:
-    """How many checks passed, failed, are off; of how many the evidence settles nothing."""
+    """Count the checks that passed, failed, are off, and those whose evidence settles nothing."""
     verdicts = [result.verdict for result in report.results]
     return {
         "passed": verdicts.count(Verdict.PASS),
@@ -127,12 +127,12 @@ def verdict_counts(report: ParityReport) -> dict[str, int]:
 
 
 def verdict_table(report: ParityReport) -> TableMetadataValue:
-    """The report's rows as a table that the UI shows at once; markdown of this length it hides behind a button."""
+    """Return the report's rows as a table, which the UI shows at once; it hides long markdown behind a button."""
     shown = ("check", "verdict", "sentence", "tolerance", "evidence")
     rows = [check_row(report.scenario.scenario_id, result) for result in report.results]
     return table({name: row[name] for name in shown} for row in rows)
 
 
 def picture(title: str, png: bytes) -> MarkdownMetadataValue:
-    """A PNG as metadata; it stands in the event log, since the UI shows no files."""
+    """Return a PNG as metadata, which keeps it in the event log, since the UI shows no files."""
     return MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")

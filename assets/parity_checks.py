@@ -30,7 +30,7 @@ from resources.warehouse import WarehouseResource
 
 
 def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
-    """One blocking check on `parity/report` per parity check, all in one step."""
+    """Declare one blocking check on `parity/report` per parity check, all in one step."""
     specs = [
         AssetCheckSpec(
             check.name,
@@ -60,7 +60,7 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
 
 
 def outcome_of(result: CheckResult) -> AssetCheckResult:
-    """A check's result as Dagster's. Off is passed, and says why it is off."""
+    """Return a check's result as Dagster's. A check that is off passes, and says why it is off."""
     failed = result.verdict is Verdict.FAIL
     return AssetCheckResult(
         asset_key=REPORT,
@@ -73,7 +73,7 @@ def outcome_of(result: CheckResult) -> AssetCheckResult:
 
 
 def _measured(result: CheckResult) -> dict[str, str | float]:
-    """What was measured, as numbers where there are some: Dagster plots those over time."""
+    """Return what was measured, as numbers where there are some: Dagster plots those over time."""
     if (outcome := result.outcome) is None:
         return {"reason": result.reason}
     numbers = {"value": outcome.value, "recorded": outcome.recorded, "live": outcome.live}

@@ -40,7 +40,7 @@ class ScenarioPartitions(DynamicPartitionsDefinition):
     def get_partition_keys(
         self, current_time: datetime | None = None, dynamic_partitions_store: DynamicPartitionsStore | None = None
     ) -> Sequence[str]:
-        """Scenario ids, sorted; what an instance knows does not matter."""
+        """Return the scenario ids, sorted; what an instance knows does not matter."""
         return TraceStore(self.traces_dir).scenario_ids()
 
     def has_partition_key(
@@ -49,21 +49,21 @@ class ScenarioPartitions(DynamicPartitionsDefinition):
         current_time: datetime | None = None,
         dynamic_partitions_store: DynamicPartitionsStore | None = None,
     ) -> bool:
-        """Whether there is such a scenario now."""
+        """Return whether there is such a scenario now."""
         return partition_key in self.get_partition_keys()
 
     def filter_valid_partition_keys(self, partition_keys: set[str]) -> AbstractSet[str]:
-        """Those of them that are scenarios now."""
+        """Return those keys that are scenarios now."""
         return partition_keys & set(self.get_partition_keys())
 
     def get_paginated_partition_keys(
         self, context: PartitionLoadingContext, limit: int, ascending: bool, cursor: str | None = None
     ) -> PaginatedResults[str]:
-        """A page of the scenario ids."""
+        """Return a page of the scenario ids."""
         return self._as_static().get_paginated_partition_keys(context, limit, ascending, cursor)
 
     def get_serializable_unique_identifier(self, dynamic_partitions_store: DynamicPartitionsStore | None = None) -> str:
-        """A digest of the scenario ids, made as Dagster makes it of keys in an instance."""
+        """Return a digest of the scenario ids, made as Dagster makes it of keys in an instance."""
         return self._as_static().get_serializable_unique_identifier()
 
     def _as_static(self) -> StaticPartitionsDefinition:

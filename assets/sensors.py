@@ -34,7 +34,7 @@ MOST_BYTES = 200_000_000
 
 
 def new_traces_sensor(scenarios: ScenarioPartitions) -> SensorDefinition:
-    """`new_traces`: every half minute."""
+    """Declare the sensor `new_traces`, which runs every half minute."""
 
     @sensor(
         name=SENSOR,
@@ -85,7 +85,7 @@ def _nothing_to_run(found: Arrivals, first_look: bool) -> str:
 
 
 def _remarks(broken: Mapping[str, str], taken: Mapping[str, Recording]) -> Iterator[str]:
-    """A sentence for each folder that is not run although it is new."""
+    """Yield a sentence for each folder that is not run although it is new."""
     for scenario_id, place in broken.items():
         yield f"{scenario_id} cannot be used ({place}); cj-pipeline traces validate says why."
     for scenario_id, recording in taken.items():

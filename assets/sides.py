@@ -1,10 +1,7 @@
-"""The two sides of a parity run, from a judge's answers to a scale.
-
-Here: callbacks, summary, run and fit of a side, each made once and used for both. Not here: what the judges are made of
-(trace.py, mode.py), holding the sides together (parity.py).
+"""This module declares the assets of the two sides of a parity run: callbacks, summary, run and fit of each.
 
 The sides differ in what `JUDGES` says about them and in nothing else. Edges are what is read, with two exceptions:
-scenario.yaml is configuration, and a run's callbacks lie beside it, so who reads the run has no second edge to them.
+scenario.yaml is configuration, and a run's callbacks lie beside it, so whatever reads the run needs no second edge.
 """
 
 from collections.abc import Iterator
@@ -77,12 +74,12 @@ JUDGES = {
 
 
 def side_key(side: Side, name: str) -> AssetKey:
-    """The key of a side's asset."""
+    """Return the key of a side's asset."""
     return AssetKey([side.value, name])
 
 
 def side_assets(side: Side, scenarios: PartitionsDefinition[str]) -> list[AssetsDefinition]:
-    """Everything of one side."""
+    """Declare all assets of one side."""
     return [make(side, scenarios) for make in (_callbacks, _summary, _run, _bt_fit)]
 
 
@@ -110,8 +107,8 @@ def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefini
         store_answers(warehouse, scenario.scenario_id, side, answers)
         path = warehouse.path("callbacks", scenario.scenario_id, side)
         rows = len(answers.events) + sum(len(batch) for batch in answers.repeats)
-        told = {"judge": answers.judge.name, "judge_sha256": answers.judge.sha256, "seed": answers.seed}
-        yield MaterializeResult(asset_key=callbacks_key, metadata={**stored(path, rows), **told})
+        identity = {"judge": answers.judge.name, "judge_sha256": answers.judge.sha256, "seed": answers.seed}
+        yield MaterializeResult(asset_key=callbacks_key, metadata={**stored(path, rows), **identity})
         rows = len(answers.service_metrics) + len(answers.quarantined)
         path = warehouse.path(judge.dataset, scenario.scenario_id, side)
         yield MaterializeResult(asset_key=by_product_key, metadata=stored(path, rows))
@@ -135,17 +132,17 @@ def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefiniti
     ) -> MaterializeResult[None]:
         essays = (item.id for item in trace_store.scenario(context.partition_key).net.items)
         columns = load_columns(warehouse.open(), context.partition_key, side)
-        told = summarise_columns([columns], context.partition_key, essays)
-        path = store_summary(warehouse.open(), side, told)
+        summarised = summarise_columns([columns], context.partition_key, essays)
+        path = store_summary(warehouse.open(), side, summarised)
         return MaterializeResult(
             metadata={
                 **stored(path, 1),
-                "callbacks": told.total_events,
-                "errors": told.error_count,
-                "mean_ms": told.response_time_ms.mean_ms,
-                "p95_ms": told.response_time_ms.p95_ms,
-                "mean_total_tokens": told.token_usage.total_tokens.mean,
-                "summary": MetadataValue.json(told.model_dump(mode="json")),
+                "callbacks": summarised.total_events,
+                "errors": summarised.error_count,
+                "mean_ms": summarised.response_time_ms.mean_ms,
+                "p95_ms": summarised.response_time_ms.p95_ms,
+                "mean_total_tokens": summarised.token_usage.total_tokens.mean,
+                "summary": MetadataValue.json(summarised.model_dump(mode="json")),
             }
         )
 
@@ -218,10 +215,10 @@ def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinitio
 
 
 def quarantine_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
-    """`recorded/callbacks: quarantine`.
+    """Declare the check `recorded/callbacks: quarantine`.
 
     It blocks nothing: the gate is `parity/report: recorded_lines`. A blocking check here would skip that report, which
-    is to say what the lines left out have done, and the catalogue, in which people look them up.
+    says what the lines left out change, and the catalogue, in which people look them up.
     """
 
     @asset_check(

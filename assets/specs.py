@@ -42,7 +42,7 @@ def asset_spec(
     dataset: str | None = None,
     code_version: str = "1",
 ) -> AssetSpec:
-    """A spec in the house's manner.
+    """Return the spec of an asset, with owner, kinds and columns.
 
     reads: exactly what the computation reads; dataset: the warehouse's, of which the asset is one part a scenario;
     code_version: to be raised when the same inputs would give other contents.
@@ -61,7 +61,7 @@ def asset_spec(
 
 
 def columns(dataset: str) -> TableSchema:
-    """The declared columns of a dataset, as Dagster shows them."""
+    """Return the declared columns of a dataset, as Dagster shows them."""
     return TableSchema(
         [
             TableColumn(name, kind, description, TableColumnConstraints(nullable=nullable))
@@ -71,11 +71,11 @@ def columns(dataset: str) -> TableSchema:
 
 
 def stored(path: Path, rows: int) -> Mapping[str, Any]:
-    """Metadata of a dataset's part that was just written."""
+    """Return the metadata of a dataset's part that was just written."""
     return {"path": MetadataValue.path(path), "dagster/partition_row_count": rows}
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> TableMetadataValue:
-    """Rows as a table in the UI. Dagster guesses the columns from the first row, and fails when there is none."""
+    """Return rows as a table in the UI. Dagster takes the columns from the first row, and fails without one."""
     records = [TableRecord(row) for row in rows]
     return MetadataValue.table(records) if records else MetadataValue.table([], schema=TableSchema([]))

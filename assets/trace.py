@@ -1,4 +1,4 @@
-"""This module declares the asset `trace` and its checks: nobody edited the file, and where a capture has gaps.
+"""This module declares the asset `trace` and its checks: is the file unchanged, and is the capture complete?
 
 The check `checksums` blocks everything that would read an edited trace. `complete` only warns, because the callbacks of
 a partial trace are as true as those of a whole one.
@@ -34,10 +34,10 @@ COMPLETE = "complete"
 
 
 def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
-    """The spec of `trace`."""
+    """Return the spec of `trace`."""
     return asset_spec(
         TRACE,
-        "The recorded callbacks of one scenario, as they stand in its folder. Nothing is written: the file is "
+        "The recorded callbacks of one scenario, as its folder holds them. Nothing is written: the file is "
         "observed, and its SHA-256 is the data version.",
         reads=[],
         group="judges",
@@ -47,7 +47,7 @@ def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
 
 
 def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """`trace`."""
+    """Declare `trace`."""
 
     @multi_asset(name="trace", specs=[trace_spec(scenarios)])
     def trace(context: AssetExecutionContext, trace_store: TraceStoreResource) -> MaterializeResult[None]:
@@ -66,7 +66,7 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def recording_metadata(folder: Path, provenance: Provenance) -> Mapping[str, Any]:
-    """Where a recording comes from, as Dagster shows it: counts and offsets, and no word of a callback."""
+    """Return where a recording comes from, as Dagster shows it: counts and offsets, no text of a callback."""
     origins = ({"field": name, **field.model_dump(mode="json")} for name, field in provenance.fields.items())
     shown: dict[str, Any] = {
         "origin": provenance.origin.value,
@@ -112,7 +112,7 @@ def _listed(sentences: tuple[str, ...]) -> MetadataValue:
 
 
 def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
-    """`trace: checksums`."""
+    """Declare the check `trace: checksums`."""
 
     @asset_check(asset=TRACE, partitions_def=scenarios, blocking=True)
     def checksums(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
@@ -127,7 +127,7 @@ def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefiniti
 
 
 def complete_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
-    """`trace: complete`."""
+    """Declare the check `trace: complete`."""
 
     @asset_check(asset=TRACE, name=COMPLETE, partitions_def=scenarios, blocking=False)
     def complete(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
@@ -141,7 +141,7 @@ def complete_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinitio
 
 
 def completeness(provenance: Provenance) -> AssetCheckResult:
-    """What `complete` says of one recording. Of a reconstruction nothing was asked for, and it passes."""
+    """Return the result of `complete` for one recording. A reconstruction was not asked for anything and passes."""
     missing = [
         sentence
         for section in (provenance.capture, provenance.imported)

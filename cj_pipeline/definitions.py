@@ -1,10 +1,7 @@
-"""The code location: assets, checks, jobs, schedule and resources, put together.
+"""This module is Dagster's code location: assets, checks, jobs, schedules and resources, put together.
 
-Here: putting together, and running the whole in this process (`materialise`). Not here: anything that is put together
-(assets/, resources/), where Dagster keeps its events (instance.py).
-
-Loading reads no file and asks no server. No executor is named: the UI runs steps in processes of their own, and a call
-can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
+Loading it reads no file and asks no server. No executor is named: the UI runs steps in processes of their own, and a
+call can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ if TYPE_CHECKING:
 def build_defs(
     *, resource_overrides: Mapping[str, object] | None = None, traces_dir: Path | None = None
 ) -> Definitions:
-    """The code location over one folder of traces.
+    """Return the code location over one folder of traces.
 
     resource_overrides: by key (`trace_store`, `bus`, `kafka`, `lps`, `engine`, `warehouse`), instead of the resource
     made of PipelineSettings; traces_dir: instead of theirs. Folders are made absolute, since runs may start elsewhere.
@@ -73,7 +70,7 @@ def build_defs(
         suite_asset(scenarios),
     ]
     with warnings.catch_warnings():
-        # Checks with partitions are a preview of Dagster 1.13. We know; who types a command need not be told.
+        # Checks with partitions are a preview of Dagster 1.13; its warning does not help a user of the command line.
         warnings.simplefilter("ignore", PreviewWarning)
         checks = [
             checksums_check(scenarios),
@@ -103,8 +100,8 @@ def build_defs(
 class Materialised:
     """One scenario after all its assets were asked for.
 
-    compared: whether the run got as far as a parity report; failed_checks: `asset: check` of what turned it red, with
-    what each says; problems: `step: error` of what broke off; defects: whether one of them is a defect of ours.
+    compared: whether the run got as far as a parity report; failed_checks: description by `asset: check` of each check
+    that failed; problems: `step: error` of each step that broke off; defects: whether one of them is a defect of ours.
     """
 
     scenario_id: str
@@ -124,7 +121,7 @@ def materialise(
     data_dir: Path | None = None,
     traces_dir: Path | None = None,
 ) -> Iterator[Materialised]:
-    """Materialise and check every asset of some scenarios in this process, and yield how each went as it ends.
+    """Materialise and check every asset of some scenarios in this process, and yield each result as it ends.
 
     mode, seed, realtime: of the live side, see LpsResource; the folders default to PipelineSettings. Dagster's own log
     is kept off the terminal and its events are forgotten.
@@ -166,7 +163,7 @@ def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
     )
 
 
-# How Dagster writes the classes of errors that a user can mend.
+# How Dagster writes the classes of errors that a user can correct.
 MENDABLE = ("cj_pipeline.", "OSError", "PermissionError", "FileNotFoundError")
 
 
@@ -185,7 +182,7 @@ def _problems(events: Iterable[DagsterEvent]) -> Iterator[tuple[str, str]]:
 
 
 def _first_cause(error: SerializableErrorInfo | None) -> str:
-    """What went wrong, without Dagster's wrapping around it."""
+    """Return the message of the first cause, without Dagster's wrapping around it."""
     while error is not None and error.cause is not None:
         error = error.cause
     return "" if error is None else error.message.strip()

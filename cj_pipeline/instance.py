@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 URL_VARIABLE = "CJ_PIPELINE_POSTGRES_URL"
 
 # Where `make ui` has its DAGSTER_HOME. The CLI without one writes there too, so the UI shows what the CLI ran.
-# Dagster's own choice is a temporary folder, of which a custom storage is not told.
+# Dagster's own choice is a temporary folder, whose path a custom storage does not get.
 HOME = ".dagster"
 
 
@@ -33,14 +33,14 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        """No configuration: the environment says everything."""
+        """Return an empty schema: the environment configures everything."""
         return {}
 
     @classmethod
     def from_config_value(  # type: ignore[override]  # Dagster's signature says Self; what it needs is any storage
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage[DagsterInstance]:
-        """PostgreSQL at CJ_PIPELINE_POSTGRES_URL, or SQLite under DAGSTER_HOME."""
+        """Return PostgreSQL at CJ_PIPELINE_POSTGRES_URL, or SQLite under DAGSTER_HOME."""
         if url := os.environ.get(URL_VARIABLE):
             from dagster_postgres import DagsterPostgresStorage
 
@@ -50,5 +50,5 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
 
 
 def with_driver(url: str) -> str:
-    """A PostgreSQL URL that names its driver: else SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres brings 2."""
+    """Return the URL with its driver: else SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres brings 2."""
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)

@@ -20,7 +20,7 @@ class BusResource(ConfigurableResource[None]):
     kind: str = Field(default="memory", description=f"Transport; known: {', '.join(KINDS)}.")
 
     def open(self) -> Bus:
-        """A new bus, without a message on it. Raises BadInput when there is no such kind."""
+        """Return a new, empty bus. Raises BadInput when there is no such kind."""
         if self.kind not in KINDS:
             raise BadInput(
                 f"'{self.kind}' is not a kind of bus.",

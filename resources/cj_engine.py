@@ -24,7 +24,7 @@ class CjEngineResource(ConfigurableResource[None]):
     )
 
     def configured(self, scenario: Scenario) -> Scenario:
-        """The scenario with this engine's settings, on both sides. Raises BadInput naming the setting at fault."""
+        """Return the scenario with this engine's settings, on both sides. Raises BadInput naming a bad setting."""
         try:
             engine = EngineSettings.model_validate({**scenario.engine.model_dump(), **self.settings})
         except ValidationError as error:
@@ -40,7 +40,7 @@ class CjEngineResource(ConfigurableResource[None]):
         return scenario.model_copy(update={"engine": engine})
 
     def replay(self, scenario: Scenario, side: Side, answers: Answers) -> RunRecord:
-        """One side's answers through the engine."""
+        """Replay one side's answers through the engine."""
         return replay(
             self.configured(scenario),
             answers.events,

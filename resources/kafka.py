@@ -31,7 +31,7 @@ class TopicNow:
 
 
 class KafkaResource(ConfigurableResource[None]):
-    """How a cluster is reached. Nothing is connected before something is asked."""
+    """How to reach a cluster. It connects when something is asked."""
 
     bootstrap_servers: str = Field(
         default="", description="HOST:PORT of some brokers, with commas between; empty: KAFKA_BOOTSTRAP_SERVERS."
@@ -52,7 +52,7 @@ class KafkaResource(ConfigurableResource[None]):
     topic: str = Field(default=COMPARISON_RESULT_TOPIC, description="Topic whose state `kafka/callbacks` observes.")
 
     def settings(self) -> KafkaSettings:
-        """All settings together. Raises BadInput naming the variable, also where no cluster is named anywhere."""
+        """Return all settings. Raises BadInput naming the variable, also where no cluster is named anywhere."""
         given = {
             name: value
             for name in ("bootstrap_servers", "security_protocol", "sasl_mechanism", "sasl_username")
@@ -67,7 +67,7 @@ class KafkaResource(ConfigurableResource[None]):
         return capture(request, self.settings(), on_progress=on_progress)
 
     def topic_now(self) -> TopicNow:
-        """Where the observed topic begins and ends now. Raises BadInput and CannotCapture."""
+        """Return where the observed topic begins and ends now. Raises BadInput and CannotCapture."""
         with TopicSource(self.settings().client_config(), self.topic) as source:
             cluster_id, partitions = source.partitions()
             return TopicNow(self.topic, cluster_id, source.ranges(partitions))

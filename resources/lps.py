@@ -43,13 +43,13 @@ class LpsResource(ConfigurableResource[None]):
     )
 
     def mode_of(self, scenario: Scenario, scenario_file: Path) -> Mode:
-        """The mode that answers for a scenario. Raises BadInput or UnknownMode when there is none of that name."""
+        """Return the mode that answers for a scenario. Raises BadInput or UnknownMode when it does not exist."""
         return scenario_mode(scenario, self.mode or None, scenario_file=scenario_file)
 
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
-        """What the live judge answers: the scenario's net, put to the mock, and its repeats.
+        """Ask the mock for the scenario's net and its repeats, and return the answers.
 
-        Raises what a deployed service makes of it: ServiceAway, BadInput where it runs another mode.
+        Raises, for a deployed service, ServiceUnreachable, and BadInput where it runs another mode.
         """
         mode = self.mode_of(scenario, trace.folder / SCENARIO_FILE)
         recorded = [line.event for line in trace.callbacks.events]

@@ -24,30 +24,30 @@ class TraceStoreResource(ConfigurableResource[None]):
     _profile: str | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Take note of the profile that the run is tagged with."""
+        """Keep the profile that the run is tagged with."""
         if context.run is not None:
             self._profile = context.run.tags.get(PROFILE_TAG)
 
     def folder(self, scenario_id: str) -> Path:
-        """Where one scenario stands."""
+        """Return the folder of one scenario."""
         return Path(self.root) / scenario_id
 
     def scenario_file(self, scenario_id: str) -> Path:
-        """The file that people edit; errors about a scenario name it."""
+        """Return the file that people edit; errors about a scenario name it."""
         return self.folder(scenario_id) / SCENARIO_FILE
 
     def scenario(self, scenario_id: str) -> Scenario:
-        """One scenario. Raises BadInput when there is none, or it is of another profile."""
+        """Return one scenario. Raises BadInput when there is none, or it is of another profile."""
         return self._of_profile(TraceStore(Path(self.root)).scenario(scenario_id))
 
     def trace(self, scenario_id: str) -> Trace:
-        """One verified trace. Raises BadInput as `scenario` does, and when anything in the folder was edited."""
+        """Return one verified trace. Raises BadInput as `scenario` does, and when anything in the folder was edited."""
         trace = TraceStore(Path(self.root)).trace(scenario_id)
         self._of_profile(trace.scenario)
         return trace
 
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
-        """What the recorded judge answered: the usable lines of the trace, and those that are not."""
+        """Return what the recorded judge answered: the usable lines of the trace, and those that are not."""
         return Answers(
             judge=JudgeIdentity(scenario.scenario_id, trace.sha256),
             seed=scenario.live.seed,

@@ -16,5 +16,5 @@ class WarehouseResource(ConfigurableResource[None]):
     root: str = Field(description="Folder of the datasets; made when something is written.")
 
     def open(self) -> Warehouse:
-        """The warehouse; nothing is held open, so nothing is to be closed."""
+        """Return the warehouse, which holds nothing open and needs no closing."""
         return Warehouse(Path(self.root))

@@ -1,5 +1,6 @@
-"""This package computes Bradley-Terry numerics: numbers in, numbers out; essays, judges, ids and files are not its
-matter.
+"""This module is the head of the package of Bradley-Terry numerics: numbers in, numbers out.
+
+It knows no essays, judges, ids or files.
 
     comparisons      Comparisons, checked on the way in
     fit              fit, neutral_fit, Fit: scores by the estimators production, mle, map
@@ -11,7 +12,7 @@ matter.
     position         position_effect: does the judge favour what it is shown first?
     agreement        kendall_tau_a, kendall_tau_b, rank_correlation, without_rounding_error
     simulate         outcomes drawn from the model
-    pairs, newton, separation   what `fit` is made of
+    pairs, newton, separation   the parts of `fit`
 
 Imported from these modules by name: `from cj_pipeline.bt.fit import fit`.
 """

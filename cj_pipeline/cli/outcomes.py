@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.foundation.tables import Column, TableRow, read_table, warn_of_twins
+from cj_pipeline.foundation.tables import Column, TableRow, read_table, warn_of_lookalikes
 
 WINNER = Column("winner", ("winner",))
 LOSER = Column("loser", ("loser",))
@@ -40,7 +40,7 @@ def read_outcomes(path: Path) -> tuple[tuple[str, ...], Comparisons]:
         else:
             outcomes.append((winner, loser, count, row))
     items = tuple(sorted({name for winner, loser, _, _ in outcomes for name in (winner, loser)}))
-    warn_of_twins(path, items)
+    warn_of_lookalikes(path, items)
     index = {name: position for position, name in enumerate(items)}
     winners, losers, counts, rows = zip(*outcomes, strict=True)
     won, lost = ([index[name] for name in side] for side in (winners, losers))

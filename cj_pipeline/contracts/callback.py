@@ -23,7 +23,7 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 MAX_JUSTIFICATION_WORDS = 50
 MAX_JUSTIFICATION_CHARS = 500
 
-# Beyond it a double is no longer exact; no count comes near.
+# Above it a double is no longer exact; no real count comes near.
 LARGEST_COUNT = 2**53
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
@@ -93,7 +93,7 @@ def broken_rule(data: LLMComparisonResultV1) -> str | None:
 
 
 class EventEnvelope(WireModel, Generic[Data]):
-    """What every event on the bus is wrapped in."""
+    """The envelope around every event on the bus."""
 
     event_id: UUID
     event_type: str

@@ -1,6 +1,6 @@
-"""What the CJ service publishes when a batch is over.
+"""This module defines the events that the CJ service publishes when a batch is over, with their topics.
 
-Here: four events, their topics and the envelope's type names. Not here: when they are published (cj/service).
+It does not say when they are published: services/cj does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESOURCE_CONSUMPTION_TOPIC = "huleedu.resource.consumption.v1"
 COMPLETED_SUCCESSFULLY = "completed_successfully"
 FAILED_CRITICALLY = "failed_critically"
 
-# What stands for the id of a batch that never came to be.
+# The id in events about a batch that was never created.
 INITIALIZATION_FAILED = "INITIALIZATION_FAILED"
 
 LetterGrade = Annotated[str, Field(pattern=r"^([A-F][+-]?|U)$")]

@@ -1,6 +1,6 @@
-"""A comparison as it is asked for: the request the CJ engine posts and the answer it gets at once.
+"""This module defines the request for a comparison that the CJ engine posts, and the answer that it gets at once.
 
-Here: `POST /api/v1/comparison`, both directions. Not here: the verdict, which comes later (callback.py).
+The verdict comes later and is defined in callback.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PromptBlock(WireModel):
     content: str
     cacheable: bool = False
     ttl: str | int | float | None = None
-    """How long a provider is to cache it: `5m`, `1h` or seconds, in any of the spellings that lps/prompts.py knows."""
+    """How long a provider is to cache it: `5m`, `1h` or seconds, in any spelling that the LPS's prompts.py knows."""
 
 
 class ComparisonRequest(WireModel):

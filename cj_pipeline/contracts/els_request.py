@@ -1,7 +1,6 @@
-"""What the CJ service is asked: `ELS_CJAssessmentRequestV1`, and reading one from bytes.
+"""This module defines the event that starts a batch, `ELS_CJAssessmentRequestV1`, and reads one from bytes.
 
-Here: the event that starts a batch, with what its envelope's metadata may say. Not here: its effect (cj/service), the
-events that answer it (cj_events.py).
+What it starts is in services/cj; the events that answer it are in cj_events.py.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class EssayReference(WireModel):
 
     @property
     def is_student(self) -> bool:
-        """Whether it is judged for its own sake; ids of anchors begin with a prefix."""
+        """Whether it is a student's essay; ids of anchors begin with a prefix."""
         return not self.essay_id.startswith(ANCHOR_PREFIX)
 
 
@@ -76,7 +75,7 @@ class AssessmentRequestV1(WireModel):
 
 
 class EnvelopeMetadata(WireModel):
-    """What the envelope's metadata may say of a batch."""
+    """What the envelope's metadata may set for a batch."""
 
     max_comparisons: Annotated[int, Field(gt=0)] | None = None
     batch_config_overrides: BatchConfigOverrides | None = None
@@ -88,12 +87,12 @@ class AssessmentRequestEvent(EventEnvelope[AssessmentRequestV1]):
     """An envelope around a request."""
 
     def envelope_metadata(self) -> EnvelopeMetadata:
-        """The metadata that counts. Raises pydantic.ValidationError."""
+        """Return the metadata that has an effect. Raises pydantic.ValidationError."""
         return EnvelopeMetadata.model_validate(self.metadata or {})
 
 
 def parse_assessment_request(message: bytes) -> AssessmentRequestEvent | Rejection:
-    """One request from its JSON bytes; what is wrong with it otherwise, without any of its text."""
+    """Read one request from its JSON bytes; return what is wrong with it otherwise, without any of its text."""
     try:
         event = AssessmentRequestEvent.model_validate_json(message)
         event.envelope_metadata()

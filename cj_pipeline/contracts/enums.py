@@ -1,6 +1,6 @@
-"""The closed vocabularies of the wire, with their JSON literals.
+"""This module holds the closed vocabularies of the wire, with their JSON literals.
 
-Here: enums that two rooms or two services share. Not here: error codes (errors.py), names that only one room uses.
+Error codes are in errors.py; words that only one room uses are in that room.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BatchApiMode(StrEnum):
 
 
 class BatchJobStatus(StrEnum):
-    """Where a job of `batch_api` stands."""
+    """The status of a job of `batch_api`."""
 
     PENDING = "pending"
     SCHEDULED = "scheduled"
@@ -61,7 +61,7 @@ class BatchJobStatus(StrEnum):
 
 
 class QueueStatus(StrEnum):
-    """Where a request stands in the LPS queue."""
+    """The status of a request in the LPS queue."""
 
     QUEUED = "queued"
     PROCESSING = "processing"

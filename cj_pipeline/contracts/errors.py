@@ -1,6 +1,6 @@
-"""How failures look on the wire: the codes, and the detail that rides in a callback.
+"""This module defines failures on the wire: the error codes, and the detail that a callback carries.
 
-Here: what a peer reads. Not here: exceptions (each room's own), HTTP statuses (lps/).
+Exceptions are defined in the rooms that raise them, HTTP statuses in services/lps.
 """
 
 from __future__ import annotations

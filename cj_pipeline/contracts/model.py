@@ -1,4 +1,4 @@
-"""What every wire model has in common: unknown fields survive, numbers are finite, values do not change."""
+"""This module defines the base classes of models that travel between services or are read from files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class WireModel(BaseModel):
 
 
 class FileModel(BaseModel):
-    """Base of the models that people write by hand: an unknown key is a typing error, and said so."""
+    """Base of the models that people write by hand: an unknown key is a typing error and is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())

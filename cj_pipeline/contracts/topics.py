@@ -1,10 +1,10 @@
-"""Names on the bus: topics, event types, source services."""
+"""This module holds the names on the bus: topics, event types, source services."""
 
 from __future__ import annotations
 
 import re
 
-# What Kafka allows a topic to be called, but for `.` and `..`; anything else can never be published to.
+# The topic names that Kafka accepts, apart from `.` and `..`, which it refuses.
 TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"
 
 _TOPIC = re.compile(TOPIC_PATTERN)
@@ -26,5 +26,5 @@ USAGE_FAILURE_EVENT_TYPE = "llm_provider.failure.v1"
 
 
 def is_topic_name(name: str) -> bool:
-    """Whether a topic can be called that, on any bus."""
+    """Return whether every kind of bus accepts a topic of this name."""
     return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}

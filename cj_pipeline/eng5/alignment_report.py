@@ -18,7 +18,7 @@ TARGET_TAU = 0.90
 
 
 def scenario_alignment(scenario: Scenario, record: RunRecord) -> Alignment | None:
-    """The alignment of a run with the scenario's grades; None when fewer than two different grades are known."""
+    """Return the alignment of a run with the scenario's grades; None when fewer than two different grades are known."""
     grades = {item.id: item.grade for item in scenario.net.items if item.grade is not None}
     if scenario.net.grade_scale is None or len(set(grades.values())) < 2:
         return None
@@ -36,7 +36,7 @@ def store_alignment(warehouse: Warehouse, scenario: Scenario, side: Side, alignm
 
 
 def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, str | float | int]:
-    """One graded essay as the warehouse and the CLI's JSON show it. labels: by essay id."""
+    """Return one graded essay as the warehouse and the CLI's JSON show it. labels: by essay id."""
     return {
         "essay_id": anchor.essay_id,
         "label": labels[anchor.essay_id],
@@ -51,7 +51,7 @@ def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, st
 
 
 def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, str]) -> str:
-    """The report as markdown: summary against production's targets, one line per anchor, inversions if any."""
+    """Return the report as markdown: summary against production's targets, one line per anchor, inversions if any."""
     met = {True: "met", False: "missed"}
     names = {essay: markdown_text(label) for essay, label in labels.items()}
     lines = [

@@ -1,7 +1,6 @@
-"""How a service reads its settings from the environment, and the kinds of setting that services share.
+"""This module reads a service's settings from the environment, and defines the kinds of setting that services share.
 
-Here: reading, and what is said of a variable that cannot be used. Not here: which settings there are (the services'
-settings.py).
+Which settings there are is in the settings.py of each service.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This module defines the errors that a user can mend.
+"""This module defines the errors that a user can correct.
 
 Errors of a single room (a winless item, a full queue) derive from these and are defined beside the code that raises
 them; the wire's error codes are in contracts.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CjPipelineError(Exception):
-    """Anything a user can mend; the CLI prints it without a traceback and exits with 2."""
+    """Anything that a user can correct; the CLI prints it without a traceback and exits with 2."""
 
 
 class BadInput(CjPipelineError):

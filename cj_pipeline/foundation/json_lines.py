@@ -1,6 +1,6 @@
 """This module opens files of JSON lines: plain, gzip or zstd, with or without a byte order mark.
 
-It looks at bytes, not at JSON; what a line says is for its reader.
+It looks at bytes and does not parse JSON.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def not_utf8(path: Path, line: int, encoding: str = "cp1252") -> BadInput:
 
 
 class _DamagedZstd(Exception):
-    """What Arrow says of zstd that it cannot read; it raises a plain OSError."""
+    """Arrow's error about zstd that it cannot read, which is a plain OSError."""
 
 
 class _Zstd(io.RawIOBase):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-# 520 to 524 are Cloudflare's, which stands in front of most providers; 529 is an overloaded provider's. To the other
+# 520 to 524 are Cloudflare's, which most providers use; 529 is an overloaded provider's. To the other
 # 5xx (501, 505 ...) the next attempt would get the same answer.
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504, *range(520, 525), 529})
 
@@ -33,7 +33,7 @@ def backoff_s(failures: int, waits: Waits) -> float:
     >>> [backoff_s(failures, Waits(0.5, 30.0)) for failures in (1, 2, 3, 100)]
     [0.5, 1.0, 2.0, 30.0]
     """
-    # 64: a float does not overflow, and nobody waits that often for the most to be reached.
+    # 64: a float does not overflow, and the longest wait is reached long before.
     return min(waits.most_s, waits.first_s * 2.0 ** min(failures - 1, 64))
 
 
@@ -62,7 +62,7 @@ async def retry(
 
 @cache
 def _stamina() -> ModuleType:
-    """Import stamina when it is first needed: it takes 0.1 s, which the mock, for one, has no use for."""
+    """Import stamina when it is first needed: it takes 0.1 s, and the mock never needs it."""
     import stamina
     import stamina.instrumentation
 

@@ -1,9 +1,7 @@
-"""Randomness that every process draws alike: SHA-256 of a key that says what is being drawn.
+"""This module draws random numbers and UUIDs that every process draws alike: from SHA-256 of a key.
 
-Here: keyed uniforms, keyed UUIDs, keyed numpy generators. Not here: what is drawn with them.
-
-Each draw names its own purpose in the key, so adding a draw never shifts another one.
-Never `hash()`: Python salts it per process, which made the production mock answer differently in each.
+Each draw names its own purpose in the key, so a new draw never shifts another one. `hash()` is not used: Python salts
+it per process, which made the production mock answer differently in each.
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ def _digest(parts: tuple[KeyPart, ...]) -> bytes:
 
 
 def uniform(*key: KeyPart) -> float:
-    """A number in [0, 1) that depends on the key alone; 53 bits, as many as a double holds."""
+    """Return a number in [0, 1) that depends on the key alone; 53 bits, as many as a double holds."""
     return (int.from_bytes(_digest(key)[:8]) >> 11) / (1 << 53)
 
 
 def keyed_uuid(*key: KeyPart) -> UUID:
-    """A version-8 UUID (RFC 9562: vendor-defined content) that depends on the key alone."""
+    """Return a version-8 UUID (RFC 9562: vendor-defined content) that depends on the key alone."""
     raw = bytearray(_digest(key)[:16])
     raw[6] = raw[6] & 0x0F | 0x80
     raw[8] = raw[8] & 0x3F | 0x80
@@ -36,5 +34,5 @@ def keyed_uuid(*key: KeyPart) -> UUID:
 
 
 def keyed_generator(*key: KeyPart) -> np.random.Generator:
-    """A numpy generator seeded by the key alone (PCG64, named so that numpy's default may change)."""
+    """Return a numpy generator seeded by the key alone (PCG64 by name, since numpy's default may change)."""
     return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(key)[:16])))

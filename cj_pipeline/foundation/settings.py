@@ -1,7 +1,6 @@
-"""Where the pipeline finds its scenarios and puts its data.
+"""This module says where the pipeline finds its scenarios and puts its data.
 
-Here: settings that belong to no single part. Not here: those of the LPS (lps/settings.py) and of the engine
-(contracts/engine_settings.py).
+Settings of a service are in its own settings.py, those of the engine in contracts/engine_settings.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """This module reads tables that people bring: CSV, TSV, XLSX, JSONL and Parquet, by the headings that are asked for.
 
-What the columns mean is known to the callers.
+It does not know what the columns mean.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def read_table(
     return Table(path, named, rows)
 
 
-def warn_of_twins(path: Path, names: Sequence[str]) -> None:
-    """Warn of names that differ, and that nobody can tell apart in print."""
+def warn_of_lookalikes(path: Path, names: Sequence[str]) -> None:
+    """Warn of names that differ but look the same in print."""
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(_look(name), name)

@@ -1,6 +1,6 @@
 """This module reads hand-written YAML files: trees of limited size, each key with its line.
 
-What the keys mean is known to the rooms that have such files.
+It does not know what the keys mean.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.runs.remote import Deployment, ServiceAway, deployed
+from cj_pipeline.runs.remote import Deployment, ServiceUnreachable, deployed
 from cj_pipeline.runs.scenario_run import placeholder_text
 from cj_pipeline.traces.scenario import Scenario
 
@@ -143,7 +143,7 @@ def assessment_request(request: DriveRequest, storage_ids: Mapping[str, str]) ->
 async def ask_stack(stack: StackAddress, request: DriveRequest, report: Report) -> StackAnswer:
     """Ask for the batch, and wait for its end.
 
-    Raises NotFinished after the request's time, when the batch may still end; ServiceAway where nobody answers.
+    Raises NotFinished after the request's time, when the batch may still end; ServiceUnreachable where nobody answers.
     """
     deployment = Deployment(stack.lps_url, lambda: KafkaBus(stack.kafka), notice=report)
     async with deployed(deployment, request.mode) as lps:
@@ -173,7 +173,7 @@ async def _stored(content_url: str, texts: Mapping[str, str]) -> dict[str, str]:
             answers = {essay: await client.post(CONTENT_PATH, content=text.encode()) for essay, text in texts.items()}
             return {essay: str(answer.raise_for_status().json()["storage_id"]) for essay, answer in answers.items()}
     except httpx.HTTPError as error:
-        raise ServiceAway(
+        raise ServiceUnreachable(
             f"{content_url}: no content service answers there ({type(error).__name__}). Start a stack: "
             "cj-pipeline stack"
         ) from None

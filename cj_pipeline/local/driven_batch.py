@@ -77,8 +77,8 @@ def drive(stack: StackAddress, request: DriveRequest, report: Report = lambda _:
     """Drive the scenario's net through the stack, and compare what comes of it with the embedded stack.
 
     report: called with a sentence as each step begins.
-    Raises BadInput where there is a trace of that label, and when the LPS runs another mode; ServiceAway, NotFinished,
-    NotWhole, and whatever capture raises.
+    Raises BadInput where there is a trace of that label, and when the LPS runs another mode; ServiceUnreachable,
+    NotFinished, NotWhole, and what capture raises.
     """
     if (request.output_dir / request.trace_id).exists():
         # Found out in a moment instead of after the batch; the CJ service does not begin the same batch twice.

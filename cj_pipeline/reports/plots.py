@@ -1,11 +1,8 @@
-"""Two runs as pictures: the scale they give, and how long their answers took.
+"""This module draws two runs as PNG pictures: the scales that they give, and how long their answers took.
 
-Here: PNG bytes from records; the same records give the same bytes. Not here: the numbers in them (runs/, parity/),
-where a picture is shown.
-
-Matplotlib's object interface and its Agg canvas only: nothing global is touched, so threads and processes may draw.
-Recorded and live differ in colour (Okabe and Ito's blue and vermilion, told apart by every kind of colour vision) and
-in the shape of marker and line, so that a grey print can be read too.
+Matplotlib's object interface and its Agg canvas only: nothing global is touched, so threads and processes may draw, and
+the same records give the same bytes. Recorded and live differ in colour (Okabe and Ito's blue and vermilion, which
+every kind of colour vision distinguishes) and in the shape of marker and line, for grey prints.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ DOTS_PER_INCH = 96
 
 
 def theta_plot(scenario: Scenario, recorded: RunRecord, live: RunRecord) -> bytes:
-    """Each item's theta on both sides with a bar of one standard error either way, best recorded item on top. PNG."""
+    """Draw each item's theta on both sides with a bar of one standard error either way, best recorded item on top."""
     labels = {item.id: _label(item.label, item.grade) for item in scenario.net.items}
     order = [row.essay_id for row in sorted(recorded.document.fit.essays, key=lambda row: row.theta)]
     figure, axes = _axes(height=1.5 + 0.36 * len(order))
@@ -51,7 +48,7 @@ def theta_plot(scenario: Scenario, recorded: RunRecord, live: RunRecord) -> byte
 
 
 def latency_plot(recorded: RunRecord, live: RunRecord) -> bytes:
-    """What share of answers took at most so many milliseconds, on both sides; dots mark the 95th percentile. PNG.
+    """Draw the share of answers that took at most so many milliseconds, on both sides; dots mark the 95th percentile.
 
     The live side's repeats count too, as they do in the latency checks.
     """

@@ -24,7 +24,7 @@ from cj_pipeline.services.lps.settings import LpsSettings, QueueSettings
 
 
 def lps_settings() -> str:
-    """Every setting of the LPS with its default, in the order: service, queue, providers, mock."""
+    """Return every setting of the LPS with its default, in the order: service, queue, providers, mock."""
     groups: list[type[BaseModel]] = [QueueSettings, ProviderSettings, MockSettings]
     elsewhere = {name for group in groups for name in group.model_fields}
     fields = [(name, field) for name, field in LpsSettings.model_fields.items() if name not in elsewhere]
@@ -32,24 +32,24 @@ def lps_settings() -> str:
 
 
 def cj_settings() -> str:
-    """Every setting of the CJ service with its default."""
+    """Return every setting of the CJ service with its default."""
     return _settings(CjSettings.model_fields.items())
 
 
 def kafka_settings() -> str:
-    """Every setting of the Kafka client with its default."""
+    """Return every setting of the Kafka client with its default."""
     return _settings(KafkaSettings.model_fields.items())
 
 
 def lps_metrics() -> str:
-    """Every series of the LPS with its kind and labels."""
+    """Return every series of the LPS with its kind and labels."""
     metrics = LpsMetrics(QueueProcessingMode.PER_REQUEST)
     ProviderMetrics(metrics.registry)
     return _series(metrics.registry)
 
 
 def cj_metrics() -> str:
-    """Every series of the CJ service with its kind and labels."""
+    """Return every series of the CJ service with its kind and labels."""
     return _series(CjMetrics().registry)
 
 

@@ -9,21 +9,21 @@ from statistics import median
 from typing import Any
 
 from cj_pipeline.foundation.text import markdown_text
-from cj_pipeline.runs.what_if import Course, Outcome, WhatIf
+from cj_pipeline.runs.what_if import Outcome, Trial, WhatIf
 from cj_pipeline.runs.what_if_grid import ALIASES
 
-Measure = Callable[[Course], float | None]
+Measure = Callable[[Trial], float | None]
 
 MEASURES: Mapping[str, Measure] = {
-    "comparisons": lambda course: course.comparisons,
-    "waves": lambda course: course.waves,
-    "tau_b": lambda course: course.tau_b,
-    "spearman": lambda course: course.spearman,
-    "mean_se": lambda course: course.mean_se,
-    "max_se": lambda course: course.max_se,
-    "success_rate": lambda course: course.success_rate,
-    "repeated_share": lambda course: course.repeated_share,
-    "invented_share": lambda course: course.invented_share,
+    "comparisons": lambda trial: trial.comparisons,
+    "waves": lambda trial: trial.waves,
+    "tau_b": lambda trial: trial.tau_b,
+    "spearman": lambda trial: trial.spearman,
+    "mean_se": lambda trial: trial.mean_se,
+    "max_se": lambda trial: trial.max_se,
+    "success_rate": lambda trial: trial.success_rate,
+    "repeated_share": lambda trial: trial.repeated_share,
+    "invented_share": lambda trial: trial.invented_share,
 }
 """What is summarised over the seeds, by its name in the JSON document."""
 
@@ -45,19 +45,19 @@ ENDS: Mapping[str, str] = {
     "nothing_schedulable": "no pair left",
     "low_success_rate": "low success",
 }
-"""What ended a batch, in short: the first of these that stands in the reason of its last decision."""
+"""What ended a batch, in short: the first of these in the reason of its last decision."""
 
 SHORT_NAMES = {name: alias for alias, name in ALIASES.items()}
 
 
 def columns_of(result: WhatIf) -> tuple[str, ...]:
-    """The headings: a number, each setting with several values, what ended the batch, and each measure."""
+    """Return the headings: a number, each setting with several values, what ended the batch, and each measure."""
     varied = tuple(_short(name) for name in _varied(result))
     return ("what if", *varied, "ended by", *(HEADINGS.get(measure, measure) for measure in MEASURES))
 
 
 def rows_of(result: WhatIf) -> list[list[str]]:
-    """The recording's own row, then one for each combination: the median over the seeds, and the range if there is one.
+    """Return the recording's own row, then one for each combination: the median over the seeds, and their range.
 
     Standard errors in logits, shares of the answers; `ended by` counts the seeds when they do not end alike.
     """
@@ -75,7 +75,7 @@ def rows_of(result: WhatIf) -> list[list[str]]:
 
 
 def caption_of(result: WhatIf) -> str:
-    """What the rows have in common: the settings with one value, and how many seeds stand behind each."""
+    """Return what the rows have in common: the settings with one value, and the number of seeds of each."""
     named = _changed(result.outcomes[0]) if result.outcomes else []
     own = _settings(result.as_recorded)
     common = [
@@ -88,32 +88,35 @@ def caption_of(result: WhatIf) -> str:
 
 
 def notes_of(result: WhatIf) -> list[str]:
-    """What a reader of the table has to know of it; empty when every answer is the recording's own."""
-    courses = [course for outcome in result.outcomes for course in outcome.courses]
+    """Return what a reader of the table has to know; nothing when every answer is the recording's own."""
+    trials = [trial for outcome in result.outcomes for trial in outcome.trials]
     notes = []
-    if any(course.invented_share for course in courses):
+    if any(trial.invented_share for trial in trials):
         notes.append(
             "invented: the share of answers to pairs that were never recorded, drawn from the recording's own scale. "
             "They are no evidence, and agree with it by construction."
         )
-    if any(course.repeated_share for course in courses):
+    if any(trial.repeated_share for trial in trials):
         notes.append(
             "repeated: the share of answers that are a recorded verdict once more, because a pair was asked more often "
             "than it was recorded. They say nothing new, so the standard errors of such rows are too small."
         )
-    deaf = [outcome.variant.settings for outcome in result.outcomes if "score_stability_threshold" in _changed(outcome)]
-    deaf = [own for own in deaf if own.min_comparisons_for_stability_check > own.max_pairwise_comparisons]
-    if deaf:
+    unreachable = [
+        outcome.variant.settings for outcome in result.outcomes if "score_stability_threshold" in _changed(outcome)
+    ]
+    unreachable = [own for own in unreachable if own.min_comparisons_for_stability_check > own.max_pairwise_comparisons]
+    if unreachable:
+        first = unreachable[0]
         notes.append(
-            f"stability: without effect where fewer comparisons are allowed ({deaf[0].max_pairwise_comparisons}) than "
-            f"have to be in before it is looked at ({deaf[0].min_comparisons_for_stability_check}). "
+            f"stability: without effect where fewer comparisons are allowed ({first.max_pairwise_comparisons}) than "
+            f"have to be in before it is looked at ({first.min_comparisons_for_stability_check}). "
             "Add --what-if floor=12."
         )
     return notes
 
 
 def as_json(result: WhatIf) -> dict[str, Any]:
-    """The result as plain values: settings, summaries over the seeds, and every course."""
+    """Return the result as plain values: settings, summaries over the seeds, and every trial (`courses`)."""
     return {
         "scenario_id": result.scenario.scenario_id,
         "seeds": list(result.seeds),
@@ -125,7 +128,7 @@ def as_json(result: WhatIf) -> dict[str, Any]:
 
 
 def as_markdown(result: WhatIf) -> str:
-    """The table and its notes as markdown."""
+    """Return the table and its notes as markdown."""
     lines = [columns_of(result), *rows_of(result)]
     table = ["| " + " | ".join(map(markdown_text, line)) + " |" for line in lines]
     table.insert(1, "|" + "---|" * len(columns_of(result)))
@@ -133,7 +136,7 @@ def as_markdown(result: WhatIf) -> str:
 
 
 def _varied(result: WhatIf) -> list[str]:
-    """The settings that were given more than one value."""
+    """Return the settings that were given more than one value."""
     values: dict[str, set[str]] = {}
     for outcome in result.outcomes:
         for name, value in outcome.variant.changes:
@@ -159,13 +162,13 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "settings": {name: settings[name] for name in _changed(outcome)},
         "ended_by": _end_counts(outcome),
         **{name: _summary(outcome, measure) for name, measure in MEASURES.items()},
-        "courses": [asdict(course) for course in outcome.courses],
+        "courses": [asdict(trial) for trial in outcome.trials],
     }
 
 
 def _summary(outcome: Outcome, measure: Measure) -> dict[str, float] | None:
-    """Median and range over the seeds; None where no seed has a value."""
-    values = [value for value in map(measure, outcome.courses) if value is not None]
+    """Return median and range over the seeds; None where no seed has a value."""
+    values = [value for value in map(measure, outcome.trials) if value is not None]
     return {"median": median(values), "low": min(values), "high": max(values)} if values else None
 
 
@@ -178,18 +181,18 @@ def _shown(outcome: Outcome, measure: Measure) -> str:
 
 
 def _end_counts(outcome: Outcome) -> dict[str, int]:
-    """How the batches ended, the commonest first; the status where there was nothing to decide."""
+    """Count how the batches ended, the commonest first; the status where there was nothing to decide."""
     ends = Counter(
-        f"{course.decision}: {course.reason}" if course.decision else course.upload_status for course in outcome.courses
+        f"{trial.decision}: {trial.reason}" if trial.decision else trial.upload_status for trial in outcome.trials
     )
     return dict(ends.most_common())
 
 
 def _ends(outcome: Outcome) -> str:
-    ends = Counter(_end(course) for course in outcome.courses).most_common()
+    ends = Counter(_end(trial) for trial in outcome.trials).most_common()
     return ends[0][0] if len(ends) == 1 else ", ".join(f"{end} {number}" for end, number in ends)
 
 
-def _end(course: Course) -> str:
-    reasons = course.reason.split(", ")
-    return next((short for reason, short in ENDS.items() if reason in reasons), course.reason or course.upload_status)
+def _end(trial: Trial) -> str:
+    reasons = trial.reason.split(", ")
+    return next((short for reason, short in ENDS.items() if reason in reasons), trial.reason or trial.upload_status)

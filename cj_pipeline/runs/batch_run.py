@@ -1,6 +1,6 @@
-"""One batch from its first wave to its last decision: the loop between engine and judge.
+"""This module drives one batch from its first wave to its last decision: the loop between engine and judge.
 
-Here: the only place where effects are carried out. Not here: who judges (judges.py), what is kept of it (record.py).
+It is the only place where the engine's effects are carried out.
 """
 
 from __future__ import annotations

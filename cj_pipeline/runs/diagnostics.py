@@ -1,7 +1,6 @@
-"""What the answers of a run say about its scores, its essays and its judges, as it stands in the run's document.
+"""This module diagnoses the answers of a run (scores, essays, judges) and keeps what the run's document stores of it.
 
-Here: which answers of a run are diagnosed, and the part of their diagnostics that is kept. Not here: the diagnostics
-(cj/diagnostics.py); scores, summary and flags, which the document's fit has already.
+The diagnostics themselves are the engine's (engine/scoring/diagnostics.py).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class EssayFitStatistics(FileModel):
 
 
 class RunDiagnostics(FileModel):
-    """What tells whether to believe a run's scores; see cj.diagnostics.BatchDiagnostics.
+    """Whether a run's scores can be trusted; see engine.scoring.diagnostics.BatchDiagnostics.
 
     reliability: None for fewer than two essays that are linked. position_effect: None when the essay shown first won
     always or never. essays: in the order of their ids. isolated, disconnected: essay ids.
@@ -70,7 +69,7 @@ def diagnostics_of(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> 
 
 
 def counted(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> list[Judgement]:
-    """The successful comparisons of a batch, each once and with its judge, in the order of submission."""
+    """Return the successful comparisons of a batch, each once and with its judge, in the order of submission."""
     judges: dict[UUID, Judge] = {}
     for callback in callbacks:
         # The first one is the one that counted; what came after it was a duplicate or late.

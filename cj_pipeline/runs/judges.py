@@ -1,7 +1,6 @@
-"""Who answers comparisons: a recording, or a provider behind an LPS. The only thing in which two runs differ.
+"""This module defines who answers comparisons: a recording, or a provider behind an LPS.
 
-Here: the `Judge` protocol and its two kinds. Not here: the batch that asks (batch_run.py), the stack behind a
-provider (stack.py).
+Two runs differ in nothing else. The batch that asks is in batch_run.py, the stack behind a provider in stack.py.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from cj_pipeline.foundation.errors import CjPipelineError
 
 
 class Judge(Protocol):
-    """Whatever answers comparisons."""
+    """Anything that answers comparisons."""
 
     def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
         """Answer one wave; callbacks in order of arrival, one for each comparison."""
@@ -44,7 +43,7 @@ class RecordedJudge:
     """A trace as a judge: the recorded callback itself is the answer.
 
     It answers only what was recorded, by correlation id. A run that follows the trace (`Pairing.RECORDED`) asks
-    nothing else; re-serving an answer for another question would make evidence out of nothing.
+    nothing else; an answer to another question would be no evidence.
     """
 
     def __init__(self, events: Sequence[CallbackEvent]) -> None:
@@ -53,7 +52,7 @@ class RecordedJudge:
             self._events[event.data.correlation_id].append(event)
 
     async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
-        """The recorded callbacks of one wave, in the wave's order. Raises NoRecordedAnswer naming the pair."""
+        """Yield the recorded callbacks of one wave, in the wave's order. Raises NoRecordedAnswer naming the pair."""
         for comparison in wave.comparisons:
             answers = self._events.get(comparison.correlation_id)
             if answers is None:
@@ -81,7 +80,10 @@ class ProviderJudge:
         texts: Mapping[str, str],
         budget_s: float,
     ) -> None:
-        """texts: essay text by id; budget_s: seconds on the loop's clock that a batch may take from its first wave."""
+        """Keep what every request needs.
+
+        texts: essay text by id; budget_s: seconds on the loop's clock that a batch may take from its first wave.
+        """
         self._client = client
         self._url = client.base_url.join("/api/v1/comparison")
         self._headers = httpx.Headers({"host": self._url.netloc.decode(), "content-type": "application/json"})
@@ -95,7 +97,7 @@ class ProviderJudge:
     async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
         """Post one wave and yield its callbacks as they arrive, until all are in or the batch's time is over.
 
-        A callback that does not come is no error of the run: it is what parity is there to see.
+        A missing callback is no error of the run: parity reports it.
         Raises ServiceRefused when the service does not take a comparison, or sends something that is no callback.
         """
         now = asyncio.get_running_loop().time()
@@ -110,7 +112,7 @@ class ProviderJudge:
                 callback_topic=self._topic,
             )
             body = request.model_dump_json(exclude_none=True).encode()
-            # A ready address and ready headers: putting them together anew took an eighth of a comparison's time.
+            # Address and headers are made once: making them for each request took an eighth of a comparison's time.
             _accepted(await self._client.send(httpx.Request("POST", self._url, headers=self._headers, content=body)))
         waiting = {comparison.correlation_id for comparison in wave.comparisons}
         while waiting:
@@ -128,7 +130,7 @@ class ProviderJudge:
 
 
 def _parsed(message: Message, bos_batch_id: str) -> CallbackEvent | None:
-    """None for what is no callback and does not name the batch: on a shared topic it is somebody else's."""
+    """Return the callback; None for a message that is none and does not name the batch, as on a shared topic."""
     event = parse_callback(message.value)
     if isinstance(event, Rejection):
         if json.dumps(bos_batch_id).encode() not in message.value:

@@ -1,7 +1,4 @@
-"""Which mode a scenario's live side runs under.
-
-Here: the scenario's own mode, another one, or overlays on its own. Not here: what modes there are (lps/).
-"""
+"""This module chooses the mode of a scenario's live side: the scenario's own, another one, or overlays on its own."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ from cj_pipeline.traces.scenario import Scenario
 
 
 def scenario_mode(scenario: Scenario, expression: str | None = None, *, scenario_file: Path | str) -> Mode:
-    """The mode to run under.
+    """Return the mode to run under.
 
     expression: None is the scenario's own; `+inverted` lays an overlay on it; anything else is a mode expression. The
-    scenario's own may be a mode file that stands beside it (`mode: mode.yaml`).
+    scenario's own may be a mode file beside it (`mode: mode.yaml`).
     Raises BadInput naming the scenario's file when its own mode does not exist, UnknownMode for any other.
     """
     try:
@@ -34,6 +31,6 @@ def mode_expression(scenario: Scenario, expression: str | None, *, scenario_file
 
 
 def _beside(named: str, scenario_file: Path) -> str:
-    """A mode expression, its file found beside the scenario where there is one of that name."""
+    """Return a mode expression with the path of its file, where there is one of that name beside the scenario."""
     file = scenario_file.parent / named.partition("+")[0]
     return str(scenario_file.parent / named) if file.suffix == ".yaml" and file.is_file() else named

@@ -1,11 +1,8 @@
-"""May a new trace be compared under the mode that is chosen for it?
+"""This module refuses modes that a new, redacted trace cannot be compared under.
 
-Here: the cases in which a redacted one may not. Not here: modes (cj_pipeline/services/lps/), making the trace
-(cj_pipeline/traces/).
-
-A mode that treats each essay in its own way knows essays by their ids. In a redacted trace the ids are pseudonyms: the
-mode would know none of them, answer all of them alike, and parity would call a faithful mock unfaithful. And a mode
-file of one's own is named by its path, which may say whose it is.
+A mode that treats each essay in its own way knows essays by their ids, which are pseudonyms in a redacted trace: the
+mode would answer all of them alike, and parity would call a faithful mock unfaithful. A mode file is named by its path,
+which may say whose it is.
 """
 
 from __future__ import annotations

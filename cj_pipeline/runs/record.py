@@ -1,7 +1,6 @@
-"""What a run leaves behind: the same record for a recording and for the mock.
+"""This module defines the record of a run, the same for a recording and for the mock, and makes it of a batch.
 
-Here: `RunRecord` and its parts, and making one from a finished batch. Not here: how the callbacks came (judges,
-live runs), how a record is stored (tables.py), how two are compared (parity/).
+It does not store records (tables.py) or compare them (parity/).
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Coverage(FileModel):
 
 
 class LoggedDecision(FileModel):
-    """One decision of the engine; see cj.state.Decision."""
+    """One decision of the engine; see engine.state.Decision."""
 
     kind: str
     reason: str
@@ -135,15 +134,15 @@ class RunRecord(FileModel):
 
     @property
     def pooled_callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
-        """The verdicts of the batch and of its repeats: what says more about the judge than about one batch."""
+        """The verdicts of the batch and of its repeats, for measures of the judge rather than of one batch."""
         return self.callbacks + tuple(event.data for batch in self.repeats for event in batch)
 
     def canonical_bytes(self) -> bytes:
-        """The whole record as JSON; two runs are the same when these bytes are."""
+        """Return the whole record as JSON; two runs are the same when these bytes are."""
         return self.model_dump_json().encode()
 
     def answers_sha256(self) -> str:
-        """Digest of what was answered, apart from when: equal in real and in virtual time."""
+        """Return the digest of what was answered, apart from when: equal in real and in virtual time."""
         digest = sha256()
         for callback in self.pooled_callbacks:
             digest.update(callback.model_dump_json(exclude=CLOCK_FIELDS).encode())
@@ -162,7 +161,7 @@ def record_of(
     service_metrics: tuple[Sample, ...] = (),
     quarantined_lines: int = 0,
 ) -> RunRecord:
-    """The record of a batch as it stands; finished or not, `upload_status` says which."""
+    """Return the record of a batch; `upload_status` says whether it is finished."""
     document = RunDocument(
         scenario_id=scenario_id,
         side=side,
@@ -207,7 +206,7 @@ def _logged(decision: Decision) -> LoggedDecision:
 
 
 def _fit(state: State) -> BtFit:
-    """The final fit; neutral scores when nothing was judged, which the warnings then say."""
+    """Return the final fit; when nothing was judged, neutral scores and a warning."""
     comparisons = outcomes(state)
     try:
         fitted = score(state).fit

@@ -28,7 +28,7 @@ _WAITS = Waits(first_s=0.25, most_s=5.0)
 _POST_TIMEOUT_S = 30.0
 
 
-class ServiceAway(CjPipelineError):
+class ServiceUnreachable(CjPipelineError):
     """Nothing answers where an LPS was said to be."""
 
 
@@ -59,13 +59,13 @@ class Deployed:
     async def listen(self, topic: str) -> Subscription:
         """Return a reader of what is published to a topic from now on, each message once.
 
-        The topic may be shared and hold millions. Raises ServiceAway when the bus does not answer for a minute.
+        The topic may be shared and hold millions. Raises ServiceUnreachable when the bus does not answer for a minute.
         """
         try:
             async with asyncio.timeout(PATIENCE_S):
                 end = await self.bus.end(topic)
         except TimeoutError:
-            raise ServiceAway(
+            raise ServiceUnreachable(
                 f"{self.bus} does not answer within {PATIENCE_S:g} s. Name the bus that the service publishes to: "
                 "--kafka, or --bus."
             ) from None
@@ -106,9 +106,9 @@ def fresh_label() -> str:
 async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed]:
     """Yield the deployment once it is known to answer under the mode.
 
-    Raises ServiceAway, BadInput when it runs another mode; whatever opening the bus raises.
+    Raises ServiceUnreachable, BadInput when it runs another mode; whatever opening the bus raises.
     """
-    transport = PatientTransport(httpx.AsyncHTTPTransport())
+    transport = RetryingTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=transport, base_url=deployment.url, timeout=_POST_TIMEOUT_S) as client:
         await _require_mode(client, deployment, mode)
         before = await metrics_of(client)
@@ -120,18 +120,18 @@ async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed
 
 
 async def metrics_of(client: httpx.AsyncClient) -> tuple[Sample, ...]:
-    """Return what the service behind a client has counted. Raises ServiceAway when it does not say."""
+    """Return what the service behind a client has counted. Raises ServiceUnreachable when it does not say."""
     url = client.base_url.join("/metrics")
     try:
         return parse_metrics((await client.get(url)).raise_for_status().text)
     except (httpx.HTTPError, ValueError) as error:
-        raise ServiceAway(
+        raise ServiceUnreachable(
             f"{url} gave no metrics ({type(error).__name__}). Name the service itself, not a gateway in front of it."
         ) from None
 
 
-class PatientTransport(httpx.AsyncBaseTransport):
-    """Sends again what found nobody or no room, for a minute. Requests are idempotent by their correlation id."""
+class RetryingTransport(httpx.AsyncBaseTransport):
+    """A transport that posts again for a minute when a service is away or full: a correlation id is answered once."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, patience_s: float = PATIENCE_S) -> None:
         self._inner = inner
@@ -169,7 +169,7 @@ async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode:
     try:
         response = await client.get(client.base_url.join("/admin/mock-mode"))
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise ServiceAway(
+        raise ServiceUnreachable(
             f"{url}: no LPS answers there ({type(error).__name__}). Start one: cj-pipeline lps serve"
         ) from None
     if response.status_code != httpx.codes.OK:
@@ -192,4 +192,6 @@ def _running_mode(response: httpx.Response, url: str) -> str:
         document = response.json()
         return str(document["mock_mode"] or "default")
     except (ValueError, KeyError, TypeError):
-        raise ServiceAway(f"{url}: what answers there is no LPS: /admin/mock-mode gave no 'mock_mode'.") from None
+        raise ServiceUnreachable(
+            f"{url}: what answers there is no LPS: /admin/mock-mode gave no 'mock_mode'."
+        ) from None

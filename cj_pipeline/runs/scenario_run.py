@@ -1,10 +1,7 @@
-"""A scenario as two runs: the recording through the engine, and the same net in front of the mock.
-
-Here: from a scenario and its callbacks to batches and records. Not here: the loop that drives a batch (batch_run.py),
-what the mock stack consists of (stack.py).
+"""This module runs a scenario twice: its recording through the engine, and the same net in front of the mock.
 
 Both sides end in `replay`: the recorded side replays its trace, the live side the callbacks that the mock just gave.
-The engine is pure, so the replay of a live batch takes the very decisions that were taken while it ran.
+The engine is pure, so the replay of a live batch takes the decisions that were taken while it ran.
 """
 
 from __future__ import annotations
@@ -39,7 +36,7 @@ Events = tuple[CallbackEvent, ...]
 
 
 class StrangeEssay(CjPipelineError):
-    """Callbacks that speak of an essay which their scenario does not have."""
+    """Callbacks about an essay which their scenario does not have."""
 
 
 class Pace(StrEnum):
@@ -121,8 +118,8 @@ def ask_live(
     label: tells runs apart that one service answers; one label gives the same answers on any stack.
     same_ids: ask under the correlation ids of the trace, so that a mock gives the answers that it gave there.
     Callbacks that do not arrive within `live.callback_budget_s` are missing from the answer, and parity says so.
-    Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceAway, NoCallbacks,
-    and BadInput when it runs another mode.
+    Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceUnreachable,
+    NoCallbacks, and BadInput when it runs another mode.
     """
     seed = scenario.live.seed if seed is None else seed
     work = _ask_live(scenario, recorded, mode, seed, bus, deployment, label, same_ids, progress)
@@ -141,7 +138,7 @@ def run_live(
     same_ids: bool = False,
     progress: Progress | None = None,
 ) -> RunRecord:
-    """`ask_live`, and the record of it."""
+    """Return the record of what `ask_live` answers."""
     answers = ask_live(
         scenario,
         recorded,
@@ -214,7 +211,7 @@ def _no_callbacks(scenario: Scenario, deployment: Deployment) -> NoCallbacks:
 
 
 async def _repeat(batch: Batch, pairs: list[PlannedPair], judge: ProviderJudge, progress: Progress | None) -> Events:
-    """One further batch, as one wave and without the engine: it is there to show the judge, not the decisions."""
+    """Ask one further batch, as one wave and without the engine: it measures the judge, not the decisions."""
     comparisons = tuple(
         Comparison(correlation_id(batch, 0, position), pair.essay_a, pair.essay_b, WaveKind.COVERAGE, 0)
         for position, pair in enumerate(pairs)
@@ -228,7 +225,7 @@ async def _repeat(batch: Batch, pairs: list[PlannedPair], judge: ProviderJudge, 
 
 
 def comparisons_asked(scenario: Scenario, recorded: int) -> int:
-    """How many comparisons a live run that follows a trace of this many will ask; for a progress bar."""
+    """Return how many comparisons a live run that follows a trace of this many will ask; for a progress bar."""
     repeats = scenario.live.repeats
     return min(recorded, scenario.engine.max_pairwise_comparisons) + (
         0 if repeats is None else repeats.batches * repeats.comparisons
@@ -236,7 +233,7 @@ def comparisons_asked(scenario: Scenario, recorded: int) -> int:
 
 
 def live_batch_id(scenario: Scenario, number: int, label: str = "") -> str:
-    """Batch id on the mock side; never one that a real batch has.
+    """Return the batch id on the mock side; never one that a real batch has.
 
     number: 0 the batch itself, 1.. its repeats; label: tells runs apart that one service answers.
     """
@@ -284,5 +281,5 @@ def _require_known_essays(scenario: Scenario, events: Sequence[CallbackEvent]) -
 
 
 def placeholder_text(essay_id: str) -> str:
-    """What stands in the prompt for an essay whose text is not part of its scenario: distinct, and without its name."""
+    """Return a text for an essay whose own is not part of its scenario: a distinct one, without the essay's name."""
     return f"(The text of this essay is not part of the scenario; placeholder {keyed_uuid('essay', essay_id)}.)"

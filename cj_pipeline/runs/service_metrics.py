@@ -1,7 +1,6 @@
-"""Reading /metrics: Prometheus text into samples.
+"""This module reads /metrics: it parses Prometheus text into samples, and subtracts two of them.
 
-Here: the parse, and what was added between two of them. Not here: writing the series (lps/metrics.py), judging them
-(parity/).
+The series are written in services/lps/metrics.py and judged in parity/.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ _COUNTED = ("_total", "_count", "_sum", "_bucket")
 
 
 def parse_metrics(text: str) -> tuple[Sample, ...]:
-    """Every sample of an exposition, sorted by name and labels.
+    """Return every sample of an exposition, sorted by name and labels.
 
-    `_created` samples are left out: they tell when a series was made, by the machine's own clock.
+    `_created` samples are left out: they are times of the machine's own clock.
     """
     samples = [
         Sample(name=sample.name, labels=dict(sorted(sample.labels.items())), value=float(sample.value))
@@ -30,7 +29,7 @@ def parse_metrics(text: str) -> tuple[Sample, ...]:
 
 
 def since(before: Sequence[Sample], after: Sequence[Sample]) -> tuple[Sample, ...]:
-    """What was counted between two expositions of one process: counters by their growth, gauges as they stand.
+    """Return what was counted between two expositions of one process: the growth of counters, the value of gauges.
 
     A counter that has fallen belongs to a process that was started in between, and counts from 0.
     """

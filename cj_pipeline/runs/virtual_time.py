@@ -1,6 +1,4 @@
-"""An event loop whose clock jumps: when nothing is ready to run, it is at once as late as the next timer.
-
-Here: the loop and a way to run a coroutine on it. Not here: who asks what time it is (clock.py).
+"""This module provides an event loop whose clock jumps to the next timer when nothing is ready to run.
 
 Everything that waits with asyncio's own timers takes no time and has the same latencies on record; a suite of 66
 comparisons of 1.6 s each is over in milliseconds. It holds only while nothing waits for the outside world: a thread
@@ -22,7 +20,7 @@ class NothingLeftToWaitFor(RuntimeError):
 
 
 class TooLate(RuntimeError):
-    """More simulated time than a loop can tell apart."""
+    """More simulated time than the loop's clock can resolve."""
 
 
 # 194 days: from here on a double's steps are wider than asyncio's clock resolution of 1 ns, and a timer that is due
@@ -38,7 +36,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        """Simulated seconds since the loop was made."""
+        """Return the simulated seconds since the loop was made."""
         return self._now
 
     def jump(self, seconds: float) -> None:

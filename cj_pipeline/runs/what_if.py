@@ -1,10 +1,7 @@
-"""What a recording would have come to under other engine settings: the same answers, other decisions.
+"""This module replays a recording under other engine settings: the same answers, other decisions.
 
-Here: from a trace and settings to try to the course each of them takes. Not here: the settings (what_if_grid.py), the
-judge that recalls a recording (what_if_judge.py), showing it (reports/).
-
-No provider is asked and nothing is stored. Scores are held against the scale of the whole recording, of which every
-course is made, so agreement with it says how much of the recording a setting keeps, not how right the recording is.
+No provider is asked and nothing is stored. Scores are compared with the scale of the whole recording, so agreement says
+how much of the recording a setting keeps, not how right the recording is.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Trial:
     """One run under one combination of settings.
 
     comparisons: submitted; decision, reason: the last of the log, empty where there was nothing to decide;
@@ -57,10 +54,10 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One combination of settings and its courses, one a seed."""
+    """One combination of settings and its trials, one a seed."""
 
     variant: Variant
-    courses: tuple[Course, ...]
+    trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class WhatIf:
 
 
 def replayed_settings(scenario: Scenario) -> EngineSettings:
-    """The settings of a replay: the scenario's, over the recorded pairs. What is not named stays as it is here."""
+    """Return the settings of a replay, which a variant changes: the scenario's, over the recorded pairs."""
     return scenario.engine.model_copy(update={"pairing": Pairing.RECORDED})
 
 
@@ -97,21 +94,21 @@ def what_if(
 
     async def run_all() -> WhatIf:
         as_recorded = Variant(replayed_settings(scenario))
-        recorded = await _course(scenario, recording, as_recorded, scenario.live.seed)
+        recorded = await _trial(scenario, recording, as_recorded, scenario.live.seed)
         tried: list[Outcome] = []
         for variant in variants:
-            courses: list[Course] = []
+            trials: list[Trial] = []
             for seed in seeds:
-                courses.append(await _course(scenario, recording, variant, seed))
+                trials.append(await _trial(scenario, recording, variant, seed))
                 if progress is not None:
                     progress(1)
-            tried.append(Outcome(variant, tuple(courses)))
+            tried.append(Outcome(variant, tuple(trials)))
         return WhatIf(scenario, tuple(seeds), Outcome(as_recorded, (recorded,)), tuple(tried))
 
     return run_virtual(run_all())
 
 
-async def _course(scenario: Scenario, recording: Recording, variant: Variant, seed: int) -> Course:
+async def _trial(scenario: Scenario, recording: Recording, variant: Variant, seed: int) -> Trial:
     judge = RecallingJudge(recording, seed)
     batch = Batch(
         bos_batch_id=f"what-if-{scenario.scenario_id}",
@@ -125,7 +122,7 @@ async def _course(scenario: Scenario, recording: Recording, variant: Variant, se
     return _measured(state, judge, recording, seed)
 
 
-def _measured(state: State, judge: RecallingJudge, recording: Recording, seed: int) -> Course:
+def _measured(state: State, judge: RecallingJudge, recording: Recording, seed: int) -> Trial:
     try:
         fitted = score(state).fit
     except SCORING_ERRORS:
@@ -134,7 +131,7 @@ def _measured(state: State, judge: RecallingJudge, recording: Recording, seed: i
     errors = se_summary(fitted.standard_error, outcomes(state))
     last = state.decisions[-1] if state.decisions else None
     asked = max(state.callbacks, 1)
-    return Course(
+    return Trial(
         seed=seed,
         comparisons=state.submitted,
         waves=len(state.waves),

@@ -1,7 +1,4 @@
-"""Settings to try on a recording: from `budget=40,80` and `strategy=balanced` to every combination.
-
-Here: the names a person may use, and reading the values. Not here: what a combination does (what_if.py).
-"""
+"""This module reads the settings to try on a recording, such as `budget=40,80`, and combines them."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ class UnusableGrid(CjPipelineError):
 class Variant:
     """One combination: the settings of a run, and what of them was asked for.
 
-    changes: (setting by its own name, value) in the order in which they were named; none for the recording's own.
+    changes: (full name of the setting, value) in the order in which they were given; none for the recording's own.
     """
 
     settings: EngineSettings
@@ -50,7 +47,7 @@ class Variant:
 
 
 def variants_of(assignments: Sequence[str], base: EngineSettings) -> tuple[Variant, ...]:
-    """Every combination of the values given, each NAME=VALUE[,VALUE...]; the last name varies fastest.
+    """Return every combination of the values given, each NAME=VALUE[,VALUE...]; the last name varies fastest.
 
     base: what holds for every setting that is not named. Values of a list are joined by +, as in
     llm_batch_api_allowed_providers=openai+anthropic. Raises UnusableGrid naming the setting.
@@ -72,7 +69,7 @@ def variants_of(assignments: Sequence[str], base: EngineSettings) -> tuple[Varia
 
 
 def _axis(assignment: str) -> tuple[str, list[str]]:
-    """The setting by its own name, and its values as written."""
+    """Return the setting by its own name, and its values as written."""
     name, equals, text = assignment.partition("=")
     name = name.strip()
     if not equals:

@@ -1,16 +1,11 @@
-"""A recording as a judge who can be asked anything: from memory where it judged, from its own scale where it did not.
-
-Here: `Recording` and `RecallingJudge`. Not here: the judge that gives a recording's callbacks and nothing else
-(judges.py), which is what evidence is made of; settings to try (what_if_grid.py).
-
-What is answered how:
+"""This module makes a judge of a recording that answers any comparison: from its verdicts, or from its scale.
 
     recalled   the pair was recorded, and not asked so often yet: its verdicts in the order of the record
     repeated   it is asked more often than it was recorded: one of its verdicts is drawn once more
     invented   it was never recorded: drawn from the Bradley-Terry model of the whole recording
 
-Only the first kind is evidence. A verdict is which essay won, wherever it was shown: what a judge would have said in
-the other order is not on record.
+Only the first kind is evidence (judges.py gives nothing else). A verdict is which essay won, wherever it was shown:
+what a judge would have said in the other order is not on record.
 """
 
 from __future__ import annotations
@@ -32,7 +27,7 @@ from cj_pipeline.foundation.seeding import uniform
 
 
 class NothingToRecall(CjPipelineError):
-    """A recording without a verdict has no scale to hold anything against."""
+    """A recording without a verdict has no scale to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ class Recording:
 
 
 def recording_of(events: Sequence[CallbackEvent], essays: Sequence[str], alpha: float) -> Recording:
-    """A trace as something to recall from.
+    """Return what a trace says, by pair, with its scale.
 
     essays: all of the net, compared or not; alpha: of the estimator's prior.
     Raises NothingToRecall when no callback names a winner, KeyError for one about another essay.
@@ -98,7 +93,7 @@ class RecallingJudge:
         self.invented = 0
 
     async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
-        """One callback for each comparison of the wave, in its order."""
+        """Yield one callback for each comparison of the wave, in its order."""
         for comparison in wave.comparisons:
             yield self._answer(comparison)
 
@@ -110,8 +105,10 @@ class RecallingJudge:
         if recorded is None:
             self.invented += 1
             scores = self._recording.scores
-            heads = uniform("what-if", self._seed, "invented", *pair, turn) < _chance(scores[pair[0]] - scores[pair[1]])
-            return _addressed(self._recording.pattern, comparison, pair[0] if heads else pair[1])
+            first_won = uniform("what-if", self._seed, "invented", *pair, turn) < _chance(
+                scores[pair[0]] - scores[pair[1]]
+            )
+            return _addressed(self._recording.pattern, comparison, pair[0] if first_won else pair[1])
         if turn < len(recorded):
             self.recalled += 1
             event = recorded[turn]
@@ -126,14 +123,14 @@ def _unordered(first: str, second: str) -> Pair:
 
 
 def _chance(difference: float) -> float:
-    """The logistic function, by the branch in which exp cannot overflow."""
+    """Return the logistic function, by the branch in which exp cannot overflow."""
     if difference >= 0:
         return 1 / (1 + exp(-difference))
     return exp(difference) / (1 + exp(difference))
 
 
 def _addressed(event: CallbackEvent, comparison: Comparison, winner: str | None) -> CallbackEvent:
-    """A recorded callback as the answer to another comparison. winner: an essay; None to keep the recorded error."""
+    """Return a recorded callback as the answer to another comparison. winner: an essay; None for the recorded error."""
     position = Winner.A if winner == comparison.essay_a else Winner.B
     changes: dict[str, object] = {
         "correlation_id": comparison.correlation_id,

@@ -1,7 +1,6 @@
-"""The scenario file: what is judged and how, as a person writes it.
+"""This module defines `scenario.yaml`, what is judged and how, and reads it with errors that name file and key.
 
-Here: the schema of `scenario.yaml` and reading it, with errors that name file and key.
-Not here: whether its mode exists (runs/) or its check names do (parity/): those rooms know, this one does not.
+Whether its mode exists is known to runs/, whether its checks do to parity/.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
 
-# As long as a file name may be, with room for what is put behind it.
+# As long as a file name may be, with room for suffixes.
 _SCENARIO_ID = r"[a-z0-9][a-z0-9_]{0,199}"
 
 
-# Wide enough for any recording; near the ends of the calendar, a batch's times could not be reckoned.
+# Wide enough for any recording; near the ends of the calendar, a batch's times could not be computed.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -131,7 +130,7 @@ class Scenario(FileModel):
 
 
 def is_scenario_id(name: str) -> bool:
-    """Whether a scenario can be called that, and its folder with it."""
+    """Return whether a scenario and its folder can have this name."""
     return re.fullmatch(_SCENARIO_ID, name) is not None
 
 

@@ -12,7 +12,7 @@ import pytest
 from openpyxl import Workbook
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.foundation.tables import Column, read_table, warn_of_twins
+from cj_pipeline.foundation.tables import Column, read_table, warn_of_lookalikes
 
 WANTED = (Column("winner", ("winner",)), Column("loser", ("loser",)), Column("count", ("count",), required=False))
 ROWS = [("Åsa", "Örjan", 3), ("Örjan", "Åsa", 1)]
@@ -120,5 +120,5 @@ def test_a_private_table_without_headings_does_not_show_its_first_pupil(tmp_path
 
 def test_names_that_print_alike_get_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        warn_of_twins(Path("a.csv"), ["anna b", "anna\u00a0b", "carl", "carl\u200b", "dora"])
+        warn_of_lookalikes(Path("a.csv"), ["anna b", "anna\u00a0b", "carl", "carl\u200b", "dora"])
     assert [message.count("look the same") for message in caplog.messages] == [1, 1]

@@ -21,8 +21,8 @@ from cj_pipeline.runs.remote import (
     Deployment,
     DistinctMessages,
     NoCallbacks,
-    PatientTransport,
-    ServiceAway,
+    RetryingTransport,
+    ServiceUnreachable,
     metrics_of,
 )
 from cj_pipeline.runs.scenario_run import ask_live, run_live
@@ -109,7 +109,7 @@ def test_the_wrong_bus_or_a_label_that_was_used_is_told(served: Served, tmp_path
 
 
 def test_nobody_at_the_url_is_a_sentence() -> None:
-    with pytest.raises(ServiceAway, match=r"http://127\.0\.0\.1:1: no LPS answers there \(ConnectError\)"):
+    with pytest.raises(ServiceUnreachable, match=r"http://127\.0\.0\.1:1: no LPS answers there \(ConnectError\)"):
         run("away", Deployment("http://127.0.0.1:1", MemoryBus))
 
 
@@ -148,7 +148,7 @@ def test_a_service_that_restarts_is_waited_for(patience_s: float, status: int, a
         return httpx.Response(next(answers))
 
     async def scene() -> int:
-        transport = PatientTransport(httpx.MockTransport(answer), patience_s)
+        transport = RetryingTransport(httpx.MockTransport(answer), patience_s)
         async with httpx.AsyncClient(transport=transport, base_url="http://lps") as client:
             return (await client.post("/api/v1/comparison", content=b"{}")).status_code
 
@@ -179,7 +179,7 @@ def test_what_gives_no_metrics_is_told_in_a_sentence(answer: tuple[int, str]) ->
         async with httpx.AsyncClient(transport=transport, base_url="http://lps/api") as client:
             await metrics_of(client)
 
-    with pytest.raises(ServiceAway, match="http://lps/metrics gave no metrics"):
+    with pytest.raises(ServiceUnreachable, match="http://lps/metrics gave no metrics"):
         asyncio.run(ask())
 
 
@@ -196,5 +196,5 @@ def test_a_bus_that_never_answers_is_waited_for_a_minute_and_told() -> None:
         async with httpx.AsyncClient() as client:
             await Deployed(client, Silent(), ()).listen("topic")
 
-    with pytest.raises(ServiceAway, match="Kafka at nowhere:9092 does not answer within 60 s"):
+    with pytest.raises(ServiceUnreachable, match="Kafka at nowhere:9092 does not answer within 60 s"):
         run_virtual(listen())

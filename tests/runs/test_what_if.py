@@ -19,7 +19,7 @@ from cj_pipeline.reports.what_if_table import as_json, as_markdown, columns_of, 
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, StrangeEssay, replay
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.runs.what_if import Course, WhatIf, replayed_settings, what_if
+from cj_pipeline.runs.what_if import Trial, WhatIf, replayed_settings, what_if
 from cj_pipeline.runs.what_if_grid import MOST_VARIANTS, UnusableGrid, Variant, variants_of
 from cj_pipeline.runs.what_if_judge import NothingToRecall, RecallingJudge, Recording, recording_of
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, recorded, scenario, trace
@@ -63,12 +63,12 @@ def again(event: CallbackEvent, winner: str) -> CallbackEvent:
     return event.model_copy(update={"data": changed, "correlation_id": later})
 
 
-def only(result: WhatIf) -> Course:
-    """The course of a result with one variant, the same under every seed."""
+def only(result: WhatIf) -> Trial:
+    """The trial of a result with one variant, the same under every seed."""
     (outcome,) = result.outcomes
-    alike = {(c.comparisons, c.reason, c.tau_b, c.repeated_share, c.invented_share) for c in outcome.courses}
+    alike = {(c.comparisons, c.reason, c.tau_b, c.repeated_share, c.invented_share) for c in outcome.trials}
     assert len(alike) == 1
-    return outcome.courses[0]
+    return outcome.trials[0]
 
 
 # --- the recording's own settings
@@ -76,26 +76,26 @@ def only(result: WhatIf) -> Course:
 
 @pytest.mark.parametrize("scenario_id", SCENARIOS)
 def test_under_its_own_settings_a_recording_takes_the_course_of_its_replay(scenario_id: str) -> None:
-    (course,) = tried(scenario_id).as_recorded.courses
+    (trial,) = tried(scenario_id).as_recorded.trials
     document = recorded(scenario_id).document
     last = document.decisions[-1]
-    assert (course.comparisons, course.waves) == (document.submitted, document.iterations)
-    assert (course.decision, course.reason, course.upload_status) == (last.kind, last.reason, document.upload_status)
-    assert course.mean_se == pytest.approx(document.fit.se_summary["mean_se"])
-    assert course.max_se == pytest.approx(document.fit.se_summary["max_se"])
-    assert (course.tau_b, course.spearman) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert (course.repeated_share, course.invented_share, course.success_rate) == (0.0, 0.0, 1.0)
+    assert (trial.comparisons, trial.waves) == (document.submitted, document.iterations)
+    assert (trial.decision, trial.reason, trial.upload_status) == (last.kind, last.reason, document.upload_status)
+    assert trial.mean_se == pytest.approx(document.fit.se_summary["mean_se"])
+    assert trial.max_se == pytest.approx(document.fit.se_summary["max_se"])
+    assert (trial.tau_b, trial.spearman) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (trial.repeated_share, trial.invented_share, trial.success_rate) == (0.0, 0.0, 1.0)
 
 
 def test_recorded_errors_are_recalled_as_errors() -> None:
     answers = [failed(event) if place in (3, 40) else event for place, event in enumerate(events(ANCHORS))]
-    (course,) = tried(ANCHORS, answers=answers).as_recorded.courses
+    (trial,) = tried(ANCHORS, answers=answers).as_recorded.trials
     identity = JudgeIdentity(ANCHORS, "0" * 64)
     document = replay(scenario(ANCHORS), answers, side=Side.RECORDED, judge=identity).document
     assert (document.completed, document.failed) == (64, 2)
-    assert course.success_rate == pytest.approx(64 / 66)
-    assert (course.comparisons, course.waves) == (document.submitted, document.iterations)
-    assert course.mean_se == pytest.approx(document.fit.se_summary["mean_se"])
+    assert trial.success_rate == pytest.approx(64 / 66)
+    assert (trial.comparisons, trial.waves) == (document.submitted, document.iterations)
+    assert trial.mean_se == pytest.approx(document.fit.se_summary["mean_se"])
 
 
 def test_an_answer_that_came_twice_is_recalled_once() -> None:
@@ -107,31 +107,31 @@ def test_an_answer_that_came_twice_is_recalled_once() -> None:
 
 
 def test_a_smaller_budget_cuts_the_recorded_order_short() -> None:
-    course = only(tried(ANCHORS, "budget=40"))
-    assert (course.comparisons, course.reason) == (40, "reached_cap, budget_exhausted")
-    assert (course.repeated_share, course.invented_share) == (0.0, 0.0)
-    assert course.tau_b < 1.0
+    trial = only(tried(ANCHORS, "budget=40"))
+    assert (trial.comparisons, trial.reason) == (40, "reached_cap, budget_exhausted")
+    assert (trial.repeated_share, trial.invented_share) == (0.0, 0.0)
+    assert trial.tau_b < 1.0
 
 
 def test_a_larger_budget_finds_no_further_recorded_pair() -> None:
-    course = only(tried(ANCHORS, "budget=120"))
-    assert (course.comparisons, course.decision) == (66, "FINALIZE_NOTHING_SCHEDULABLE")
+    trial = only(tried(ANCHORS, "budget=120"))
+    assert (trial.comparisons, trial.decision) == (66, "FINALIZE_NOTHING_SCHEDULABLE")
 
 
 def test_a_pairing_of_its_own_over_all_recorded_pairs_ends_at_the_recorded_scale() -> None:
     # 66 pairs, each recorded once: whatever the order, the same 66 verdicts.
-    course = only(tried(ANCHORS, "strategy=balanced", "budget=66"))
-    assert (course.comparisons, course.repeated_share, course.invented_share) == (66, 0.0, 0.0)
-    assert course.tau_b == pytest.approx(1.0)
-    assert course.mean_se == pytest.approx(tried(ANCHORS).as_recorded.courses[0].mean_se)
+    trial = only(tried(ANCHORS, "strategy=balanced", "budget=66"))
+    assert (trial.comparisons, trial.repeated_share, trial.invented_share) == (66, 0.0, 0.0)
+    assert trial.tau_b == pytest.approx(1.0)
+    assert trial.mean_se == pytest.approx(tried(ANCHORS).as_recorded.trials[0].mean_se)
 
 
 def test_more_comparisons_than_were_recorded_are_repeats_and_counted_as_such() -> None:
     # 10 pairs recorded once each, then three passes over them: 30 of 40 answers say nothing new.
     result = tried(LOWER5, "strategy=balanced", "budget=60", "floor=61")
-    course = only(result)
-    assert (course.comparisons, course.reason) == (40, "small_cap_reached")
-    assert (course.repeated_share, course.invented_share) == (0.75, 0.0)
+    trial = only(result)
+    assert (trial.comparisons, trial.reason) == (40, "small_cap_reached")
+    assert (trial.repeated_share, trial.invented_share) == (0.75, 0.0)
     (note,) = notes_of(result)
     assert note.startswith("repeated: ")
     assert "standard errors of such rows are too small" in note
@@ -140,16 +140,16 @@ def test_more_comparisons_than_were_recorded_are_repeats_and_counted_as_such() -
 def test_pairs_that_were_not_recorded_are_invented_and_counted_as_such() -> None:
     # Half of the recording: the other 33 pairs have no verdict.
     result = tried(ANCHORS, "strategy=balanced", "budget=66", answers=events(ANCHORS)[:33], seeds=8)
-    for course in result.outcomes[0].courses:
-        assert (course.comparisons, course.invented_share, course.repeated_share) == (66, 0.5, 0.0)
-    assert len({course.mean_se for course in result.outcomes[0].courses}) > 1
+    for trial in result.outcomes[0].trials:
+        assert (trial.comparisons, trial.invented_share, trial.repeated_share) == (66, 0.5, 0.0)
+    assert len({trial.mean_se for trial in result.outcomes[0].trials}) > 1
     assert [note.split(":")[0] for note in notes_of(result)] == ["invented"]
     assert "no evidence" in notes_of(result)[0]
 
 
 def test_a_looser_threshold_ends_a_batch_as_stable() -> None:
     result = tried(ANCHORS, "stability=0.025,100", "floor=12")
-    strict, loose = (outcome.courses[0] for outcome in result.outcomes)
+    strict, loose = (outcome.trials[0] for outcome in result.outcomes)
     assert (strict.comparisons, strict.reason) == (66, "reached_cap, budget_exhausted")
     assert loose.reason == "stable"
     assert loose.comparisons < 24
@@ -168,7 +168,7 @@ def test_a_stability_that_cannot_matter_is_said_to_be_without_effect() -> None:
 def test_the_same_seeds_give_the_same_result_and_other_seeds_another_one() -> None:
     once, twice = (tried(ANCHORS, "strategy=balanced", "budget=30", seeds=4) for _ in range(2))
     assert once == twice
-    assert len({course.tau_b for course in once.outcomes[0].courses}) > 1
+    assert len({trial.tau_b for trial in once.outcomes[0].trials}) > 1
 
 
 def test_a_callback_about_a_stranger_is_refused_by_name() -> None:
@@ -328,8 +328,8 @@ def test_the_table_has_the_recording_first_and_a_row_for_each_combination() -> N
 
 def test_seeds_that_differ_are_shown_with_their_range() -> None:
     result = tried(ANCHORS, "strategy=balanced", "budget=20", seeds=5)
-    courses = result.outcomes[0].courses
-    taus = sorted(course.tau_b for course in courses)
+    trials = result.outcomes[0].trials
+    taus = sorted(trial.tau_b for trial in trials)
     row = dict(zip(columns_of(result), rows_of(result)[1], strict=True))
     assert taus[0] < taus[-1]
     assert row["tau-b"] == f"{taus[2]:.3g} ({taus[0]:.3g} to {taus[-1]:.3g})"
@@ -351,5 +351,5 @@ def test_the_example_in_the_document_is_what_the_command_prints() -> None:
 
 def test_two_items_of_one_pair_are_ranked_alike() -> None:
     # The smallest scenario: one pair, four verdicts for the same essay.
-    course = only(tried(GENERIC, "budget=2"))
-    assert (course.comparisons, course.spearman, course.tau_b) == (2, pytest.approx(1.0), pytest.approx(1.0))
+    trial = only(tried(GENERIC, "budget=2"))
+    assert (trial.comparisons, trial.spearman, trial.tau_b) == (2, pytest.approx(1.0), pytest.approx(1.0))
