@@ -85,7 +85,7 @@ def replay(
     cj-pipeline replay callbacks.jsonl --what-if budget=40,80 --what-if strategy=recorded,balanced --seeds 20
     """
     if not assignments and (seeds is not None or markdown is not None):
-        raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay has one course and no chance.")
+        raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay is one run without chance.")
     found = find_source(source)
     if assignments:
         show_what_if(found, assignments, seeds, markdown, as_json, as_csv)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.captured_scenario import ScenarioChoices
 
 _REMEDY = (
-    "Choose a built-in mode that names no essay, such as default; a file with the new trace's essays can stand beside "
+    "Choose a built-in mode that names no essay, such as default; a file with the new trace's essays can lie beside "
     "its scenario later (mode: mode.yaml)."
 )
 
@@ -36,7 +36,7 @@ def require_mode_for_pseudonyms(choices: ScenarioChoices) -> None:
         return
     where = "capture" if path is None else path
     if named.partition("+")[0] not in mode_names():
-        raise BadInput("is a file, and its path would stand in the trace.", path=where, field="mode", remedy=_REMEDY)
+        raise BadInput("is a file, and its path would be in the trace.", path=where, field="mode", remedy=_REMEDY)
     if essays_named(mode):
         raise BadInput(
             f"'{mode.expression}' names essays, and a redacted trace has pseudonyms for them.",

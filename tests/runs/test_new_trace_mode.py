@@ -35,6 +35,6 @@ def test_a_file_of_ones_own_may_not_for_its_path_would_stand_in_the_trace(tmp_pa
     file = tmp_path / "asa_lindqvist.yaml"
     file.write_text(renamed_mode(load_mode("eng5_lower5_gpt51_low"), "mode", Pseudonyms(bytes(32)).essay))
     for expression in (str(file), f"{file}+instant"):
-        with pytest.raises(BadInput, match="is a file, and its path would stand in the trace") as refused:
+        with pytest.raises(BadInput, match="is a file, and its path would be in the trace") as refused:
             require_mode_for_pseudonyms(ScenarioChoices(mode=expression))
         assert "asa_lindqvist" not in str(refused.value)
