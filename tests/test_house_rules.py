@@ -95,12 +95,15 @@ def test_the_clock_itself_may_look_at_the_wall(tmp_path: Path) -> None:
     assert list(offences(THE_CLOCK, path)) == []
 
 
+HEADS = ("This module ", "This package ")
+
+
 def modules_without_a_head() -> list[str]:
-    """Modules whose docstring is missing or does not begin with "This module"; empty files need none."""
+    """Modules without a docstring that begins with "This module" (or package); empty files need none."""
     found = []
     for module, path in modules(REPOSITORY):
         text = path.read_text(encoding="utf-8")
-        if text.strip() and not (ast.get_docstring(ast.parse(text)) or "").startswith("This module "):
+        if text.strip() and not (ast.get_docstring(ast.parse(text)) or "").startswith(HEADS):
             found.append(module)
     return found
 
