@@ -79,7 +79,7 @@ def _measured(result: CheckResult) -> dict[str, str | float]:
     numbers = {"value": outcome.value, "recorded": outcome.recorded, "live": outcome.live}
     words = {"tolerance": outcome.tolerance, "unit": outcome.unit}
     if (evidence := outcome.evidence) is not None:
-        numbers["minimum_detectable"] = evidence.minimum_detectable
+        numbers["minimum_detectable"] = evidence.detectable
         words |= {"evidence": evidence.verdict.value, "evidence_in_words": evidence.sentence(outcome.unit)}
     if outcome.details:
         words["details"] = "; ".join(outcome.details)

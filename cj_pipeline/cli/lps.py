@@ -24,7 +24,11 @@ def lps() -> None:
 @lps.command()
 @click.option("--host", help="Interface to listen on [LLM_PROVIDER_SERVICE_HOST, 0.0.0.0].")
 @click.option("--port", type=click.IntRange(0, 65_535), help="0: any free one [LLM_PROVIDER_SERVICE_PORT, 8080].")
-@click.option("--mode", "mode_expression", help="The mock's mode [LLM_PROVIDER_SERVICE_MOCK_MODE, default].")
+@click.option(
+    "--mode",
+    "mode_expression",
+    help="Let the mock answer for every provider, in this mode [LLM_PROVIDER_SERVICE_MOCK_MODE, default].",
+)
 @click.option(
     "--queue",
     "queue_backend",
@@ -56,6 +60,8 @@ def serve(
     from cj_pipeline.services.lps.serve import serve as serve_until_stopped
 
     given = {"host": host, "port": port, "mock_mode": mode_expression, "queue_backend": queue_backend}
+    if mode_expression is not None:  # who names a mode of the mock wants the mock, whichever provider is asked for
+        given["use_mock_llm"] = True
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
     log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)

@@ -33,7 +33,6 @@ from cj_pipeline.contracts.els_request import (
     AssessmentRequestV1,
     EssayReference,
 )
-from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
@@ -126,7 +125,7 @@ def assessment_request(request: DriveRequest, storage_ids: Mapping[str, str]) ->
             course_code="ENG5",
             user_id=_OWNER,
             llm_config_overrides=AssessmentOverrides(
-                provider_override=Provider.MOCK,
+                provider_override=provider.name,
                 model_override=provider.model,
                 temperature_override=provider.temperature,
                 reasoning_effort=provider.reasoning_effort,
@@ -146,7 +145,7 @@ async def ask_stack(stack: StackAddress, request: DriveRequest, report: Report) 
     Raises NotFinished after the request's time, when the batch may still end; ServiceUnreachable where nobody answers.
     """
     deployment = Deployment(stack.lps_url, lambda: KafkaBus(stack.kafka), notice=report)
-    async with deployed(deployment, request.mode) as lps:
+    async with deployed(deployment, request.mode, request.scenario.service.queue_processing_mode) as lps:
         storage_ids = await _stored(stack.content_url, scenario_texts(request.scenario))
         message = assessment_request(request, storage_ids).model_dump_json(exclude_none=True).encode()
         try:

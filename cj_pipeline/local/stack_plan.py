@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
-from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.ports import LOOPBACK
 from cj_pipeline.traces.scenario import Scenario
@@ -75,6 +74,7 @@ class StackPlan:
         """Return the LPS's settings that are not at their default, by the names of LpsSettings."""
         scenario = self.scenario
         settings: dict[str, Any] = {
+            "use_mock_llm": True,
             "mock_mode": self.mode_expression,
             "mock_provider_seed": scenario.live.seed,
             "queue_processing_mode": scenario.service.queue_processing_mode.value,
@@ -96,7 +96,7 @@ class StackPlan:
         engine = self.scenario.engine.model_dump(mode="json")
         settings = {name: value for name, value in engine.items() if name in _ENGINE_FIELDS}
         settings |= {
-            "default_llm_provider": Provider.MOCK.value,
+            "default_llm_provider": self.scenario.provider.name.value,
             "default_llm_model": self.scenario.provider.model,
             "llm_provider_service_url": f"{self.url('lps')}/api/v1",
             "llm_provider_callback_topic": self.scenario.batch.callback_topic,

@@ -1,10 +1,7 @@
-"""What a parity check is: a named question about two runs, its limits, and the answer.
+"""This module says what a parity check is: a named question about two runs, its limits, and the answer.
 
-Here: `Check`, `Case`, `Outcome` and the decorator that makes a check of a function. Not here: any check
-(judgements.py, timing.py, ...), running them all (compare.py).
-
-A limit whose name begins with `at_least` is a lower bound, every other one an upper bound. The floors are production's
-own tolerances where it has one; a scenario may tighten a limit and may not loosen it.
+Statistical gates (`gates.py`) are functions of arrays and draws; the checks here are exact: no chance, no noise. Both
+end as an `Outcome`.
 """
 
 from __future__ import annotations
@@ -12,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 
+from cj_pipeline.mock.model.answers import Answers, answers_of
+from cj_pipeline.parity.comparison import Comparison
 from cj_pipeline.parity.evidence import Evidence
-from cj_pipeline.parity.noise_floor import NoiseFloor, noise_floor
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.scenario import Profile, Scenario
 
@@ -25,16 +24,67 @@ ANY_PROFILE = tuple(Profile)
 
 @dataclass(frozen=True)
 class Case:
-    """The two runs held against each other, and the scenario they are runs of."""
+    """The two runs held against each other, and the scenario they are runs of.
+
+    further: more recordings of the same judge, beside `recorded`.
+    """
 
     scenario: Scenario
     recorded: RunRecord
     live: RunRecord
+    further: tuple[RunRecord, ...] = ()
+
+    @property
+    def asked_by_us(self) -> bool:
+        """Whether the live side answered a run of the scenario, so that what it was asked is known."""
+        return bool(self.live.document.asked_batch_ids)
+
+    @property
+    def live_batch_ids(self) -> tuple[str, ...]:
+        """The batch ids under which the live side was asked: the batch, then its repeats; empty for a recording."""
+        return self.live.document.asked_batch_ids
+
+    @property
+    def live_labels(self) -> Mapping[str, frozenset[object]]:
+        """The labels that the live side was asked to carry, by key of `request_metadata`; empty for a recording."""
+        if not self.asked_by_us:
+            return {}
+        return {"queue_processing_mode": frozenset({self.scenario.service.queue_processing_mode.value})}
+
+    def several_batches(self, side: str) -> bool:
+        """Whether a side may be made of several batches under one run: a recording that was put together may."""
+        return side == "live" and not self.asked_by_us
 
     @cached_property
-    def noise(self) -> NoiseFloor:
-        """How far two faithful runs of this net lie apart; computed on first use."""
-        return noise_floor(self.scenario, self.recorded)
+    def comparison(self) -> Comparison:
+        """The answers of both sides as arrays, with the judge model of the recorded side."""
+        net = self.scenario.net
+        scale = {grade: index for index, grade in enumerate(net.grade_scale or ())}
+        judge = self.scenario.judge
+        recordings = tuple(_answers(run) for run in (self.recorded, *self.further))
+        return Comparison(
+            recordings=recordings,
+            live=_answers(self.live),
+            items=tuple(item.id for item in net.items),
+            grades={item.id: scale[item.grade] for item in net.items if item.grade is not None},
+            seed=seed_of(recordings),
+            repeatability=None if judge is None else judge.repeatability,
+            host_latency=self.scenario.latency == "host",
+        )
+
+
+def seed_of(recordings: tuple[Answers, ...]) -> int:
+    """Return the seed of every draw: it follows from the recorded answers, so equal recordings give equal verdicts."""
+    digest = sha256()
+    for answers in recordings:
+        for prompt, winner in zip(answers.prompts(by_hash=True), answers.winner.tolist(), strict=True):
+            digest.update(repr((prompt, winner)).encode())
+    return int.from_bytes(digest.digest()[:8])
+
+
+def _answers(run: RunRecord) -> Answers:
+    batches = [run.events, *run.repeats]
+    return answers_of([[event.data for event in batch] for batch in batches])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +117,14 @@ class Check:
     group: str
     question: str
     floors: Mapping[Profile, Limits]
-    function: CheckFunction
+    function: CheckFunction | None = None
+    """None for a statistical gate."""
     not_applicable: Callable[[Case], str | None] = field(default=lambda case: None)
     """Why the check says nothing about this case, or None when it does."""
 
-    def limits(self, profile: Profile, tightened: Limits) -> Limits:
-        """The floor of a profile with a scenario's own limits over it."""
-        return {**self.floors[profile], **tightened}
+    def limits(self, profile: Profile, own: Limits) -> Limits:
+        """The limits of a profile with a scenario's own over them."""
+        return {**self.floors[profile], **own}
 
 
 def check(
@@ -107,10 +158,9 @@ def everywhere(**limits: float) -> dict[Profile, Limits]:
     return {profile: dict(limits) for profile in ANY_PROFILE}
 
 
-def needs_grades(case: Case) -> str | None:
-    """For checks against known grades."""
-    grades = {item.grade for item in case.scenario.net.items if item.grade is not None}
-    return None if len(grades) >= 2 else "fewer than two different known grades in this net"
+def needs_asked(case: Case) -> str | None:
+    """For checks of what came against what was asked."""
+    return None if case.asked_by_us else "the live side is a recording: what it was asked is not known"
 
 
 def needs_repeats(case: Case) -> str | None:

@@ -1,44 +1,58 @@
-"""Parity: every check over two runs of one scenario, and the verdict.
+"""This module runs every check over two sides of one scenario and gives the verdict.
 
-Here: which checks there are, running them, the report. Not here: what a check asks (its own module), how a report is
-shown (reports/), how runs are made (runs/).
-
-Gate and evidence never mix. The gate decides the verdict and the exit code; the evidence says how much it proves.
+Gate and evidence never mix: gates decide the verdict, evidence says how much each proves, power says what the whole
+comparison could have found.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.parity import engine_course, events, guardrails, judgements, repeats, timing, token_use
+import numpy as np
+
+from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome
-from cj_pipeline.parity.evidence import EvidenceVerdict
+from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
+from cj_pipeline.parity.gates import GATES, Gate, Margin
+from cj_pipeline.parity.noise import Noise, noise_of
+from cj_pipeline.parity.power import (
+    Detection,
+    WrongMock,
+    coin_rates,
+    detections,
+    says_nothing_about_essays,
+)
+from cj_pipeline.parity.verdict import Doubt, Parity, Reason, power_reasons, verdict_of
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.scenario import Scenario
 
+_GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.limits) for gate in GATES)
+
 ALL_CHECKS: tuple[Check, ...] = (
     *events.CHECKS,
-    *judgements.CHECKS,
-    *timing.CHECKS,
-    *token_use.CHECKS,
+    *values.CHECKS,
+    *_GATE_CHECKS,
     *engine_course.CHECKS,
     *repeats.CHECKS,
     *guardrails.CHECKS,
 )
 
 BY_NAME: Mapping[str, Check] = {check.name: check for check in ALL_CHECKS}
+_GATE_BY_NAME = {gate.name: gate for gate in GATES}
 
 
 class Verdict(StrEnum):
-    """What a gate says."""
+    """What a check says."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     OFF = "off"
+    PARTIAL = "partial"
+    """Not all of a side was compared: no proof, and no fault of the judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +65,20 @@ class CheckResult:
     reason: str = ""
 
     @property
+    def evidence(self) -> Evidence | None:
+        """The evidence of a statistical gate that is on."""
+        return None if self.outcome is None else self.outcome.evidence
+
+    @property
     def inconclusive(self) -> bool:
         """Whether there is evidence, and it settles nothing."""
-        evidence = None if self.outcome is None else self.outcome.evidence
-        return evidence is not None and evidence.verdict is EvidenceVerdict.INCONCLUSIVE
+        return self.evidence is not None and self.evidence.verdict is EvidenceVerdict.INCONCLUSIVE
 
     @property
     def proven_different(self) -> bool:
         """Whether the gate passed although the evidence says that the two sides differ."""
-        evidence = None if self.outcome is None else self.outcome.evidence
-        passed = self.verdict is Verdict.PASS
-        return passed and evidence is not None and evidence.verdict is EvidenceVerdict.DIFFERENT
+        different = self.evidence is not None and self.evidence.verdict is EvidenceVerdict.DIFFERENT
+        return self.verdict is Verdict.PASS and different
 
     @property
     def sentence(self) -> str:
@@ -71,12 +88,21 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """Every check of one scenario, in the order in which they are read."""
+    """Every check of one comparison, in the order in which they are read, and the verdict.
+
+    reasons: why it is CANNOT TELL. detections: which essential wrong mocks it would have found. notes: what differs and
+    is no fault. recordings: how many the judge model was fitted to.
+    """
 
     scenario: Scenario
     recorded: RunRecord
     live: RunRecord
     results: tuple[CheckResult, ...]
+    verdict: Parity
+    reasons: tuple[Reason, ...]
+    detections: tuple[Detection, ...]
+    notes: tuple[str, ...]
+    recordings: int
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -84,9 +110,20 @@ class ParityReport:
         return tuple(result for result in self.results if result.verdict is Verdict.FAIL)
 
     @property
+    def on(self) -> tuple[CheckResult, ...]:
+        """The checks that compared something."""
+        return tuple(result for result in self.results if result.verdict is not Verdict.OFF)
+
+    @property
     def passed(self) -> bool:
-        """Whether no gate failed."""
-        return not self.failed
+        """Whether the verdict is PARITY."""
+        return self.verdict is Parity.PARITY
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the scenario expects: PARITY, unless it says another."""
+        expected = self.scenario.expect
+        return self.verdict == (Parity.PARITY if expected is None else expected.verdict)
 
     @property
     def inconclusive(self) -> tuple[CheckResult, ...]:
@@ -94,77 +131,159 @@ class ParityReport:
         return tuple(result for result in self.results if result.inconclusive)
 
 
-def compare(scenario: Scenario, recorded: RunRecord, live: RunRecord, *, scenario_file: Path | str) -> ParityReport:
-    """Run every check. scenario_file: for errors about its tolerances.
+def compare(
+    scenario: Scenario,
+    recorded: RunRecord,
+    live: RunRecord,
+    *,
+    scenario_file: Path | str,
+    further: tuple[RunRecord, ...] = (),
+    strict: bool = False,
+) -> ParityReport:
+    """Run every check and give the verdict.
 
-    Raises BadInput when the scenario names a check or a limit that does not exist, or loosens a floor.
+    scenario_file: for errors about its tolerances. further: more recordings of the judge. strict: whether inconclusive
+    evidence is a reason for CANNOT TELL. Raises BadInput when the scenario names a check or a limit that is not there.
     """
     validate_tolerances(scenario, scenario_file)
-    case = Case(scenario=scenario, recorded=recorded, live=live)
-    results = tuple(_run(check, case) for check in ALL_CHECKS)
-    return ParityReport(scenario=scenario, recorded=recorded, live=live, results=results)
+    case = Case(scenario=scenario, recorded=recorded, live=live, further=further)
+    gates, off = _gates_on(case)
+    noise = noise_of(case.comparison, gates) if gates else {}
+    floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
+    results_by_name = _gate_results(case, noise, floors) | off
+    exact = {check.name: _run(check, case) for check in ALL_CHECKS if check.function is not None}
+    results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
+    found = detections(case.comparison, noise, _found_by_values(exact), floors)
+    reasons = _reasons(case, results, found, strict=strict)
+    failed = sum(result.verdict is Verdict.FAIL for result in results)
+    return ParityReport(
+        scenario=scenario,
+        recorded=recorded,
+        live=live,
+        results=results,
+        verdict=verdict_of(failed, reasons),
+        reasons=reasons,
+        detections=found,
+        notes=values.notes(case),
+        recordings=1 + len(further),
+    )
 
 
 def validate_tolerances(scenario: Scenario, path: Path | str) -> None:
-    """Check a scenario's `tolerances` and `checks_off` against the checks there are; see compare."""
-    for section, names in (("tolerances", scenario.tolerances), ("checks_off", scenario.checks_off)):
-        for name in names:
-            if name not in BY_NAME:
-                raise BadInput(
-                    f"'{name}' is not a check.",
-                    path=path,
-                    field=f"{section}.{name}",
-                    remedy=did_you_mean(name, BY_NAME),
-                )
-    for name, tightened in scenario.tolerances.items():
-        floor = BY_NAME[name].floors.get(scenario.profile, {})
-        for limit, value in tightened.items():
-            _validate_limit(name, limit, value, floor, path)
+    """Check a scenario's `tolerances` and `checks_off` against the checks there are. Raises BadInput."""
+    tolerances.validate_tolerances(scenario, path, BY_NAME)
 
 
-def _validate_limit(name: str, limit: str, value: float, floor: Limits, path: Path | str) -> None:
-    field = f"tolerances.{name}.{limit}"
-    if limit not in floor:
-        raise BadInput(
-            f"'{limit}' is not a limit of '{name}' in this profile.",
-            path=path,
-            field=field,
-            remedy=did_you_mean(limit, floor) or "It has none.",
+def _gates_on(case: Case) -> tuple[dict[Gate, Margin], dict[str, CheckResult]]:
+    """Return the gates that apply, with their margins, and the results of those that do not."""
+    on: dict[Gate, Margin] = {}
+    off: dict[str, CheckResult] = {}
+    for gate in GATES:
+        check = BY_NAME[gate.name]
+        reason = _why_off(check, case) or gate.missing(case.comparison)
+        if reason is None:
+            on[gate] = gate.margin(case.comparison, _limits(check, case))
+        else:
+            off[gate.name] = CheckResult(check, Verdict.OFF, None, reason)
+    return on, off
+
+
+def _gate_results(case: Case, noise: Mapping[str, Noise], floors: Mapping[str, float]) -> dict[str, CheckResult]:
+    comparison = case.comparison
+    live = {name: float(one.gate.statistic(comparison, comparison.observed)[0]) for name, one in noise.items()}
+    observed = {name: live[name] - one.reference for name, one in noise.items()}
+    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise))
+    results = {}
+    for name, one in noise.items():
+        gate, difference = one.gate, observed[name]
+        below_floor = name in floors and live[name] < floors[name] - 1e-9
+        failed = bool(one.beyond(np.array([difference]))[0]) or below_floor
+        recorded = None if gate.recorded is None else one.reference
+        outcome = Outcome(
+            passed=not failed,
+            recorded=recorded,
+            live=live[name],
+            value=difference,
+            unit=gate.unit,
+            tolerance=_tolerance(one, floors.get(name)),
+            sentence=_sentence(one, live[name], evidence[name]),
+            evidence=evidence[name],
         )
-    looser = value < floor[limit] if limit.startswith("at_least") else value > floor[limit]
-    if looser:
-        raise BadInput(
-            f"{value:g} is looser than the floor of {floor[limit]:g}.",
-            path=path,
-            field=field,
-            remedy="A scenario may tighten a limit; to live without the check, put it under checks_off with a reason.",
-        )
+        results[name] = CheckResult(BY_NAME[name], Verdict.FAIL if failed else Verdict.PASS, outcome)
+    return results
 
 
-def _run(check: Check, case: Case) -> CheckResult:
+def _tolerance(noise: Noise, floor: float | None) -> str:
+    tolerance = noise.tolerance
+    if math.isinf(noise.low) or noise.gate.direction.value == "high":
+        words = f"at most {tolerance.high:+.3g}"
+    elif noise.gate.direction.value == "low":
+        words = f"at least {tolerance.low:+.3g}"
+    else:
+        words = f"{tolerance.low:+.3g} to {tolerance.high:+.3g}"
+    return words + ("" if floor is None else f", live at least {floor:g}")
+
+
+def _sentence(noise: Noise, live: float, evidence: Evidence) -> str:
+    gate = noise.gate
+    against = "recorded" if gate.recorded is not None else "expected of the recorded judge"
+    words = f"{live:.4g} {gate.unit} live, {noise.reference:.4g} {against}"
+    width = max(abs(value) for value in (evidence.noise.low, evidence.noise.high) if math.isfinite(value))
+    margin = min(abs(value) for value in (evidence.margin.low, evidence.margin.high))
+    if width > margin:
+        words += f"; the margin of {margin:.3g} is less than the noise of {min(evidence.observations)} ({width:.3g})"
+    return words
+
+
+def _floor(case: Case, gate: Gate) -> float:
+    if gate.floor is None:
+        return -math.inf
+    return float(_limits(BY_NAME[gate.name], case).get(gate.floor, -math.inf))
+
+
+def _limits(check: Check, case: Case) -> Limits:
+    return check.limits(case.scenario.profile, case.scenario.own_limits(check.name))
+
+
+def _why_off(check: Check, case: Case) -> str | None:
     reason = case.scenario.checks_off.get(check.name)
     if reason is None and case.scenario.profile not in check.floors:
         reason = f"not part of the profile {case.scenario.profile}"
-    if reason is None:
-        reason = check.not_applicable(case)
-    if reason is not None:
-        return CheckResult(check=check, verdict=Verdict.OFF, outcome=None, reason=reason)
-    limits = check.limits(case.scenario.profile, case.scenario.tolerances.get(check.name, {}))
-    outcome = _answer(check, case, limits)
-    return CheckResult(check=check, verdict=Verdict.PASS if outcome.passed else Verdict.FAIL, outcome=outcome)
+    return reason
 
 
-def _answer(check: Check, case: Case, limits: Limits) -> Outcome:
-    """The check's answer; a side without a single success fails it, since there is nothing to compare."""
-    if check.group in NEEDS_SUCCESSES and not _has_success(case.recorded):
-        return Outcome(passed=False, tolerance="some success recorded", sentence="the recording holds no success")
-    if check.group in NEEDS_SUCCESSES and not _has_success(case.live):
-        return Outcome(passed=False, tolerance="some success live", sentence="the live side holds no success")
-    return check.function(case, limits)
+def _run(check: Check, case: Case) -> CheckResult:
+    reason = _why_off(check, case) or check.not_applicable(case)
+    if reason is not None or check.function is None:
+        return CheckResult(check=check, verdict=Verdict.OFF, outcome=None, reason=reason or "")
+    outcome = check.function(case, _limits(check, case))
+    if outcome.passed:
+        return CheckResult(check, Verdict.PASS, outcome)
+    return CheckResult(check, Verdict.PARTIAL if check.group == events.INPUT else Verdict.FAIL, outcome)
 
 
-NEEDS_SUCCESSES = {judgements.GROUP, timing.GROUP, token_use.GROUP}
+def _found_by_values(exact: Mapping[str, CheckResult]) -> dict[WrongMock, str]:
+    """Wrong mocks that a check of values finds every time, where it is on."""
+    finders = {WrongMock.OTHER_MODEL: "identity", WrongMock.LOST_FIELD: "schema"}
+    return {mock: name for mock, name in finders.items() if exact[name].verdict is not Verdict.OFF}
 
 
-def _has_success(run: RunRecord) -> bool:
-    return any(callback.succeeded for callback in run.callbacks)
+def _reasons(
+    case: Case, results: tuple[CheckResult, ...], found: tuple[Detection, ...], *, strict: bool
+) -> tuple[Reason, ...]:
+    reasons: list[Reason] = []
+    if all(result.verdict in (Verdict.OFF, Verdict.PARTIAL) for result in results):
+        reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
+    reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
+    if _same_file(case):
+        reasons.append(Reason(Doubt.SAME_FILE, "both sides are the same file: it agrees with itself"))
+    reasons += power_reasons(found, nothing_about_essays=says_nothing_about_essays(case.comparison, found))
+    unsettled = [result.check.name for result in results if result.inconclusive]
+    if strict and unsettled:
+        reasons.append(Reason(Doubt.INCONCLUSIVE, f"evidence settles nothing for {', '.join(unsettled)}"))
+    return tuple(reasons)
+
+
+def _same_file(case: Case) -> bool:
+    sides = [[callback.request_id for callback in run.callbacks] for run in (case.recorded, case.live)]
+    return bool(sides[0]) and sides[0] == sides[1]

@@ -1,111 +1,55 @@
-"""Checks on what arrived: how many callbacks, of what kind, in what shape, and whether they belong here."""
+"""This module checks what arrived: how many callbacks, in what shape, and whether every line could be used."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere
-from cj_pipeline.parity.evidence import difference_of_shares
-from cj_pipeline.parity.samples import Callbacks, share, within
+from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 
 GROUP = "events"
+INPUT = "input"
+"""Checks of what there is to compare: one that does not pass makes the verdict CANNOT TELL, not NO PARITY."""
 
 
-@check("counts", group=GROUP, floors=everywhere(events=0, errors=0))
+@check("counts", group=GROUP, not_applicable=needs_asked)
 def counts(case: Case, limits: Limits) -> Outcome:
-    """Are there as many callbacks, successes and errors on both sides?"""
-    recorded, live = _tally(case.recorded.callbacks), _tally(case.live.callbacks)
-    within = (
-        abs(live["total"] - recorded["total"]) <= limits["events"]
-        and abs(live["success"] - recorded["success"]) <= limits["events"]
-        and abs(live["error"] - recorded["error"]) <= limits["errors"]
-    )
+    """Did as many callbacks come as comparisons were asked?"""
+    asked = min(len(case.recorded.callbacks), case.scenario.engine.max_pairwise_comparisons)
+    came = len(case.live.callbacks)
     return Outcome(
-        passed=within,
-        recorded=recorded["total"],
-        live=live["total"],
-        value=live["total"] - recorded["total"],
+        passed=came == asked or case.scenario.engine.pairing is not Pairing.RECORDED,
+        recorded=asked,
+        live=came,
+        value=came - asked,
         unit="callbacks",
-        tolerance=f"events +-{limits['events']:g}, errors +-{limits['errors']:g}",
-        sentence=f"recorded {_phrase(recorded)}; live {_phrase(live)}",
+        tolerance="equal",
+        sentence=f"{asked} comparisons asked, {came} callbacks came",
     )
 
 
-@check("recorded_lines", group=GROUP)
+@check("recorded_lines", group=INPUT)
 def recorded_lines(case: Case, limits: Limits) -> Outcome:
     """Could every line of the recording be used?"""
-    lines = case.recorded.document.quarantined_lines
+    return _lines(case.recorded.document.quarantined_lines, "recording")
+
+
+@check("live_lines", group=INPUT)
+def live_lines(case: Case, limits: Limits) -> Outcome:
+    """Could every line of the live side be used?"""
+    return _lines(case.live.document.quarantined_lines, "live side")
+
+
+def _lines(lines: int, side: str) -> Outcome:
     return Outcome(
         passed=lines == 0,
         value=lines,
         unit="lines",
         tolerance="0 lines in quarantine",
-        sentence=f"{lines} of the trace's lines are in quarantine",
-    )
-
-
-@check("error_rate", group=GROUP, floors=everywhere(difference=0.05))
-def error_rate(case: Case, limits: Limits) -> Outcome:
-    """Do equally many comparisons end in an error?"""
-    recorded, live = _errors(case.recorded.callbacks), _errors(case.live.pooled_callbacks)
-    rates = share(*recorded), share(*live)
-    evidence = difference_of_shares(recorded, live, limits["difference"]) if recorded[1] and live[1] else None
-    return Outcome(
-        passed=within(rates[1] - rates[0], limits["difference"]),
-        recorded=rates[0],
-        live=rates[1],
-        value=rates[1] - rates[0],
-        unit="share",
-        tolerance=f"+-{limits['difference']:g}",
-        sentence=f"recorded {recorded[0]} of {recorded[1]}, live {live[0]} of {live[1]}",
-        evidence=evidence,
-    )
-
-
-@check("error_mix", group=GROUP, floors=everywhere(difference=0.05))
-def error_mix(case: Case, limits: Limits) -> Outcome:
-    """Are the errors of the same kinds?"""
-    recorded, live = _codes(case.recorded.callbacks), _codes(case.live.pooled_callbacks)
-    n_recorded, n_live = len(case.recorded.callbacks), len(case.live.pooled_callbacks)
-    codes = sorted(recorded.keys() | live.keys())
-    apart = {code: share(live[code], n_live) - share(recorded[code], n_recorded) for code in codes}
-    worst = max((abs(difference) for difference in apart.values()), default=0.0)
-    listed = ", ".join(
-        f"{code} {share(recorded[code], n_recorded):.3f} -> {share(live[code], n_live):.3f}" for code in codes
-    )
-    return Outcome(
-        passed=within(worst, limits["difference"]),
-        value=worst,
-        unit="share",
-        tolerance=f"every code +-{limits['difference']:g} of all callbacks",
-        sentence=listed or "no errors on either side",
-    )
-
-
-@check("echo", group=GROUP)
-def echo(case: Case, limits: Limits) -> Outcome:
-    """Does every live callback carry its ids back, and a verdict of its own?"""
-    known = {item.id for item in case.scenario.net.items}
-    problems: list[str] = []
-    for batch in (case.live.events, *case.live.repeats):
-        ids = {event.data.request_metadata.get("bos_batch_id") for event in batch}
-        if len(ids) > 1:
-            problems.append(f"one batch came back under {len(ids)} bos_batch_ids")
-        problems += [problem for event in batch if (problem := _echo_problem(event, known))]
-    repeated = len(case.live.pooled_callbacks) - len({c.request_id for c in case.live.pooled_callbacks})
-    if repeated:
-        problems.append(f"{repeated} request ids came back more than once")
-    return Outcome(
-        passed=not problems,
-        value=len(problems),
-        unit="problems",
-        tolerance="0 problems",
-        sentence=problems[0]
-        if problems
-        else f"all {len(case.live.pooled_callbacks)} carry their ids and a prompt hash",
-        details=tuple(problems[:5]),
+        sentence=f"{lines} lines of the {side} could not be used and are in quarantine"
+        if lines
+        else f"every line of the {side} is used",
     )
 
 
@@ -133,38 +77,7 @@ def schema(case: Case, limits: Limits) -> Outcome:
     )
 
 
-CHECKS = (counts, recorded_lines, error_rate, error_mix, echo, schema)
-
-
-def _tally(callbacks: Callbacks) -> dict[str, int]:
-    success = sum(callback.succeeded for callback in callbacks)
-    return {"total": len(callbacks), "success": success, "error": len(callbacks) - success}
-
-
-def _phrase(tally: Mapping[str, int]) -> str:
-    return f"{tally['total']} ({tally['success']} ok, {tally['error']} errors)"
-
-
-def _errors(callbacks: Callbacks) -> tuple[int, int]:
-    return sum(not callback.succeeded for callback in callbacks), len(callbacks)
-
-
-def _codes(callbacks: Callbacks) -> Counter[str]:
-    return Counter(callback.error_detail.error_code for callback in callbacks if callback.error_detail is not None)
-
-
-def _echo_problem(event: CallbackEvent, known: set[str]) -> str | None:
-    """What is wrong with one callback's identity, or None."""
-    data = event.data
-    if event.correlation_id != data.correlation_id:
-        return f"{data.request_id}: envelope and data have different correlation ids"
-    strangers = [essay for essay in data.essay_ids() if essay not in known]
-    if strangers:
-        return f"{data.request_id}: essay '{strangers[0]}' is not in the net"
-    prompt_hash = data.request_metadata.get("prompt_sha256")
-    if not (isinstance(prompt_hash, str) and len(prompt_hash) == 64 and not set(prompt_hash) - set("0123456789abcdef")):
-        return f"{data.request_id}: prompt_sha256 is not 64 hex digits"
-    return None
+CHECKS = (counts, recorded_lines, live_lines, schema)
 
 
 # What a service puts into its own errors is its own affair; its keys are not part of the callback's shape.

@@ -1,30 +1,29 @@
-"""How much a comparison proves, apart from whether its gate passed.
+"""This module says how much a comparison proves of one gate, apart from whether the gate passed.
 
-Here: interval estimates of a difference and what they say about a margin. Not here: gates (the checks).
+Everything comes from the draws that set the gate's noise: intervals, p-values, the smallest drift that would be found.
 
-    EQUIVALENT    the 90 % interval lies inside the margin (two one-sided tests at .05)
-    DIFFERENT     the interval excludes zero and reaches outside the margin
+    EQUIVALENT    the 90 % interval of the difference lies inside the margin
+    DIFFERENT     not EQUIVALENT, the difference lies outside the margin, and p < .05 after Holm; or the gate fails
     INCONCLUSIVE  anything else, with what would settle it
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
+from cj_pipeline.parity.comparison import Comparison
+from cj_pipeline.parity.gates import Direction, Gate, Margin
+from cj_pipeline.parity.noise import Noise
 
-ALPHA = 0.05
+SIGNIFICANT = 0.05
 POWER = 0.8
-
-# Equivalence at no true difference: both one-sided tests must reject, so the type II error is split between them.
-_EQUIVALENCE_FACTOR = float((stats.norm.ppf(1 - ALPHA) + stats.norm.ppf(1 - (1 - POWER) / 2)) ** 2)
-_DETECTION_FACTOR = float(stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER))
+LEAST_ANSWERS = 3
+"""Two values a side settle nothing, however equal they are."""
 
 
 class EvidenceVerdict(StrEnum):
@@ -37,101 +36,126 @@ class EvidenceVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """An interval for live minus recorded, in the unit of the quantity, and what follows.
+    """An interval for live minus recorded, in the unit of the gate, and what follows.
 
-    minimum_detectable: difference found with 80 % power at .05 (two-sided); needed_per_side: observations that would
-    show equivalence with 80 % power if there is no difference, None where the margin is zero and none ever would;
-    observations: on each side now.
+    low, high: 95 % interval. margin, noise, tolerance: as differences. p: Holm-adjusted over all gates.
+    detectable: the smallest drift, as a distance, that this comparison finds with 80 % power; inf where none.
+    observations: on each side. says_nothing: whether a fair coin would pass the gate more often than not.
     """
 
     verdict: EvidenceVerdict
+    difference: float
     low: float
     high: float
-    margin_low: float
-    margin_high: float
-    minimum_detectable: float
-    needed_per_side: int | None
+    margin: Margin
+    noise: Margin
+    p: float
+    detectable: float
     observations: tuple[int, int]
+    settling: str
+    says_nothing: bool = False
 
     def sentence(self, unit: str) -> str:
         """In words, with unit and what would settle it."""
-        interval = f"90 % interval of the difference [{self.low:.4g}, {self.high:.4g}] {unit}".strip()
-        if self.verdict is not EvidenceVerdict.INCONCLUSIVE:
-            return f"{self.verdict}: {interval}."
-        recorded, live = self.observations
-        settling = (
-            "No number of observations shows exact equality"
-            if self.needed_per_side is None
-            else f"Settling it takes about {self.needed_per_side} observations a side"
+        words = (
+            f"{self.verdict}: difference {self.difference:.4g} {unit}, 95 % interval [{self.low:.4g}, {self.high:.4g}]"
         )
-        return (
-            f"{self.verdict}: {interval}; detectable from {self.minimum_detectable:.3g} on. "
-            f"{settling} (there are {recorded} and {live})."
-        )
+        if math.isfinite(self.detectable):
+            words += f"; a drift of {self.detectable:.3g} would be found in 80 % of runs"
+        if self.says_nothing:
+            words += "; a fair coin would pass this gate more often than not"
+        return f"{words}. {self.settling}".strip()
 
 
-def difference_of_shares(recorded: tuple[int, int], live: tuple[int, int], margin: float) -> Evidence:
-    """Two proportions, each as (count, of); margin: the share by which they may differ.
-
-    Interval: Newcombe's hybrid of two Wilson score intervals (1998, method 10), which stays honest near 0 and 1.
-    """
-    (count_r, n_r), (count_l, n_l) = recorded, live
-    share_r, share_l = count_r / n_r, count_l / n_l
-    low_r, high_r = _wilson(count_r, n_r)
-    low_l, high_l = _wilson(count_l, n_l)
-    difference = share_l - share_r
-    low = difference - math.hypot(share_l - low_l, high_r - share_r)
-    high = difference + math.hypot(high_l - share_l, share_r - low_r)
-    # One success and one failure added: none seen in 120 is not proof that there are none.
-    pooled = (count_r + count_l + 1) / (n_r + n_l + 2)
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / n_r + 1 / n_l))
-    # Worst case p = 1/2: 108 an arm for 20 points, 429 for 10.
-    needed = _needed(0.5, margin)
-    return _judge(low, high, (-margin, margin), _DETECTION_FACTOR * spread, needed, (n_r, n_l))
+def evidence_of(
+    case: Comparison, noise: Mapping[str, Noise], observed: Mapping[str, float], coin: Mapping[str, float]
+) -> dict[str, Evidence]:
+    """Return the evidence of each gate. observed: live minus reference; coin: how often a fair coin fails it."""
+    adjusted = holm({name: one.p_value(observed[name]) for name, one in noise.items()})
+    return {name: _evidence(case, one, observed[name], adjusted[name], coin.get(name)) for name, one in noise.items()}
 
 
-def difference_of_means(recorded: FloatArray, live: FloatArray, margin: tuple[float, float]) -> Evidence | None:
-    """Two samples (1-d, at least 2 values each), Welch's interval; None when a sample is too small to have a spread."""
-    n_r, n_l = len(recorded), len(live)
-    if min(n_r, n_l) < 2:
-        return None
-    difference = float(live.mean() - recorded.mean())
-    part_r, part_l = recorded.var(ddof=1) / n_r, live.var(ddof=1) / n_l
-    error = math.sqrt(part_r + part_l)
-    if error == 0.0:
-        return _judge(difference, difference, margin, 0.0, 2, (n_r, n_l))
-    freedom = (part_r + part_l) ** 2 / (part_r**2 / (n_r - 1) + part_l**2 / (n_l - 1))
-    reach = float(stats.t.ppf(1 - ALPHA, freedom)) * error
-    variance = float(recorded.var(ddof=1) + live.var(ddof=1))
-    needed = _needed(variance, min(abs(margin[0]), abs(margin[1])))
-    return _judge(difference - reach, difference + reach, margin, _DETECTION_FACTOR * error, needed, (n_r, n_l))
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p-values adjusted for their number (Holm, 1979)."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    adjusted, largest = {}, 0.0
+    for rank, name in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - rank) * p_values[name]))
+        adjusted[name] = largest
+    return adjusted
 
 
-def _needed(variance: float, margin: float) -> int | None:
-    """Observations a side that show equivalence; variance: of one recorded plus one live observation."""
-    return math.ceil(_EQUIVALENCE_FACTOR * variance / margin**2) if margin > 0 else None
-
-
-def _wilson(count: int, n: int) -> tuple[float, float]:
-    """Wilson score interval at 90 % (two-sided), the one that goes with two one-sided tests at .05."""
-    z = float(stats.norm.ppf(1 - ALPHA))
-    centre = (count + z * z / 2) / (n + z * z)
-    reach = z / (n + z * z) * math.sqrt(count * (n - count) / n + z * z / 4)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
-def _judge(
-    low: float,
-    high: float,
-    margin: tuple[float, float],
-    minimum_detectable: float,
-    needed: int | None,
-    observations: tuple[int, int],
-) -> Evidence:
-    if margin[0] <= low and high <= margin[1]:
+def _evidence(case: Comparison, noise: Noise, difference: float, p: float, coin: float | None) -> Evidence:
+    margin, ordered = noise.margin, noise.differences
+    n = observations(case, noise.gate)
+    centred = ordered - ordered.mean()
+    # A sample without spread is not certainty: one more answer could be another one.
+    least = 0.0 if len(ordered) == 1 else _least_spread(noise, min(n))
+    low, high = (difference - float(np.quantile(centred, q)) for q in (0.975, 0.025))
+    inner = [difference - float(np.quantile(centred, q)) for q in (0.95, 0.05)]
+    low, high = min(low, difference - least), max(high, difference + least)
+    inside = margin.low <= min(inner[0], difference - least) and max(inner[1], difference + least) <= margin.high
+    outside = not margin.low <= difference <= margin.high
+    failed = bool(noise.beyond(np.array([difference]))[0])
+    if failed:
+        verdict = EvidenceVerdict.DIFFERENT
+    elif inside and min(n) >= LEAST_ANSWERS:
         verdict = EvidenceVerdict.EQUIVALENT
-    elif (low > 0 or high < 0) and (low < margin[0] or high > margin[1]):
+    elif outside and p < SIGNIFICANT and min(n) >= LEAST_ANSWERS:
         verdict = EvidenceVerdict.DIFFERENT
     else:
         verdict = EvidenceVerdict.INCONCLUSIVE
-    return Evidence(verdict, low, high, margin[0], margin[1], minimum_detectable, needed, observations)
+    return Evidence(
+        verdict,
+        difference,
+        low,
+        high,
+        margin,
+        Margin(noise.low, noise.high),
+        p,
+        _detectable(noise),
+        n,
+        _settling(noise, n, inner) if verdict is EvidenceVerdict.INCONCLUSIVE else "",
+        says_nothing=coin is not None and coin < 0.5,
+    )
+
+
+def observations(case: Comparison, gate: Gate) -> tuple[int, int]:
+    """Return how many observations a gate has on each side: prompts, answers or calls."""
+    if gate.of_wins:
+        return (0, 0) if case.asked is None else (int(case.asked.recorded.sum()), int(case.asked.answers.sum()))
+    if gate.family.value == "events":
+        return len(case.recorded), len(case.live)
+    return int(case.recorded.answered.sum()), int(case.live.answered.sum())
+
+
+def _least_spread(noise: Noise, n: int) -> float:
+    """Half of what one odd answer would move a mean by; 0 where draws vary anyway."""
+    spread = float(noise.differences[-1] - noise.differences[0])
+    if spread > 0 or n >= LEAST_ANSWERS:
+        return 0.0
+    return math.inf
+
+
+def _detectable(noise: Noise) -> float:
+    """The smallest shift, to the side where it is found later, that lies beyond the tolerance in 80 % of runs."""
+    tolerance, ordered = noise.tolerance, noise.differences
+    up = tolerance.high - float(np.quantile(ordered, 1 - POWER))
+    down = float(np.quantile(ordered, POWER)) - tolerance.low
+    if noise.gate.direction is Direction.LOW:
+        return down
+    return up if noise.gate.direction is Direction.HIGH else max(up, down)
+
+
+def _settling(noise: Noise, n: tuple[int, int], inner: list[float]) -> str:
+    """What would make the 90 % interval fit into the margin, for the side that limits."""
+    reach = max(abs(value - (inner[0] + inner[1]) / 2) for value in inner)
+    room = min(abs(noise.margin.low), abs(noise.margin.high))
+    if min(n) < LEAST_ANSWERS:
+        return "Two values a side settle nothing"
+    if not math.isfinite(reach) or room <= 0 or reach <= 0:
+        return ""
+    needed = math.ceil(min(n) * max((reach / room) ** 2, 1.0) * 1.7)
+    side = "recorded" if n[0] <= n[1] else "live"
+    other = "; more live ones do not help" if n[0] < n[1] else ""
+    return f"Settling it takes about {needed} {side} observations (there are {min(n)}){other}"

@@ -14,19 +14,9 @@ FloatArray = npt.NDArray[np.float64]
 Callbacks = Sequence[LLMComparisonResultV1]
 
 
-def latencies_ms(callbacks: Callbacks) -> FloatArray:
-    """(n,) response times, errors included, as production's summaries have it."""
-    return np.array([callback.response_time_ms for callback in callbacks], dtype=float)
-
-
 def tokens(callbacks: Callbacks, kind: str) -> FloatArray:
     """(n,) tokens of one kind: prompt_tokens, completion_tokens or total_tokens."""
     return np.array([getattr(callback.token_usage, kind) for callback in callbacks], dtype=float)
-
-
-def confidences(callbacks: Callbacks) -> FloatArray:
-    """(n successes,) the judge's own confidence, 1 to 5."""
-    return np.array([callback.confidence for callback in callbacks if callback.confidence is not None], dtype=float)
 
 
 def a_wins(callbacks: Callbacks) -> tuple[int, int]:

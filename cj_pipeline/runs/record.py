@@ -105,7 +105,11 @@ class RunDocument(FileModel):
     late_callbacks: int
     orphan_callbacks: int
     quarantined_lines: int = 0
-    """Lines of the trace that could not be used; always 0 on the live side."""
+    """Lines of the file that could not be used; always 0 for a run that was asked."""
+    asked_batch_ids: tuple[str, ...] = ()
+    """The batch ids under which a run of the scenario asked: the batch, then its repeats; empty for a recording."""
+    answers_sha256: str = ""
+    """Of which essay won which comparison, in order."""
     iterations: int
     is_small_net: bool
     resampling_pass_count: int
@@ -160,6 +164,7 @@ def record_of(
     repeats: tuple[tuple[CallbackEvent, ...], ...] = (),
     service_metrics: tuple[Sample, ...] = (),
     quarantined_lines: int = 0,
+    asked_batch_ids: tuple[str, ...] = (),
 ) -> RunRecord:
     """Return the record of a batch; `upload_status` says whether it is finished."""
     document = RunDocument(
@@ -176,6 +181,8 @@ def record_of(
         late_callbacks=state.late_callbacks,
         orphan_callbacks=state.orphan_callbacks,
         quarantined_lines=quarantined_lines,
+        asked_batch_ids=asked_batch_ids,
+        answers_sha256=_answers_sha256(events),
         iterations=len(state.waves),
         is_small_net=is_small_net(state),
         resampling_pass_count=state.resampling_pass_count,
@@ -188,6 +195,13 @@ def record_of(
         service_metrics=service_metrics,
     )
     return RunRecord(document=document, events=events, repeats=repeats)
+
+
+def _answers_sha256(events: tuple[CallbackEvent, ...]) -> str:
+    digest = sha256()
+    for event in events:
+        digest.update(repr((event.data.essay_ids(), event.data.winning_essay())).encode())
+    return digest.hexdigest()
 
 
 def _coverage(state: State) -> Coverage:

@@ -15,6 +15,7 @@ from hashlib import sha256
 import httpx
 
 from cj_pipeline.bus.protocol import Bus, Message, Subscription
+from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, retry
@@ -24,6 +25,10 @@ from cj_pipeline.runs.service_metrics import parse_metrics
 
 # A restart of the service, and a queue that is full for a moment, are waited out; a minute is neither.
 PATIENCE_S = 60.0
+
+# Callbacks of runs in front of a deployed service: no CJ service reads it.
+CALLBACK_TOPIC = "cj_pipeline.parity.callbacks.v1"
+
 _WAITS = Waits(first_s=0.25, most_s=5.0)
 _POST_TIMEOUT_S = 30.0
 
@@ -103,17 +108,22 @@ def fresh_label() -> str:
 
 
 @asynccontextmanager
-async def deployed(deployment: Deployment, mode: Mode) -> AsyncIterator[Deployed]:
-    """Yield the deployment once it is known to answer under the mode.
+async def deployed(
+    deployment: Deployment, mode: Mode, queue_processing_mode: QueueProcessingMode
+) -> AsyncIterator[Deployed]:
+    """Yield the deployment once it is known to answer under the mode, and to work its queue as the scenario says.
 
-    Raises ServiceUnreachable, BadInput when it runs another mode; whatever opening the bus raises.
+    Callbacks get a topic of their own: on the shared one a CJ service would take them for orphans.
+    Raises ServiceUnreachable, BadInput when it runs another mode or strategy; whatever opening the bus raises.
     """
     transport = RetryingTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=transport, base_url=deployment.url, timeout=_POST_TIMEOUT_S) as client:
         await _require_mode(client, deployment, mode)
+        await _require_strategy(client, deployment, queue_processing_mode)
         before = await metrics_of(client)
         bus = deployment.open_bus()
         try:
+            await _prepared(bus)
             yield Deployed(client, bus, before)
         finally:
             await bus.aclose()
@@ -177,7 +187,14 @@ async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode:
             f"{url}/admin/mock-mode answered {response.status_code}: whether it runs '{mode.expression}' is unknown."
         )
         return
-    running = _running_mode(response, url)
+    running, mocks = _running_mode(response, url)
+    if not mocks:
+        raise BadInput(
+            "the service would ask real providers, which costs money.",
+            path=url,
+            field="use_mock_llm",
+            remedy="Serve it with LLM_PROVIDER_SERVICE_USE_MOCK_LLM=true; `cj-pipeline lps serve --mode M` does.",
+        )
     if running != mode.expression:
         raise BadInput(
             f"the service runs '{running}', and this run means '{mode.expression}'.",
@@ -187,10 +204,40 @@ async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode:
         )
 
 
-def _running_mode(response: httpx.Response, url: str) -> str:
+async def _require_strategy(client: httpx.AsyncClient, deployment: Deployment, wanted: QueueProcessingMode) -> None:
+    """Refuse at once what would otherwise show after a whole batch, as a count of 0 under another label."""
+    url = deployment.url
+    try:
+        document = (await client.get(client.base_url.join("/healthz"))).json()
+        running = document["dependencies"]["queue"]["processing_mode"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        deployment.notice(f"{url}/healthz does not say how the service works its queue; wanted is '{wanted}'.")
+        return
+    if running != wanted:
+        raise BadInput(
+            f"the service works its queue as '{running}', and the scenario means '{wanted}'.",
+            path=url,
+            field="dependencies.queue.processing_mode",
+            remedy=f"Serve it with LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE={wanted}, or set "
+            f"service.queue_processing_mode: {running} in scenario.yaml.",
+        )
+
+
+async def _prepared(bus: Bus) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await bus.prepare([CALLBACK_TOPIC])
+    except TimeoutError:
+        raise ServiceUnreachable(
+            f"{bus} does not answer within {PATIENCE_S:g} s. Name the bus that the service publishes to: "
+            "--kafka, or --bus."
+        ) from None
+
+
+def _running_mode(response: httpx.Response, url: str) -> tuple[str, bool]:
     try:
         document = response.json()
-        return str(document["mock_mode"] or "default")
+        return str(document["mock_mode"] or "default"), bool(document["use_mock_llm"])
     except (ValueError, KeyError, TypeError):
         raise ServiceUnreachable(
             f"{url}: what answers there is no LPS: /admin/mock-mode gave no 'mock_mode'."

@@ -14,7 +14,6 @@ from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import Pairing
-from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.engine import correlation_id
 from cj_pipeline.engine.state import Batch, Comparison, PlannedPair, WaveKind
@@ -25,7 +24,7 @@ from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
 from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
-from cj_pipeline.runs.remote import Deployment, NoCallbacks, metrics_of
+from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, metrics_of
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.stack import Stack, stack_for
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
@@ -75,6 +74,7 @@ def replay(
     repeats: tuple[Events, ...] = (),
     service_metrics: tuple[Sample, ...] = (),
     quarantined_lines: int = 0,
+    asked_batch_ids: tuple[str, ...] = (),
 ) -> RunRecord:
     """Feed callbacks through the engine, following the pairs they answer, under their own ids.
 
@@ -94,6 +94,7 @@ def replay(
         repeats=repeats,
         service_metrics=service_metrics,
         quarantined_lines=quarantined_lines,
+        asked_batch_ids=asked_batch_ids,
     )
 
 
@@ -158,6 +159,7 @@ def run_live(
         seed=seed,
         repeats=answers.repeats,
         service_metrics=answers.service_metrics,
+        asked_batch_ids=live_batch_ids(scenario, len(answers.repeats), label),
     )
 
 
@@ -173,6 +175,8 @@ async def _ask_live(
     progress: Progress | None,
 ) -> LiveAnswers:
     settings = LpsSettings(
+        # The mock stands in for the provider that the scenario names, and answers under its name.
+        use_mock_llm=True,
         mock_mode=mode.expression,
         mock_provider_seed=seed,
         queue_processing_mode=scenario.service.queue_processing_mode,
@@ -202,7 +206,7 @@ async def _ask_live(
 
 
 def _no_callbacks(scenario: Scenario, deployment: Deployment) -> NoCallbacks:
-    topic, budget_s = scenario.batch.callback_topic, scenario.live.callback_budget_s
+    topic, budget_s = CALLBACK_TOPIC, scenario.live.callback_budget_s
     return NoCallbacks(
         f"{deployment.url} took the comparisons, and within {budget_s:g} s no callback came on '{topic}' of the bus "
         "that was read. Is it the bus that the service publishes to? If it is, a run of this label may have been asked "
@@ -240,6 +244,11 @@ def live_batch_id(scenario: Scenario, number: int, label: str = "") -> str:
     return "-".join(("live", scenario.scenario_id, *([label] if label else []), f"{number:03d}"))
 
 
+def live_batch_ids(scenario: Scenario, repeats: int, label: str = "") -> tuple[str, ...]:
+    """Return the batch ids of a live run: of the batch, then of its repeats."""
+    return tuple(live_batch_id(scenario, number, label) for number in range(repeats + 1))
+
+
 def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, pairing: Pairing) -> Batch:
     return Batch(
         bos_batch_id=bos_batch_id,
@@ -253,12 +262,13 @@ def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, 
 
 async def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
     provider = scenario.provider
+    topic = stack.callback_topic or scenario.batch.callback_topic
     return ProviderJudge(
         stack.client,
-        await stack.listen(scenario.batch.callback_topic),
-        callback_topic=scenario.batch.callback_topic,
+        await stack.listen(topic),
+        callback_topic=topic,
         overrides=LLMConfigOverrides(
-            provider_override=Provider.MOCK,
+            provider_override=provider.name,
             model_override=provider.model,
             temperature_override=provider.temperature,
             reasoning_effort=provider.reasoning_effort,

@@ -18,7 +18,7 @@ from cj_pipeline.bus.protocol import Bus, Subscription
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import Sample
-from cj_pipeline.runs.remote import Deployment, deployed
+from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, deployed
 from cj_pipeline.services.lps.http.app import build_app
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings
@@ -35,6 +35,8 @@ class Stack:
     bus: Bus
     listen: Callable[[str], Awaitable[Subscription]]
     metrics_before: tuple[Sample, ...] = ()
+    callback_topic: str | None = None
+    """Where callbacks must be sent; None leaves it to the scenario."""
 
 
 @asynccontextmanager
@@ -51,8 +53,8 @@ async def stack_for(
         async with embedded_stack(settings, mode, bus=bus, origin=origin) as stack:
             yield stack
     else:
-        async with deployed(deployment, mode) as found:
-            yield Stack(found.client, found.bus, found.listen, found.metrics_before)
+        async with deployed(deployment, mode, settings.queue_processing_mode) as found:
+            yield Stack(found.client, found.bus, found.listen, found.metrics_before, CALLBACK_TOPIC)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
+REASON = "reason"
 
 # As long as a file name may be, with room for suffixes.
 _SCENARIO_ID = r"[a-z0-9][a-z0-9_]{0,199}"
@@ -32,8 +33,10 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Profile(StrEnum):
-    """Which of production's test profiles a scenario belongs to; it picks the floor tolerances."""
+    """Which margins a scenario starts from: those of one of production's test suites, or those of a judge."""
 
+    JUDGE = "judge"
+    """Everything captured, imported or recorded: margins that are about the judge, on every value."""
     GENERIC = "generic"
     ENG5_ANCHOR = "eng5_anchor"
     ENG5_LOWER5 = "eng5_lower5"
@@ -109,6 +112,21 @@ class Live(FileModel):
     repeats: Repeats | None = None
 
 
+class KnownJudge(FileModel):
+    """What is known of the judge and cannot be estimated from its recording."""
+
+    repeatability: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Share of prompts whose answer is fixed: the same whenever they are asked again."""
+    reason: Annotated[str, Field(min_length=10)]
+
+
+class ExpectedVerdict(FileModel):
+    """The verdict that parity must come to, where it is not PARITY."""
+
+    verdict: Literal["CANNOT TELL", "NO PARITY"]
+    reason: Annotated[str, Field(min_length=10)]
+
+
 class Scenario(FileModel):
     """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
 
@@ -123,10 +141,35 @@ class Scenario(FileModel):
     engine: EngineSettings = EngineSettings()
     service: Service = Service()
     live: Live
-    tolerances: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Per check, limits tighter than the profile's; parity knows the names."""
+    judge: KnownJudge | None = None
+    latency: Literal["judge", "host"] = "judge"
+    """Whose latency was recorded: `host` for a self-hosted model, whose latency is its host's load."""
+    expect: ExpectedVerdict | None = None
+    tolerances: dict[str, dict[str, float | str]] = Field(default_factory=dict)
+    """Per check, margins of its own; `reason` where one is looser than the profile's. Parity knows the names."""
     checks_off: dict[str, Annotated[str, Field(min_length=10)]] = Field(default_factory=dict)
     """Checks that do not apply, each with the reason that the report prints."""
+
+    @model_validator(mode="after")
+    def _sound_tolerances(self) -> Self:
+        _no_text_but_reasons(self.tolerances)
+        return self
+
+    def own_limits(self, check: str) -> dict[str, float]:
+        """Return the limits that the scenario sets for a check."""
+        limits = self.tolerances.get(check, {})
+        return {name: float(value) for name, value in limits.items() if not isinstance(value, str)}
+
+    def reason_for(self, check: str) -> str:
+        """Return why the scenario's margin of a check is looser than its profile's; empty where it does not say."""
+        return str(self.tolerances.get(check, {}).get(REASON, ""))
+
+
+def _no_text_but_reasons(tolerances: dict[str, dict[str, float | str]]) -> None:
+    for name, limits in tolerances.items():
+        for limit, value in limits.items():
+            if (limit == REASON) != isinstance(value, str):
+                raise ValueError(f"{name}.{limit}: a limit is a number, a reason is text")
 
 
 def is_scenario_id(name: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from cj_pipeline.parity.noise_floor import RERUNS, noise_floor, pair_agreement_share
+
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, result, scenario
 
 

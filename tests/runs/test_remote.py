@@ -11,12 +11,13 @@ import pytest
 
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.memory import MemoryBus
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.contracts.enums import QueueProcessingMode
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import RunRecord, Sample
 from cj_pipeline.runs.remote import (
+    CALLBACK_TOPIC,
     Deployed,
     Deployment,
     DistinctMessages,
@@ -33,11 +34,12 @@ from tests.services.lps.served import Served
 from tests.sides import LOWER5, SCENARIOS, trace
 
 INSTANT = "eng5_lower5_gpt51_low+instant"
+SETTINGS = {"use_mock_llm": True, "mock_mode": INSTANT, "queue_processing_mode": "serial_bundle"}
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("remote"), mock_mode=INSTANT, queue_processing_mode="serial_bundle") as service:
+    with Served(tmp_path_factory.mktemp("remote"), **SETTINGS) as service:
         yield service
 
 
@@ -77,7 +79,7 @@ def test_what_the_topic_held_and_what_others_publish_is_passed_over(served: Serv
 
     async def disturb() -> None:
         for stranger in strangers:
-            await bus.publish(COMPARISON_RESULT_TOPIC, stranger)
+            await bus.publish(CALLBACK_TOPIC, stranger)
 
     class Disturbed(FolderBus):
         """Somebody else publishes between the moment at which the run looks where the topic ends, and its batch."""
@@ -96,6 +98,27 @@ def test_another_mode_is_refused_with_both_remedies(served: Served) -> None:
         run("mode", deployment(served), load_mode("default"))
 
 
+def test_another_strategy_is_refused_before_anything_is_asked(served: Served) -> None:
+    found = trace(LOWER5)
+    service = found.scenario.service.model_copy(update={"queue_processing_mode": QueueProcessingMode.PER_REQUEST})
+    scenario = found.scenario.model_copy(update={"service": service})
+    events = [line.event for line in found.callbacks.events]
+    with pytest.raises(BadInput, match="works its queue as 'serial_bundle', and the scenario means 'per_request'"):
+        run_live(scenario, events, load_mode(INSTANT), deployment=deployment(served), label="strategy")
+
+
+def test_a_service_that_would_ask_real_providers_is_refused(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "use_mock_llm": False}
+    with Served(tmp_path, **settings) as service, pytest.raises(BadInput, match="would ask real providers"):
+        run("money", deployment(service))
+
+
+def test_callbacks_of_parity_are_not_on_the_topic_that_a_cj_service_reads(served: Served) -> None:
+    run("own-topic", deployment(served))
+    holding = [path.name for path in served.folder.iterdir() if "own-topic" in path.read_text(encoding="utf-8")]
+    assert holding == [f"{CALLBACK_TOPIC}.jsonl"]
+
+
 def test_the_wrong_bus_or_a_label_that_was_used_is_told(served: Served, tmp_path: Path) -> None:
     found = trace(LOWER5)
     hasty = found.scenario.model_copy(
@@ -104,7 +127,7 @@ def test_the_wrong_bus_or_a_label_that_was_used_is_told(served: Served, tmp_path
     events = [line.event for line in found.callbacks.events]
     elsewhere = Deployment(served.url, lambda: FolderBus(tmp_path / "elsewhere"))
     for where in (elsewhere, deployment(served)):  # the second one has been answered, and is not answered again
-        with pytest.raises(NoCallbacks, match=r"within 0.5 s no callback came on 'huleedu\.llm_provider"):
+        with pytest.raises(NoCallbacks, match=r"within 0.5 s no callback came on 'cj_pipeline\.parity"):
             ask_live(hasty, events, load_mode(INSTANT), deployment=where, label="used")
 
 

@@ -28,7 +28,12 @@ async def health(service: LlmProviderService) -> Health:
     else:
         message = "The service answers comparisons."
     healthy = bool(service.providers) and service.running and depth is not None
-    dependencies: dict[str, dict[str, str | int]] = {"queue": {"backend": settings.queue_backend.value}}
+    dependencies: dict[str, dict[str, str | int]] = {
+        "queue": {
+            "backend": settings.queue_backend.value,
+            "processing_mode": settings.queue_processing_mode.value,
+        }
+    }
     if depth is not None:
         dependencies["queue"] |= {"queued": depth.queued, "total": depth.total, "max_size": settings.queue_max_size}
     if settings.queue_backend is QueueBackend.REDIS:

@@ -1,0 +1,73 @@
+"""This module models the errors of a judge: how often, in what bursts, with which codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cj_pipeline.mock.model.answers import Answers, IntArray
+
+# Fewer recorded errors say nothing of bursts and codes.
+LEAST_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorFit:
+    """A two-state chain over calls. codes: names of the errors seen. code_counts: (c,) how often.
+
+    begins, stays: (failures, calls) that followed an answer and a failure.
+    """
+
+    codes: tuple[str, ...]
+    code_counts: IntArray
+    begins: tuple[int, int]
+    stays: tuple[int, int]
+
+    @property
+    def errors(self) -> int:
+        """How many errors were recorded."""
+        return int(self.code_counts.sum())
+
+
+def fit_errors(recordings: tuple[Answers, ...]) -> ErrorFit:
+    """Count the errors of some recordings, each in its order of arrival."""
+    seen: dict[str, int] = {}
+    begins, stays = [0, 0], [0, 0]
+    for answers in recordings:
+        failed = ~answers.answered
+        for error in answers.error:
+            if error:
+                seen[error] = seen.get(error, 0) + 1
+        begins[0] += int((failed[1:] & ~failed[:-1]).sum()) + int(failed[:1].sum())
+        begins[1] += int((~failed[:-1]).sum()) + 1
+        stays[0] += int((failed[1:] & failed[:-1]).sum())
+        stays[1] += int(failed[:-1].sum())
+    codes = tuple(sorted(seen))
+    counts = np.array([seen[code] for code in codes], dtype=np.intp)
+    return ErrorFit(codes, counts, (begins[0], begins[1]), (stays[0], stays[1]))
+
+
+def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator) -> IntArray:
+    """Draw (draws, calls) errors: -1 for an answer, else the place of its code in `codes`, or one more.
+
+    Rates are drawn from their posterior (Jeffreys' prior), so that no error in 120 is not taken for a rate of 0.
+    """
+    begins = rng.beta(fit.begins[0] + 0.5, fit.begins[1] - fit.begins[0] + 0.5, draws)
+    # A failure follows a failure at least as easily as it follows an answer; without data, as easily.
+    prior = 2.0
+    rate = fit.errors / max(fit.begins[1] + fit.stays[1], 1)
+    stays = rng.beta(fit.stays[0] + prior * rate + 0.25, fit.stays[1] - fit.stays[0] + prior * (1 - rate) + 0.25, draws)
+    stationary = begins / np.maximum(begins + 1 - stays, 1e-12)
+    state = rng.random(draws) < stationary
+    failed = np.empty((calls, draws), dtype=np.bool_)
+    uniform = rng.random((calls, draws))
+    for call in range(calls):
+        if call:
+            state = uniform[call] < np.where(state, stays, begins)
+        failed[call] = state
+    weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
+    cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
+    pick = rng.random((draws, calls))
+    code = (pick[:, :, None] > cumulative[:, None, :]).sum(axis=2) if failed.any() else np.zeros(pick.shape)
+    return np.where(failed.T, code, -1).astype(np.intp)

@@ -1,0 +1,145 @@
+"""This module models what an answer costs and how sure it is: latency, completion tokens and confidence, jointly.
+
+Each measure is a location and a scale, with their uncertainty, around residuals that are resampled from the recording.
+Residuals of one answer stay together, so latency keeps its link to tokens; where neighbours resemble each other (the
+load of a host), blocks of neighbours stay together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
+
+from cj_pipeline.mock.model.answers import FloatArray, IntArray
+
+_LOGARITHMIC = (True, True, False)
+_LEAST = 0.5  # a logarithm of 0 ms or 0 tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasureFit:
+    """The measures of the recorded answers.
+
+    residuals: (n, 3) of mean 0 and deviation 1, or 0 where all are equal. mean, deviation: (3,) of the logarithms
+    (latency, tokens) or values (confidence). gap: (n,) log-odds between the two essays of each answer, without sign.
+    block: neighbours that stay together.
+    """
+
+    residuals: FloatArray
+    mean: FloatArray
+    deviation: FloatArray
+    gap: FloatArray
+    block: int
+
+    @property
+    def answers(self) -> int:
+        """How many answers the fit has seen."""
+        return len(self.residuals)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasureDraws:
+    """Drawn answers, one row a draw: (d, n) milliseconds, tokens, points of 5."""
+
+    latency_ms: FloatArray
+    completion_tokens: FloatArray
+    confidence: FloatArray
+
+
+def fit_measures(
+    latency_ms: FloatArray, completion_tokens: FloatArray, confidence: FloatArray, gap: FloatArray
+) -> MeasureFit:
+    """Fit the measures of recorded answers, each (n,), in their order of arrival; at least one answer."""
+    values = np.stack(
+        [
+            np.log(np.maximum(column, _LEAST)) if logarithmic else column
+            for column, logarithmic in zip((latency_ms, completion_tokens, confidence), _LOGARITHMIC, strict=True)
+        ],
+        axis=1,
+    )
+    mean = values.mean(axis=0)
+    deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(3)
+    deviation[deviation < 1e-12 * np.maximum(np.abs(mean), 1.0)] = 0.0
+    residuals = np.where(deviation > 0, (values - mean) / np.where(deviation > 0, deviation, 1.0), 0.0)
+    return MeasureFit(residuals, mean, deviation, gap, _block_length(residuals[:, 0]))
+
+
+def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.Generator) -> MeasureDraws:
+    """Draw the answers of a faithful judge, `draws` times; the uncertainty of the fit is part of each draw.
+
+    gap: (n,) log-odds between the essays of each answer to draw, to which confidence keeps its link.
+    """
+    n, answers = fit.answers, len(gap)
+    index = _resampled(n, draws, answers, fit.block, rng)
+    bandwidth = min(0.5, 1.06 * n**-0.2) if n > 1 else 0.0
+    residuals = np.empty((draws, answers, 3))
+    smooth = rng.standard_normal((draws, answers, 2)) * bandwidth
+    residuals[..., :2] = (fit.residuals[index, :2] + smooth) / np.sqrt(1 + bandwidth**2)
+    residuals[..., 2] = _confidence_residuals(fit, gap, draws, rng)
+    # Location and scale are as uncertain as the recording is short; neighbours that are alike make it shorter.
+    worth = np.array([n / fit.block, n / fit.block, n])
+    freedom = np.maximum(worth - 1, 1.0)
+    scale = np.sqrt(freedom / rng.chisquare(freedom, (draws, 1, 3)))
+    location = scale * rng.standard_normal((draws, 1, 3)) / np.sqrt(worth)
+    values = fit.mean + fit.deviation * (location + scale * residuals)
+    confidence = values[..., 2]
+    if fit.deviation[2] == 0.0:  # one value in n answers does not make another one impossible
+        another = rng.random(confidence.shape) < rng.beta(1.0, n, (draws, 1))
+        confidence = np.where(another, rng.integers(2, 11, confidence.shape) / 2, confidence)
+    # Whole numbers, as on the wire: half a millisecond, the least that a logarithm takes, is 0 again.
+    return MeasureDraws(np.round(np.exp(values[..., 0])), np.round(np.exp(values[..., 1])), confidence)
+
+
+def _confidence_residuals(fit: MeasureFit, gap: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
+    """(draws, n) residuals of confidence, correlated with the gap as the recorded ones are (a Gaussian copula).
+
+    The correlation itself is drawn: 20 answers leave it uncertain by .2.
+    """
+    n = fit.answers
+    gaps, scores = normal_scores(fit.gap), normal_scores(fit.residuals[:, 2])
+    # Over the square of ties' own size: few values of confidence hide part of the link behind them.
+    size = float((scores**2).mean())
+    link = float((gaps * scores).mean()) / size if size > 0 else 0.0
+    drawn = np.tanh(np.arctanh(np.clip(link, -0.99, 0.99)) + rng.standard_normal((draws, 1)) / np.sqrt(max(n - 3, 1)))
+    score = drawn * normal_scores(gap) + np.sqrt(1 - drawn**2) * rng.standard_normal((draws, len(gap)))
+    ordered = np.sort(fit.residuals[:, 2])
+    return np.asarray(ordered[np.minimum((ndtr(score) * n).astype(np.intp), n - 1)])
+
+
+def normal_scores(values: FloatArray) -> FloatArray:
+    """Return (n,) normal quantiles of the ranks, ties sharing theirs; of mean square about 1."""
+    if len(values) < 2:
+        return np.zeros(len(values))
+    return np.asarray(ndtri(rankdata(values) / (len(values) + 1)))
+
+
+def _block_length(residuals: FloatArray) -> int:
+    """1 where neighbours are unrelated, else the time (answers) over which they resemble each other; at most n / 10."""
+    n = len(residuals)
+    if n < 20 or residuals.std() == 0:
+        return 1
+    centred = residuals - residuals.mean()
+    lag = [float((centred[:-k] * centred[k:]).sum() / (centred**2).sum()) for k in range(1, min(n // 4, 50))]
+    if lag[0] < 2 / np.sqrt(n):
+        return 1
+    time = 1.0
+    for value in lag:
+        if value < 1 / np.sqrt(n):
+            break
+        time += 2 * value
+    return int(min(np.ceil(time), n // 10))
+
+
+def _resampled(n: int, draws: int, answers: int, block: int, rng: np.random.Generator) -> IntArray:
+    """(draws, answers) indices of recorded answers: a Bayesian bootstrap, in blocks."""
+    blocks = -(-answers // block)
+    weight = np.cumsum(rng.standard_exponential((draws, n)), axis=1)
+    weight /= weight[:, -1:]
+    row = np.arange(draws)[:, None]
+    start = np.searchsorted((weight + row).ravel(), (rng.random((draws, blocks)) + row).ravel())
+    start = np.minimum(start.reshape(draws, blocks) - row * n, n - 1)
+    index = (start[:, :, None] + np.arange(block)) % n
+    return np.asarray(index.reshape(draws, -1)[:, :answers], dtype=np.intp)

@@ -1,0 +1,126 @@
+"""This module says how far a faithful run lies from the recording by chance, and sets the limits of gates.
+
+Each family of gates turns down a faithful run in .2 % of cases, whatever the number of its gates: within a family every
+gate is put on one scale, its p-value among its own draws, draws within the margin count as 0, and the limit is the .998
+quantile of the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.parity.comparison import Comparison, Sample
+from cj_pipeline.parity.gates import Direction, Gate, Margin
+
+FALSE_ALARM = 0.002
+"""Share of faithful runs that one family of gates turns down."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noise:
+    """What one gate makes of faithful runs.
+
+    reference: what the live value is compared with. differences: (d,) sorted, of faithful live values from it.
+    low, high: the differences beyond which no more than the family's share of faithful runs lie.
+    """
+
+    gate: Gate
+    margin: Margin
+    reference: float
+    differences: FloatArray
+    low: float
+    high: float
+
+    @property
+    def tolerance(self) -> Margin:
+        """The larger of margin and noise, on each side."""
+        return Margin(min(self.margin.low, self.low), max(self.margin.high, self.high))
+
+    def beyond(self, differences: FloatArray) -> FloatArray:
+        """Return (d,) whether each difference is strictly beyond the tolerance."""
+        tolerance, slack = self.tolerance, 1e-9 * max(1.0, abs(self.reference))
+        return np.asarray((differences < tolerance.low - slack) | (differences > tolerance.high + slack))
+
+    def p_value(self, difference: float) -> float:
+        """Share of faithful runs that lie at least as far from the recording, by the gate's own direction."""
+        n = len(self.differences)
+        below = (1 + np.searchsorted(self.differences, difference, "right")) / (n + 1)
+        above = (1 + n - np.searchsorted(self.differences, difference, "left")) / (n + 1)
+        return float(min(1.0, _tails(self.gate.direction, np.array([below]), np.array([above]))[0]))
+
+
+def noise_of(case: Comparison, gates: Mapping[Gate, Margin]) -> dict[str, Noise]:
+    """Return the noise of some gates by name. gates: with their margins; only those that apply to the comparison."""
+    drawn = values_of(case, tuple(gates))
+    found: dict[str, Noise] = {}
+    for family in {gate.family: None for gate in gates}:
+        members = [gate for gate in gates if gate.family == family]
+        found |= _family(case, {gate: gates[gate] for gate in members}, drawn)
+    return {gate.name: found[gate.name] for gate in gates}
+
+
+def values_of(case: Comparison, gates: tuple[Gate, ...]) -> dict[str, FloatArray]:
+    """Return (d,) values of each gate over faithful live sides."""
+    parts: dict[str, list[FloatArray]] = {gate.name: [] for gate in gates}
+    for number, sample in enumerate(case.faithful()):
+        for gate in gates:
+            if number == 0 or gate.of_wins:
+                parts[gate.name].append(gate.statistic(case, sample))
+    if not any(gate.of_wins for gate in gates) or case.asked is None:
+        measures = case.drawn_measures()
+        parts = {gate.name: [gate.statistic(case, measures)] for gate in gates}
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _family(case: Comparison, margins: Mapping[Gate, Margin], drawn: Mapping[str, FloatArray]) -> dict[str, Noise]:
+    references, sorted_differences, scaled = {}, {}, []
+    for gate, margin in margins.items():
+        values = drawn[gate.name]
+        reference = gate.reference(case)
+        references[gate] = float(values.mean()) if reference is None else reference
+        differences = values - references[gate]
+        ordered = np.sort(differences)
+        sorted_differences[gate] = ordered
+        n = len(ordered)
+        below = np.searchsorted(ordered, differences, "right") / n
+        above = (n - np.searchsorted(ordered, differences, "left")) / n
+        score = -np.log(_tails(gate.direction, below, above))
+        scaled.append(np.where((differences >= margin.low) & (differences <= margin.high), 0.0, score))
+    # A gate without chance has one draw; gates of large comparisons have fewer than the others.
+    size = min((len(score) for score in scaled if len(score) > 1), default=1)
+    largest = np.max([score[:size] if len(score) > 1 else np.repeat(score, size) for score in scaled], axis=0)
+    limit = float(np.quantile(largest, 1 - FALSE_ALARM, method="higher"))
+    share = float(np.exp(-limit))
+    return {
+        gate.name: Noise(
+            gate, margin, references[gate], sorted_differences[gate], *_limits(gate, sorted_differences[gate], share)
+        )
+        for gate, margin in margins.items()
+    }
+
+
+def _limits(gate: Gate, ordered: FloatArray, share: float) -> tuple[float, float]:
+    """Return the outermost differences whose p-value is at least a share; infinite on a side that does not matter."""
+    tail = share / 2 if gate.direction is Direction.BOTH else share
+    n = len(ordered)
+    rank = min(max(int(np.ceil(tail * n - 1e-9)), 1), n)
+    low = float(ordered[rank - 1]) if gate.direction is not Direction.HIGH else -np.inf
+    high = float(ordered[n - rank]) if gate.direction is not Direction.LOW else np.inf
+    return low, high
+
+
+def _tails(direction: Direction, below: FloatArray, above: FloatArray) -> FloatArray:
+    if direction is Direction.LOW:
+        return below
+    if direction is Direction.HIGH:
+        return above
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above)))
+
+
+def differences(case: Comparison, noise: Noise, sample: Sample) -> FloatArray:
+    """Return (d,) differences of a sample's values from what they are compared with."""
+    return noise.gate.statistic(case, sample) - noise.reference

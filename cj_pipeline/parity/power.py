@@ -1,0 +1,189 @@
+"""This module asks which wrong mocks a comparison would have found: how often each fails a gate.
+
+A comparison that lets an essential wrong mock past proves nothing when it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from cj_pipeline.mock.model.answers import BoolArray, FloatArray
+from cj_pipeline.mock.model.winner import AskedPrompts, draw_wins
+from cj_pipeline.parity.comparison import Comparison, Sample
+from cj_pipeline.parity.gates import Family
+from cj_pipeline.parity.noise import Noise, differences
+
+DRAWS = 2_000
+MOST_MISSED = 0.05
+"""Share of runs in which an essential wrong mock may get past."""
+
+
+NO_TIME_MS = 5.0
+"""A mean latency below which a count of milliseconds says nothing about a service."""
+
+
+class WrongMock(StrEnum):
+    """The wrong mocks that a proof of parity must be able to find."""
+
+    COIN = "fair coin"
+    BLIND_COIN = "blind coin with the recorded share of A"
+    INVERTED = "inverted judge"
+    FIRST_SHOWN = "first shown always wins"
+    INSTANT = "instant answers"
+    TOKENS = "tokens x1.4"
+    OTHER_MODEL = "another model"
+    LOST_FIELD = "a lost field"
+
+
+OF_WINS = (WrongMock.COIN, WrongMock.BLIND_COIN, WrongMock.INVERTED, WrongMock.FIRST_SHOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How often a comparison finds one wrong mock. first: the gate that finds it most often, empty for none.
+
+    same_as_recorded: whether the wrong mock is what was recorded, so that nobody could find it.
+    """
+
+    mock: WrongMock
+    rate: float
+    first: str
+    same_as_recorded: bool = False
+
+    @property
+    def missed(self) -> bool:
+        """Whether it gets past in more than 5 % of runs."""
+        return not self.same_as_recorded and 1 - self.rate > MOST_MISSED
+
+
+def detections(
+    case: Comparison, noise: Mapping[str, Noise], exact: Mapping[WrongMock, str], floors: Mapping[str, float]
+) -> tuple[Detection, ...]:
+    """Return how often each essential wrong mock fails a gate.
+
+    noise: of the gates that are on. exact: wrong mocks that a check of values finds every time, with its name.
+    floors: absolute floors of live values by gate, which have no noise.
+    """
+    found = []
+    for mock, samples in _samples(case).items():
+        rate, first = _rate(case, noise, samples, floors)
+        found.append(Detection(mock, rate, first, _same_as_recorded(case, mock)))
+    for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
+        found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))
+    return tuple(found)
+
+
+def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]:
+    """Return how often a fair coin fails each gate of judgements."""
+    if case.asked is None:
+        return {}
+    sample = Sample(wins=next(_wins(case, WrongMock.COIN)))
+    return {
+        name: float(one.beyond(differences(case, one, sample)).mean())
+        for name, one in noise.items()
+        if one.gate.of_wins
+    }
+
+
+def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) -> bool:
+    """Whether the recorded answers could be a judge's that never reads: the blind coin gets past, or all are alike."""
+    recorded = [winner for winner in case.recorded.winner.tolist() if winner >= 0]
+    pairs = {frozenset(pair) for pair in zip(case.recorded.essay_a, case.recorded.essay_b, strict=True)}
+    alike = len(pairs) >= 2 and len(set(recorded)) == 1
+    blind = any(detection.mock is WrongMock.BLIND_COIN and detection.missed for detection in found)
+    return alike or blind
+
+
+def _samples(case: Comparison) -> dict[WrongMock, list[Sample]]:
+    measures = case.drawn_measures()
+    samples: dict[WrongMock, list[Sample]] = {}
+    if case.asked is not None:
+        samples |= {mock: [Sample(wins=wins) for wins in _wins(case, mock)] for mock in OF_WINS}
+    if measures.latency_ms is not None:
+        samples[WrongMock.INSTANT] = [Sample(latency_ms=np.zeros((1, measures.latency_ms.shape[1])))]
+        samples[WrongMock.TOKENS] = [
+            Sample(completion_tokens=_scaled(measures.completion_tokens), prompt_tokens=_scaled(measures.prompt_tokens))
+        ]
+    return samples
+
+
+def _scaled(tokens: FloatArray | None) -> FloatArray | None:
+    return None if tokens is None else tokens[:DRAWS] * 1.4
+
+
+def _wins(case: Comparison, mock: WrongMock) -> Iterator[FloatArray]:
+    asked, draws = case.asked, case.draws
+    assert asked is not None and draws is not None  # noqa: S101, PT018
+    rng = case.generator(mock.value)
+    chunk = max(1, 6_000_000 // len(asked.first))
+    for start in range(0, min(DRAWS, len(draws.position)), chunk):
+        size = min(chunk, min(DRAWS, len(draws.position)) - start)
+        if mock is WrongMock.FIRST_SHOWN:
+            yield asked.answers[None]
+            return
+        if mock is WrongMock.INVERTED:
+            yield asked.answers - draw_wins(draws.part(slice(start, start + size)), asked, rng)
+        else:
+            yield _coin(asked, 0.5 if mock is WrongMock.COIN else recorded_share(asked), size, rng)
+
+
+def _coin(asked: AskedPrompts, share: float, size: int, rng: np.random.Generator) -> FloatArray:
+    return np.asarray(rng.binomial(asked.answers.astype(np.int64), share, (size, len(asked.answers))), dtype=float)
+
+
+def recorded_share(asked: AskedPrompts) -> float:
+    """Return the recorded share of A over the prompts that both sides answered."""
+    return float(asked.recorded_wins.sum() / asked.recorded.sum())
+
+
+def _same_as_recorded(case: Comparison, mock: WrongMock) -> bool:
+    """Nobody can tell: a judge that always took the first, a blind coin on one pair, answers in next to no time."""
+    if mock is WrongMock.INSTANT:
+        latency = case.recorded.latency_ms[case.recorded.answered]
+        return bool(len(latency)) and float(latency.mean()) <= NO_TIME_MS
+    if case.asked is None:
+        return False
+    if mock is WrongMock.FIRST_SHOWN:
+        return recorded_share(case.asked) == 1.0
+    pairs = {frozenset(pair) for pair in zip(case.recorded.essay_a, case.recorded.essay_b, strict=True)}
+    return mock is WrongMock.BLIND_COIN and len(pairs) == 1
+
+
+def _rate(
+    case: Comparison, noise: Mapping[str, Noise], samples: list[Sample], floors: Mapping[str, float]
+) -> tuple[float, str]:
+    caught: dict[str, list[BoolArray]] = {}
+    for sample in samples:
+        for name, one in noise.items():
+            if _has_parts(one, sample):
+                beyond = one.beyond(differences(case, one, sample)).astype(bool)
+                if name in floors:
+                    beyond |= one.gate.statistic(case, sample) < floors[name] - 1e-9
+                caught.setdefault(name, []).append(beyond)
+    if not caught:
+        return 0.0, ""
+    rows = {name: np.concatenate(parts) for name, parts in caught.items()}
+    size = max(len(row) for row in rows.values())
+    full = {name: np.broadcast_to(row, (size,)) if len(row) == 1 else row for name, row in rows.items()}
+    rate = float(np.any(list(full.values()), axis=0).mean())
+    first = max(full, key=lambda name: float(full[name].mean()))
+    return rate, first if full[first].any() else ""
+
+
+def _has_parts(noise: Noise, sample: Sample) -> bool:
+    if noise.gate.family is Family.ENGINE:
+        return False  # fewer draws than the others, and none of these mocks is about it
+    if noise.gate.of_wins:
+        return sample.wins is not None
+    needed = {
+        "time": sample.latency_ms is not None,
+        "tokens": sample.prompt_tokens is not None,
+        "judgements": sample.confidence is not None,
+        "events": sample.errors is not None,
+    }[noise.gate.family.value]
+    linked = noise.gate.name == "latency_link" and sample.completion_tokens is None
+    return needed and not linked

@@ -1,0 +1,287 @@
+"""This module holds what parity measures of a live side: functions of a comparison and of (drawn) live sides.
+
+Each takes a `Comparison` and a `Sample` and returns one value a draw: (d,). Position, sharpness and shifts are one
+Newton step from the recorded fit: linear in live minus recorded, so nothing separates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.special import expit
+from scipy.stats import kendalltau
+
+from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.mock.model.measures import normal_scores
+from cj_pipeline.parity.comparison import Comparison, Sample
+
+# Above it, signs of all pairs of essays take more memory than sorting takes time.
+_ALL_PAIRS = 64
+
+# Standard errors take a matrix a draw.
+_SE_DRAWS = 1_000
+MOST_SE_ITEMS = 100
+
+
+def agreement(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of equal answers to the same prompt and side."""
+    wins, asked = _wins(sample), case.asked
+    assert asked is not None  # noqa: S101
+    live, recorded = wins / asked.answers, asked.recorded_wins / asked.recorded
+    return np.asarray((live * recorded + (1 - live) * (1 - recorded)).mean(axis=1))
+
+
+def winner_share(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of A among the prompts that both sides answered."""
+    assert case.asked is not None  # noqa: S101
+    return np.asarray((_wins(sample) / case.asked.answers).mean(axis=1))
+
+
+def rank_agreement(case: Comparison, sample: Sample) -> FloatArray:
+    """Tau-b between the recorded scores and the live ones."""
+    theta = _recorded_theta(case)
+    return _tau_b(theta, case.refit(_wins(sample))[:, :-1])
+
+
+def anchor_tau(case: Comparison, sample: Sample) -> FloatArray:
+    """Tau-b between the live scores and the known grades."""
+    graded = [index for index, item in enumerate(case.items) if item in case.grades]
+    grades = -np.array([case.grades[case.items[index]] for index in graded], dtype=float)
+    return _tau_b(grades, case.refit(_wins(sample))[:, graded])
+
+
+def inversions(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of the answers on essays of different grades that prefer the worse one."""
+    assert case.asked is not None  # noqa: S101
+    grade = np.array([case.grades.get(item, -1) for item in case.items])
+    first, second = grade[case.asked.first], grade[case.asked.second]
+    apart = (first >= 0) & (second >= 0) & (first != second)
+    against = np.where(
+        (first > second)[apart], _wins(sample)[:, apart], case.asked.answers[apart] - _wins(sample)[:, apart]
+    )
+    return np.asarray(against.sum(axis=1) / max(case.asked.answers[apart].sum(), 1.0))
+
+
+def zero_win(case: Comparison, sample: Sample) -> FloatArray:
+    """Essays that win no answer."""
+    assert case.asked is not None  # noqa: S101
+    asked, wins, n = case.asked, _wins(sample), len(case.items)
+    rows, ones = np.arange(len(asked.first)), np.ones(len(asked.first))
+    as_first = csr_array((ones, (rows, asked.first)), shape=(len(rows), n))
+    as_second = csr_array((ones, (rows, asked.second)), shape=(len(rows), n))
+    won = wins @ as_first + (asked.answers - wins) @ as_second
+    compared = np.bincount(asked.first, minlength=n) + np.bincount(asked.second, minlength=n) > 0
+    return np.asarray(((won == 0) & compared).sum(axis=1), dtype=float)
+
+
+def position(case: Comparison, sample: Sample) -> FloatArray:
+    """The live position effect, logits."""
+    assert case.winner is not None  # noqa: S101
+    return np.asarray(float(case.winner.fit.mean[-1]) + case.step(_wins(sample))[:, -1])
+
+
+def sharpness(case: Comparison, sample: Sample) -> FloatArray:
+    """How much wider than the recorded one the live scale is; 1 for equal. Limited to [0, 5]."""
+    assert case.asked is not None  # noqa: S101
+    theta, mean = _recorded_theta(case), case.winner.fit.mean if case.winner else np.zeros(1)
+    gap = theta[case.asked.first] - theta[case.asked.second]
+    chance = expit(gap + mean[-1])
+    slope = (case.share_differences(_wins(sample)) * case.weights) @ gap
+    # One pseudo-answer at a gap of the fitted spread keeps a flat scale from dividing by nothing.
+    spread = case.winner.fit.spread if case.winner else 1.0
+    curvature = float((case.weights * chance * (1 - chance) * gap**2).sum()) + 0.25 * spread**2
+    return np.asarray(np.clip(1.0 + slope / curvature, 0.0, 5.0))
+
+
+def essay_shift(case: Comparison, sample: Sample) -> FloatArray:
+    """Largest shift of one essay's score, logits."""
+    return np.asarray(np.abs(case.step(_wins(sample))[:, :-1]).max(axis=1))
+
+
+def repeatability(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of equal answers when the live side is asked the same prompt again."""
+    assert case.asked is not None  # noqa: S101
+    again = case.asked.answers > 1
+    wins, asked = _wins(sample)[:, again], case.asked.answers[again]
+    equal = wins * (wins - 1) + (asked - wins) * (asked - wins - 1)
+    return np.asarray((equal / (asked * (asked - 1))).mean(axis=1))
+
+
+def confidence_mean(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean confidence, points of 5."""
+    return np.asarray(_filled(sample.confidence).mean(axis=1))
+
+
+def confidence_spread(case: Comparison, sample: Sample) -> FloatArray:
+    """Standard deviation of confidence, points of 5."""
+    return np.asarray(_filled(sample.confidence).std(axis=1))
+
+
+def confidence_link(case: Comparison, sample: Sample) -> FloatArray:
+    """Correlation between confidence and the gap between the essays (its normal scores)."""
+    return _correlation(_filled(sample.confidence), normal_scores(case.gaps(case.live))[None])
+
+
+def latency_mean(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean latency of answers, ms."""
+    return np.asarray(_filled(sample.latency_ms).mean(axis=1))
+
+
+def latency_p95(case: Comparison, sample: Sample) -> FloatArray:
+    """95th percentile of the latency of answers, ms."""
+    return np.asarray(np.percentile(_filled(sample.latency_ms), 95, axis=1))
+
+
+def latency_p99(case: Comparison, sample: Sample) -> FloatArray:
+    """99th percentile of the latency of answers, ms."""
+    return np.asarray(np.percentile(_filled(sample.latency_ms), 99, axis=1))
+
+
+def latency_shape(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean distance between the two distributions of latency, in units of the recorded mean (Wasserstein)."""
+    recorded = np.sort(case.recorded.latency_ms[case.recorded.answered])
+    live = np.sort(_filled(sample.latency_ms), axis=1)
+    at = (np.arange(200) + 0.5) / 200
+    near = [np.minimum((at * side.shape[-1]).astype(int), side.shape[-1] - 1) for side in (recorded, live)]
+    return np.asarray(np.abs(live[:, near[1]] - recorded[near[0]]).mean(axis=1) / max(float(recorded.mean()), 1e-9))
+
+
+def latency_drift(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean latency of the second half of a batch over that of the first."""
+    values = _filled(sample.latency_ms)
+    place = _places(case)
+    late = place >= 0.5
+    if late.all() or not late.any():
+        return np.ones(len(values))
+    first, second = values[:, ~late].mean(axis=1), values[:, late].mean(axis=1)
+    # Latencies are whole milliseconds: a half of a millisecond more on both sides makes 0 over 0 a 1.
+    return np.asarray((second + 0.5) / (first + 0.5))
+
+
+def latency_link(case: Comparison, sample: Sample) -> FloatArray:
+    """Correlation between latency and completion tokens (of their logarithms)."""
+    return _correlation(np.log1p(_filled(sample.latency_ms)), np.log1p(_filled(sample.completion_tokens)))
+
+
+def prompt_tokens(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean prompt tokens of answers."""
+    return np.asarray(_filled(sample.prompt_tokens).mean(axis=1))
+
+
+def prompt_tokens_per_essay(case: Comparison, sample: Sample) -> FloatArray:
+    """Largest difference of prompt tokens for one prompt, as a share of the recorded mean."""
+    expected = case.expected_prompt_tokens
+    if expected is None:
+        return np.zeros(len(_filled(sample.prompt_tokens)))
+    scale = max(float(expected.mean()), 1.0)
+    apart = np.abs(_filled(sample.prompt_tokens) - expected) / scale
+    return np.asarray(np.percentile(apart, 90, axis=1))
+
+
+def completion_tokens(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean completion tokens of answers."""
+    return np.asarray(_filled(sample.completion_tokens).mean(axis=1))
+
+
+def total_tokens(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean tokens of answers, prompt and completion together."""
+    return np.asarray(prompt_tokens(case, sample) + completion_tokens(case, sample))
+
+
+def completion_spread(case: Comparison, sample: Sample) -> FloatArray:
+    """Standard deviation of completion tokens over their mean."""
+    values = _filled(sample.completion_tokens)
+    return np.asarray(values.std(axis=1) / np.maximum(values.mean(axis=1), 1e-9))
+
+
+def standard_error(case: Comparison, sample: Sample) -> FloatArray:
+    """Mean standard error of the scores, logits, each at most 2 (as production displays it)."""
+    points, weights = case.refit(_wins(sample))[:_SE_DRAWS], case.weights
+    assert case.asked is not None and case.winner is not None  # noqa: S101, PT018
+    n = len(case.items)
+    chance = expit(points[:, case.asked.first] - points[:, case.asked.second] + points[:, -1:])
+    pairs = csr_array(
+        (np.ones(len(weights)), (np.arange(len(weights)), case.asked.first * n + case.asked.second)),
+        shape=(len(weights), n * n),
+    )
+    between = np.asarray((weights * chance * (1 - chance)) @ pairs).reshape(-1, n, n)
+    between = between + between.transpose(0, 2, 1)
+    matrix = -between
+    matrix[:, np.arange(n), np.arange(n)] += between.sum(axis=2) + case.winner.fit.spread**-2
+    variance = np.diagonal(np.linalg.inv(matrix), axis1=1, axis2=2)
+    return np.asarray(np.minimum(np.sqrt(variance), 2.0).mean(axis=1))
+
+
+def error_rate(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of calls that end in an error."""
+    return np.asarray((_errors(sample) >= 0).mean(axis=1))
+
+
+def error_mix(case: Comparison, sample: Sample) -> FloatArray:
+    """Distance between the codes of the errors: half the sum of the differences of their shares."""
+    places, codes = _errors(sample), len(case.errors.codes)
+    failed = np.maximum((places >= 0).sum(axis=1), 1)
+    shares = np.stack([(places == code).sum(axis=1) / failed for code in range(codes + 1)], axis=1)
+    recorded = np.append(case.errors.code_counts, 0) / max(case.errors.errors, 1)
+    some = (places >= 0).any(axis=1)
+    return np.where(some, 0.5 * np.abs(shares - recorded).sum(axis=1), 0.0)
+
+
+def error_bursts(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of errors that follow another error."""
+    failed = _errors(sample) >= 0
+    after = (failed[:, 1:] & failed[:, :-1]).sum(axis=1)
+    return np.asarray(after / np.maximum(failed.sum(axis=1), 1))
+
+
+def retry_success(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of the calls made again after an error that succeed."""
+    assert sample.retries is not None  # noqa: S101
+    again = _errors(sample)[:, sample.retries]
+    return np.asarray((again < 0).sum(axis=1) / max(again.shape[1], 1))
+
+
+def _recorded_theta(case: Comparison) -> FloatArray:
+    assert case.winner is not None  # noqa: S101
+    return np.asarray(case.winner.fit.mean[:-1])
+
+
+def _places(case: Comparison) -> FloatArray:
+    """(n,) where in its batch each live answer lies, 0 to 1."""
+    place = np.zeros(len(case.live))
+    for batch in np.unique(case.live.batch):
+        rows = np.flatnonzero(case.live.batch == batch)
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return np.asarray(place[case.live.answered])
+
+
+def _tau_b(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(d,) tau-b of left (n,) with each row of right (d, n); 0 where one is all ties."""
+    n = len(left)
+    if n > _ALL_PAIRS:
+        return np.nan_to_num([float(kendalltau(left, row).statistic) for row in right])
+    upper = np.triu_indices(n, 1)
+    signs = np.sign(left[upper[0]] - left[upper[1]])
+    other = np.sign(right[:, upper[0]] - right[:, upper[1]])
+    size = np.sqrt((signs != 0).sum() * (other != 0).sum(axis=1))
+    return np.asarray((other @ signs) / np.maximum(size, 1.0))
+
+
+def _correlation(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(d,) correlation of the rows; 0 where one does not vary."""
+    a, b = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.where(size > 1e-12, (a * b).sum(axis=1) / np.maximum(size, 1e-12), 0.0)
+
+
+def _wins(sample: Sample) -> FloatArray:
+    return _filled(sample.wins)
+
+
+def _errors(sample: Sample) -> FloatArray:
+    return _filled(None if sample.errors is None else sample.errors.astype(float))
+
+
+def _filled(part: FloatArray | None) -> FloatArray:
+    assert part is not None  # noqa: S101  (the gate is not applicable where the part is missing)
+    return part

@@ -1,0 +1,282 @@
+"""This module compares values that chance does not touch: who judged, ids, times, cost, texts, labels.
+
+A check fails where a value cannot be right on its own side, or must be equal on both and is not. What may differ
+between two honest recordings (batch ids, prompts, queue modes) is a note of the report instead.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+import numpy as np
+
+from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.parity.check import Case, Limits, Outcome, check
+from cj_pipeline.runs.record import RunRecord
+
+GROUP = "values"
+
+Events = Sequence[CallbackEvent]
+
+# A clock may be read a little before or after the call that it times.
+_CLOCK = timedelta(milliseconds=2)
+
+
+def _metadata(name: str) -> Callable[[CallbackEvent], object]:
+    return lambda event: event.data.request_metadata.get(name)
+
+
+# Where each field of a callback is compared: the name of a check, or why nobody compares it. A test walks the contract.
+COMPARED: dict[str, str] = {
+    "event_id": "new for each event",
+    "event_type": "the reader takes no other type",
+    "event_timestamp": "times",
+    "source_service": "identity",
+    "schema_version": "identity",
+    "correlation_id": "ids",
+    "data_schema_uri": "schema",
+    "metadata": "schema",
+    "data.request_id": "ids",
+    "data.correlation_id": "ids",
+    "data.winner": "answer_agreement",
+    "data.justification": "justification",
+    "data.confidence": "confidence",
+    "data.error_detail": "error_mix",
+    "data.provider": "identity",
+    "data.model": "identity",
+    "data.response_time_ms": "latency_mean",
+    "data.token_usage": "tokens_prompt",
+    "data.cost_estimate": "cost",
+    "data.requested_at": "times",
+    "data.completed_at": "times",
+    "data.trace_id": "a trace of the run that asked",
+    "data.request_metadata": "ids, labels, identity, schema",
+}
+
+IDENTITY: dict[str, Callable[[CallbackEvent], object]] = {
+    "provider": lambda event: event.data.provider.value,
+    "model": lambda event: event.data.model,
+    "resolved_provider": _metadata("resolved_provider"),
+    "resolved_model": _metadata("resolved_model"),
+    "reasoning_effort": _metadata("reasoning_effort"),
+    "output_verbosity": _metadata("output_verbosity"),
+    "source_service": lambda event: event.source_service,
+    "schema_version": lambda event: event.schema_version,
+}
+_OF_ENVELOPE = {"source_service", "schema_version"}
+
+LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source")
+
+
+def all_events(run: RunRecord) -> list[CallbackEvent]:
+    """Return the callbacks of a run and of its repeats."""
+    return [*run.events, *(event for batch in run.repeats for event in batch)]
+
+
+@check("identity", group=GROUP)
+def identity(case: Case, limits: Limits) -> Outcome:
+    """Did the same judge answer, asked in the same way?"""
+    sides = [_answers(all_events(run)) for run in (case.recorded, case.live)]
+    bare = any(is_bare(event) for side in sides for event in side)
+    differences = []
+    for name, read in IDENTITY.items():
+        if name in _OF_ENVELOPE and bare:
+            continue
+        recorded, live = (_named({read(event) for event in side}) for side in sides)
+        if recorded != live:
+            differences.append(f"{name}: recorded {recorded}, live {live}")
+    if case.scenario.provider.model is not None:
+        stated = {case.scenario.provider.model}
+        differences += [
+            f"model: scenario.yaml says {_named(stated)}, the {side} side {_named(found)}"
+            for side, events in zip(("recorded", "live"), sides, strict=True)
+            if (found := {event.data.model for event in events}) and found != stated
+        ]
+    compared = f"{len(IDENTITY) - (len(_OF_ENVELOPE) if bare else 0)} fields of {len(sides[0])} and {len(sides[1])}"
+    return _exact(differences, f"{compared} answers are equal: {_named({e.data.model for e in sides[0]})}")
+
+
+@check("ids", group=GROUP)
+def ids(case: Case, limits: Limits) -> Outcome:
+    """Does every callback belong to its request, its batch and its prompt?"""
+    known = {item.id for item in case.scenario.net.items}
+    problems = []
+    for side, run in (("recorded", case.recorded), ("live", case.live)):
+        events = all_events(run)
+        problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
+        for batch in (run.events, *run.repeats):
+            named = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
+            if len(named) > 1 and not case.several_batches(side):
+                problems.append(f"{side}: one batch came back under {len(named)} batch ids")
+    for number, batch in enumerate((case.live.events, *case.live.repeats)):
+        expected = case.live_batch_ids[number] if number < len(case.live_batch_ids) else None
+        found = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
+        if expected is not None and found and found != {expected}:
+            problems.append(f"live: batch id {_named(found)}, asked under {expected}")
+    return _exact(problems, "every id is there once and belongs to its pair; each prompt hash names one pair and side")
+
+
+@check("times", group=GROUP)
+def times(case: Case, limits: Limits) -> Outcome:
+    """Can the times be true: asked before answered, and as long apart as the answer took?"""
+    problems = []
+    compared = 0
+    for side, run in (("recorded", case.recorded), ("live", case.live)):
+        for event in all_events(run):
+            compared += 1
+            data = event.data
+            took = data.completed_at - data.requested_at
+            if took < timedelta(0):
+                problems.append(f"{side}: {data.request_id} is completed before it is requested")
+            elif took + _CLOCK < timedelta(milliseconds=data.response_time_ms):
+                problems.append(f"{side}: {data.request_id} took longer than the time between request and completion")
+    return _exact(problems, f"{compared} callbacks have times that can be true")
+
+
+@check("cost", group=GROUP)
+def cost(case: Case, limits: Limits) -> Outcome:
+    """Does a token cost the same on both sides, and are tokens added up rightly?"""
+    recorded, live = (_answers(all_events(run)) for run in (case.recorded, case.live))
+    problems = []
+    wrong_sums = [_wrong_sums(side) for side in (recorded, live)]
+    if wrong_sums[1] > wrong_sums[0]:
+        problems.append(f"{wrong_sums[1]} of {len(live)} live totals are not prompt plus completion tokens")
+    known = [
+        {event.data.request_metadata.get("cost_known", True) is not False for event in s} for s in (recorded, live)
+    ]
+    if recorded and live and known[0] != known[1]:
+        problems.append(f"cost known: recorded {_yes(known[0])}, live {_yes(known[1])}")
+    prices = [_price(side) for side in (recorded, live)]
+    if recorded and live and not np.isclose(prices[0], prices[1], rtol=0.01, atol=1e-12):
+        problems.append(f"a million tokens cost {prices[0] * 1e6:.4g} dollars recorded, {prices[1] * 1e6:.4g} live")
+    return _exact(problems, f"a million tokens cost {prices[0] * 1e6:.4g} dollars on both sides")
+
+
+@check("justification", group=GROUP)
+def justification(case: Case, limits: Limits) -> Outcome:
+    """Does the judge give reasons of the same kind: there, of like length, of like variety?"""
+    sides = [
+        [event.data.justification or "" for event in _answers(all_events(run))] for run in (case.recorded, case.live)
+    ]
+    if not all(sides):
+        return _exact([], "a side has no answer")
+    problems = []
+    empty = [sum(not text.strip() for text in side) / len(side) for side in sides]
+    if abs(empty[1] - empty[0]) > 0.1:
+        problems.append(f"empty: {empty[0]:.0%} recorded, {empty[1]:.0%} live")
+    length = [float(np.mean([len(text) for text in side])) for side in sides]
+    if max(length) > 3 * max(min(length), 5.0):
+        problems.append(f"mean length: {length[0]:.0f} characters recorded, {length[1]:.0f} live")
+    different = [len(set(side)) for side in sides]
+    if (different[0] > 1) != (different[1] > 1):
+        problems.append(f"different texts: {different[0]} recorded, {different[1]} live")
+    return _exact(
+        problems, f"{length[0]:.0f} and {length[1]:.0f} characters on average, {different[0]} and {different[1]} texts"
+    )
+
+
+@check("labels", group=GROUP)
+def labels(case: Case, limits: Limits) -> Outcome:
+    """Are queue mode and bundle size what that side asked for?"""
+    problems = []
+    wanted = case.live_labels
+    for event in all_events(case.live):
+        for name, values in wanted.items():
+            found = event.data.request_metadata.get(name)
+            if found not in values:
+                problems.append(f"live: {name} is {found!r}, asked for {_named(values)}")
+    for side, run in (("recorded", case.recorded), ("live", case.live)):
+        for event in all_events(run):
+            size = event.data.request_metadata.get("preferred_bundle_size")
+            if size is not None and not (isinstance(size, int) and 1 <= size <= 64):
+                problems.append(f"{side}: preferred_bundle_size is {size!r}, which is not 1 to 64")
+    return _exact(sorted(set(problems)), "every label is one that was asked for")
+
+
+CHECKS = (identity, ids, times, cost, justification, labels)
+
+
+def notes(case: Case) -> tuple[str, ...]:
+    """Return what differs between the two sides and is no fault: batches, prompts, labels."""
+    sides = [all_events(run) for run in (case.recorded, case.live)]
+    if not all(sides):
+        return ()
+    found = []
+    digests = [{str(event.data.request_metadata.get("prompt_sha256") or "") for event in side} - {""} for side in sides]
+    if all(digests) and digests[0].isdisjoint(digests[1]):
+        found.append("no prompt is the same on both sides (by its hash); pairs and sides are compared instead")
+    if not case.live_batch_ids:
+        for name in ("bos_batch_id", "cj_batch_id", *LABELS):
+            values = [{event.data.request_metadata.get(name) for event in side} for side in sides]
+            if values[0] != values[1]:
+                found.append(f"{name}: recorded {_named(values[0])}, live {_named(values[1])}")
+    return tuple(found)
+
+
+def is_bare(event: CallbackEvent) -> bool:
+    """Whether the event came without an envelope, so that its envelope says nothing."""
+    return bool(getattr(event, "bare", False))
+
+
+def _answers(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
+    """A failed call may not know its model; only answers say who judged."""
+    return [event for event in events if event.data.succeeded]
+
+
+def _id_problems(events: Events, known: set[str]) -> list[str]:
+    problems = []
+    pairs: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    requests: defaultdict[str, int] = defaultdict(int)
+    for event in events:
+        data = event.data
+        requests[data.request_id] += 1
+        if event.correlation_id != data.correlation_id:
+            problems.append(f"{data.request_id}: envelope and data have different correlation ids")
+        problems += [f"{data.request_id}: essay '{e}' is not in the net" for e in data.essay_ids() if e not in known]
+        digest = data.request_metadata.get("prompt_sha256")
+        if isinstance(digest, str):
+            if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+                problems.append(f"{data.request_id}: prompt_sha256 is not 64 hex digits")
+            pairs[digest].add(data.essay_ids())
+    shared = [digest for digest, found in pairs.items() if len(found) > 1]
+    if shared:
+        problems.append(f"one prompt hash stands for {len(pairs[shared[0]])} different pairs")
+    repeated = sum(count > 1 for count in requests.values())
+    if repeated:
+        problems.append(f"{repeated} request ids came back more than once")
+    return problems
+
+
+def _wrong_sums(events: Events) -> int:
+    return sum(
+        usage.prompt_tokens + usage.completion_tokens != usage.total_tokens
+        for usage in (event.data.token_usage for event in events)
+    )
+
+
+def _price(events: Events) -> float:
+    """Return dollars a token, all answers together."""
+    tokens = sum(event.data.token_usage.total_tokens for event in events)
+    return sum(event.data.cost_estimate for event in events) / tokens if tokens else 0.0
+
+
+def _exact(problems: Sequence[str], fine: str) -> Outcome:
+    return Outcome(
+        passed=not problems,
+        value=len(problems),
+        unit="problems",
+        tolerance="none",
+        sentence=problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "") if problems else fine,
+        details=tuple(problems[:5]),
+    )
+
+
+def _named(values: Iterable[object]) -> str:
+    texts = sorted({"absent" if value is None else str(value) for value in values})
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "") if texts else "nothing"
+
+
+def _yes(values: set[bool]) -> str:
+    return "/".join("yes" if value else "no" for value in sorted(values))
