@@ -159,10 +159,11 @@ class Comparison:
 
         The first chunk has every part; further ones, of large comparisons, have wins only.
         """
-        measures = self.drawn_measures()
+        measures = self.drawn_measures
         for number, wins in enumerate(self.drawn_wins()):
             yield Sample(wins=wins) if number else replace(measures, wins=wins)
 
+    @cached_property
     def drawn_measures(self) -> Sample:
         """Draw everything but the winners: latency, tokens, confidence, errors."""
         answered = int(self.live.answered.sum())

@@ -71,7 +71,7 @@ def values_of(case: Comparison, gates: tuple[Gate, ...]) -> dict[str, FloatArray
             if number == 0 or gate.of_wins:
                 parts[gate.name].append(gate.statistic(case, sample))
     if not any(gate.of_wins for gate in gates) or case.asked is None:
-        measures = case.drawn_measures()
+        measures = case.drawn_measures
         parts = {gate.name: [gate.statistic(case, measures)] for gate in gates}
     return {name: np.concatenate(values) for name, values in parts.items()}
 

@@ -99,7 +99,7 @@ def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) ->
 
 
 def _samples(case: Comparison) -> dict[WrongMock, list[Sample]]:
-    measures = case.drawn_measures()
+    measures = case.drawn_measures
     samples: dict[WrongMock, list[Sample]] = {}
     if case.asked is not None:
         samples |= {mock: [Sample(wins=wins) for wins in _wins(case, mock)] for mock in OF_WINS}
