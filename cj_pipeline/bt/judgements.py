@@ -22,6 +22,7 @@ from scipy.special import betaln, expit, gammaln, logsumexp
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.intp]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 # The half-normal prior of the spread; real judges lie between .3 and 6.
 SPREAD_SCALE = 3.0
@@ -323,6 +324,7 @@ def _moved(
     share = (judgements.first_wins / judgements.asked).astype(np.float32)
     effective = fit.effective.astype(np.float32)
     at = points.astype(np.float32)
+    fit_at, slope_at = _likelihood(at, design, share, effective), _likelihood_slope(at, design, share, effective)
     log_prior = _log_spread_prior(fit.spreads)
     for _ in range(_MOVES):
         # The spread given the scores, on its grid.
@@ -333,32 +335,40 @@ def _moved(
         spread = fit.spreads[cells]
         precision = np.repeat(spread[:, None] ** -2, n + 1, axis=1).astype(np.float32)
         precision[:, -1] = POSITION_SD**-2
-        start, height, slope = at, *_height_and_slope(at, design, share, effective, precision)
+        slope = slope_at - precision * at
         momentum = rng.standard_normal(at.shape, dtype=np.float32)  # where the information is the identity
         length = np.float32(0.4 * (0.75 + 0.5 * rng.random()))
-        speed, moved, moved_height = momentum, start, height
+        speed, moved = momentum, at
         for _ in range(_LEAPS):
             speed = speed + 0.5 * length * solve_triangular(factor, slope.T, lower=True).T
             moved = moved + length * solve_triangular(factor, speed.T, lower=True, trans="T").T
-            moved_height, slope = _height_and_slope(moved, design, share, effective, precision)
+            moved_slope = _likelihood_slope(moved, design, share, effective)
+            slope = moved_slope - precision * moved
             speed = speed + 0.5 * length * solve_triangular(factor, slope.T, lower=True).T
-        log_ratio = moved_height - height - 0.5 * ((speed**2).sum(axis=1) - (momentum**2).sum(axis=1))
+        # Likelihood and slope do not depend on the spread: the next move starts from those where this one ended.
+        moved_fit = _likelihood(moved, design, share, effective)
+        log_ratio = moved_fit - fit_at - 0.5 * (precision * (moved**2 - at**2)).sum(axis=1)
+        log_ratio -= 0.5 * ((speed**2).sum(axis=1) - (momentum**2).sum(axis=1))
         accepted = np.log(rng.random(size)) < log_ratio
-        at = np.where(accepted[:, None], moved, start)
+        at, slope_at = (
+            np.where(accepted[:, None], new, old) for new, old in ((moved, at), (moved_slope, slope_at))
+        )
+        fit_at = np.where(accepted, moved_fit, fit_at)
     return at.astype(np.float64), spread
 
 
-def _height_and_slope(
-    at: npt.NDArray[np.float32],
-    design: npt.NDArray[np.float32],
-    share: npt.NDArray[np.float32],
-    effective: npt.NDArray[np.float32],
-    precision: npt.NDArray[np.float32],
-) -> tuple[FloatArray, npt.NDArray[np.float32]]:
-    """Return the log posterior (d,), up to a constant, and its gradient (d, n + 1)."""
+def _likelihood(at: Float32Array, design: Float32Array, share: Float32Array, effective: Float32Array) -> FloatArray:
+    """Return (d,) the log likelihood."""
     logit = at @ design.T
-    small = np.exp(-np.abs(logit))
-    chance = np.where(logit >= 0, 1, small) / (1 + small)
-    fit = (share * logit - np.maximum(logit, 0) - np.log1p(small)) @ effective
-    height = fit - 0.5 * (precision * at**2).sum(axis=1)
-    return height.astype(np.float64), (effective * (share - chance)) @ design - precision * at
+    fit = (share * logit - np.maximum(logit, 0) - np.log1p(np.exp(-np.abs(logit)))) @ effective
+    return np.asarray(fit, dtype=np.float64)
+
+
+def _likelihood_slope(
+    at: Float32Array, design: Float32Array, share: Float32Array, effective: Float32Array
+) -> Float32Array:
+    """Return (d, n + 1) the gradient of the log likelihood."""
+    # An exponential that overflows makes a chance of 0, as it should be.
+    with np.errstate(over="ignore"):
+        chance = 1 / (1 + np.exp(-(at @ design.T)))
+    return np.asarray((effective * (share - chance)) @ design)

@@ -7,6 +7,7 @@ Newton step from the recorded fit: linear in live minus recorded, so nothing sep
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import expit
 from scipy.stats import kendalltau
@@ -17,6 +18,9 @@ from cj_pipeline.parity.comparison import Comparison, Sample
 
 # Above it, signs of all pairs of essays take more memory than sorting takes time.
 _ALL_PAIRS = 64
+
+# Refits are in single precision, so scores that are closer than this (logits) are equal.
+_TIE = 1e-4
 
 # Standard errors take a matrix a draw.
 _SE_DRAWS = 1_000
@@ -256,22 +260,36 @@ def _places(case: Comparison) -> FloatArray:
 
 
 def _tau_b(left: FloatArray, right: FloatArray) -> FloatArray:
-    """(d,) tau-b of left (n,) with each row of right (d, n); 0 where one is all ties."""
+    """(d,) tau-b of left (n,) with each row of right (d, n); 0 where one is all ties.
+
+    Scores of essays with the same answers are equal but for rounding, which the order of essays decides: those are ties.
+    """
     n = len(left)
     if n > _ALL_PAIRS:
+        left, right = np.round(left, 4), np.round(right, 4)
         return np.nan_to_num([float(kendalltau(left, row).statistic) for row in right])
-    upper = np.triu_indices(n, 1)
-    signs = np.sign(left[upper[0]] - left[upper[1]])
-    other = np.sign(right[:, upper[0]] - right[:, upper[1]])
-    size = np.sqrt((signs != 0).sum() * (other != 0).sum(axis=1))
-    return np.asarray((other @ signs) / np.maximum(size, 1.0))
+    columns = np.ascontiguousarray(right.T)
+    agreed, untied, apart = np.zeros(len(right), np.int32), np.zeros(len(right), np.int32), 0
+    for item in range(n - 1):
+        sign = _signs(left[item + 1 :] - left[item])
+        other = _signs(columns[item + 1 :] - columns[item])
+        agreed += (other * sign[:, None]).sum(axis=0, dtype=np.int32)
+        untied += np.abs(other).sum(axis=0, dtype=np.int32)
+        apart += int(np.abs(sign).sum())
+    return np.asarray(agreed / np.maximum(np.sqrt(untied * float(apart)), 1.0))
+
+
+def _signs(differences: FloatArray) -> npt.NDArray[np.int8]:
+    return (differences > _TIE).astype(np.int8) - (differences < -_TIE)
 
 
 def _correlation(left: FloatArray, right: FloatArray) -> FloatArray:
     """(d,) correlation of the rows; 0 where one does not vary."""
     a, b = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.where(size > 1e-12, (a * b).sum(axis=1) / np.maximum(size, 1e-12), 0.0)
+    products = (np.einsum("ij,ij->i", one, other) for one, other in ((a, a), (b, b), (a, b)))
+    of_left, of_right, of_both = products
+    size = np.sqrt(of_left * of_right)
+    return np.where(size > 1e-12, of_both / np.maximum(size, 1e-12), 0.0)
 
 
 def _wins(sample: Sample) -> FloatArray:
