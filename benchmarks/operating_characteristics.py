@@ -1,28 +1,42 @@
 """How often is parity wrong? Simulated judges of many kinds, faithful runs and essential wrong mocks.
 
-    python -m benchmarks.operating_characteristics [--judges 60] [--recordings 100] [--runs 10] [--seed 1]
+    python -m benchmarks.operating_characteristics [--judges 60] [--recordings 100] [--runs 10] [--processes 2]
 
 Judges are a Latin hypercube over the number of essays and pairs, position, repeatability, spread, errors, latency,
-batches and recordings. For each judge recordings are drawn, and for each recording faithful live runs; the table says
-how often a faithful run is NO PARITY, how often it is PARITY, and how often each wrong mock is let past as PARITY.
+batches and recordings; `--at c` is the point whose power may not be given away (12 essays, 66 pairs, 3 batches). For
+each recording, faithful and wrong live runs are drawn from the judge that was recorded, not from its fit. The table
+says how often a faithful run is NO PARITY and PARITY, and how often each wrong mock is let past as PARITY.
+
+All runs of one recording fail on the same calls, so that they share one noise; which calls fail is drawn again for the
+gates of errors.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from cj_pipeline.mock.model.answers import Answers
-from cj_pipeline.parity.comparison import Comparison
+from cj_pipeline.parity.comparison import Comparison, Sample
+from cj_pipeline.parity.evidence import EvidenceVerdict, evidence_of
 from cj_pipeline.parity.gates import GATES
-from cj_pipeline.parity.noise import differences, noise_of
-from cj_pipeline.parity.power import WrongMock, detections, says_nothing_about_essays
+from cj_pipeline.parity.noise import Noise, differences, noise_of
+from cj_pipeline.parity.power import (
+    OF_WINS,
+    WrongMock,
+    coin_rates,
+    detections,
+    recorded_share,
+    says_nothing_about_essays,
+)
 from cj_pipeline.traces.scenario import Profile
 
 EXACT = {WrongMock.OTHER_MODEL: "identity", WrongMock.LOST_FIELD: "schema"}
@@ -84,12 +98,55 @@ class SimulatedJudge:
         failed = self.fails if self.kind.errors_repeat else rng.random(len(winner)) < self.kind.error_rate
         return np.where(failed, -1, winner)
 
-    def answers(self, batches: int, rng: np.random.Generator, winners: np.ndarray | None = None) -> Answers:
-        """Ask every prompt once a batch. winners: of another judge, (batches, p)."""
-        drawn = np.concatenate([self.batch(rng) for _ in range(batches)]) if winners is None else winners.ravel()
+    def measures(self, size: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw latency, completion tokens and confidence."""
+        latency = np.round(1500 * np.exp(self.kind.sigma * rng.standard_normal(size)))
+        tokens = np.round(40 * np.exp(0.2 * rng.standard_normal(size)))
+        return latency, tokens, rng.choice([3.0, 3.5, 4.0, 4.5], size)
+
+    def failures(self, runs: int, batches: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (runs, calls) errors as places of their code, -1 for an answer."""
+        p = len(self.first)
+        failed = rng.random((runs, batches * p)) < self.kind.error_rate
+        if self.kind.errors_repeat:
+            failed = np.tile(self.fails, (runs, batches))
+        return np.where(failed, 0, -1)
+
+    def wins(self, case: Comparison, runs: int, mock: WrongMock | None, rng: np.random.Generator) -> np.ndarray:
+        """Draw (runs, p) wins of A on the prompts of a comparison. mock: who answers; None is the judge itself."""
+        assert case.asked is not None
+        n = case.asked.answers.astype(int)
+        if mock in (WrongMock.COIN, WrongMock.BLIND_COIN):
+            return rng.binomial(n, 0.5 if mock is WrongMock.COIN else recorded_share(case.asked), (runs, len(n)))
+        if mock is WrongMock.FIRST_SHOWN:
+            return np.tile(n, (runs, 1))
+        place = {pair: row for row, pair in enumerate(zip(self.first.tolist(), self.second.tolist(), strict=True))}
+        rows = [place[pair] for pair in zip(case.asked.first.tolist(), case.asked.second.tolist(), strict=True)]
+        free = rng.binomial(n, self.chance[rows], (runs, len(n)))
+        wins = np.where(self.fixed[rows], self.answer[rows] * n, free)
+        return n - wins if mock is WrongMock.INVERTED else wins
+
+    def sample(self, case: Comparison, runs: int, mock: WrongMock | None, rng: np.random.Generator) -> Sample:
+        """Draw live sides, one a run. mock: who answers; None is the judge itself."""
+        answered = int(case.live.answered.sum())
+        latency, tokens, confidence = self.measures((runs, answered), rng)
+        prompt = np.tile(case.live.prompt_tokens[case.live.answered], (runs, 1))
+        if mock is WrongMock.INSTANT:
+            latency = np.zeros_like(latency)
+        if mock is WrongMock.TOKENS:
+            tokens, prompt = 1.4 * tokens, 1.4 * prompt
+        wins = (
+            None if case.asked is None else self.wins(case, runs, mock if mock in OF_WINS else None, rng).astype(float)
+        )
+        # There is one code, with place 0: the first recorded one, or the one after none.
+        errors = self.failures(runs, self.kind.batches, rng)
+        return Sample(wins, latency, tokens, prompt, confidence, errors, case.live.retry)
+
+    def answers(self, batches: int, rng: np.random.Generator) -> Answers:
+        """Ask every prompt once a batch."""
+        drawn = np.concatenate([self.batch(rng) for _ in range(batches)])
         n, p = len(drawn), len(self.first)
-        latency = np.round(1500 * np.exp(self.kind.sigma * rng.standard_normal(n)))
-        tokens = np.round(40 * np.exp(0.2 * rng.standard_normal(n)))
+        latency, tokens, confidence = self.measures((n,), rng)
         prompt = np.tile(1000.0 + 7 * self.first + 5 * self.second, batches)
         return Answers(
             batch=np.repeat(np.arange(batches), p),
@@ -102,7 +159,7 @@ class SimulatedJudge:
             prompt_tokens=prompt,
             completion_tokens=tokens,
             total_tokens=prompt + tokens,
-            confidence=np.where(drawn < 0, np.nan, rng.choice([3.0, 3.5, 4.0, 4.5], n)),
+            confidence=np.where(drawn < 0, np.nan, confidence),
             retry=np.zeros(n, dtype=np.bool_),
         )
 
@@ -135,64 +192,148 @@ def comparison(judge: SimulatedJudge, recordings: tuple[Answers, ...], live: Ans
     return Comparison(recordings, live, items, {}, seed=int(recordings[0].latency_ms[:8].sum()))
 
 
-def failed_gates(case: Comparison) -> tuple[list[str], dict]:
+def noise_by_gate(case: Comparison) -> dict[str, Noise]:
+    """Return the noise of the gates that apply, with the margins of the profile `judge`."""
+    return noise_of(case, {g: g.margin(case, g.limits[Profile.JUDGE]) for g in GATES if g.missing(case) is None})
+
+
+def failed_gates(case: Comparison) -> tuple[list[str], dict[str, Noise]]:
     """Return the gates that a live side fails, and their noise."""
-    gates = {gate: gate.margin(case, gate.limits[Profile.JUDGE]) for gate in GATES if gate.missing(case) is None}
-    noise = noise_of(case, gates)
-    failed = [name for name, one in noise.items() if one.beyond(differences(case, one, case.observed)).any()]
-    return failed, noise
+    noise = noise_by_gate(case)
+    return [name for name, failed in failures(case, noise, case.observed).items() if failed.any()], noise
+
+
+def failures(case: Comparison, noise: Mapping[str, Noise], sample: Sample) -> dict[str, np.ndarray]:
+    """Return (runs,) by gate: whether each run fails it."""
+    return {name: one.beyond(differences(case, one, sample)).astype(bool) for name, one in noise.items()}
+
+
+def tally(kind: Kind, recordings: int, runs: int, seed: list[int]) -> Counter[str]:
+    """Count verdicts over some recordings of judges of one kind, each with some faithful and some wrong live runs."""
+    rng = np.random.default_rng(seed)
+    count: Counter[str] = Counter()
+    for _ in range(recordings):
+        judge = judge_of(kind, rng)
+        recorded = tuple(judge.answers(1, rng) for _ in range(kind.recordings))
+        if not any(answers.answered.any() for answers in recorded):
+            continue
+        case = comparison(judge, recorded, judge.answers(kind.batches, rng))
+        noise = noise_by_gate(case)
+        found = detections(case, noise, EXACT, {})
+        unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
+        faithful = judge.sample(case, runs, None, rng)
+        failed = failures(case, noise, faithful)
+        no = np.any(np.broadcast_arrays(*failed.values()), axis=0)
+        count["runs"] += runs
+        count["no"] += int(no.sum())
+        count["recordings"] += 1
+        count["recordings with a no"] += bool(no.any())
+        count["parity"] += 0 if unproven else int((~no).sum())
+        for name, row in failed.items():
+            count[f"failed {name}"] += int(row.sum())
+        for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
+            wrong = failures(case, noise, judge.sample(case, runs, mock, rng))
+            caught = np.any(np.broadcast_arrays(*wrong.values()), axis=0)
+            same = any(one.same_as_recorded for one in found if one.mock is mock)
+            count[f"caught {mock}"] += runs if same else int(caught.sum())
+            count[f"past {mock}"] += 0 if unproven or same else int((~caught).sum())
+        _count_evidence(count, case, noise, faithful)
+    return count
+
+
+def _count_evidence(count: Counter[str], case: Comparison, noise: Mapping[str, Noise], faithful: Sample) -> None:
+    """Count, over faithful runs, intervals that hold the truth, and claims that do not."""
+    values = {name: differences(case, one, faithful) for name, one in noise.items()}
+    for name in ("latency_mean", "tokens_completion", "winner_share", "position_effect", "answer_agreement"):
+        if name in noise:
+            low, high = np.quantile(noise[name].differences, [0.025, 0.975])
+            count[f"covered {name}"] += int(((values[name] >= low) & (values[name] <= high)).sum())
+            count[f"intervals {name}"] += len(values[name])
+    for name in ("latency_mean", "tokens_completion"):
+        one = noise.get(name)
+        if one is not None:  # a judge that drifted by just the margin
+            drifted = (values[name] + one.reference) * (1 + one.margin.high / one.reference) - one.reference
+            centred = one.differences - one.differences.mean()
+            inside = (drifted - np.quantile(centred, 0.05) <= one.margin.high) & (
+                drifted - np.quantile(centred, 0.95) >= one.margin.low
+            )
+            count[f"equivalent at the margin {name}"] += int(inside.sum())
+    first = {name: float(value[0]) for name, value in values.items()}
+    evidence = evidence_of(case, noise, first, coin_rates(case, noise))
+    count["different"] += any(one.verdict is EvidenceVerdict.DIFFERENT for one in evidence.values())
+
+
+def row(kind: Kind, count: Counter[str]) -> str:
+    """Return one line of the table."""
+    runs = max(count["runs"], 1)
+    mock = max(WrongMock, key=lambda mock: count[f"past {mock}"])
+    return (
+        f"{kind.essays:3d} {kind.pairs:4d} {kind.position:5.1f} {kind.repeatability:4.2f} {kind.spread:4.1f} "
+        f"{kind.error_rate:4.2f} {'same' if kind.errors_repeat else 'any ':4s} {kind.batches:3d} {kind.recordings} | "
+        f"{count['no'] / runs:6.2%} in {count['recordings with a no']:3d} of {count['recordings']} | "
+        f"{count['parity'] / runs:6.1%} | {count[f'past {mock}'] / runs:6.2%} {mock}"
+    )
+
+
+def point_c() -> list[Kind]:
+    """Return the kinds of judges at which power may not be given away."""
+    return [
+        Kind(12, 66, position, r, 3.0, 0.0, False, 0.3, 3, recordings)
+        for recordings in (1, 2)
+        for r in (0.0, 0.7)
+        for position in (0.0, 1.0)
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--judges", type=int, default=60)
     parser.add_argument("--recordings", type=int, default=100)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--at", choices=["hypercube", "c"], default="hypercube")
     chosen = parser.parse_args()
-    rng = np.random.default_rng(chosen.seed)
-    if chosen.at == "c":
-        kinds = [Kind(12, 66, p, r, 3.0, 0.0, False, 0.3, 3, n) for n in (1, 2) for r in (0.0, 0.7) for p in (0.0, 1.0)]
-    else:
-        kinds = list(hypercube(chosen.judges, rng))
+    kinds = point_c() if chosen.at == "c" else list(hypercube(chosen.judges, np.random.default_rng(chosen.seed)))
     total: Counter[str] = Counter()
-    why: Counter[str] = Counter()
     began = time.monotonic()
-    print("essays pairs position r spread errors batches recordings | faithful NO PARITY, PARITY | wrong mocks past")
-    for kind in kinds:
-        count: Counter[str] = Counter()
-        for _ in range(chosen.recordings):
-            judge = judge_of(kind, rng)
-            recordings = tuple(judge.answers(1, rng) for _ in range(kind.recordings))
-            if not any(answers.answered.any() for answers in recordings):
-                continue
-            for _ in range(chosen.runs):
-                case = comparison(judge, recordings, judge.answers(kind.batches, rng))
-                failed, noise = failed_gates(case)
-                found = detections(case, noise, EXACT, {})
-                unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
-                count["runs"] += 1
-                count["no"] += bool(failed)
-                count["parity"] += not failed and not unproven
-                why.update(failed)
-                for one in found:
-                    count[f"past {one.mock}"] += 0 if unproven or one.same_as_recorded else 1 - one.rate
-        total += count
-        runs = max(count["runs"], 1)
-        worst = max((count[f"past {mock}"] / runs for mock in WrongMock), default=0.0)
-        print(
-            f"{kind.essays:3d} {kind.pairs:4d} {kind.position:5.1f} {kind.repeatability:4.2f} {kind.spread:4.1f} "
-            f"{kind.error_rate:4.2f} {kind.batches:3d} {kind.recordings} | {count['no'] / runs:6.2%} "
-            f"{count['parity'] / runs:6.1%} | {worst:.2%}",
-            flush=True,
+    print(
+        "essays pairs position r spread errors batches recordings | faithful: NO PARITY | PARITY | worst wrong mock past"
+    )
+    with multiprocessing.get_context("spawn").Pool(chosen.processes) as pool:
+        work = partial(_numbered, kinds=kinds, recordings=chosen.recordings, runs=chosen.runs, seed=chosen.seed)
+        for kind, count in zip(kinds, pool.imap(work, range(len(kinds))), strict=True):
+            total += count
+            print(row(kind, count), flush=True)
+    print(summary(total), f"{time.monotonic() - began:.0f} s", sep="\n")
+
+
+def _numbered(number: int, kinds: list[Kind], recordings: int, runs: int, seed: int) -> Counter[str]:
+    return tally(kinds[number], recordings, runs, [seed, number])
+
+
+def summary(total: Counter[str]) -> str:
+    """Return what the table adds up to."""
+    runs = max(total["runs"], 1)
+    no, parity = total["no"] / runs, total["parity"] / runs
+    reach = 1.96 * math.sqrt(max(total["recordings with a no"], 1)) / max(total["recordings"], 1)
+    lines = [f"faithful: NO PARITY {no:.2%} (+-{reach:.2%}), PARITY {parity:.1%}, CANNOT TELL {1 - no - parity:.1%}"]
+    lines += [
+        f"{mock}: NO PARITY {total[f'caught {mock}'] / runs:.1%}, PARITY {total[f'past {mock}'] / runs:.2%}"
+        for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS)
+    ]
+    gates = {name.removeprefix("failed "): n for name, n in total.most_common() if name.startswith("failed ")}
+    lines.append(f"gates that failed in {runs} faithful runs: {gates}")
+    for name in [name.removeprefix("intervals ") for name in total if name.startswith("intervals ")]:
+        lines.append(
+            f"{name}: 95 % interval held the truth in {total[f'covered {name}'] / total[f'intervals {name}']:.1%}"
         )
-    runs = total["runs"]
-    reach = 1.96 * math.sqrt(max(total["no"], 1)) / runs
-    print(f"pooled: NO PARITY {total['no'] / runs:.2%} (+-{reach:.2%}), PARITY {total['parity'] / runs:.1%} of {runs}")
-    print("gates that failed:", dict(why), f"{time.monotonic() - began:.0f} s")
-    for mock in WrongMock:
-        print(f"  {mock}: PARITY in {total[f'past {mock}'] / runs:.2%}")
+    lines += [
+        f"{name}: {number / runs:.1%}" for name, number in total.items() if name.startswith("equivalent at the margin")
+    ]
+    lines.append(f"some gate DIFFERENT: {total['different'] / max(total['recordings'], 1):.1%} of faithful runs")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -350,9 +350,7 @@ def _moved(
         log_ratio = moved_fit - fit_at - 0.5 * (precision * (moved**2 - at**2)).sum(axis=1)
         log_ratio -= 0.5 * ((speed**2).sum(axis=1) - (momentum**2).sum(axis=1))
         accepted = np.log(rng.random(size)) < log_ratio
-        at, slope_at = (
-            np.where(accepted[:, None], new, old) for new, old in ((moved, at), (moved_slope, slope_at))
-        )
+        at, slope_at = (np.where(accepted[:, None], new, old) for new, old in ((moved, at), (moved_slope, slope_at)))
         fit_at = np.where(accepted, moved_fit, fit_at)
     return at.astype(np.float64), spread
 
