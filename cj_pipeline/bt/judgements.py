@@ -219,7 +219,8 @@ def log_likelihood(judgements: Judgements, points: FloatArray, repeatability: Fl
         log_a, log_b = log_a[:, again], log_b[:, again]
         free = wins[again] * log_a + losses[again] * log_b
         fixed = np.where(losses[again] == 0, log_a, np.where(wins[again] == 0, log_b, -np.inf))
-        r = repeatability[:, None]
+        # A judge known to repeat itself always may still have given unequal answers: those were free.
+        r = np.clip(repeatability, 1e-9, 1 - 1e-9)[:, None]
         with np.errstate(divide="ignore"):
             total = total + np.logaddexp(np.log1p(-r) + free, np.log(r) + fixed).sum(axis=1)
     return np.asarray(total)
