@@ -29,17 +29,18 @@ def lognormal(sigma: float = 0.4, n: int = N) -> np.ndarray:
     return np.round(1500 * np.exp(sigma * np.random.default_rng(5).standard_normal(n)))
 
 
-def test_drawn_latencies_have_the_recorded_mean_and_spread_and_are_uncertain_by_as_much_as_theory_says() -> None:
+def test_drawn_latencies_have_the_recorded_mean_and_spread_and_are_a_little_less_certain_than_theory_says() -> None:
     latency = lognormal()
     means = drawn(fitted(latency), draws=2_000).latency_ms.mean(axis=1)
     assert means.mean() == pytest.approx(latency.mean(), rel=0.01)
-    # A mean of 300 around a mean known from 300.
-    assert means.std() == pytest.approx(latency.std() * np.sqrt(2 / N), rel=0.2)
+    # A mean of 300 around a mean known from 300 has 2 / N. The draws have 3 / N, a location and a resample: without
+    # the location a faithful run of 10 recorded answers failed in 2.2 % of cases, with it in .5 %.
+    assert means.std() == pytest.approx(latency.std() * np.sqrt(3 / N), rel=0.1)
     assert drawn(fitted(latency)).latency_ms.std(axis=1).mean() == pytest.approx(latency.std(), rel=0.08)
 
 
 def test_latency_keeps_its_link_to_tokens() -> None:
-    tokens = np.round(40 * np.exp(0.3 * RNG.standard_normal(N)))
+    tokens = np.round(40 * np.exp(0.3 * np.random.default_rng(8).standard_normal(N)))
     linked = drawn(fitted(30 * tokens, tokens))
     free = drawn(fitted(lognormal(), tokens))
 
