@@ -23,6 +23,9 @@ Events = Sequence[CallbackEvent]
 # A clock may be read a little before or after the call that it times.
 _CLOCK = timedelta(milliseconds=2)
 
+# One or two answers have no variety to compare.
+_FEW_TEXTS = 3
+
 
 def _metadata(name: str) -> Callable[[CallbackEvent], object]:
     return lambda event: event.data.request_metadata.get(name)
@@ -170,7 +173,7 @@ def justification(case: Case, limits: Limits) -> Outcome:
     if max(length) > 3 * max(min(length), 5.0):
         problems.append(f"mean length: {length[0]:.0f} characters recorded, {length[1]:.0f} live")
     different = [len(set(side)) for side in sides]
-    if (different[0] > 1) != (different[1] > 1):
+    if min(len(side) for side in sides) >= _FEW_TEXTS and (different[0] > 1) != (different[1] > 1):
         problems.append(f"different texts: {different[0]} recorded, {different[1]} live")
     return _exact(
         problems, f"{length[0]:.0f} and {length[1]:.0f} characters on average, {different[0]} and {different[1]} texts"

@@ -17,6 +17,7 @@ from cj_pipeline.mock.model.answers import FloatArray, IntArray
 
 _LOGARITHMIC = (True, True, False)
 _LEAST = 0.5  # a logarithm of 0 ms or 0 tokens
+_MOST = np.float32(25.0)  # the logarithm of two years in milliseconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,8 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
         residual += rng.standard_normal((draws, answers), dtype=np.float32) * np.float32(bandwidth)
         residual *= (slope[:, column, None] / np.sqrt(1 + bandwidth**2)).astype(np.float32)
         residual += shift[:, column, None].astype(np.float32)
-        return np.round(np.exp(residual)).astype(np.float64)
+        # Two answers leave the scale so uncertain that some draws lie beyond any number.
+        return np.round(np.exp(np.minimum(residual, _MOST))).astype(np.float64)
 
     confidence = shift[:, 2, None] + slope[:, 2, None] * _confidence_residuals(fit, gap, draws, rng)
     if fit.deviation[2] == 0.0:  # one value in n answers does not make another one impossible

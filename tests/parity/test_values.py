@@ -1,0 +1,167 @@
+"""Every field of a callback is compared by its value, noted, or listed with the reason why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1, TokenUsage
+from cj_pipeline.parity.compare import BY_NAME, compare
+from cj_pipeline.parity.values import COMPARED, IDENTITY
+from cj_pipeline.parity.verdict import Doubt, Parity
+from tests.parity.files import changed_copy, compared, failed, shared_file, written
+from tests.sides import ANCHORS, LOWER5, TRACES, live, recorded, report, scenario
+
+RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
+GPT_4 = "gpt-4o-mini"
+
+
+def test_every_field_of_the_contract_is_on_the_list_and_nothing_else() -> None:
+    envelope = {name for name in CallbackEvent.model_fields if name != "data"}
+    data = {f"data.{name}" for name in LLMComparisonResultV1.model_fields}
+    assert set(COMPARED) == envelope | data
+
+
+def test_every_check_on_the_list_exists() -> None:
+    for field, where in COMPARED.items():
+        names = [name.strip() for name in where.split(",")]
+        assert all(name in BY_NAME for name in names) or len(where.split()) >= 4, f"{field}: a check, or a reason"
+
+
+def test_the_fields_of_identity_are_fields_of_the_contract() -> None:
+    known = {*CallbackEvent.model_fields, *LLMComparisonResultV1.model_fields}
+    metadata = {"resolved_provider", "resolved_model", "reasoning_effort", "output_verbosity"}
+    assert set(IDENTITY) <= known | metadata
+    assert issubclass(TokenUsage, BaseModel)
+
+
+def data(event: dict) -> dict:
+    return event["data"]
+
+
+def asked(event: dict) -> dict:
+    return event["data"]["request_metadata"]
+
+
+def half_cost_unknown(number: int, event: dict) -> None:
+    if number % 2:
+        asked(event)["cost_known"] = False
+
+
+# Wrong in one value each, and the check that must say so.
+WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
+    "one prompt hash for all": ("ids", lambda n, e: asked(e).update(prompt_sha256="ab" * 32)),
+    "hash is no hash": ("ids", lambda n, e: asked(e).update(prompt_sha256="ABC")),
+    "model": ("identity", lambda n, e: (data(e).update(model=GPT_4), asked(e).update(resolved_model=GPT_4))),
+    "resolved model only": ("identity", lambda n, e: asked(e).update(resolved_model=GPT_4)),
+    "provider": ("identity", lambda n, e: (data(e).update(provider="anthropic"), asked(e).update(resolved_provider="anthropic"))),
+    "effort": ("identity", lambda n, e: asked(e).update(reasoning_effort="high")),
+    "verbosity lost": ("identity", lambda n, e: asked(e).pop("output_verbosity", None)),
+    "another service": ("identity", lambda n, e: e.update(source_service="another_service")),
+    "another version": ("identity", lambda n, e: e.update(schema_version=9)),
+    "cost x100": ("cost", lambda n, e: data(e).update(cost_estimate=data(e)["cost_estimate"] * 100)),
+    "cost 0": ("cost", lambda n, e: data(e).update(cost_estimate=0.0)),
+    "cost known by half": ("cost", half_cost_unknown),
+    "total is not the sum": (
+        "cost",
+        lambda n, e: data(e)["token_usage"].update(total_tokens=data(e)["token_usage"]["prompt_tokens"]),
+    ),
+    "justification of one letter": ("justification", lambda n, e: data(e).update(justification="x")),
+    "justification empty": ("justification", lambda n, e: data(e).update(justification="")),
+    "justification identical": ("justification", lambda n, e: data(e).update(justification="a reason of usual length")),
+    "completed before requested": ("times", lambda n, e: data(e).update(completed_at="2025-11-30T00:00:00Z")),
+    "answered in less time than it took": ("times", lambda n, e: data(e).update(completed_at=data(e)["requested_at"])),
+    "bundle of 1,000": ("labels", lambda n, e: asked(e).update(preferred_bundle_size=1000)),
+    "a lost field": ("schema", lambda n, e: e.pop("schema_version", None)),
+    "a key too many": ("schema", lambda n, e: data(e).update(another_key=1)),
+    "a key too many, once": ("schema", lambda n, e: n == 5 and data(e).update(another_key=1)),
+    "confidence +.4": ("confidence", lambda n, e: data(e).update(confidence=min(5.0, data(e)["confidence"] + 0.4))),
+    "confidence constant": ("confidence_spread", lambda n, e: data(e).update(confidence=3.0)),
+    "latency x1.5": ("latency_mean", lambda n, e: slower(e, 1.5)),
+    "tokens constant": ("tokens_per_essay", lambda n, e: data(e)["token_usage"].update(prompt_tokens=1445)),
+}  # fmt: skip
+
+# Two honest recordings may differ in these; the report says so.
+NOTED: dict[str, tuple[str, Callable[[int, dict], object]]] = {
+    "prompt": ("no prompt is the same", lambda n, e: asked(e).update(prompt_sha256=f"{n:064x}")),
+    "another batch": ("bos_batch_id", lambda n, e: asked(e).update(bos_batch_id="somebody-elses", cj_batch_id="9")),
+    "queue mode": ("queue_processing_mode", lambda n, e: asked(e).update(queue_processing_mode="batch_api")),
+}
+
+
+def slower(event: dict, factor: float) -> None:
+    data(event)["response_time_ms"] = round(data(event)["response_time_ms"] * factor)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_copy_that_is_wrong_in_one_value_fails_the_check_of_that_value(name: str, tmp_path: Path) -> None:
+    check, change = WRONG[name]
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "wrong.jsonl", change))
+    assert check in failed(found)
+    assert found.verdict is Parity.NO_PARITY
+
+
+def test_callbacks_under_one_request_id_are_one_callback_and_the_rest_is_said_to_be_missing(tmp_path: Path) -> None:
+    same = changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: data(e).update(request_id="same"))
+    found = compared(RECORDING, same)
+    assert found.verdict is not Parity.PARITY
+    assert "65 lines of the live side could not be used" in " ".join(reason.sentence for reason in found.reasons)
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_may_differ_between_recordings_is_said_and_fails_nothing(name: str, tmp_path: Path) -> None:
+    words, change = NOTED[name]
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "other.jsonl", change))
+    assert failed(found) == set()
+    assert any(words in note for note in found.notes)
+
+
+def test_a_copy_fails_nothing_notes_nothing_and_proves_nothing(tmp_path: Path) -> None:
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: None))
+    assert (failed(found), found.notes, found.verdict) == (set(), (), Parity.CANNOT_TELL)
+    assert {reason.doubt for reason in found.reasons} >= {Doubt.SAME_FILE}
+
+
+def test_a_file_in_which_everything_is_wrong_fails_nearly_everywhere() -> None:
+    wrong = shared_file("faults", "values-nobody-compares", "lower5_everything_wrong.jsonl")
+    found = compared(TRACES / LOWER5 / "llm_callbacks.jsonl", wrong)
+    assert found.verdict is Parity.NO_PARITY
+    assert failed(found) >= {"identity", "ids", "times", "cost", "justification"}
+
+
+def lines(count: int) -> list[dict]:
+    text = (TRACES / LOWER5 / "llm_callbacks.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in text[:count]]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_callbacks_against_themselves_prove_nothing(count: int, tmp_path: Path) -> None:
+    path = written(tmp_path / "few.jsonl", lines(count))
+    found = compared(path, path)
+    assert found.verdict is Parity.CANNOT_TELL
+    settled = {r.check.name for r in found.results if r.evidence is not None and not r.inconclusive}
+    assert settled == set()
+
+
+def test_a_line_that_came_twice_is_said_and_is_no_parity_whichever_side_it_is_on(tmp_path: Path) -> None:
+    twice = written(tmp_path / "twice.jsonl", [*lines(10), lines(1)[0]])
+    once = written(tmp_path / "once.jsonl", lines(10))
+    for one, other in ((once, twice), (twice, once)):
+        assert compared(one, other).verdict is not Parity.PARITY
+
+
+def test_with_every_check_off_nothing_was_compared() -> None:
+    off = {name: "switched off by a test" for name in BY_NAME}
+    named = scenario(LOWER5).model_copy(update={"checks_off": off})
+    found = compare(named, recorded(LOWER5), live(LOWER5, "+inverted"), scenario_file="scenario.yaml")
+    assert found.verdict is Parity.CANNOT_TELL
+    assert Doubt.NO_GATE in {reason.doubt for reason in found.reasons}
+
+
+def test_a_run_against_itself_is_remarked_on() -> None:
+    found = report(LOWER5, recorded(LOWER5))
+    assert found.verdict is not Parity.PARITY
