@@ -1,11 +1,12 @@
-"""This module declares the assets of a comparison: the checks as rows, the report, and all scenarios in one table.
+"""This module holds the assets of parity: the checks as rows, the report that people read, and the suite.
 
-The gates are checks of `parity/report`, which nothing depends on. Rows, suite and catalogue depend on `parity/checks`
-instead: a blocking check that fails skips what is downstream, and after a failure one needs to read them.
+The gates are checks on `parity/report`, on which nothing depends. Rows, suite and catalogue depend on `parity/checks`
+instead: a blocking check that fails skips whatever is downstream, and a failure is when one wants to read them.
 """
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 from dagster import (
     AssetExecutionContext,
@@ -20,11 +21,15 @@ from dagster import (
 
 from assets.sides import side_key
 from assets.specs import CHECKS, REPORT, SUITE, asset_spec, stored, table
-from cj_pipeline.parity.compare import ParityReport, Verdict
+from cj_pipeline.foundation.text import markdown_text
+from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.tables import check_row, compare_stored, store_report, stored_verdicts
-from cj_pipeline.reports.parity_report import as_markdown, headline
+from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.reports.headline import headline_lines
+from cj_pipeline.reports.parity_report import as_markdown
 from cj_pipeline.reports.plots import latency_plot, theta_plot
 from cj_pipeline.runs.record import Side
+from cj_pipeline.traces.provenance import read_provenance
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -61,19 +66,23 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     ) -> Iterator[MaterializeResult[None]]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         file = trace_store.scenario_file(context.partition_key)
-        report = compare_stored(warehouse.open(), scenario, scenario_file=file)
+        report = compare_stored(
+            warehouse.open(),
+            scenario,
+            scenario_file=file,
+            provenance=read_provenance(trace_store.folder(context.partition_key)),
+        )
         path = store_report(warehouse.open(), report)
-        counts = verdict_counts(report)
-        yield MaterializeResult(asset_key=CHECKS, metadata={**stored(path, len(report.results)), **counts})
+        verdict = verdict_metadata(report)
+        yield MaterializeResult(asset_key=CHECKS, metadata={**stored(path, len(report.results)), **verdict})
         yield MaterializeResult(
             asset_key=REPORT,
             metadata={
-                "headline": headline(report),
-                **counts,
+                **verdict,
                 "scales": picture("both scales", theta_plot(scenario, report.recorded, report.live)),
                 "latencies": picture("both latencies", latency_plot(report.recorded, report.live)),
                 "report": MetadataValue.md(as_markdown(report)),
-                "verdicts": verdict_table(report),
+                "checks": verdict_table(report),
             },
         )
 
@@ -95,11 +104,12 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         lines = [
             {
                 "scenario": one.scenario_id,
-                "verdict": "fail" if one.failed else "pass",
+                "verdict": one.words,
                 "failing": ", ".join(one.failing),
-                "passed": one.passed,
-                "failed": one.failed,
-                "off": one.off,
+                "reasons": " ".join(one.reasons),
+                "gates_failed": len(one.failing),
+                "checks_on": one.checks_on,
+                "checks_off": one.checks_off,
                 "inconclusive": one.inconclusive,
             }
             for one in verdicts
@@ -108,28 +118,35 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
             metadata={
                 "scenarios": table(lines),
                 "scenarios_compared": len(verdicts),
-                "scenarios_failing": sum(one.failed > 0 for one in verdicts),
+                **{
+                    f"scenarios_{verdict.name.lower()}": sum(one.verdict is verdict for one in verdicts)
+                    for verdict in Parity
+                },
+                "scenarios_unexpected": sum(not one.as_expected for one in verdicts),
             }
         )
 
     return suite
 
 
-def verdict_counts(report: ParityReport) -> dict[str, int]:
-    """Count the checks that passed, failed, are off, and those whose evidence settles nothing."""
-    verdicts = [result.verdict for result in report.results]
+def verdict_metadata(report: ParityReport) -> dict[str, Any]:
+    """Return the verdict, its headline and reasons, and how many gates could have failed, did, or settle nothing."""
     return {
-        "passed": verdicts.count(Verdict.PASS),
-        "failed": verdicts.count(Verdict.FAIL),
-        "off": verdicts.count(Verdict.OFF),
+        "verdict": report.verdict.value,
+        "expected": report.expected.value,
+        "headline": MetadataValue.md("\n".join(f"- {markdown_text(line)}" for line in headline_lines(report))),
+        "reasons": MetadataValue.md("\n".join(f"- {markdown_text(one.sentence)}" for one in report.reasons) or "none"),
+        "gates_could_fail": len(report.could_fail),
+        "gates_failed": len(report.failed),
+        "checks_off": len(report.results) - len(report.on),
         "inconclusive": len(report.inconclusive),
     }
 
 
 def verdict_table(report: ParityReport) -> TableMetadataValue:
-    """Return the report's rows as a table, which the UI shows at once; it hides long markdown behind a button."""
+    """Return the report's rows as a table that the UI shows at once; it hides markdown of this length."""
     shown = ("check", "verdict", "sentence", "tolerance", "evidence")
-    rows = [check_row(report.scenario.scenario_id, result) for result in report.results]
+    rows = [check_row(result) for result in report.results]
     return table({name: row[name] for name in shown} for row in rows)
 
 

@@ -1,10 +1,11 @@
-"""This module declares one asset check on `parity/report` for each parity check.
+"""This module makes the parity checks Dagster's: one asset check on `parity/report` for each, and one for the verdict.
 
-A check compares the stored runs again instead of reading the rows of `parity/checks`, because a row lacks the interval
-and the smallest detectable difference. Comparing is pure, so both agree.
+Their source is the stored runs and the scenario file, compared again, and not the rows that `parity/checks` stored.
+Comparing is pure, so the two agree.
 
-A failed gate is an ERROR and fails the run. A gate that passed although the evidence proves a difference is a WARN,
-which stops nothing.
+A failed gate is an ERROR and turns the run red, unless NO PARITY is what the scenario expects. A gate that passed
+although the evidence proves a difference is a WARN, and so is CANNOT TELL. A verdict that is not the expected one is an
+ERROR, also when it is better.
 """
 
 import math
@@ -20,28 +21,34 @@ from dagster import (
     multi_asset_check,
 )
 
-from assets.parity import BOTH_RUNS
+from assets.parity import BOTH_RUNS, verdict_metadata
 from assets.specs import REPORT
-from cj_pipeline.parity.compare import ALL_CHECKS, CheckResult, Verdict
+from cj_pipeline.parity.compare import ALL_CHECKS, CheckResult, ParityReport, Verdict
 from cj_pipeline.parity.tables import compare_stored
+from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.reports.headline import headline
+from cj_pipeline.reports.parity_report import VERDICT, expected_failure
+from cj_pipeline.traces.provenance import read_provenance
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
 
 def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
-    """Declare one blocking check on `parity/report` per parity check, all in one step."""
+    """Return one blocking check on `parity/report` for each parity check and one for the verdict, all in one step."""
+    asked = [(check.name, check.question, check.group) for check in ALL_CHECKS]
+    asked.append((VERDICT, "Does the mock behave like the recorded judge, as far as this run can tell?", VERDICT))
     specs = [
         AssetCheckSpec(
-            check.name,
+            name,
             asset=REPORT,
-            description=check.question,
+            description=question,
             additional_deps=BOTH_RUNS,
             blocking=True,
             partitions_def=scenarios,
-            metadata={"group": check.group},
+            metadata={"group": group},
         )
-        for check in ALL_CHECKS
+        for name, question, group in asked
     ]
 
     @multi_asset_check(name="parity_gates", specs=specs)
@@ -53,22 +60,42 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
     ) -> Iterator[AssetCheckResult]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         file = trace_store.scenario_file(context.partition_key)
-        for result in compare_stored(warehouse.open(), scenario, scenario_file=file).results:
-            yield outcome_of(result)
+        report = compare_stored(
+            warehouse.open(),
+            scenario,
+            scenario_file=file,
+            provenance=read_provenance(trace_store.folder(context.partition_key)),
+        )
+        for result in report.results:
+            yield outcome_of(result, may_fail=expected_failure(report))
+        yield verdict_of(report)
 
     return gates
 
 
-def outcome_of(result: CheckResult) -> AssetCheckResult:
-    """Return a check's result as Dagster's. A check that is off passes, and says why it is off."""
+def outcome_of(result: CheckResult, *, may_fail: bool = False) -> AssetCheckResult:
+    """Return a check's result as Dagster's; off is passed, and says why it is off. may_fail: failing is expected."""
     failed = result.verdict is Verdict.FAIL
     return AssetCheckResult(
         asset_key=REPORT,
         check_name=result.check.name,
-        passed=not failed and not result.proven_different,
-        severity=AssetCheckSeverity.ERROR if failed else AssetCheckSeverity.WARN,
+        passed=result.verdict in (Verdict.PASS, Verdict.OFF) and not result.proven_different,
+        severity=AssetCheckSeverity.ERROR if failed and not may_fail else AssetCheckSeverity.WARN,
         description=result.sentence,
         metadata={"verdict": result.verdict.value, "sentence": result.sentence, **_measured(result)},
+    )
+
+
+def verdict_of(report: ParityReport) -> AssetCheckResult:
+    """Return the verdict as a check: passed when it is the expected one; CANNOT TELL is a WARN where PARITY was."""
+    doubtful = report.verdict is Parity.CANNOT_TELL and report.expected is Parity.PARITY
+    return AssetCheckResult(
+        asset_key=REPORT,
+        check_name=VERDICT,
+        passed=report.as_expected,
+        severity=AssetCheckSeverity.WARN if doubtful or report.as_expected else AssetCheckSeverity.ERROR,
+        description=headline(report),
+        metadata=verdict_metadata(report),
     )
 
 
@@ -79,7 +106,19 @@ def _measured(result: CheckResult) -> dict[str, str | float]:
     numbers = {"value": outcome.value, "recorded": outcome.recorded, "live": outcome.live}
     words = {"tolerance": outcome.tolerance, "unit": outcome.unit}
     if (evidence := outcome.evidence) is not None:
-        numbers["minimum_detectable"] = evidence.detectable
+        numbers |= {
+            "difference": evidence.difference,
+            "low": evidence.low,
+            "high": evidence.high,
+            "margin_low": evidence.margin.low,
+            "margin_high": evidence.margin.high,
+            "noise_low": evidence.noise.low,
+            "noise_high": evidence.noise.high,
+            "p": evidence.p,
+            "detectable": evidence.detectable,
+            "n_recorded": evidence.observations[0],
+            "n_live": evidence.observations[1],
+        }
         words |= {"evidence": evidence.verdict.value, "evidence_in_words": evidence.sentence(outcome.unit)}
     if outcome.details:
         words["details"] = "; ".join(outcome.details)

@@ -106,10 +106,10 @@ def parity(
     Raises ValueError for a live source and a mode together.
 
     >>> report = parity("eng5_lower5_gpt51_low_20251202", mode="+inverted")
-    >>> report.passed
-    False
-    >>> checks = report.frame()
-    >>> "pair_agreement" in set(checks[checks["verdict"] == "fail"].index)
+    >>> report.verdict
+    'NO PARITY'
+    >>> checks = report.table()
+    >>> "answer_agreement" in set(checks[checks["gate"] == "fail"].index)
     True
     """
     from cj_pipeline.cli.runs import widened
@@ -129,7 +129,14 @@ def parity(
         other = _away_from_the_notebooks_loop(lambda: found_live.replayed(Side.LIVE, scenario))
     return ParityResult(
         _away_from_the_notebooks_loop(
-            lambda: compare(found.scenario, found.replayed(Side.RECORDED), other, scenario_file=found.scenario_file)
+            lambda: compare(
+                found.scenario,
+                found.replayed(Side.RECORDED),
+                other,
+                scenario_file=found.scenario_file,
+                further=found.further_runs(),
+                provenance=found.provenance,
+            )
         )
     )
 

@@ -20,13 +20,13 @@ from cj_pipeline.cli.output import (
 )
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
-from cj_pipeline.cli.text_table import cell_text
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
-from cj_pipeline.foundation import exit_codes
-from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
+from cj_pipeline.parity.tables import report_rows
+from cj_pipeline.parity.verdict import exit_code
+from cj_pipeline.reports.headline import headline_lines, off_lines
 from cj_pipeline.reports.parity_report import as_json as report_json
-from cj_pipeline.reports.parity_report import as_junit, as_markdown, headline
+from cj_pipeline.reports.parity_report import as_junit, as_markdown, values_in_words
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.remote import Deployment
@@ -140,7 +140,12 @@ def live(
 @bus_option
 @label_option
 @profile_option
-@click.option("--strict", is_flag=True, help="Exit with 3 when all gates pass but evidence is inconclusive.")
+@click.option("--strict", is_flag=True, help="CANNOT TELL also where gates pass on inconclusive evidence.")
+@click.option(
+    "--accept-unproven",
+    is_flag=True,
+    help="Exit with 0 where the comparison is too weak to tell; not for partial input, the same file, or no gate.",
+)
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the report as JUnit XML.")
 @json_option
@@ -157,12 +162,13 @@ def parity(
     label: str | None,
     profile: str,
     strict: bool,
+    accept_unproven: bool,
     markdown: Path | None,
     junit: Path | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Compare RECORDED with LIVE, check by check.
+    """Compare RECORDED with LIVE, check by check, and say PARITY, NO PARITY or CANNOT TELL.
 
     RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: also a folder or a file, or a mode
     expression to run the scenario under; without it, the scenario's own mode.
@@ -171,6 +177,9 @@ def parity(
     cj-pipeline parity eng5_lower5_gpt51_low_20251202
     cj-pipeline parity eng5_lower5_gpt51_low_20251202 --mode +inverted
     cj-pipeline parity yesterday.jsonl today.jsonl
+
+    Exits with 0 for PARITY, 1 for NO PARITY, 3 for CANNOT TELL, 2 when something cannot be used. docs/parity.md says
+    what they mean.
     """
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
@@ -184,52 +193,57 @@ def parity(
         _warn_of_quarantine(other)
     else:
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
-    report = compare(found.scenario, found.replayed(Side.RECORDED), run, scenario_file=found.scenario_file)
+    report = compare(
+        found.scenario,
+        found.replayed(Side.RECORDED),
+        run,
+        scenario_file=found.scenario_file,
+        further=found.further_runs(),
+        strict=strict,
+        provenance=found.provenance,
+    )
+    mode = () if expression is None else ("--mode", expression)
+    arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:
-        markdown.write_text(as_markdown(report), encoding="utf-8")
+        markdown.write_text(as_markdown(report, arguments), encoding="utf-8")
     if junit is not None:
         junit.write_text(as_junit([report]), encoding="utf-8")
     if as_json:
-        print_json(report_json(report))
+        print_json(report_json(report, arguments))
     elif as_csv:
-        checks = report_json(report)["checks"]
-        print_csv(list(checks[0]), [list(check.values()) for check in checks])
+        rows = report_rows(report)
+        print_csv(list(rows[0]), [list(row.values()) for row in rows])
     else:
-        show_report(report)
-    if not report.passed:
-        sys.exit(exit_codes.CHECK_FAILED)
-    if strict and report.inconclusive:
-        sys.exit(exit_codes.CANNOT_TELL)
+        show_report(report, arguments)
+    sys.exit(exit_code(report.verdict, report.reasons, accept_unproven=accept_unproven))
 
 
-def show_report(report: ParityReport) -> None:
-    """Print one report as a table, then its headline, then what would settle the inconclusive evidence."""
+def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) -> None:
+    """Print one report: its headline, every check that is on as a table, what failed, what would settle the rest."""
+    say_wrapped(report.scenario.title)
+    for line in headline_lines(report, arguments):
+        say_wrapped(line, indent="    ")
+    click.echo()
     print_table(
-        report.scenario.title,
+        "Checks",
         ("check", "gate", "value (recorded / live)", "tolerance", "evidence"),
-        [_report_row(result) for result in report.results],
+        [_report_row(result) for result in report.on],
     )
-    say_wrapped(headline(report))
     for result in report.failed:
-        say_wrapped(f"  {result.check.name}: {result.check.question} {result.sentence}", indent="    ")
-    for result in report.inconclusive:
-        if result.outcome is not None and result.outcome.evidence is not None:
-            sentence = result.outcome.evidence.sentence(result.outcome.unit)
-            say_wrapped(f"  {result.check.name}: {sentence}", indent="    ")
+        say_wrapped(f"{result.check.name}: {result.check.question} {result.sentence}", indent="    ")
+    for result in (*report.different, *report.inconclusive):
+        if result.outcome is not None and result.evidence is not None:
+            say_wrapped(f"{result.check.name}: {result.evidence.sentence(result.outcome.unit)}", indent="    ")
+    for line in off_lines(report):
+        say_wrapped(f"off: {line}", indent="    ")
 
 
 def _report_row(result: CheckResult) -> list[str]:
     outcome = result.outcome
     if outcome is None:
         return [result.check.name, result.verdict.value, result.reason, "", ""]
-    evidence = "" if outcome.evidence is None else outcome.evidence.verdict.value
-    return [result.check.name, result.verdict.value, _value(outcome), outcome.tolerance, evidence]
-
-
-def _value(outcome: Outcome) -> str:
-    """Return the two values with their unit, or the one there is, or else the sentence."""
-    values = [cell_text(value) for value in (outcome.recorded, outcome.live) if value is not None]
-    return f"{' / '.join(values)} {outcome.unit}".rstrip() if values else outcome.sentence
+    evidence = "exact" if outcome.evidence is None else outcome.evidence.verdict.value
+    return [result.check.name, result.verdict.value, values_in_words(outcome), outcome.tolerance, evidence]
 
 
 def _run_live(

@@ -13,20 +13,24 @@ from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
 from cj_pipeline.traces.file_scenario import scenario_of_file
-from cj_pipeline.traces.provenance import file_sha256
+from cj_pipeline.traces.provenance import Provenance, file_sha256
 from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
-from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, TraceStore, read_trace, trace_recordings
+from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, Recording, TraceStore, read_trace, trace_recordings
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Callbacks and the scenario they are read under. scenario_file: the file that errors about the scenario name."""
+    """Callbacks and the scenario they are read under. scenario_file: the file that errors about the scenario name.
+
+    recordings: of its trace, the main one first; none for a file.
+    """
 
     scenario: Scenario
     scenario_file: Path
     callbacks: CallbackFile
     identity: JudgeIdentity
+    recordings: tuple[Recording, ...] = ()
 
     @property
     def events(self) -> Events:
@@ -42,6 +46,27 @@ class Source:
             judge=self.identity,
             quarantined_lines=len(self.callbacks.quarantined),
         )
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Return where the callbacks come from; None for a file, which does not say."""
+        return self.recordings[0].provenance if self.recordings else None
+
+    def further_runs(self) -> tuple[RunRecord, ...]:
+        """Run every other recording of the scenario through the engine."""
+        runs = []
+        for recording in self.recordings[1:]:
+            callbacks = read_callbacks(recording.path)
+            runs.append(
+                replay(
+                    self.scenario,
+                    tuple(line.event for line in callbacks.events),
+                    side=Side.RECORDED,
+                    judge=JudgeIdentity(f"{self.scenario.scenario_id}/{recording.name}", recording.sha256),
+                    quarantined_lines=len(callbacks.quarantined),
+                )
+            )
+        return tuple(runs)
 
 
 def trace_store() -> TraceStore:
@@ -90,7 +115,7 @@ def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
         return Source(scenario_of_file(callbacks, profile), path, callbacks, identity)
     trace = read_trace(scenario_folder(name))
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
-    return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity)
+    return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity, trace.recordings)
 
 
 def names_callbacks(name: str) -> bool:

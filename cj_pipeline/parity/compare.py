@@ -19,6 +19,7 @@ from cj_pipeline.parity.check import Case, Check, Limits, Outcome
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
 from cj_pipeline.parity.gates import GATES, Gate, Margin
 from cj_pipeline.parity.noise import Noise, noise_of
+from cj_pipeline.parity.origin import invented_checks, missing_parts
 from cj_pipeline.parity.power import (
     Detection,
     WrongMock,
@@ -28,6 +29,7 @@ from cj_pipeline.parity.power import (
 )
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason, power_reasons, verdict_of
 from cj_pipeline.runs.record import RunRecord
+from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
 
 _GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.limits) for gate in GATES)
@@ -91,7 +93,7 @@ class ParityReport:
     """Every check of one comparison, in the order in which they are read, and the verdict.
 
     reasons: why it is CANNOT TELL. detections: which essential wrong mocks it would have found. notes: what differs and
-    is no fault. recordings: how many the judge model was fitted to.
+    is no fault. recordings: how many the judge model was fitted to. invented: checks on what was never recorded.
     """
 
     scenario: Scenario
@@ -103,6 +105,7 @@ class ParityReport:
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
     recordings: int
+    invented: frozenset[str] = frozenset()
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -120,10 +123,38 @@ class ParityReport:
         return self.verdict is Parity.PARITY
 
     @property
+    def expected(self) -> Parity:
+        """The verdict that the scenario expects: PARITY, unless it says another."""
+        return Parity.PARITY if self.scenario.expect is None else Parity(self.scenario.expect.verdict)
+
+    @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the one that the scenario expects: PARITY, unless it says another."""
-        expected = self.scenario.expect
-        return self.verdict == (Parity.PARITY if expected is None else expected.verdict)
+        """Whether the verdict is the expected one."""
+        return self.verdict is self.expected
+
+    @property
+    def could_fail(self) -> tuple[CheckResult, ...]:
+        """The gates that failed or would have, without those on invented values or that a fair coin mostly passes."""
+        return tuple(
+            result
+            for result in self.on
+            if result.verdict is Verdict.FAIL
+            or (
+                result.check.group != events.INPUT
+                and result.check.name not in self.invented
+                and (result.evidence is None or not result.evidence.says_nothing)
+            )
+        )
+
+    @property
+    def different(self) -> tuple[CheckResult, ...]:
+        """The gates that passed although their evidence proves a difference."""
+        return tuple(result for result in self.results if result.proven_different)
+
+    @property
+    def looser(self) -> tuple[str, ...]:
+        """The checks whose margins the scenario has made looser than its profile's."""
+        return tolerances.looser_margins(self.scenario, BY_NAME)
 
     @property
     def inconclusive(self) -> tuple[CheckResult, ...]:
@@ -139,11 +170,13 @@ def compare(
     scenario_file: Path | str,
     further: tuple[RunRecord, ...] = (),
     strict: bool = False,
+    provenance: Provenance | None = None,
 ) -> ParityReport:
     """Run every check and give the verdict.
 
     scenario_file: for errors about its tolerances. further: more recordings of the judge. strict: whether inconclusive
-    evidence is a reason for CANNOT TELL. Raises BadInput when the scenario names a check or a limit that is not there.
+    evidence is a reason for CANNOT TELL. provenance: of the recording, which says what it lacks and what is invented.
+    Raises BadInput when the scenario names a check or a limit that is not there.
     """
     validate_tolerances(scenario, scenario_file)
     case = Case(scenario=scenario, recorded=recorded, live=live, further=further)
@@ -154,7 +187,8 @@ def compare(
     exact = {check.name: _run(check, case) for check in ALL_CHECKS if check.function is not None}
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
     found = detections(case.comparison, noise, _found_by_values(exact), floors)
-    reasons = _reasons(case, results, found, strict=strict)
+    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenance))
+    reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
     return ParityReport(
         scenario=scenario,
@@ -166,6 +200,7 @@ def compare(
         detections=found,
         notes=values.notes(case),
         recordings=1 + len(further),
+        invented=invented_checks(provenance),
     )
 
 

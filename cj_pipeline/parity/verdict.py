@@ -63,6 +63,18 @@ def exit_code(verdict: Parity, reasons: tuple[Reason, ...], *, accept_unproven: 
     return exit_codes.PASSED
 
 
+def judged_exit_code(verdict: Parity, expected: Parity, reasons: tuple[Reason, ...], *, accept: bool = False) -> int:
+    """Return the exit code where a certain verdict is expected: 0 for that one, and never 0 for another.
+
+    A verdict that is better than the expected one fails too: the expectation is out of date. accept: `--accept-unproven`.
+    """
+    if verdict is expected:
+        return exit_codes.PASSED
+    if expected is Parity.PARITY:
+        return exit_code(verdict, reasons, accept_unproven=accept)
+    return exit_code(verdict, reasons) or exit_codes.CHECK_FAILED
+
+
 def power_reasons(found: tuple[Detection, ...], *, nothing_about_essays: bool) -> tuple[Reason, ...]:
     """Return the reasons that lie in what the comparison could have found."""
     reasons = []
@@ -75,6 +87,6 @@ def power_reasons(found: tuple[Detection, ...], *, nothing_about_essays: bool) -
         )
     missed = [detection for detection in found if detection.missed]
     if missed:
-        listed = "; ".join(f"{one.mock} (found in {one.rate:.0%} of runs)" for one in missed)
-        reasons.append(Reason(Doubt.UNPROVEN, f"this comparison would let past: {listed}"))
+        listed = ", ".join(f"{one.mock} (found in {100 * one.rate:.0f} % of runs)" for one in missed)
+        reasons.append(Reason(Doubt.UNPROVEN, f"this comparison would let wrong mocks past: {listed}"))
     return tuple(reasons)

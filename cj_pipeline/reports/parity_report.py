@@ -6,99 +6,148 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from cj_pipeline.foundation.text import markdown_code, markdown_text, plain
+from cj_pipeline.foundation.text import markdown_text, plain
+from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
-from cj_pipeline.parity.tables import check_row
+from cj_pipeline.parity.tables import check_row, verdict_words
+from cj_pipeline.parity.verdict import Parity, exit_code
+from cj_pipeline.reports.headline import headline, headline_lines, next_command, off_lines
+
+VERDICT = "verdict"
+"""Name of the case, and of Dagster's check, that says what the whole comparison comes to."""
 
 
-def headline(report: ParityReport) -> str:
-    """Return the verdict and the numbers behind it in one sentence."""
-    judged = [result for result in report.results if result.verdict is not Verdict.OFF]
-    verdict = "PARITY" if report.passed else "NO PARITY"
-    failed = ", ".join(result.check.name for result in report.failed)
-    return (
-        f"{verdict}: {len(judged) - len(report.failed)} of {len(judged)} checks passed"
-        + (f"; failed: {failed}" if failed else "")
-        + f"; evidence of {len(report.inconclusive)} is inconclusive; {len(report.results) - len(judged)} are off"
-    )
-
-
-def as_json(report: ParityReport) -> dict[str, Any]:
-    """Return the report as plain values: what `--json` prints."""
+def as_json(report: ParityReport, arguments: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Return the report as plain values: what `--json` prints. arguments: as headline_lines takes them."""
     return {
         "scenario_id": report.scenario.scenario_id,
+        "verdict": report.verdict.value,
+        "expected": report.expected.value,
+        "as_expected": report.as_expected,
+        "exit_code": exit_code(report.verdict, report.reasons),
         "passed": report.passed,
         "headline": headline(report),
-        "recorded": _identity(report.recorded.document.judge, report.recorded.document.judge_sha256),
+        "lines": list(headline_lines(report, arguments)),
+        "reasons": [{"doubt": reason.doubt.name, "sentence": reason.sentence} for reason in report.reasons],
+        "gates": {
+            "could_fail": len(report.could_fail),
+            "failed": [result.check.name for result in report.failed],
+            "different_within_margin": [result.check.name for result in report.different],
+            "inconclusive": [result.check.name for result in report.inconclusive],
+            "looser": list(report.looser),
+        },
+        "detections": [
+            {
+                "wrong_mock": one.mock.value,
+                "found": one.rate,
+                "first": one.first or None,
+                "same_as_recorded": one.same_as_recorded,
+            }
+            for one in report.detections
+        ],
+        "notes": list(report.notes),
+        "next": next_command(report, arguments),
+        "recorded": {
+            **_identity(report.recorded.document.judge, report.recorded.document.judge_sha256),
+            "recordings": report.recordings,
+        },
         "live": {
             **_identity(report.live.document.judge, report.live.document.judge_sha256),
             "seed": report.live.document.seed,
             "answers_sha256": report.live.answers_sha256(),
         },
         "checks": [
-            {**check_row(report.scenario.scenario_id, result), "group": result.check.group} for result in report.results
+            {
+                **check_row(result),
+                "group": result.check.group,
+                "details": [] if result.outcome is None else list(result.outcome.details),
+            }
+            for result in report.results
         ],
     }
 
 
-def as_markdown(report: ParityReport) -> str:
+def as_markdown(report: ParityReport, arguments: tuple[str, ...] | None = None) -> str:
     """Return the report as markdown: headline, table, what the evidence says, what is off and why."""
-    rows = [_markdown_row(result) for result in report.results if result.verdict is not Verdict.OFF]
+    verdict, *rest = headline_lines(report, arguments)
     lines = [
         f"# {markdown_text(report.scenario.title)}",
         "",
-        headline(report) + ".",
+        f"**{markdown_text(verdict)}**",
         "",
-        f"Recorded: {markdown_code(report.recorded.document.judge)}, {len(report.recorded.callbacks)} callbacks. "
-        f"Live: mode {markdown_code(report.live.document.judge)}, seed {report.live.document.seed}, "
-        f"{len(report.live.callbacks)} callbacks and {len(report.live.pooled_callbacks) - len(report.live.callbacks)} "
-        "in repeats.",
+        *(f"- {markdown_text(line)}" for line in rest),
         "",
-        "| check | gate | result | tolerance | evidence |",
-        "|---|---|---|---|---|",
-        *rows,
+        "| check | gate | value (recorded / live) | tolerance | evidence | result |",
+        "|---|---|---|---|---|---|",
+        *(_markdown_row(result) for result in report.on),
     ]
     evidence = [
-        f"- `{result.check.name}`: {markdown_text(result.outcome.evidence.sentence(result.outcome.unit))}"
+        f"- `{result.check.name}`: {markdown_text(result.evidence.sentence(_unit(result)))}"
         for result in report.results
-        if result.outcome is not None and result.outcome.evidence is not None and result.inconclusive
+        if result.evidence is not None and (result.inconclusive or result.proven_different)
     ]
     if evidence:
         lines += ["", "A gate can pass while nothing is proven. What would settle it:", "", *evidence]
-    off = [
-        f"- `{result.check.name}`: {markdown_text(result.reason)}"
-        for result in report.results
-        if result.verdict is Verdict.OFF
-    ]
+    off = [f"- {markdown_text(line)}" for line in off_lines(report)]
     if off:
         lines += ["", "Off:", "", *off]
     return "\n".join(lines) + "\n"
 
 
 def as_junit(reports: Sequence[ParityReport]) -> str:
-    """Return the reports as JUnit XML: a suite a scenario, a case a check; one that is off is skipped."""
+    """Return the reports as JUnit XML: a suite a scenario, a case a check, and one for the verdict.
+
+    A check that is off is skipped. Where NO PARITY is what the scenario expects, its failed gates are skipped too.
+    """
     root = ElementTree.Element("testsuites")
     for report in reports:
-        counted = {verdict: sum(result.verdict is verdict for result in report.results) for verdict in Verdict}
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=plain(report.scenario.scenario_id),
-            tests=str(len(report.results)),
-            failures=str(counted[Verdict.FAIL]),
-            skipped=str(counted[Verdict.OFF]),
-        )
+        suite = ElementTree.SubElement(root, "testsuite", name=plain(report.scenario.scenario_id))
         for result in report.results:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=f"parity.{result.check.group}", name=result.check.name
             )
-            if result.verdict is Verdict.FAIL and result.outcome is not None:
-                failure = ElementTree.SubElement(case, "failure", message=plain(result.sentence))
-                failure.text = plain(f"tolerance: {result.outcome.tolerance}")
-            elif result.verdict is Verdict.OFF:
-                ElementTree.SubElement(case, "skipped", message=plain(result.reason))
+            if result.verdict is Verdict.FAIL and not expected_failure(report):
+                _fail(case, "FAIL", result.sentence, f"tolerance: {_tolerance(result)}")
+            elif result.verdict is Verdict.FAIL:
+                ElementTree.SubElement(case, "skipped", message=plain(f"fails, as expected: {result.sentence}"))
+            elif result.verdict is not Verdict.PASS:
+                ElementTree.SubElement(case, "skipped", message=plain(f"{result.verdict}: {result.sentence}"))
+        case = ElementTree.SubElement(suite, "testcase", classname="parity", name=VERDICT)
+        if not report.as_expected:
+            words = verdict_words(report.verdict, report.expected)
+            _fail(case, words, headline(report), "\n".join(headline_lines(report)))
+        suite.set("tests", str(len(suite)))
+        for tag, counter in (("failure", "failures"), ("skipped", "skipped")):
+            suite.set(counter, str(sum(case.find(tag) is not None for case in suite)))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def expected_failure(report: ParityReport) -> bool:
+    """Whether gates may fail: NO PARITY is what the scenario expects."""
+    return report.expected is Parity.NO_PARITY
+
+
+def values_in_words(outcome: Outcome) -> str:
+    """Return the two values of a check with their unit, or the one there is."""
+    values = [f"{value:.4g}" for value in (outcome.recorded, outcome.live) if value is not None]
+    if not values and outcome.value is not None:
+        values = [f"{outcome.value:.4g}"]
+    unit = outcome.unit.removesuffix("s") if values == ["1"] and len(outcome.unit) > 2 else outcome.unit
+    return f"{' / '.join(values)} {unit}".strip()
+
+
+def _fail(case: ElementTree.Element, kind: str, message: str, text: str) -> None:
+    failure = ElementTree.SubElement(case, "failure", message=plain(message), type=kind)
+    failure.text = "\n".join(plain(line) for line in text.splitlines())
+
+
+def _tolerance(result: CheckResult) -> str:
+    return "" if result.outcome is None else result.outcome.tolerance
+
+
+def _unit(result: CheckResult) -> str:
+    return "" if result.outcome is None else result.outcome.unit
 
 
 def _identity(judge: str, sha256: str) -> dict[str, str]:
@@ -109,6 +158,6 @@ def _markdown_row(result: CheckResult) -> str:
     outcome = result.outcome
     if outcome is None:
         return ""
-    evidence = "" if outcome.evidence is None else outcome.evidence.verdict.value
-    cells = (result.verdict.value, outcome.sentence, outcome.tolerance, evidence)
+    evidence = "exact" if outcome.evidence is None else outcome.evidence.verdict.value
+    cells = (result.verdict.value, values_in_words(outcome), outcome.tolerance, evidence, outcome.sentence)
     return " | ".join((f"| `{result.check.name}`", *map(markdown_text, cells))) + " |"

@@ -10,7 +10,8 @@ import pandas as pd
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.tables import check_row
-from cj_pipeline.reports.parity_report import headline
+from cj_pipeline.reports.headline import headline_lines
+from cj_pipeline.reports.parity_report import values_in_words
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.summary import Summary
@@ -67,12 +68,23 @@ class ParityResult:
     report: ParityReport
 
     def __repr__(self) -> str:
-        failed = [f"\n  {result.check.name}: {result.sentence}" for result in self.report.failed]
-        return f"ParityResult({self.report.scenario.scenario_id}) {headline(self.report)}{''.join(failed)}"
+        first, *rest = headline_lines(self.report)
+        failed = [f"{result.check.name}: {result.sentence}" for result in self.report.failed]
+        return "\n  ".join((f"ParityResult({self.report.scenario.scenario_id}) {first}", *failed, *rest))
+
+    @property
+    def verdict(self) -> str:
+        """`PARITY`, `NO PARITY` or `CANNOT TELL`."""
+        return self.report.verdict.value
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is CANNOT TELL, in sentences."""
+        return [reason.sentence for reason in self.report.reasons]
 
     @property
     def passed(self) -> bool:
-        """Whether no gate failed."""
+        """Whether the verdict is PARITY."""
         return self.report.passed
 
     @property
@@ -85,11 +97,31 @@ class ParityResult:
         """The live run."""
         return RunResult(self.report.live, self.report.scenario)
 
+    def table(self) -> pd.DataFrame:
+        """Return a row for each check that is on, as the terminal shows it: gate, value, tolerance, evidence, result.
+
+        value: recorded and live, in the check's unit; evidence: `exact` where chance plays no part.
+        """
+        rows = [
+            {
+                "check": result.check.name,
+                "gate": result.verdict.value,
+                "value": "" if result.outcome is None else values_in_words(result.outcome),
+                "tolerance": "" if result.outcome is None else result.outcome.tolerance,
+                "evidence": "exact" if result.evidence is None else result.evidence.verdict.value,
+                "result": result.sentence,
+            }
+            for result in self.report.on
+        ]
+        return pd.DataFrame(rows).set_index("check")
+
     def frame(self) -> pd.DataFrame:
-        """Return a row for each check, by its name: verdict, evidence, both values with their unit, the sentence."""
-        scenario_id = self.report.scenario.scenario_id
-        rows = [check_row(scenario_id, result) for result in self.report.results]
-        return pd.DataFrame(rows).set_index("check").drop(columns="scenario_id")
+        """Return a row for each check, by its name, with every number behind it.
+
+        verdict of the check, evidence, both values; difference with its 95 % interval (low, high), margin, noise and
+        detectable in `unit`; p; n_recorded, n_live; the sentence.
+        """
+        return pd.DataFrame([check_row(result) for result in self.report.results]).set_index("check")
 
 
 @dataclass(frozen=True, repr=False)

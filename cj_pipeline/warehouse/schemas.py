@@ -140,7 +140,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             _SCENARIO,
             _column("check", pa.string(), "name of the check"),
-            _column("verdict", pa.string(), "pass, fail or off"),
+            _column("verdict", pa.string(), "of the check: pass, fail, off, or partial (not all of a side was compared)"),
             _column(
                 "evidence",
                 pa.string(),
@@ -151,8 +151,22 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("live", pa.float64(), "live value", nullable=True),
             _column("value", pa.float64(), "the number held against the tolerance", nullable=True),
             _column("tolerance", pa.string(), "the limits, in words"),
-            _column("unit", pa.string(), "unit of value"),
+            _column("unit", pa.string(), "unit of value, difference, interval, margin, noise and detectable"),
+            _column("difference", pa.float64(), "live minus recorded, or minus what is expected", nullable=True),
+            _column("low", pa.float64(), "lower end of its 95 % interval; null where it has none", nullable=True),
+            _column("high", pa.float64(), "upper end of its 95 % interval; null where it has none", nullable=True),
+            _column("margin_low", pa.float64(), "difference below which the drift matters", nullable=True),
+            _column("margin_high", pa.float64(), "difference above which the drift matters", nullable=True),
+            _column("noise_low", pa.float64(), "lowest difference that chance explains; null: any", nullable=True),
+            _column("noise_high", pa.float64(), "highest difference that chance explains; null: any", nullable=True),
+            _column("p", pa.float64(), "of a faithful run to lie as far off, Holm-adjusted", nullable=True),
+            _column("detectable", pa.float64(), "smallest drift found in 80 % of runs; null: none", nullable=True),
+            _column("n_recorded", pa.int64(), "recorded observations", nullable=True),
+            _column("n_live", pa.int64(), "live observations", nullable=True),
             _column("sentence", pa.string(), "the result in words"),
+            _column("run_verdict", pa.string(), "of the run: PARITY, NO PARITY or CANNOT TELL"),
+            _column("expected_verdict", pa.string(), "the verdict that the scenario expects"),
+            _column("run_reasons", pa.string(), "why the run is CANNOT TELL, a sentence a line; empty otherwise"),
         ]
     ),
     "alignment": pa.schema(

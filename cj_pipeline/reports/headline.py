@@ -1,0 +1,214 @@
+"""This module writes the first lines of every parity report: the verdict, what it rests on, and what to do next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+
+from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
+from cj_pipeline.parity.origin import CHECKS_OF_FIELD
+from cj_pipeline.parity.power import Detection
+from cj_pipeline.parity.tables import verdict_words
+from cj_pipeline.parity.values import all_events
+from cj_pipeline.parity.verdict import Doubt, Parity
+from cj_pipeline.runs.record import RunRecord
+
+FITTED_TO_ITSELF = (
+    "One recording: the mode was fitted to what it is judged by. This shows that the mock follows its fit, not that the "
+    "fit is right."
+)
+RECORD_MORE = (
+    "What helps: a second recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in "
+    "scenario.yaml where it is known that the judge repeats its answers."
+)
+
+# What people ask of a comparison, and whether it is said in the gate's unit or as a share of the recorded value.
+_SEEN = {
+    "position_effect": ("position", "logits"),
+    "winner_share": ("share of A", ""),
+    "tokens_total": ("tokens", "%"),
+    "latency_mean": ("latency", "%"),
+}
+_OF_THE_INPUT = (Doubt.PARTIAL, Doubt.SAME_FILE)
+
+
+def headline(report: ParityReport) -> str:
+    """Return the verdict and the number of gates behind it, as one sentence without its full stop."""
+    could, failed = len(report.could_fail), report.failed
+    verdict = verdict_words(report.verdict, report.expected)
+    if failed:
+        return f"{verdict}: {len(failed)} of {could} gates failed: {', '.join(one.check.name for one in failed)}"
+    if report.verdict is Parity.CANNOT_TELL:
+        return f"{verdict}: {could} gates could have failed and none did, but that is no proof"
+    return f"{verdict}: {could} gates could have failed, and none did"
+
+
+def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Return the headline as sentences, the verdict first and the command that helps most last.
+
+    arguments: what `cj-pipeline parity` was called with; without them, the scenario by its id.
+    """
+    lines = [f"{headline(report)}."]
+    if report.scenario.expect is not None:
+        lines.append(f"Expected: {report.expected}, since {_sentence(report.scenario.expect.reason)}")
+    if report.reasons:
+        lead = "Why" if report.verdict is Parity.CANNOT_TELL else "Also"
+        lines += [f"{lead}: {_sentence(reason.sentence)}" for reason in report.reasons]
+    lines += _power(report)
+    lines += _doubtful(report)
+    lines += _taken_as_given(report)
+    lines += _sides(report)
+    lines += [f"Note: {_sentence(note)}" for note in report.notes]
+    if report.verdict is Parity.CANNOT_TELL and not any(one.doubt in _OF_THE_INPUT for one in report.reasons):
+        lines.append(RECORD_MORE)
+    command = next_command(report, arguments)
+    return (*lines, f"Next: {command}") if command else tuple(lines)
+
+
+def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None) -> str | None:
+    """Return the one command that helps most now; None where nothing is left to do."""
+    given = arguments or _as_scenario(report)
+    source = given[0]
+    doubts = {reason.doubt for reason in report.reasons}
+    if report.verdict is Parity.NO_PARITY:
+        if _mock_answered(report) and not any(_about_answers(result) for result in report.failed):
+            return _command("lps", "mode", report.live.document.judge)
+        return _command("parity", *given, "--first-divergence")
+    if Doubt.PARTIAL in doubts:
+        return _command("traces", "summarise", source)
+    if Doubt.SAME_FILE in doubts:
+        return _command("parity", source)
+    if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
+        return _command("traces", "capture", f"{report.scenario.scenario_id}_2", "--bos-batch-id", "BATCH")
+    return _command("tolerances", "propose", source) if report.inconclusive or Doubt.NO_GATE in doubts else None
+
+
+def _power(report: ParityReport) -> list[str]:
+    judged = [one for one in report.detections if not one.same_as_recorded]
+    lines = []
+    if judged:
+        lines.append(f"Catches {'; '.join(_by_rate(judged))}.")
+    alike = [one.mock.value for one in report.detections if one.same_as_recorded]
+    if alike:
+        lines.append(f"Not looked for, since the recorded judge does the same: {', '.join(alike)}.")
+    seen = [words for result in report.results if (words := _seen(result))]
+    if seen:
+        lines.append(f"Sees from (80 % power): {', '.join(seen)}.")
+    return lines
+
+
+def _by_rate(detections: list[Detection]) -> list[str]:
+    """Return the wrong mocks with the share of runs in which each is found, the surest first."""
+    by_rate: dict[int, list[str]] = {}
+    for one in sorted(detections, key=lambda one: -one.rate):
+        # Rounded down: what is missed in 1 of 1,000 runs is not found in all of them.
+        by_rate.setdefault(math.floor(100 * one.rate + 1e-9), []).append(one.mock.value)
+    return [f"in {rate} % of runs: {', '.join(mocks)}" for rate, mocks in by_rate.items()]
+
+
+def _seen(result: CheckResult) -> str:
+    """Return the smallest drift of one gate that this comparison finds, as people call it; empty where there is none."""
+    outcome, evidence = result.outcome, result.evidence
+    if result.check.name not in _SEEN or outcome is None or evidence is None or not math.isfinite(evidence.detectable):
+        return ""
+    name, unit = _SEEN[result.check.name]
+    if unit != "%":
+        return f"{name} {evidence.detectable:.2g} {unit}".rstrip()
+    reference = (outcome.live or 0.0) - evidence.difference
+    return f"{name} {100 * evidence.detectable / reference:.0f} %" if reference > 0 else ""
+
+
+def _doubtful(report: ParityReport) -> list[str]:
+    lines = []
+    if report.different:
+        lines.append(f"Passed, though proven different within their margins: {_names(report.different)}.")
+    if report.inconclusive:
+        lines.append(f"Passed on evidence that settles nothing (inconclusive): {_names(report.inconclusive)}.")
+    silent = [one for one in report.on if one.evidence is not None and one.evidence.says_nothing]
+    if silent:
+        lines.append(f"Says nothing here, since a fair coin would mostly pass: {_names(silent)}.")
+    invented = [one for one in report.on if one.check.name in report.invented]
+    if invented:
+        lines.append(f"Compared with invented values, and not counted: {_names(invented)}.")
+    if report.looser:
+        count = len(report.looser)
+        lines.append(
+            f"{count} margin{'s are' if count > 1 else ' is'} looser than in profile {report.scenario.profile}: "
+            f"{', '.join(report.looser)}."
+        )
+    return lines
+
+
+def _taken_as_given(report: ParityReport) -> list[str]:
+    lines = []
+    judge = report.scenario.judge
+    if judge is not None:
+        lines.append(f"Taken as given: repeatability {judge.repeatability:g}, since {_sentence(judge.reason)}")
+    if report.scenario.latency == "host":
+        lines.append("Latency is that of a host: margins are a factor of 4 either way.")
+    if _mock_answered(report) and report.recordings == 1:
+        lines.append(FITTED_TO_ITSELF)
+    return lines
+
+
+def _sides(report: ParityReport) -> list[str]:
+    recordings = f" (and {report.recordings - 1} more recordings)" if report.recordings > 1 else ""
+    return [
+        f"Recorded: {report.recorded.document.judge}{recordings}, {_who(report.recorded)}. "
+        f"Live: {report.live.document.judge}, {_who(report.live)}."
+    ]
+
+
+def _who(run: RunRecord) -> str:
+    """Return who answered a run and its repeats, with how many answers and what was left out."""
+    events = all_events(run)
+    judges = Counter(f"{event.data.provider.value} {event.data.model}" for event in events if event.data.succeeded)
+    listed = ", ".join(f"{count} answers of {judge}" for judge, count in judges.most_common(3)) or "no answer"
+    errors = sum(not event.data.succeeded for event in events)
+    left_out = run.document.quarantined_lines
+    return (
+        listed
+        + (f" and {len(judges) - 3} more judges" if len(judges) > 3 else "")
+        + (f", {errors} errors" if errors else "")
+        + (f", {left_out} lines in quarantine" if left_out else "")
+    )
+
+
+def _mock_answered(report: ParityReport) -> bool:
+    """Whether the live side was asked by us, and is no recording."""
+    return bool(report.live.document.asked_batch_ids)
+
+
+def _about_answers(result: CheckResult) -> bool:
+    return result.check.name in CHECKS_OF_FIELD["data.winner"] or result.check.group in ("engine", "repeats")
+
+
+def _as_scenario(report: ParityReport) -> tuple[str, ...]:
+    judge = report.live.document.judge
+    scenario = report.scenario
+    if not _mock_answered(report) or judge == scenario.mode:
+        return (scenario.scenario_id,)
+    return (scenario.scenario_id, "--mode", judge)
+
+
+def _command(*words: str) -> str:
+    return f"cj-pipeline {shlex.join(words)}"
+
+
+def _names(results: tuple[CheckResult, ...] | list[CheckResult]) -> str:
+    return ", ".join(result.check.name for result in results)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def off_lines(report: ParityReport) -> tuple[str, ...]:
+    """Return the checks that are off, those with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.verdict is Verdict.OFF:
+            by_reason.setdefault(result.reason, []).append(result.check.name)
+    return tuple(f"{', '.join(names)}: {_sentence(reason)}" for reason, names in by_reason.items())
