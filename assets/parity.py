@@ -106,7 +106,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
                 "scenario": one.scenario_id,
                 "verdict": one.words,
                 "failing": ", ".join(one.failing),
-                "reasons": " ".join(one.reasons),
+                "reasons": " ".join(reason.sentence for reason in one.reasons),
                 "gates_failed": len(one.failing),
                 "checks_on": one.checks_on,
                 "checks_off": one.checks_off,

@@ -28,7 +28,7 @@ WIDTH = 80
 # What click's progress bar takes beside its label.
 _BAR = 60
 
-_COLOURS = {"pass": "green", "fail": "red"}
+_COLOURS = {"pass": "green", "fail": "red", "PARITY": "green", "NO PARITY": "red", "CANNOT TELL": "yellow"}
 
 
 def say(text: object, *, err: bool = False) -> None:

@@ -25,8 +25,9 @@ from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.parity.evidence import EvidenceVerdict
 from cj_pipeline.parity.tables import PART as PARITY_PART
+from cj_pipeline.parity.tables import StoredVerdict, stored_verdicts
+from cj_pipeline.parity.verdict import judged_exit_code
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
@@ -41,15 +42,27 @@ if TYPE_CHECKING:
 @click.option("--mode", help="A mode, or +OVERLAY on each scenario's own.")
 @click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 @click.option("--realtime", is_flag=True, help="Take as long as the latencies do.")
+@click.option(
+    "--accept-unproven",
+    is_flag=True,
+    help="Take CANNOT TELL for passed where a comparison is too weak to tell; not for partial input or no gate.",
+)
 @json_option
 @csv_option
 def materialize(
-    scenarios: tuple[str, ...], mode: str | None, seed: int | None, realtime: bool, as_json: bool, as_csv: bool
+    scenarios: tuple[str, ...],
+    mode: str | None,
+    seed: int | None,
+    realtime: bool,
+    accept_unproven: bool,
+    as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Materialise every asset of the SCENARIOs (all by default) and print the parity table.
 
-    SCENARIO: an id or a folder. The Dagster graph runs in this process. Exits with 1 when a check fails, 2 when a
-    scenario cannot be used.
+    SCENARIO: an id or a folder. The Dagster graph runs in this process. Exits with 0 when every verdict is the one that
+    its scenario expects (PARITY, unless it says another), 1 for NO PARITY or a verdict better than expected, 3 for
+    CANNOT TELL, 2 when a scenario cannot be used.
     """
     folders = [scenario_folder(name) for name in scenarios] or _all_folders()
     for folder in folders:  # a name that is not there is reported before anything runs
@@ -70,7 +83,8 @@ def materialize(
             for result in materialise(ids, mode=mode, seed=seed, realtime=realtime, traces_dir=traces_dir):
                 results.append(result)
                 progress(1)
-    rows = [_suite_row(warehouse, result) for result in results]
+    verdicts = [_verdict(warehouse, result) for result in results]
+    rows = [_suite_row(warehouse, result, verdict) for result, verdict in zip(results, verdicts, strict=True)]
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -78,7 +92,18 @@ def materialize(
     else:
         _print_suite(rows)
         say(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
-    sys.exit(max(_exit_code(result) for result in results))
+    codes = [_exit_code(*one, accept_unproven) for one in zip(results, verdicts, strict=True)]
+    sys.exit(max(codes, key=_SEVERITY.index))
+
+
+# Of exit codes, the least severe first: a scenario that failed outweighs one that cannot tell.
+_SEVERITY = (
+    exit_codes.PASSED,
+    exit_codes.CANNOT_TELL,
+    exit_codes.CHECK_FAILED,
+    exit_codes.BAD_INPUT,
+    exit_codes.INTERNAL_ERROR,
+)
 
 
 def _all_folders() -> list[Path]:
@@ -93,36 +118,42 @@ def _all_folders() -> list[Path]:
     return folders
 
 
-def _exit_code(result: Materialised) -> int:
+def _verdict(warehouse: Warehouse, result: Materialised) -> StoredVerdict | None:
+    """Return the stored verdict; None for a run that was stopped before its report, where an earlier one may lie."""
+    return next(iter(stored_verdicts(warehouse, [result.scenario_id])), None) if result.compared else None
+
+
+def _exit_code(result: Materialised, verdict: StoredVerdict | None, accept_unproven: bool) -> int:
     """Return the exit code of one scenario, and print what stopped its run."""
     stops = [] if result.compared else [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
     for problem in (*result.problems, *stops):
         say(f"{result.scenario_id} broke off: {problem}", err=True)
-    if result.success:
-        return exit_codes.PASSED
     if result.defects:
         return exit_codes.INTERNAL_ERROR
-    return exit_codes.CHECK_FAILED if result.compared and not result.problems else exit_codes.BAD_INPUT
+    if verdict is None or result.problems:
+        return exit_codes.PASSED if result.success else exit_codes.BAD_INPUT
+    code = judged_exit_code(verdict.verdict, verdict.expected, verdict.reasons, accept=accept_unproven)
+    return code if code or result.success else exit_codes.CHECK_FAILED
 
 
-def _suite_row(warehouse: Warehouse, result: Materialised) -> dict[str, Any]:
+def _suite_row(warehouse: Warehouse, result: Materialised, verdict: StoredVerdict | None) -> dict[str, Any]:
     """Return one scenario of the parity table, from what the graph stored."""
-    # A run that was stopped before its report stored none; the one that lies there is an earlier run's.
-    checks = warehouse.read("parity_checks", result.scenario_id, PARITY_PART) if result.compared else []
-    verdicts = [row["verdict"] for row in checks]
+    checks = [] if verdict is None else warehouse.read("parity_checks", result.scenario_id, PARITY_PART)
     by_name = {row["check"]: row for row in checks}
     return {
         "scenario": result.scenario_id,
-        "verdict": "pass" if result.success else "fail",
-        "passed": verdicts.count("pass"),
-        "failed": verdicts.count("fail"),
-        "off": verdicts.count("off"),
-        "inconclusive": sum(row["evidence"] == EvidenceVerdict.INCONCLUSIVE for row in checks),
-        "rank_tau_b": by_name.get("rank_agreement", {}).get("value"),
-        "pair_agreement": by_name.get("pair_agreement", {}).get("value"),
+        "verdict": None if verdict is None else verdict.verdict.value,
+        "expected": None if verdict is None else verdict.expected.value,
+        "words": "broke off" if verdict is None else verdict.words,
+        "checks_on": 0 if verdict is None else verdict.checks_on,
+        "checks_off": 0 if verdict is None else verdict.checks_off,
+        "inconclusive": 0 if verdict is None else verdict.inconclusive,
+        "rank_tau_b": by_name.get("rank_agreement", {}).get("live"),
+        "answer_agreement": by_name.get("answer_agreement", {}).get("live"),
         "mean_ms": _both(by_name, "latency_mean"),
-        "mean_tokens": _both(by_name, "tokens_total"),
-        "failing": [row["check"] for row in checks if row["verdict"] == "fail"],
+        "mean_tokens": _both(by_name, "tokens_completion"),
+        "failing": [] if verdict is None else list(verdict.failing),
+        "reasons": [] if verdict is None else [reason.sentence for reason in verdict.reasons],
     }
 
 
@@ -138,6 +169,7 @@ def _suite_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[
             **{key: value for key, value in row.items() if not isinstance(value, dict | list)},
             **{f"{key}_{side}": value for key in ("mean_ms", "mean_tokens") for side, value in row[key].items()},
             "failing": " ".join(row["failing"]),
+            "reasons": " ".join(row["reasons"]),
         }
         for row in rows
     ]
@@ -152,27 +184,31 @@ def _print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
 
     print_table(
         "Parity",
-        ("scenario", "verdict", "checks", "rank tau-b", "same winner"),
+        ("scenario", "verdict", "gates failed", "inconclusive"),
         [
-            (
-                row["scenario"],
-                row["verdict"],
-                f"{row['passed']} of {row['passed'] + row['failed']}",
-                row["rank_tau_b"],
-                row["pair_agreement"],
-            )
+            (row["scenario"], row["words"], f"{len(row['failing'])} of {row['checks_on']}", row["inconclusive"])
             for row in rows
         ],
     )
     for row in rows:
         if row["failing"]:
             say_wrapped(f"{row['scenario']} failed: {', '.join(row['failing'])}", indent="    ")
+        for reason in row["reasons"]:
+            say_wrapped(f"{row['scenario']}: {reason}", indent="    ")
     print_table(
         "Means (recorded / live)",
-        ("scenario", "ms", "tokens", "off", "unproven"),
+        ("scenario", "ms", "completion tokens", "same answers", "rank tau-b"),
         [
-            (row["scenario"], pair(row["mean_ms"]), pair(row["mean_tokens"]), row["off"], row["inconclusive"])
+            (
+                row["scenario"],
+                pair(row["mean_ms"]),
+                pair(row["mean_tokens"]),
+                row["answer_agreement"],
+                row["rank_tau_b"],
+            )
             for row in rows
         ],
     )
-    say_wrapped("unproven: gates that passed on evidence that settles nothing; off: checks that do not apply.")
+    say_wrapped(
+        "inconclusive: gates that passed on evidence that settles nothing; cj-pipeline parity SCENARIO says more."
+    )

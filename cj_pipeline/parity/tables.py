@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.text import plain
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict
-from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.parity.verdict import Doubt, Parity, Reason
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import load_run
 from cj_pipeline.traces.provenance import Provenance
@@ -27,7 +28,7 @@ class StoredVerdict:
     scenario_id: str
     verdict: Parity
     expected: Parity
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     checks_on: int
     checks_off: int
     inconclusive: int
@@ -71,14 +72,19 @@ def stored_verdicts(warehouse: Warehouse, scenario_ids: Iterable[str]) -> tuple[
     return tuple(found)
 
 
-def stored_verdict(scenario_id: str, rows: list[Row]) -> StoredVerdict:
+def stored_verdict(scenario_id: str, rows: Sequence[Row]) -> StoredVerdict:
     """Return what the rows of one stored report say."""
     off = sum(row["verdict"] == Verdict.OFF for row in rows)
     return StoredVerdict(
         scenario_id=scenario_id,
         verdict=Parity(rows[0]["run_verdict"]),
         expected=Parity(rows[0]["expected_verdict"]),
-        reasons=tuple(rows[0]["run_reasons"].splitlines()),
+        reasons=tuple(
+            Reason(Doubt[doubt], sentence)
+            for doubt, sentence in zip(
+                filter(None, rows[0]["run_doubts"].split(",")), rows[0]["run_reasons"].splitlines(), strict=True
+            )
+        ),
         checks_on=len(rows) - off,
         checks_off=off,
         inconclusive=sum(row["evidence"] == EvidenceVerdict.INCONCLUSIVE for row in rows),
@@ -96,7 +102,8 @@ def report_rows(report: ParityReport) -> list[Row]:
     run = {
         "run_verdict": report.verdict.value,
         "expected_verdict": report.expected.value,
-        "run_reasons": "\n".join(reason.sentence for reason in report.reasons),
+        "run_doubts": ",".join(reason.doubt.name for reason in report.reasons),
+        "run_reasons": "\n".join(plain(reason.sentence) for reason in report.reasons),
     }
     scenario_id = report.scenario.scenario_id
     return [{"scenario_id": scenario_id, **check_row(result), **run} for result in report.results]

@@ -140,7 +140,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             _SCENARIO,
             _column("check", pa.string(), "name of the check"),
-            _column("verdict", pa.string(), "of the check: pass, fail, off, or partial (not all of a side was compared)"),
+            _column("verdict", pa.string(), "of the check: pass, fail, off, or partial: not all compared"),
             _column(
                 "evidence",
                 pa.string(),
@@ -166,7 +166,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("sentence", pa.string(), "the result in words"),
             _column("run_verdict", pa.string(), "of the run: PARITY, NO PARITY or CANNOT TELL"),
             _column("expected_verdict", pa.string(), "the verdict that the scenario expects"),
-            _column("run_reasons", pa.string(), "why the run is CANNOT TELL, a sentence a line; empty otherwise"),
+            _column("run_doubts", pa.string(), "why the run is CANNOT TELL, by kind, comma between"),
+            _column("run_reasons", pa.string(), "the same in words, a sentence a line; empty otherwise"),
         ]
     ),
     "alignment": pa.schema(
