@@ -55,9 +55,9 @@ label_option = click.option(
 profile_option = click.option(
     "--profile",
     type=click.Choice([profile.value for profile in Profile]),
-    default=Profile.ENG5_ANCHOR.value,
+    default=Profile.JUDGE.value,
     show_default=True,
-    help="Whose floor tolerances are meant, for a file without a scenario.",
+    help="Whose margins are meant, for a file without a scenario.",
 )
 
 

@@ -103,10 +103,10 @@ def find_recording(name: str, recording: str | None) -> RecordingFile:
     return RecordingFile(chosen.path, scenario.scenario_id, tuple(item.id for item in scenario.net.items))
 
 
-def find_source(name: str, profile: Profile = Profile.ENG5_ANCHOR) -> Source:
+def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
     """Find a scenario by id, a trace folder or a JSONL file by path.
 
-    profile: whose floors are meant where a bare file has no scenario. Raises BadInput naming what is not there.
+    profile: whose margins are meant where a bare file has no scenario. Raises BadInput naming what is not there.
     """
     path = Path(name)
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes

@@ -209,6 +209,4 @@ def _print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
             for row in rows
         ],
     )
-    say_wrapped(
-        "inconclusive: gates that passed on evidence that settles nothing; cj-pipeline parity SCENARIO says more."
-    )
+    say_wrapped("inconclusive: passed on evidence that settles nothing; cj-pipeline parity SCENARIO says more.")

@@ -31,5 +31,10 @@ def markdown_code(value: object) -> str:
     return "`" + plain(value).replace("`", "'").replace("|", "\\|") + "`"
 
 
+def signed(value: float) -> str:
+    """Return a number of three digits with its sign; one of four and more whole, never with an exponent."""
+    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
+
+
 def _escape(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode("ascii")

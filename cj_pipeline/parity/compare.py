@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
@@ -251,11 +252,11 @@ def _gate_results(case: Case, noise: Mapping[str, Noise], floors: Mapping[str, f
 def _tolerance(noise: Noise, floor: float | None) -> str:
     tolerance = noise.tolerance
     if math.isinf(noise.low) or noise.gate.direction.value == "high":
-        words = f"at most {tolerance.high:+.3g}"
+        words = f"at most {signed(tolerance.high)}"
     elif noise.gate.direction.value == "low":
-        words = f"at least {tolerance.low:+.3g}"
+        words = f"at least {signed(tolerance.low)}"
     else:
-        words = f"{tolerance.low:+.3g} to {tolerance.high:+.3g}"
+        words = f"{signed(tolerance.low)} to {signed(tolerance.high)}"
     return words + ("" if floor is None else f", live at least {floor:g}")
 
 

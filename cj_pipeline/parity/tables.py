@@ -130,7 +130,7 @@ _NUMBERS = ("difference", "low", "high", "margin_low", "margin_high", "noise_low
 
 
 def _numbers(evidence: Evidence | None) -> Row:
-    """Return the numbers behind the evidence; None for what is unbounded, since no reader of a table expects infinity."""
+    """Return the numbers behind the evidence; None for what is unbounded."""
     if evidence is None:
         return dict.fromkeys((*_NUMBERS, "n_recorded", "n_live"))
     values = (

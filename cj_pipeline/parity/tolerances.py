@@ -68,6 +68,12 @@ def looser_margins(scenario: Scenario, checks: Mapping[str, Check]) -> tuple[str
     return tuple(found)
 
 
+def most_of(check: str, limit: str) -> float:
+    """Return the largest value of a limit with which its check can still fail."""
+    high = RANGES.get(limit, (0.0, math.inf))[1]
+    return min(high, _WIDEST.get(check, high))
+
+
 def _validate_limit(name: str, limit: str, value: float, profile: Limits, path: Path | str) -> None:
     field = f"tolerances.{name}.{limit}"
     if limit not in profile:
@@ -77,8 +83,7 @@ def _validate_limit(name: str, limit: str, value: float, profile: Limits, path: 
             field=field,
             remedy=did_you_mean(limit, profile) or "It has none.",
         )
-    low, high = RANGES.get(limit, (0.0, math.inf))
-    high = min(high, _WIDEST.get(name, high))
+    low, high = RANGES.get(limit, (0.0, math.inf))[0], most_of(name, limit)
     if not low <= value <= high:
         raise BadInput(
             f"{value:g} is out of range.", path=path, field=field, remedy=f"A value from {low:g} to {high:g} can fail."

@@ -66,7 +66,7 @@ def exit_code(verdict: Parity, reasons: tuple[Reason, ...], *, accept_unproven: 
 def judged_exit_code(verdict: Parity, expected: Parity, reasons: tuple[Reason, ...], *, accept: bool = False) -> int:
     """Return the exit code where a certain verdict is expected: 0 for that one, and never 0 for another.
 
-    A verdict that is better than the expected one fails too: the expectation is out of date. accept: `--accept-unproven`.
+    A better verdict than the expected one fails too: the expectation is out of date. accept: `--accept-unproven`.
     """
     if verdict is expected:
         return exit_codes.PASSED

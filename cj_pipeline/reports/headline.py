@@ -15,8 +15,8 @@ from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.runs.record import RunRecord
 
 FITTED_TO_ITSELF = (
-    "One recording: the mode was fitted to what it is judged by. This shows that the mock follows its fit, not that the "
-    "fit is right."
+    "One recording: the mode was fitted to what it is judged by. This shows that the mock follows its fit, not that "
+    "the fit is right."
 )
 RECORD_MORE = (
     "What helps: a second recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in "
@@ -108,7 +108,7 @@ def _by_rate(detections: list[Detection]) -> list[str]:
 
 
 def _seen(result: CheckResult) -> str:
-    """Return the smallest drift of one gate that this comparison finds, as people call it; empty where there is none."""
+    """Return the smallest drift of one gate that this comparison finds, in words; empty where there is none."""
     outcome, evidence = result.outcome, result.evidence
     if result.check.name not in _SEEN or outcome is None or evidence is None or not math.isfinite(evidence.detectable):
         return ""

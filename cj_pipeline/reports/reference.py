@@ -11,8 +11,12 @@ from pathlib import Path
 
 from cj_pipeline.engine.decisions import TABLE
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.parity.check import Check, Limits
+from cj_pipeline.parity.check import Check
 from cj_pipeline.parity.compare import ALL_CHECKS
+from cj_pipeline.parity.gates import GATES, Direction
+from cj_pipeline.parity.margins import REASONS, limits_in_words
+from cj_pipeline.parity.power import WrongMock
+from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
 from cj_pipeline.reports.rooms import room_picture
 from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, kafka_settings, lps_metrics, lps_settings
 from cj_pipeline.traces.scenario import Profile
@@ -36,24 +40,72 @@ def decision_diagram() -> str:
     return "\n".join([*lines, "```"])
 
 
-def check_list() -> str:
-    """Return a table of every parity check with its question and its floors."""
+def gate_list() -> str:
+    """Return every statistical gate with its margin by profile, unit, direction, and the reason of the margin."""
     profiles = tuple(Profile)
     lines = [
-        "| check | group | asks | " + " | ".join(f"floor: {profile}" for profile in profiles) + " |",
+        "| gate | family | measures | unit | fails when live is | " + " | ".join(profiles) + " | why this margin |",
+        "|---|---|---|---|---|" + "---|" * (len(profiles) + 1),
+    ]
+    directions = {Direction.LOW: "lower", Direction.HIGH: "higher", Direction.BOTH: "lower or higher"}
+    for gate in GATES:
+        margins = " | ".join(
+            limits_in_words(gate.limits[profile], gate.unit) if profile in gate.limits else "not asked"
+            for profile in profiles
+        )
+        direction = directions[gate.direction]
+        cells = (f"`{gate.name}`", gate.family, gate.question, gate.unit, direction, margins, REASONS[gate.name])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def exact_check_list() -> str:
+    """Return every exact check with its question and its limits by profile."""
+    profiles = tuple(Profile)
+    lines = [
+        "| check | group | asks | " + " | ".join(profiles) + " |",
         "|---|---|---|" + "---|" * len(profiles),
     ]
     for check in ALL_CHECKS:
-        floors = " | ".join(_floor(check, profile) for profile in profiles)
-        lines.append(f"| `{check.name}` | {check.group} | {check.question} | {floors} |")
+        if check.function is not None:
+            limits = " | ".join(_limits(check, profile) for profile in profiles)
+            lines.append(f"| `{check.name}` | {check.group} | {check.question} | {limits} |")
     return "\n".join(lines)
+
+
+def verdict_list() -> str:
+    """Return the three verdicts with when, exit code and what Dagster shows."""
+    rows = (
+        (Parity.PARITY, "no gate fails, and the comparison could have found a wrong mock", "passed"),
+        (Parity.NO_PARITY, "a gate fails", "failed, ERROR"),
+        (Parity.CANNOT_TELL, "no gate fails, and the comparison proves nothing", "`verdict` failed, WARN"),
+    )
+    lines = ["| verdict | when | exit code | Dagster |", "|---|---|---|---|"]
+    lines += [f"| {verdict} | {when} | {exit_code(verdict, ())} | {shown} |" for verdict, when, shown in rows]
+    return "\n".join(lines)
+
+
+def doubt_list() -> str:
+    """Return the reasons for CANNOT TELL, and whether `--accept-unproven` takes each."""
+    lines = ["| reason for CANNOT TELL | `--accept-unproven` takes it |", "|---|---|"]
+    lines += [f"| {doubt} | {'yes' if doubt in ACCEPTABLE else 'no'} |" for doubt in Doubt]
+    return "\n".join(lines)
+
+
+def wrong_mock_list() -> str:
+    """Return the wrong mocks that a proof must be able to find."""
+    return "\n".join(f"- {mock}" for mock in WrongMock)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "rooms": room_picture,
     "decision-table": decision_table,
     "decision-diagram": decision_diagram,
-    "check-list": check_list,
+    "gate-list": gate_list,
+    "exact-check-list": exact_check_list,
+    "verdict-list": verdict_list,
+    "doubt-list": doubt_list,
+    "wrong-mock-list": wrong_mock_list,
     "lps-settings": lps_settings,
     "lps-metrics": lps_metrics,
     "cj-settings": cj_settings,
@@ -75,11 +127,10 @@ def with_tables(text: str, path: Path) -> str:
     return text
 
 
-def _floor(check: Check, profile: Profile) -> str:
+def _limits(check: Check, profile: Profile) -> str:
     if profile not in check.floors:
         return "not asked"
-    limits: Limits = check.floors[profile]
-    return ", ".join(f"{name} {value:g}" for name, value in limits.items()) or "no limit to tighten"
+    return ", ".join(f"{name} {value:g}" for name, value in check.floors[profile].items()) or "exact"
 
 
 def main(folder: Path) -> None:
