@@ -228,7 +228,7 @@ def _gate_results(case: Case, noise: Mapping[str, Noise], floors: Mapping[str, f
     comparison = case.comparison
     live = {name: float(one.gate.statistic(comparison, comparison.observed)[0]) for name, one in noise.items()}
     observed = {name: live[name] - one.reference for name, one in noise.items()}
-    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise))
+    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise, floors))
     results = {}
     for name, one in noise.items():
         gate, difference = one.gate, observed[name]

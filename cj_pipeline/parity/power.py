@@ -77,16 +77,12 @@ def detections(
     return tuple(found)
 
 
-def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]:
-    """Return how often a fair coin fails each gate of judgements."""
+def coin_rates(case: Comparison, noise: Mapping[str, Noise], floors: Mapping[str, float]) -> dict[str, float]:
+    """Return how often a fair coin fails each gate of judgements. floors: as detections takes them."""
     if case.asked is None:
         return {}
     sample = Sample(wins=next(_wins(case, WrongMock.COIN)))
-    return {
-        name: float(one.beyond(differences(case, one, sample)).mean())
-        for name, one in noise.items()
-        if one.gate.of_wins
-    }
+    return {name: float(_fails(case, one, sample, floors).mean()) for name, one in noise.items() if one.gate.of_wins}
 
 
 def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) -> bool:
@@ -160,10 +156,7 @@ def _rate(
     for sample in samples:
         for name, one in noise.items():
             if _has_parts(one, sample):
-                beyond = one.beyond(differences(case, one, sample)).astype(bool)
-                if name in floors:
-                    beyond |= one.gate.statistic(case, sample) < floors[name] - 1e-9
-                caught.setdefault(name, []).append(beyond)
+                caught.setdefault(name, []).append(_fails(case, one, sample, floors))
     if not caught:
         return 0.0, ""
     rows = {name: np.concatenate(parts) for name, parts in caught.items()}
@@ -172,6 +165,14 @@ def _rate(
     rate = float(np.any(list(full.values()), axis=0).mean())
     first = max(full, key=lambda name: float(full[name].mean()))
     return rate, first if full[first].any() else ""
+
+
+def _fails(case: Comparison, noise: Noise, sample: Sample, floors: Mapping[str, float]) -> BoolArray:
+    """Return (d,) whether a gate fails: beyond its tolerance, or below its floor."""
+    fails = noise.beyond(differences(case, noise, sample)).astype(bool)
+    if noise.gate.name in floors:
+        fails |= noise.gate.statistic(case, sample) < floors[noise.gate.name] - 1e-9
+    return fails
 
 
 def _has_parts(noise: Noise, sample: Sample) -> bool:
