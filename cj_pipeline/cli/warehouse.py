@@ -26,12 +26,12 @@ from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.tables import PART as PARITY_PART
-from cj_pipeline.parity.tables import StoredVerdict, stored_verdicts
+from cj_pipeline.parity.tables import stored_verdict
 from cj_pipeline.parity.verdict import judged_exit_code
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.warehouse.store import Warehouse
+from cj_pipeline.warehouse.store import Row, Warehouse
 
 if TYPE_CHECKING:
     from cj_pipeline.definitions import Materialised
@@ -83,16 +83,16 @@ def materialize(
             for result in materialise(ids, mode=mode, seed=seed, realtime=realtime, traces_dir=traces_dir):
                 results.append(result)
                 progress(1)
-    verdicts = [_verdict(warehouse, result) for result in results]
-    rows = [_suite_row(warehouse, result, verdict) for result, verdict in zip(results, verdicts, strict=True)]
+    stored = [_stored(warehouse, result) for result in results]
+    rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
     if as_json:
         print_json(rows)
     elif as_csv:
         print_csv(*_suite_csv(rows))
     else:
-        _print_suite(rows)
+        print_suite(rows)
         say(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
-    codes = [_exit_code(*one, accept_unproven) for one in zip(results, verdicts, strict=True)]
+    codes = [_exit_code(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(max(codes, key=_SEVERITY.index))
 
 
@@ -118,42 +118,43 @@ def _all_folders() -> list[Path]:
     return folders
 
 
-def _verdict(warehouse: Warehouse, result: Materialised) -> StoredVerdict | None:
-    """Return the stored verdict; None for a run that was stopped before its report, where an earlier one may lie."""
-    return next(iter(stored_verdicts(warehouse, [result.scenario_id])), None) if result.compared else None
+def _stored(warehouse: Warehouse, result: Materialised) -> Sequence[Row]:
+    """Return the stored checks; none of a run that was stopped before its report, where an earlier one may lie."""
+    return warehouse.read("parity_checks", result.scenario_id, PARITY_PART) if result.compared else ()
 
 
-def _exit_code(result: Materialised, verdict: StoredVerdict | None, accept_unproven: bool) -> int:
+def _exit_code(result: Materialised, checks: Sequence[Row], accept_unproven: bool) -> int:
     """Return the exit code of one scenario, and print what stopped its run."""
     stops = [] if result.compared else [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
     for problem in (*result.problems, *stops):
         say(f"{result.scenario_id} broke off: {problem}", err=True)
     if result.defects:
         return exit_codes.INTERNAL_ERROR
-    if verdict is None or result.problems:
+    if not checks or result.problems:
         return exit_codes.PASSED if result.success else exit_codes.BAD_INPUT
+    verdict = stored_verdict(result.scenario_id, checks)
     code = judged_exit_code(verdict.verdict, verdict.expected, verdict.reasons, accept=accept_unproven)
     return code if code or result.success else exit_codes.CHECK_FAILED
 
 
-def _suite_row(warehouse: Warehouse, result: Materialised, verdict: StoredVerdict | None) -> dict[str, Any]:
-    """Return one scenario of the parity table, from what the graph stored."""
-    checks = [] if verdict is None else warehouse.read("parity_checks", result.scenario_id, PARITY_PART)
+def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
+    """Return one scenario of the parity table, from its stored checks; without any, its run broke off."""
+    found = stored_verdict(scenario_id, checks) if checks else None
     by_name = {row["check"]: row for row in checks}
     return {
-        "scenario": result.scenario_id,
-        "verdict": None if verdict is None else verdict.verdict.value,
-        "expected": None if verdict is None else verdict.expected.value,
-        "words": "broke off" if verdict is None else verdict.words,
-        "checks_on": 0 if verdict is None else verdict.checks_on,
-        "checks_off": 0 if verdict is None else verdict.checks_off,
-        "inconclusive": 0 if verdict is None else verdict.inconclusive,
+        "scenario": scenario_id,
+        "verdict": None if found is None else found.verdict.value,
+        "expected": None if found is None else found.expected.value,
+        "words": "broke off" if found is None else found.words,
+        "checks_on": 0 if found is None else found.checks_on,
+        "checks_off": 0 if found is None else found.checks_off,
+        "inconclusive": 0 if found is None else found.inconclusive,
         "rank_tau_b": by_name.get("rank_agreement", {}).get("live"),
         "answer_agreement": by_name.get("answer_agreement", {}).get("live"),
         "mean_ms": _both(by_name, "latency_mean"),
         "mean_tokens": _both(by_name, "tokens_completion"),
-        "failing": [] if verdict is None else list(verdict.failing),
-        "reasons": [] if verdict is None else [reason.sentence for reason in verdict.reasons],
+        "failing": [] if found is None else list(found.failing),
+        "reasons": [] if found is None else [reason.sentence for reason in found.reasons],
     }
 
 
@@ -176,7 +177,7 @@ def _suite_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[
     return list(flat[0]), [list(row.values()) for row in flat]
 
 
-def _print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the parity table in two parts, which fit 80 columns each; pairs of values are recorded and live."""
 
     def pair(values: Mapping[str, float | None]) -> str:
