@@ -1,0 +1,101 @@
+"""A report as JSON, JUnit and markdown carries the verdict, its reasons, and the evidence of each check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+from cj_pipeline.parity.compare import ALL_CHECKS, ParityReport
+from cj_pipeline.parity.tables import report_rows, stored_verdict
+from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.reports.parity_report import as_json, as_junit, as_markdown
+from cj_pipeline.reports.results import ParityResult
+from cj_pipeline.traces.scenario import ExpectedVerdict
+from cj_pipeline.warehouse.schemas import SCHEMAS
+from tests.reports.test_headline import POWER, cannot_tell, inverted, second_run, with_scenario
+
+
+def cases(found: ParityReport) -> dict[str, ElementTree.Element]:
+    suite = ElementTree.fromstring(as_junit([found]).encode())[0]  # noqa: S314 - our own text
+    assert suite.get("tests") == str(len(ALL_CHECKS) + 1)
+    assert suite.get("failures") == str(sum(case.find("failure") is not None for case in suite))
+    return {str(case.get("name")): case for case in suite}
+
+
+def failed(found: ParityReport) -> set[str]:
+    return {name for name, case in cases(found).items() if case.find("failure") is not None}
+
+
+def test_json_has_verdict_reasons_power_and_every_check() -> None:
+    document = as_json(cannot_tell(POWER))
+    assert (document["verdict"], document["exit_code"], document["passed"]) == ("CANNOT TELL", 3, False)
+    assert document["reasons"] == [{"doubt": "UNPROVEN", "sentence": POWER.sentence}]
+    assert [one["wrong_mock"] for one in document["detections"]][:2] == [
+        "fair coin",
+        "blind coin with the recorded share of A",
+    ]
+    assert [check["check"] for check in document["checks"]] == [check.name for check in ALL_CHECKS]
+    latency = next(check for check in document["checks"] if check["check"] == "latency_mean")
+    assert latency["low"] < latency["difference"] < latency["high"]
+    assert (latency["n_recorded"], latency["n_live"]) == (66, 66)
+    assert latency["detectable"] > 0
+    agreement = next(check for check in document["checks"] if check["check"] == "answer_agreement")
+    assert agreement["noise_high"] is None  # only the low side matters, and no reader expects infinity
+
+
+def test_rows_have_the_declared_columns_and_the_verdict_of_the_run() -> None:
+    rows = report_rows(cannot_tell(POWER))
+    assert {tuple(row) for row in rows} == {tuple(SCHEMAS["parity_checks"].names)}
+    stored = stored_verdict("ladder", rows)
+    assert (stored.verdict, stored.reasons, stored.as_expected) == (Parity.CANNOT_TELL, (POWER,), False)
+    assert stored.checks_on + stored.checks_off == len(ALL_CHECKS)
+
+
+def test_junit_fails_gates_and_verdict_of_no_parity() -> None:
+    assert failed(inverted()) == {"verdict", *(result.check.name for result in inverted().failed)}
+    assert failed(second_run()) == set()
+
+
+def test_junit_fails_the_verdict_alone_where_it_cannot_tell() -> None:
+    found = cannot_tell(POWER)
+    assert failed(found) == {"verdict"}
+    failure = cases(found)["verdict"].find("failure")
+    assert failure is not None
+    assert failure.get("type") == "CANNOT TELL"
+    assert f"Why: {POWER.sentence}." in str(failure.text)
+
+
+def test_junit_passes_an_expected_verdict_and_fails_a_better_one() -> None:
+    expected = ExpectedVerdict(verdict="NO PARITY", reason="the mode is wrong on purpose")
+    assert failed(with_scenario(inverted(), expect=expected)) == set()
+    assert failed(with_scenario(second_run(), expect=expected)) == {"verdict"}
+
+
+def test_markdown_begins_with_the_verdict_and_has_value_tolerance_and_evidence() -> None:
+    text = as_markdown(inverted())
+    assert text.splitlines()[2].startswith("**NO PARITY: ")
+    row = next(line for line in text.splitlines() if line.startswith("| `answer_agreement`"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert (cells[1], cells[4]) == ("fail", "DIFFERENT")
+    assert cells[3].startswith("at least -0.")
+
+
+def test_the_python_result_shows_verdict_reasons_and_evidence() -> None:
+    result = ParityResult(cannot_tell(POWER))
+    assert (result.verdict, result.reasons, result.passed) == ("CANNOT TELL", [POWER.sentence], False)
+    assert repr(result).startswith("ParityResult(eng5_anchor_ladder_20251202) CANNOT TELL: ")
+    assert POWER.sentence in repr(result)
+    table = result.table()
+    assert table.loc["winner_share", ["gate", "value", "evidence"]].tolist() == [
+        "pass",
+        "0.5 / 0.5 share",
+        "EQUIVALENT",
+    ]
+    assert set(table["evidence"]) <= {"exact", "EQUIVALENT", "DIFFERENT", "INCONCLUSIVE"}
+    assert {"low", "high", "margin_low", "noise_low", "p", "detectable"} <= set(result.frame().columns)
+
+
+def test_a_reason_of_several_lines_stays_one_reason() -> None:
+    broken = replace(POWER, sentence="one\ntwo")
+    (kept,) = stored_verdict("ladder", report_rows(cannot_tell(broken))).reasons
+    assert kept.sentence == r"one\ntwo"
