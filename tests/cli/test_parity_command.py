@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from cj_pipeline.parity.compare import ALL_CHECKS
-from tests.cli.terminal import Terminal
-from tests.sides import ANCHORS, GENERIC, LOWER5, TRACES, live
+from tests.cli.terminal import Terminal, printed_rows
+from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, TRACES, live, trace
+
+STATED = "judge: {repeatability: 1, reason: production demands it of this judge}\n"
 
 
 def write_live(path: Path, scenario_id: str, mode: str = "") -> Path:
@@ -18,17 +22,37 @@ def write_live(path: Path, scenario_id: str, mode: str = "") -> Path:
     return path
 
 
+def write_again(path: Path, scenario_id: str) -> Path:
+    """The recorded answers, under request ids of their own: a second run that answers exactly alike."""
+    lines = []
+    for number, line in enumerate(trace(scenario_id).callbacks.events):
+        document = json.loads(line.event.model_dump_json(exclude_unset=True))
+        document["data"]["request_id"] = f"again-{number}"
+        lines.append(json.dumps(document))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def with_line(folder: Path, scenario_id: str, line: str) -> Path:
+    """A copy of a scenario with one line more in scenario.yaml."""
+    target = folder / scenario_id
+    shutil.copytree(TRACES / scenario_id, target)
+    file = target / "scenario.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + line, encoding="utf-8")
+    return target
+
+
 def test_the_faithful_mock_exits_with_0(cj_pipeline: Terminal) -> None:
     answer = cj_pipeline("parity", ANCHORS)
-    assert answer.code == 0
-    assert "PARITY: 32 of 32 checks passed" in answer.out
+    assert answer.code == 0, answer.out
+    assert answer.out.splitlines()[1].startswith("PARITY: ")
 
 
 @pytest.mark.parametrize(
     ("overlay", "red"),
     [
-        ("coin", "pair_agreement"),
-        ("inverted", "rank_agreement"),
+        ("coin", "repeatability"),
+        ("inverted", "anchor_tau"),
         ("instant", "latency_mean"),
         ("tokens_x1_4", "tokens_total"),
     ],
@@ -36,23 +60,83 @@ def test_the_faithful_mock_exits_with_0(cj_pipeline: Terminal) -> None:
 def test_a_mock_broken_on_purpose_exits_with_1_and_is_named(cj_pipeline: Terminal, overlay: str, red: str) -> None:
     answer = cj_pipeline("parity", LOWER5, "--mode", f"+{overlay}", "--json")
     assert answer.code == 1
+    assert answer.document["verdict"] == "NO PARITY"
     assert red in {check["check"] for check in answer.document["checks"] if check["verdict"] == "fail"}
     assert answer.document["live"]["judge"] == f"eng5_lower5_gpt51_low+{overlay}"
 
 
-def test_strict_exits_with_3_when_ten_comparisons_prove_too_little(cj_pipeline: Terminal) -> None:
-    answer = cj_pipeline("parity", LOWER5, "--strict", "--json")
+def test_a_second_run_that_answers_alike_is_parity_and_shown_in_80_columns(
+    cj_pipeline: Terminal, tmp_path: Path
+) -> None:
+    answer = cj_pipeline("parity", LADDER, write_again(tmp_path / "again.jsonl", LADDER), columns=80)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[1].startswith("PARITY: ")
+    assert answer.out.isascii()
+    assert max(len(line) for line in lines) <= 80
+    rows = {row[0]: row for row in printed_rows(answer.out, "Checks") if row[0]}
+    assert rows["winner_share"] == ["winner_share", "pass", "0.5 / 0.5 share", "-0.2 to +0.2", "EQUIVALENT"]
+    assert all(row[1] and row[4] for row in rows.values())
+
+
+def test_a_recording_against_itself_cannot_tell(cj_pipeline: Terminal) -> None:
+    own = TRACES / LADDER / "llm_callbacks.jsonl"
+    for flags in ((), ("--accept-unproven",)):
+        answer = cj_pipeline("parity", LADDER, own, *flags)
+        assert answer.code == 3
+        assert "Why: both sides are the same file" in answer.out
+
+
+def test_too_few_answers_cannot_tell_and_may_be_accepted(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    recorded = write_again(tmp_path / "recorded.jsonl", LOWER5)
+    # Five essays judged once: a coin would get past too often.
+    again = tmp_path / "again.jsonl"
+    again.write_text(recorded.read_text().replace('"again-', '"once-more-'), encoding="utf-8")
+    answer = cj_pipeline("parity", recorded, again, "--json")
     assert answer.code == 3
+    assert [reason["doubt"] for reason in answer.document["reasons"]][-1] == "UNPROVEN"
+    assert "fair coin" in answer.document["reasons"][-1]["sentence"]
+    assert cj_pipeline("parity", recorded, again, "--accept-unproven").code == 0
+
+
+def test_without_a_gate_it_cannot_tell_and_that_is_never_accepted(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    switched_off = "".join(f"  {check.name}: switched off by this test\n" for check in ALL_CHECKS)
+    folder = with_line(tmp_path, LADDER, f"checks_off:\n{switched_off}")
+    answer = cj_pipeline("parity", folder, write_again(tmp_path / "again.jsonl", LADDER), "--accept-unproven")
+    assert answer.code == 3
+    assert "Why: no gate is on, so nothing was compared." in answer.out
+
+
+def test_strict_cannot_tell_where_evidence_is_inconclusive(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    again = write_again(tmp_path / "again.jsonl", LADDER)
+    answer = cj_pipeline("parity", LADDER, again, "--strict", "--json")
+    assert answer.code == 3
+    assert answer.document["verdict"] == "CANNOT TELL"
     inconclusive = {c["check"] for c in answer.document["checks"] if c["evidence"] == "INCONCLUSIVE"}
-    assert "error_rate" in inconclusive
+    assert "answer_agreement" in inconclusive
+    assert set(answer.document["gates"]["inconclusive"]) == inconclusive
+    # Inconclusive evidence is not missing power: the flag does not take it.
+    assert cj_pipeline("parity", LADDER, again, "--strict", "--accept-unproven").code == 3
 
 
 def test_strict_exits_with_1_when_a_gate_fails_as_well(cj_pipeline: Terminal) -> None:
     assert cj_pipeline("parity", LOWER5, "--strict", "--mode", "+inverted").code == 1
 
 
-def test_strict_exits_with_0_where_all_evidence_is_conclusive(cj_pipeline: Terminal) -> None:
-    assert cj_pipeline("parity", ANCHORS, "--strict").code == 0
+def test_parity_exits_by_the_verdict_and_says_what_was_expected(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    folder = with_line(tmp_path, LADDER, "expect: {verdict: CANNOT TELL, reason: for the sake of this test}\n")
+    answer = cj_pipeline("parity", folder, write_again(tmp_path / "again.jsonl", LADDER))
+    assert answer.code == 0
+    assert answer.out.splitlines()[1].startswith("PARITY, expected CANNOT TELL: ")
+
+
+def test_a_stated_repeatability_is_repeated(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "stated").mkdir()
+    folder = TRACES / LOWER5
+    if "judge:" not in (folder / "scenario.yaml").read_text(encoding="utf-8"):
+        folder = with_line(tmp_path / "stated", LOWER5, STATED)
+    answer = cj_pipeline("parity", folder, write_again(tmp_path / "again.jsonl", LOWER5))
+    assert "Taken as given: repeatability 1, since " in answer.out
 
 
 def test_json_has_every_check_and_both_identities(cj_pipeline: Terminal) -> None:
@@ -64,7 +148,7 @@ def test_json_has_every_check_and_both_identities(cj_pipeline: Terminal) -> None
 
 def test_two_files_are_compared_without_a_scenario(cj_pipeline: Terminal, tmp_path: Path) -> None:
     recording = TRACES / ANCHORS / "llm_callbacks.jsonl"
-    same = cj_pipeline("parity", recording, write_live(tmp_path / "today.jsonl", ANCHORS), "--json")
+    same = cj_pipeline("parity", recording, write_again(tmp_path / "today.jsonl", ANCHORS), "--json")
     assert same.code == 0, same.out
     off = {check["check"]: check["sentence"] for check in same.document["checks"] if check["verdict"] == "off"}
     assert off["guardrail_bundle_calls"] == "the live side came without /metrics"
@@ -74,24 +158,21 @@ def test_two_files_are_compared_without_a_scenario(cj_pipeline: Terminal, tmp_pa
 
 
 def test_a_scenario_is_compared_with_a_file_under_its_own_grades(cj_pipeline: Terminal, tmp_path: Path) -> None:
-    answer = cj_pipeline("parity", LOWER5, write_live(tmp_path / "today.jsonl", LOWER5), "--json")
+    answer = cj_pipeline("parity", LADDER, write_again(tmp_path / "today.jsonl", LADDER), "--json")
     assert answer.code == 0, answer.out
-    assert next(c for c in answer.document["checks"] if c["check"] == "anchor_tau")["recorded"] == 1.0
+    anchor_tau = next(c for c in answer.document["checks"] if c["check"] == "anchor_tau")
+    assert anchor_tau["recorded"] == anchor_tau["live"] > 0.9
 
 
-def test_a_live_file_with_bad_lines_is_compared_without_them_and_says_so(cj_pipeline: Terminal, tmp_path: Path) -> None:
-    path = write_live(tmp_path / "today.jsonl", LOWER5)
-    path.write_text(path.read_text() + '{"event_id": "cut', encoding="utf-8")
-    answer = cj_pipeline("parity", LOWER5, path)
-    assert "today.jsonl:11: Invalid JSON" in answer.err
-
-
-def test_a_recording_with_bad_lines_fails_its_check(cj_pipeline: Terminal, tmp_path: Path) -> None:
-    path = write_live(tmp_path / "recorded.jsonl", LOWER5)
-    path.write_text(path.read_text() + "{}\n", encoding="utf-8")
-    answer = cj_pipeline("parity", path, write_live(tmp_path / "live.jsonl", LOWER5), "--json")
-    assert answer.code == 1
-    assert [c["check"] for c in answer.document["checks"] if c["verdict"] == "fail"] == ["recorded_lines"]
+def test_lines_that_cannot_be_used_make_it_cannot_tell_on_either_side(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    whole, cut = (write_again(tmp_path / name, LADDER) for name in ("whole.jsonl", "cut.jsonl"))
+    cut.write_text(cut.read_text().replace('"again-', '"other-') + '{"event_id": "cut', encoding="utf-8")
+    live_side = cj_pipeline("parity", whole, cut)
+    assert "cut.jsonl:67: Invalid JSON" in live_side.err
+    for answer, side in ((live_side, "live side"), (cj_pipeline("parity", cut, whole), "recording")):
+        assert answer.code == 3
+        assert f"Why: 1 lines of the {side} could not be used" in answer.out
+    assert cj_pipeline("parity", cut, whole, "--accept-unproven").code == 3
 
 
 def test_reports_are_written_as_markdown_and_junit(cj_pipeline: Terminal, tmp_path: Path) -> None:
@@ -100,10 +181,18 @@ def test_reports_are_written_as_markdown_and_junit(cj_pipeline: Terminal, tmp_pa
     assert "| `latency_mean` | fail |" in markdown.read_text()
     assert "Settling it takes about" in markdown.read_text()
     suite = ElementTree.parse(junit).getroot()[0]  # noqa: S314 - our own file
-    assert (suite.get("tests"), suite.get("failures")) == (str(len(ALL_CHECKS)), "4")
-    assert {case.get("name") for case in suite if case.find("failure") is not None} == {
-        "latency_mean", "latency_p95", "latency_p99", "latency_shape",
-    }  # fmt: skip
+    assert suite.get("tests") == str(len(ALL_CHECKS) + 1)
+    failed = {case.get("name") for case in suite if case.find("failure") is not None}
+    assert {"latency_mean", "latency_p95", "latency_shape", "verdict"} <= failed
+
+
+def test_tolerances_are_proposed_as_yaml(cj_pipeline: Terminal) -> None:
+    answer = cj_pipeline("tolerances", "propose", LOWER5)
+    assert answer.code == 0
+    first, *lines = answer.out.splitlines()
+    assert first == "tolerances:"
+    assert any(line.startswith("  answer_agreement: {difference: ") for line in lines)
+    assert "reason" in cj_pipeline("tolerances", "propose", LOWER5, "--json").document["winner_share"]
 
 
 @pytest.mark.parametrize(
