@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal, traces: Path) -> None:
     answer = cj_pipeline("materialize", "--json")
     assert answer.code == 0, answer.err
-    assert [(row["scenario"], row["verdict"], row["failed"]) for row in answer.document] == [(LOWER5, "pass", 0)]
+    assert [(row["scenario"], row["verdict"], row["failing"]) for row in answer.document] == [(LOWER5, "PARITY", [])]
     rows = cj_pipeline(
         "sql", "select side, count(*) as n from callbacks group by side order by side", "--json"
     ).document
@@ -42,11 +42,45 @@ def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal
 def test_a_wrong_mock_exits_with_1_and_its_checks_are_on_record(cj_pipeline: Terminal, traces: Path) -> None:
     answer = cj_pipeline("materialize", "--mode", "+instant")
     assert answer.code == 1
-    assert f"{LOWER5} failed: latency_mean, latency_p95, latency_p99, latency_shape" in answer.out
-    failed = cj_pipeline(
-        "sql", "select \"check\" from parity_checks where verdict = 'fail' order by 1", "--json"
+    assert f"{LOWER5} failed: " in answer.out
+    rows = cj_pipeline(
+        "sql",
+        'select "check", verdict, difference, low, high, margin_low, noise_high, p, n_recorded, n_live, run_verdict, '
+        "expected_verdict from parity_checks where \"check\" = 'latency_mean'",
+        "--json",
     ).document
-    assert [row["check"] for row in failed] == ["latency_mean", "latency_p95", "latency_p99", "latency_shape"]
+    (latency,) = rows
+    assert (latency["verdict"], latency["run_verdict"], latency["expected_verdict"]) == ("fail", "NO PARITY", "PARITY")
+    assert latency["difference"] == pytest.approx(-1588, abs=1)  # 0 ms against the published mean
+    assert latency["low"] < latency["difference"] < latency["high"]
+    assert (latency["n_recorded"], latency["n_live"]) == (10, 110)
+
+
+def expecting(traces: Path, verdict: str) -> None:
+    file = traces / LOWER5 / "scenario.yaml"
+    expect = f"expect: {{verdict: {verdict}, reason: for the sake of this test}}\n"
+    file.write_text(file.read_text(encoding="utf-8") + expect, encoding="utf-8")
+
+
+def test_a_verdict_that_is_expected_exits_with_0_and_says_so(cj_pipeline: Terminal, traces: Path) -> None:
+    expecting(traces, "NO PARITY")
+    answer = cj_pipeline("materialize", "--mode", "+instant")
+    assert answer.code == 0, answer.err
+    assert "NO PARITY, as expected" in answer.out
+
+
+def test_another_verdict_than_the_expected_one_fails_and_both_are_shown(cj_pipeline: Terminal, traces: Path) -> None:
+    expecting(traces, "CANNOT TELL")
+    worse = cj_pipeline("materialize", "--mode", "+instant")
+    assert worse.code == 1
+    assert "NO PARITY, expected CANNOT TELL" in worse.out
+
+
+def test_a_better_verdict_than_the_expected_one_fails_too(cj_pipeline: Terminal, traces: Path) -> None:
+    expecting(traces, "NO PARITY")
+    better = cj_pipeline("materialize")
+    assert better.code == 1
+    assert "PARITY, expected NO PARITY" in better.out
 
 
 def test_a_folder_is_a_scenario_as_well_as_an_id(cj_pipeline: Terminal, traces: Path) -> None:
@@ -99,7 +133,7 @@ def test_an_edited_trace_exits_with_2_and_leaves_what_was_stored(
     assert contents(tmp_path / "data") == before
 
 
-def test_lines_that_are_no_callback_are_in_quarantine_and_fail_the_run(cj_pipeline: Terminal, traces: Path) -> None:
+def test_lines_that_are_no_callback_are_in_quarantine_and_cannot_tell(cj_pipeline: Terminal, traces: Path) -> None:
     folder = traces / LOWER5
     callbacks = folder / "llm_callbacks.jsonl"
     first = json.loads(callbacks.read_bytes().splitlines()[0])
@@ -108,7 +142,10 @@ def test_lines_that_are_no_callback_are_in_quarantine_and_fail_the_run(cj_pipeli
     callbacks.write_bytes(cut)
     covered = ("llm_callbacks.jsonl", "summary.json", "provenance.json", "published.yaml")
     (folder / CHECKSUM_FILE).write_text(checksum_lines(folder, covered))
-    assert cj_pipeline("materialize").code == 1
+    answer = cj_pipeline("materialize", "--accept-unproven")
+    assert answer.code == 3
+    assert "CANNOT TELL" in answer.out
+    assert f"{LOWER5}: 2 lines of the recording could not be used" in answer.out
     rows = cj_pipeline("sql", "select line, field from quarantine order by line", "--json").document
     assert [row["line"] for row in rows] == [11, 12]
     assert rows[0]["field"].startswith("data.error_detail")

@@ -128,6 +128,7 @@ def test_the_checks_are_parity_s_own_and_three_on_the_recording() -> None:
         ("trace", "checksums"),
         ("trace", "complete"),
         ("recorded/callbacks", "quarantine"),
+        ("parity/report", "verdict"),
         *(("parity/report", check.name) for check in ALL_CHECKS),
     }
     # 39 at the time of writing; a suite that lost half its checks would still equal itself.
@@ -152,7 +153,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything
-        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 3
+        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 4
 
 
 def test_no_parity_job_has_to_do_with_kafka() -> None:
