@@ -87,7 +87,7 @@ def _mode_text(
     """
     if asked is None and not essays_named(chosen) and ".yaml" not in scenario.mode:
         return None
-    return renamed_mode(chosen, f"{scenario_id}_mode", redaction.essay)
+    return renamed_mode(chosen, f"{scenario_id}_mode", redaction.essay, redaction.model)
 
 
 def _document(made: RedactedTrace) -> dict[str, object]:

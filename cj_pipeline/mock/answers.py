@@ -1,13 +1,11 @@
-"""What a mode answers to one request: pure functions from a section of the mode and a keyed draw to a value.
-
-Here: winners, latencies, tokens, confidence. Not here: waiting, callbacks' metadata (mock.py), failures
-(mock_failures.py), choosing a recorded answer (mock_replay.py), the schema (mode.py).
+"""This module draws what a mode answers to one request: winner, latency, tokens, confidence.
 
 Every draw has a purpose of its own in its key, so that an overlay which changes latencies leaves the winners alone.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil, exp, tanh
@@ -23,6 +21,7 @@ from cj_pipeline.mock.mode.latency import (
     LognormalLatency,
     QuantileLatency,
     ReplayLatency,
+    SampledLatency,
     UniformLatency,
 )
 from cj_pipeline.mock.mode.mode import (
@@ -41,6 +40,9 @@ from cj_pipeline.mock.mode.mode import (
     ReplayConfidence,
     ReplayTokens,
     ReplayWinner,
+    Sample,
+    SampledConfidence,
+    SampledTokens,
 )
 from cj_pipeline.mock.replay import Replayed
 from cj_pipeline.mock.request import MockRequest
@@ -50,6 +52,10 @@ from cj_pipeline.mock.tokenizer import TokenCounter
 _LEAST_PROBABILITY = 2.0**-54
 
 _STANDARD_NORMAL = NormalDist()
+
+# A sample comes from the nearest eighth of all, by gap: confidence keeps its link to the gap, and each answer is drawn.
+_NEIGHBOURHOODS = 8
+_LEAST_NEIGHBOURS = 5
 
 
 def inverse_cdf(values: Sequence[float], probability: float) -> float:
@@ -74,10 +80,62 @@ def winner(mode: Mode, request: MockRequest, draws: Draws, replayed: Replayed | 
         case CoinWinner():
             is_a = draws.uniform("winner") < model.share_a
         case AbilityWinner():
-            is_a = draws.uniform("winner") < probability_of_a(model, mode.name, *essay_ids(request, "winner"))
+            is_a = _prefers_a(model, mode.name, *essay_ids(request, "winner"), draws)
         case ReplayWinner():
             is_a = _replayed_a_wins(model, request, draws, _chosen(replayed))
     return Winner.A if is_a is not model.invert else Winner.B
+
+
+def _prefers_a(model: AbilityWinner, mode_name: str, essay_a: str, essay_b: str, draws: Draws) -> bool:
+    chance = probability_of_a(model, mode_name, essay_a, essay_b)
+    if model.repeatability > 0.0:
+        letters = model.answers.get(essay_a, {}).get(essay_b, "")
+        # Keyed by the prompt and not by the request: every batch gets the same.
+        key = ("lps", "fixed", draws.seed, mode_name, essay_a, essay_b)
+        if uniform(*key, "whether") < share_fixed(model.repeatability, chance, letters):
+            return letters[0] == "A" if letters else uniform(*key, "answer") < chance
+    return draws.uniform("winner") < chance
+
+
+def share_fixed(repeatability: float, chance: float, letters: str) -> float:
+    """Return how probably the answer to a prompt is fixed, given the answers to it so far.
+
+    chance: of A, where it is not. One answer says nothing; the more equal ones, the likelier; different ones rule it
+    out.
+    """
+    if len(set(letters)) > 1:
+        return 0.0
+    if len(letters) < 2:
+        return repeatability
+    likely = chance if letters[0] == "A" else 1.0 - chance
+    fixed, free = repeatability * likely, (1.0 - repeatability) * likely ** len(letters)
+    return fixed / (fixed + free) if fixed > 0.0 else repeatability
+
+
+def sample(mode: Mode, request: MockRequest, draws: Draws) -> Sample | None:
+    """Draw one of the mode's samples, from those whose gap is like that of the request's essays; None without any.
+
+    Any of them, where the mode's winners have no abilities.
+    """
+    if not mode.samples:
+        return None
+    ordered, gaps = _by_gap(mode.samples)
+    ids = request.essay_ids()
+    model = mode.winner
+    drawn = draws.uniform("sample")
+    if not isinstance(model, AbilityWinner) or ids is None:
+        return ordered[int(drawn * len(ordered))]
+    gap = abs(ability(model, mode.name, ids[0]) - ability(model, mode.name, ids[1]))
+    width = min(len(ordered), max(_LEAST_NEIGHBOURS, len(ordered) // _NEIGHBOURHOODS))
+    middle = (bisect_left(gaps, gap) + bisect_right(gaps, gap)) // 2
+    first = min(max(middle - width // 2, 0), len(ordered) - width)
+    return ordered[first + int(drawn * width)]
+
+
+@lru_cache(maxsize=16)
+def _by_gap(samples: tuple[Sample, ...]) -> tuple[list[Sample], list[float]]:
+    ordered = sorted(samples, key=lambda row: row[3])
+    return ordered, [row[3] for row in ordered]
 
 
 def probability_of_a(model: AbilityWinner, mode_name: str, essay_a: str, essay_b: str) -> float:
@@ -125,8 +183,11 @@ def _prompt_number(request: MockRequest) -> int:
     return int(request.prompt_sha256[:8], 16)
 
 
-def latency_ms(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> int:
-    """How long the provider takes to answer, rounded to what the wire can say."""
+def latency_ms(mode: Mode, draws: Draws, replayed: Replayed | None = None, sampled: Sample | None = None) -> int:
+    """How long the provider takes to answer, rounded to what the wire can say.
+
+    sampled: the sample that was drawn for this attempt, where the mode has samples.
+    """
     model = mode.latency
     match model:
         case ConstantLatency():
@@ -137,6 +198,8 @@ def latency_ms(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> in
             ms = inverse_cdf(model.ms, draws.uniform("latency"))
         case LognormalLatency():
             ms = _lognormal_ms(model, draws.uniform("latency"))
+        case SampledLatency():
+            ms = _drawn(sampled)[0]
         case ReplayLatency():
             ms = _chosen(replayed).answer.response_time_ms
     return round(ms * model.scale)
@@ -174,9 +237,14 @@ def prompt_tokens(
 
 
 def completion_tokens(
-    mode: Mode, justification: str, draws: Draws, replayed: Replayed | None = None, count: TokenCounter | None = None
+    mode: Mode,
+    justification: str,
+    draws: Draws,
+    replayed: Replayed | None = None,
+    count: TokenCounter | None = None,
+    sampled: Sample | None = None,
 ) -> int:
-    """Tokens of the answer. count: as for the prompt."""
+    """Tokens of the answer. count: as for the prompt; sampled: as for the latency."""
     model = mode.tokens.completion
     tokens: float
     match model:
@@ -188,13 +256,15 @@ def completion_tokens(
             tokens = max(_word_tokens(justification, model.per_word) + model.extra, model.floor)
         case QuantileTokens():
             tokens = inverse_cdf(model.tokens, draws.uniform("completion_tokens"))
+        case SampledTokens():
+            tokens = _drawn(sampled)[1]
         case ReplayTokens():
             tokens = _chosen(replayed).answer.completion_tokens
     return round(tokens * mode.tokens.scale)
 
 
-def confidence(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> float:
-    """1 to 5, three decimals.
+def confidence(mode: Mode, draws: Draws, replayed: Replayed | None = None, sampled: Sample | None = None) -> float:
+    """1 to 5, three decimals. sampled: as for the latency.
 
     Production's mock divided by 5 on the way to its internal scale of 0 to 1, where (c - 1) / 4 was meant, and so
     centred on 4.6 for a base of 4.5; here the mode speaks the wire's scale and nothing is converted.
@@ -205,6 +275,8 @@ def confidence(mode: Mode, draws: Draws, replayed: Replayed | None = None) -> fl
             value = model.base + model.jitter * (2.0 * draws.uniform("confidence") - 1.0)
         case QuantileConfidence():
             value = inverse_cdf(model.values, draws.uniform("confidence"))
+        case SampledConfidence():
+            value = _drawn(sampled)[2]
         case ReplayConfidence():
             value = _chosen(replayed).answer.confidence
     return round(min(5.0, max(1.0, value)), 3)
@@ -218,6 +290,12 @@ def _chosen(replayed: Replayed | None) -> Replayed:
     if replayed is None:
         raise ValueError("a section of model 'replay' needs the recorded answer that was chosen for the attempt")
     return replayed
+
+
+def _drawn(sampled: Sample | None) -> Sample:
+    if sampled is None:
+        raise ValueError("a section of model 'sampled' needs the sample that was drawn for the attempt")
+    return sampled
 
 
 def essay_ids(request: MockRequest, section: str) -> tuple[str, str]:

@@ -1,6 +1,4 @@
-"""The randomness of one attempt at one request.
-
-Here: keyed draws. Not here: what is drawn (mock_draws.py, mock_failures.py).
+"""This module holds the randomness of one attempt at one request.
 
 A draw is `cj_pipeline.foundation.seeding.uniform(seed, correlation id, attempt, purpose)`, to the last bit; a test
 holds that. It is made from bytes that are put together once per attempt, in a third of the time: an answer takes four

@@ -1,17 +1,22 @@
-"""Which attempts fail, and with what: from a mode's `errors` and a keyed draw to a ProviderError.
-
-Here: independent failures, bursts, retries, the kinds of failure. Not here: recorded failures (mock_replay.py), the
-schema (mode_errors.py).
-"""
+"""This module draws which attempts fail, and with what: from a mode's `errors` and a keyed draw to a ProviderError."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cj_pipeline.contracts.answer import ProviderError
+from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES
 from cj_pipeline.foundation.seeding import uniform
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.mode.errors import RETRY_AFTER_STATUS, Bursts, ErrorKinds, Errors
+from cj_pipeline.mock.mode.mode import Cost
+
+NO_COST = Cost()
+
+# Where the details of an error say what the failed call took and was billed for: the names that answers have for it.
+TOOK, BILLED, PRICE = "response_time_ms", "token_usage", "cost_estimate"
 
 
 class BurstChain:
@@ -40,18 +45,20 @@ class BurstChain:
         return self._in_burst
 
 
-def drawn_failure(errors: Errors, draws: Draws, *, in_burst: bool) -> ProviderError | None:
-    """The failure of this attempt; None when it succeeds."""
-    if in_burst or _fails(errors, draws):
-        return _failure(errors, draws)
-    return None
+def drawn_failure(errors: Errors, draws: Draws, *, in_burst: bool, cost: Cost = NO_COST) -> ProviderError | None:
+    """Return the failure of this attempt; None when it succeeds. cost: of the tokens that a failure is billed for."""
+    if not (in_burst or _fails(errors, draws)):
+        return None
+    return _mixed_failure(errors, draws, cost) if errors.codes_mix else _failure(errors, draws)
 
 
 def takes_ms(errors: Errors, failure: ProviderError | None, latency_ms: int) -> int:
     """How long an attempt takes, in milliseconds. latency_ms: an answer's."""
-    if failure is not None and failure.failure.code is ErrorCode.TIMEOUT:
-        return round(errors.timeout_ms)
-    return latency_ms
+    if failure is None:
+        return latency_ms
+    if isinstance(took := failure.failure.details.get(TOOK), int):
+        return took
+    return round(errors.timeout_ms) if failure.failure.code is ErrorCode.TIMEOUT else latency_ms
 
 
 def _fails(errors: Errors, draws: Draws) -> bool:
@@ -88,6 +95,36 @@ def _failure(errors: Errors, draws: Draws) -> ProviderError:
             )
 
 
+def _mixed_failure(errors: Errors, draws: Draws, cost: Cost) -> ProviderError:
+    mix = errors.codes_mix
+    drawn = mix[_place([error.share for error in mix], draws.uniform("error_mix"))]
+    details: dict[str, object] = {} if drawn.reason is None else {"reason": drawn.reason}
+    if drawn.latency_ms is not None:
+        details[TOOK] = round(drawn.latency_ms)
+    if drawn.prompt_tokens is not None or drawn.completion_tokens is not None:
+        usage = token_usage(drawn.prompt_tokens or 0, drawn.completion_tokens or 0)
+        details |= {BILLED: usage.model_dump(), PRICE: cost_usd(cost, usage)}
+    return ProviderError(
+        drawn.code,
+        f"The mock provider failed with {drawn.code}, as its mode asks.",
+        details,
+        retryable=drawn.retryable,
+    )
+
+
+def token_usage(prompt: int, completion: int) -> TokenUsage:
+    """Return the tokens of a call."""
+    return TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+
+def cost_usd(cost: Cost, usage: TokenUsage) -> float:
+    """Return what a call costs, to a hundred-millionth of a dollar; 0 where the price is not known."""
+    if not cost.known:
+        return 0.0
+    price = usage.prompt_tokens * cost.per_prompt_token + usage.completion_tokens * cost.per_completion_token
+    return round(price, 8)
+
+
 def _http_failure(errors: Errors, draws: Draws) -> ProviderError:
     status = errors.codes[int(draws.uniform("error_code") * len(errors.codes))]
     return ProviderError(
@@ -100,11 +137,16 @@ def _http_failure(errors: Errors, draws: Draws) -> ProviderError:
 
 
 def _kind(kinds: ErrorKinds, draws: Draws) -> str:
-    weights = {name: getattr(kinds, name) for name in ErrorKinds.model_fields}
-    left = draws.uniform("error_kind") * sum(weights.values())
-    for name, weight in weights.items():
+    names = list(ErrorKinds.model_fields)
+    return names[_place([getattr(kinds, name) for name in names], draws.uniform("error_kind"))]
+
+
+def _place(weights: Sequence[float], drawn: float) -> int:
+    """Return which of some weights a draw in [0, 1) falls on."""
+    left = drawn * sum(weights)
+    for place, weight in enumerate(weights):
         if left < weight:
-            return name
+            return place
         left -= weight
     # Rounding may leave a sliver beyond the last weight; it belongs to the last kind that can be.
-    return next(name for name, weight in reversed(weights.items()) if weight > 0.0)
+    return max(place for place, weight in enumerate(weights) if weight > 0.0)

@@ -13,8 +13,8 @@ from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.mock import answers
 from cj_pipeline.mock.draws import Draws
-from cj_pipeline.mock.failures import BurstChain, drawn_failure, takes_ms
-from cj_pipeline.mock.mode.mode import CompletionWords, ConstantTokens, Mode
+from cj_pipeline.mock.failures import BurstChain, cost_usd, drawn_failure, takes_ms, token_usage
+from cj_pipeline.mock.mode.mode import CompletionWords, ConstantTokens, Justification, Mode, Sample
 from cj_pipeline.mock.replay import ReplayBook, Replayed
 from cj_pipeline.mock.request import MockRequest
 from cj_pipeline.mock.tokenizer import TokenCounter, cl100k_counter
@@ -61,44 +61,48 @@ class MockJudge:
         self._bursts = BurstChain(mode.errors.bursts, seed)
         self._replays = None if mode.recording is None else ReplayBook(mode)
         self._count = (token_counter or cl100k_counter()) if mode.tokens.tokenizer == "tiktoken" else None
+        self._sentences = {winner: _sentences(mode.justification, winner) for winner in Winner}
         self._counted = self._justification_tokens()
 
     def attempt(self, request: MockRequest, number: int) -> Attempt:
         """Return what comes of one attempt, and after how long. number: 0 for the first."""
         errors = self.mode.errors
         draws = Draws(self._seed, str(request.correlation_id), number)
-        failure = drawn_failure(errors, draws, in_burst=self._bursts.next_call())
+        failure = drawn_failure(errors, draws, in_burst=self._bursts.next_call(), cost=self.mode.cost)
         try:
             replayed = self._replayed(request, draws)
         except ProviderError as unknown_essays:
             return Attempt(0, unknown_essays)
-        latency_ms = takes_ms(errors, failure, answers.latency_ms(self.mode, draws, replayed))
+        sampled = answers.sample(self.mode, request, draws)
+        latency_ms = takes_ms(errors, failure, answers.latency_ms(self.mode, draws, replayed, sampled))
         if failure is None and replayed is not None:
             failure = replayed.failure
         if failure is not None:
             return Attempt(latency_ms, failure)
         try:
-            return Attempt(latency_ms, self._answer(request, draws, replayed, latency_ms))
+            return Attempt(latency_ms, self._answer(request, draws, replayed, sampled, latency_ms))
         except ProviderError as unanswerable:
             return Attempt(latency_ms, unanswerable)
 
-    def _answer(self, request: MockRequest, draws: Draws, replayed: Replayed | None, latency_ms: int) -> ProviderAnswer:
+    def _answer(
+        self, request: MockRequest, draws: Draws, replayed: Replayed | None, sampled: Sample | None, latency_ms: int
+    ) -> ProviderAnswer:
         winner = answers.winner(self.mode, request, draws, replayed)
-        sentences = JUSTIFICATIONS[winner]
+        sentences = self._sentences[winner]
         justification = sentences[int(draws.uniform("justification") * len(sentences))]
         prompt = answers.prompt_tokens(self.mode, request, replayed, self._count)
         completion = self._counted.get(justification)
         if completion is None:
-            completion = answers.completion_tokens(self.mode, justification, draws, replayed)
-        usage = TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+            completion = answers.completion_tokens(self.mode, justification, draws, replayed, sampled=sampled)
+        usage = token_usage(prompt, completion)
         return ProviderAnswer(
             winner=winner,
             justification=justification,
-            confidence=answers.confidence(self.mode, draws, replayed),
-            model=request.model_override or MOCK_MODEL,
+            confidence=answers.confidence(self.mode, draws, replayed, sampled),
+            model=request.model_override or self.mode.model or MOCK_MODEL,
             response_time_ms=latency_ms,
             token_usage=usage,
-            cost_estimate=0.0,
+            cost_estimate=cost_usd(self.mode.cost, usage),
             metadata=self._metadata(usage, draws),
         )
 
@@ -109,7 +113,7 @@ class MockJudge:
         any_draws = Draws(self._seed, "", 0)
         return {
             sentence: answers.completion_tokens(self.mode, sentence, any_draws, count=self._count)
-            for sentences in JUSTIFICATIONS.values()
+            for sentences in self._sentences.values()
             for sentence in sentences
         }
 
@@ -119,7 +123,7 @@ class MockJudge:
         return self._replays.choose(*answers.essay_ids(request, "replay"), draws)
 
     def _metadata(self, usage: TokenUsage, draws: Draws) -> dict[str, Any]:
-        metadata: dict[str, Any] = {}
+        metadata: dict[str, Any] = {"usage": usage.model_dump()} if self.mode.metadata.usage else {}
         cache = self.mode.cache
         if cache.enabled:
             hit = draws.uniform("cache") < cache.hit_rate
@@ -129,6 +133,20 @@ class MockJudge:
             }
             # The cache figures are inside `usage` as well: so they are on production's wire.
             metadata = {"usage": usage.model_dump() | cached, **cached}
+        if not self.mode.cost.known:
+            metadata["cost_known"] = False
         if self.mode.streaming_metadata:
             metadata["streaming_simulated"] = True
         return metadata
+
+
+def _sentences(said: Justification, winner: Winner) -> tuple[str, ...]:
+    sentences = said.texts or JUSTIFICATIONS[winner]
+    if said.characters is None:
+        return sentences
+    return tuple(_of_length(sentence, said.characters) for sentence in sentences)
+
+
+def _of_length(sentence: str, characters: int) -> str:
+    times = characters // (len(sentence) + 1) + 1
+    return " ".join([sentence] * times)[:characters]

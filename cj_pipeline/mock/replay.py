@@ -1,7 +1,4 @@
-"""Which recorded answer a request is given again.
-
-Here: recorded answers by pair, the choice among several, recorded failures. Not here: what a section takes from the
-chosen answer (mock_draws.py), reading a recording (mode_recording.py).
+"""This module chooses which recorded answer a request is given again.
 
 One answer is chosen per attempt, by a keyed draw, and every section of model `replay` takes from it. Counting how often
 a pair was asked would be closer to a tape, but would make an answer depend on the order of the questions.

@@ -1,7 +1,4 @@
-"""Settings that change a mode without a file of one's own: production's `MOCK_*` variables.
-
-Here: their names, ranges and spellings, and laying them over a mode. Not here: reading the environment (settings.py),
-what the sections of a mode mean (mode.py).
+"""This module lays settings over a mode: production's `MOCK_*` variables.
 
 Every setting is None by default: as the mode says. One that is set counts in any mode, fitted ones included. (In
 production a pinned mode ignored some of them without a word, and one of them had no effect in any mode.)
@@ -203,6 +200,8 @@ def _errors(mode: Mode, settings: MockSettings) -> Errors:
     changed = {
         "rate": old.rate if settings.mock_error_rate is None else settings.mock_error_rate,
         "codes": codes,
+        # The mode's own ways to fail know no status that is set here.
+        "codes_mix": () if settings.mock_error_codes else old.codes_mix,
         # Without a status that may carry it, the mode's Retry-After means nothing.
         "retry_after_s": old.retry_after_s if RETRY_AFTER_STATUS.intersection(codes) else None,
         "bursts": _bursts(old.bursts, settings.mock_error_burst_rate, settings.mock_error_burst_length),

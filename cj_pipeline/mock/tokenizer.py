@@ -1,7 +1,4 @@
-"""Counting real tokens, where the library for it is at hand.
-
-Here: finding tiktoken's cl100k_base without asking the network. Not here: when tokens are counted and when words are
-(mock_draws.py).
+"""This module counts real tokens with tiktoken's cl100k_base, where it is there without asking the network.
 
 tiktoken downloads an encoding that it does not find in its cache. A mock does not wait for a download, and where the
 cache lies by default differs between releases; so the encoding counts as there only when TIKTOKEN_CACHE_DIR names a

@@ -1,7 +1,4 @@
-"""How often a mode fails, and how: its `errors` section.
-
-Here: rates, kinds, bursts, what a retry meets. Not here: drawing a failure (mock_failures.py).
-"""
+"""This module is the schema of a mode's `errors` section: how often an attempt fails, and how."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.mock.mode.numbers import NonNegative, Probability
+from cj_pipeline.mock.mode.numbers import Count, NonNegative, Positive, Probability, Switch
 
 HttpErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
 
@@ -35,6 +33,23 @@ class ErrorKinds(FileModel):
         if self.http + self.timeout + self.provider + self.malformed == 0.0:
             raise ValueError("at least one kind needs a weight above 0")
         return self
+
+
+class MixedError(FileModel):
+    """One way to fail, as real providers do."""
+
+    code: ErrorCode
+    reason: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """In `error_detail.details.reason`: what a code leaves open (`truncated`, `refused`)."""
+    share: Positive
+    """A weight, of which only the proportion to the others counts."""
+    retryable: Switch = False
+    """Whether the service may ask again. False for a failure as a recording has it: what was left after the retries."""
+    latency_ms: NonNegative | None = None
+    """How long the failed call takes; null for as long as an answer would, or `timeout_ms` for a TIMEOUT."""
+    prompt_tokens: Count | None = None
+    """What the failed call is billed for, in the details of its error, with its cost; null where nobody says."""
+    completion_tokens: Count | None = None
 
 
 class Bursts(FileModel):
@@ -79,6 +94,8 @@ class Errors(FileModel):
     """Share of calls that fail by themselves, outside bursts."""
     codes: Annotated[tuple[HttpErrorStatus, ...], Field(min_length=1)] = (429, 503, 500)
     kinds: ErrorKinds = ErrorKinds()
+    codes_mix: tuple[MixedError, ...] = ()
+    """The ways to fail, each with its share; instead of `codes` and `kinds` where there are any."""
     timeout_ms: NonNegative = 30_000.0
     """How long a timeout takes; the other kinds take as long as an answer would."""
     retry_after_s: NonNegative | None = None

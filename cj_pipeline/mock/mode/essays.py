@@ -1,8 +1,4 @@
-"""The essays that a mode names, and the same mode under other names for them.
-
-Here: abilities and tokens by essay id. Not here: where the other names come from, what a mode does with them
-(mock_draws.py).
-"""
+"""This module finds the essays that a mode names, and writes the same mode under other names for them."""
 
 from __future__ import annotations
 
@@ -22,7 +18,8 @@ def essays_named(mode: Mode) -> frozenset[str]:
     """Ids of the essays that a mode treats each in its own way; empty for a mode that looks at no essay."""
     named: set[str] = set()
     if isinstance(mode.winner, AbilityWinner):
-        named |= mode.winner.abilities.keys()
+        named |= mode.winner.abilities.keys() | mode.winner.answers.keys()
+        named |= {essay for others in mode.winner.answers.values() for essay in others}
     if isinstance(mode.tokens.prompt, PerItemTokens):
         named |= mode.tokens.prompt.items.keys()
     if mode.recording is not None:
@@ -30,11 +27,12 @@ def essays_named(mode: Mode) -> frozenset[str]:
     return frozenset(named)
 
 
-def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str]) -> str:
+def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str], rename_model: Callable[[str], str] = str) -> str:
     """The text of a mode file that answers as the mode does, to essays under other names.
 
-    name: the new mode's. Overlays are laid in. What the mode was fitted from is left out, and its description is
-    replaced. Raises CannotRename for a mode that replays a recording: its essays are in the recording.
+    name: the new mode's. Overlays are laid in. What the mode was fitted from is left out, with the sentences that its
+    answers quote, and its description is replaced. Raises CannotRename for a mode that replays a recording: its essays
+    are in the recording.
     """
     if mode.recording is not None:
         raise CannotRename(
@@ -45,7 +43,14 @@ def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str]) -> str:
     content |= {"name": name, "description": "A mode under the names of a redacted trace."}
     if isinstance(mode.winner, AbilityWinner):
         content["winner"]["abilities"] = {rename(essay): theta for essay, theta in mode.winner.abilities.items()}
+        content["winner"]["answers"] = {
+            rename(first): {rename(second): letters for second, letters in others.items()}
+            for first, others in mode.winner.answers.items()
+        }
+    content["justification"]["texts"] = []
+    if mode.model is not None:
+        content["model"] = rename_model(mode.model)
     prompt = mode.tokens.prompt
     if isinstance(prompt, PerItemTokens):
         content["tokens"]["prompt"]["items"] = {rename(essay): tokens for essay, tokens in prompt.items.items()}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)

@@ -1,7 +1,4 @@
-"""Modes by name: finding their files, laying overlays over them, and saying what is wrong with one.
-
-Here: mode expressions (`NAME+OVERLAY...`), merging, errors that name file, line and key.
-Not here: the schema (mode.py), reading YAML (cj_pipeline/yaml_file.py).
+"""This module loads modes by expression (`NAME+OVERLAY...`): it finds files, merges overlays, and says what is wrong.
 
 An overlay is a partial mode: its sections are merged key by key into the base's, except that a section which names
 another `model` replaces the base's section whole (the keys of one model mean nothing to another).
@@ -30,7 +27,10 @@ MODES_FOLDER = Path(__file__).parents[1] / "modes"
 OVERLAYS_FOLDER = MODES_FOLDER / "overlays"
 
 # What a mode is and what it was fitted from are the base's to say; the rest is behaviour.
-_BEHAVIOUR = ("winner", "latency", "tokens", "confidence", "cache", "errors", "streaming_metadata")
+_BEHAVIOUR = (
+    *("winner", "latency", "tokens", "confidence", "samples", "cost", "metadata", "justification", "cache", "errors"),
+    "streaming_metadata",
+)
 # The sections that may be of model `replay`.
 _MAY_REPLAY: tuple[tuple[Key, ...], ...] = (
     ("winner",),

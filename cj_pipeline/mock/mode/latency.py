@@ -1,8 +1,4 @@
-"""How long a mode's answers take: the models that a `latency` section may follow.
-
-Here: their keys and ranges, in milliseconds. Not here: drawing from them (mock_draws.py), how long a failure takes
-(mode_errors.py).
-"""
+"""This module holds the models that a `latency` section may follow, in milliseconds."""
 
 from __future__ import annotations
 
@@ -94,6 +90,12 @@ class QuantileLatency(_LatencyModel):
     _monotone = field_validator("ms")(non_decreasing)
 
 
+class SampledLatency(_LatencyModel):
+    """That of the sample that is drawn from the mode's `samples`."""
+
+    model: Literal["sampled"]
+
+
 class ReplayLatency(_LatencyModel):
     """As long as the recorded answer took."""
 
@@ -102,6 +104,6 @@ class ReplayLatency(_LatencyModel):
 
 
 LatencyModel = Annotated[
-    ConstantLatency | UniformLatency | LognormalLatency | QuantileLatency | ReplayLatency,
+    ConstantLatency | UniformLatency | LognormalLatency | QuantileLatency | SampledLatency | ReplayLatency,
     Field(discriminator="model"),
 ]

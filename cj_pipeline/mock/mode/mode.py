@@ -1,122 +1,64 @@
-"""What a mode file may say: the schema of a named behaviour of the mock provider.
+"""This module is the schema of a mode file: a named behaviour of the mock provider.
 
-Here: the whole, and its winners, tokens and confidences. Not here: latencies and errors (mode_latency.py,
-mode_errors.py), reading and combining files (mode_files.py), what an answer is made of (mock_draws.py). A new way to
-pick a winner is a class here and a case there; a new behaviour made of existing ways is a file in modes/.
+A new way to pick a winner is a class in `winner.py` and a case in `mock/answers.py`; a new behaviour made of existing
+ways is a file in modes/.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.mock.mode.errors import Errors
-from cj_pipeline.mock.mode.latency import LatencyModel, ReplayLatency
-from cj_pipeline.mock.mode.latency import QuantileLatency as QuantileLatency  # readers of a Mode find its classes here
+
+# Readers of a Mode find its classes here.
+from cj_pipeline.mock.mode.latency import LatencyModel, ReplayLatency, SampledLatency
+from cj_pipeline.mock.mode.latency import QuantileLatency as QuantileLatency
 from cj_pipeline.mock.mode.numbers import (
     Confidence15,
     Count,
     NonNegative,
     Number,
     Positive,
-    PositiveCount,
     Probability,
     Switch,
     non_decreasing,
 )
 from cj_pipeline.mock.mode.recording import Recording
+from cj_pipeline.mock.mode.winner import AbilityWinner as AbilityWinner
+from cj_pipeline.mock.mode.winner import AlwaysWinner as AlwaysWinner
+from cj_pipeline.mock.mode.winner import CoinWinner as CoinWinner
+from cj_pipeline.mock.mode.winner import HashShareWinner as HashShareWinner
+from cj_pipeline.mock.mode.winner import ReplayWinner as ReplayWinner
+from cj_pipeline.mock.mode.winner import Spread as Spread
+from cj_pipeline.mock.mode.winner import WinnerModel as WinnerModel
 
-# Optional keys that came when modes already stood in records with their digest: at their defaults they are left out of
-# it, so that the digest of a mode which does not use them stays what it was.
-_LATER_KEYS = {"errors": ("kinds", "timeout_ms", "retry_after_s", "bursts", "retry_success"), "tokens": ("tokenizer",)}
+# Optional keys that came when records of runs already had modes with their digest: at their defaults they are left out
+# of it, so that the digest of a mode which does not use them stays what it was.
+_LATER_KEYS = {
+    "errors": ("kinds", "timeout_ms", "retry_after_s", "bursts", "retry_success", "codes_mix"),
+    "tokens": ("tokenizer",),
+    "winner": ("repeatability", "answers"),
+    "fitted_from": ("further_sha256",),
+}
+_LATER_SECTIONS = ("model", "samples", "cost", "metadata", "justification")
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FittedFrom(FileModel):
-    """The trace whose numbers these are."""
+    """The recordings whose numbers these are."""
 
     scenario_id: Annotated[str, Field(min_length=1)]
-    trace_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _WinnerModel(FileModel):
-    invert: Switch = False
-    """Answer the opposite of what the model says."""
-
-
-class AlwaysWinner(_WinnerModel):
-    """One position, every time."""
-
-    model: Literal["always"]
-    winner: Winner
-
-
-class HashShareWinner(_WinnerModel):
-    """Production's mock: the first 8 hex digits of sha256(prompt), mod `modulus`; below `a_below` is Essay A.
-
-    Stable per prompt, blind to who is compared.
-    """
-
-    model: Literal["hash_share"]
-    modulus: PositiveCount
-    a_below: Count
-
-    @field_validator("a_below")
-    @classmethod
-    def _within_modulus(cls, a_below: int, info: ValidationInfo) -> int:
-        modulus = info.data.get("modulus")
-        if modulus is not None and a_below > modulus:
-            raise ValueError(f"{a_below} is more than modulus {modulus}")
-        return a_below
-
-
-class CoinWinner(_WinnerModel):
-    """Essay A with a fixed probability, drawn anew for each request."""
-
-    model: Literal["coin"]
-    share_a: Probability
-
-
-class Spread(FileModel):
-    """A normal distribution of abilities, in logits."""
-
-    mean: Number
-    sd: NonNegative
-
-
-class AbilityWinner(_WinnerModel):
-    """P(Essay A) = sigmoid((theta_a - theta_b + position_effect) / temperature)."""
-
-    model: Literal["ability"]
-    abilities: dict[str, Number]
-    """theta in logits by essay id."""
-    unknown_spread: Spread
-    """Where the ability of an essay that is not listed comes from; the same in every run of this mode."""
-    position_effect: Number = 0.0
-    """Logits in favour of whichever essay is shown as A."""
-    temperature: Positive = 1.0
-
-
-class ReplayWinner(_WinnerModel):
-    """The recorded answer to the same pair of essays, a recorded failure included.
-
-    A pair that was recorded the other way round keeps its winning essay, not its winning position.
-    """
-
-    model: Literal["replay"]
-    callbacks: Recording
-    unknown: Literal["error", "coin", "hash_share"] = "error"
-    """What answers a pair that was not recorded: nothing, a fair coin, or Essay A for an even prompt hash."""
-
-
-WinnerModel = Annotated[
-    AlwaysWinner | HashShareWinner | CoinWinner | AbilityWinner | ReplayWinner,
-    Field(discriminator="model"),
-]
+    trace_sha256: Sha256
+    further_sha256: tuple[Sha256, ...] = ()
+    """Of the scenario's other recordings, where the mode is fitted to several."""
 
 
 class ConstantTokens(FileModel):
@@ -170,12 +112,18 @@ class ReplayTokens(FileModel):
     callbacks: Recording
 
 
+class SampledTokens(FileModel):
+    """As many as the sample that is drawn from the mode's `samples`."""
+
+    model: Literal["sampled"]
+
+
 class Tokens(FileModel):
     """Tokens on the bill, prompt and completion."""
 
     prompt: Annotated[PromptWords | ConstantTokens | PerItemTokens | ReplayTokens, Field(discriminator="model")]
     completion: Annotated[
-        CompletionWords | ConstantTokens | QuantileTokens | ReplayTokens, Field(discriminator="model")
+        CompletionWords | ConstantTokens | QuantileTokens | SampledTokens | ReplayTokens, Field(discriminator="model")
     ]
     scale: NonNegative = 1.0
     """Multiplies both, which are then rounded."""
@@ -219,7 +167,43 @@ class ReplayConfidence(FileModel):
     callbacks: Recording
 
 
-ConfidenceModel = Annotated[JitterConfidence | QuantileConfidence | ReplayConfidence, Field(discriminator="model")]
+class SampledConfidence(FileModel):
+    """That of the sample that is drawn from the mode's `samples`."""
+
+    model: Literal["sampled"]
+
+
+ConfidenceModel = Annotated[
+    JitterConfidence | QuantileConfidence | SampledConfidence | ReplayConfidence, Field(discriminator="model")
+]
+
+Sample = tuple[NonNegative, NonNegative, Confidence15, NonNegative]
+"""One recorded answer: milliseconds, completion tokens, confidence, and the gap between the abilities of its essays."""
+
+
+class Cost(FileModel):
+    """The price of an answer, in US dollars."""
+
+    per_prompt_token: NonNegative = 0.0
+    per_completion_token: NonNegative = 0.0
+    known: Switch = True
+    """False for a model without a known price: the answer then costs 0, and its metadata says `cost_known: false`."""
+
+
+class Metadata(FileModel):
+    """Which optional keys an answer's metadata has; a cache adds its own."""
+
+    usage: Switch = False
+    """Tokens once more, under `usage`, as real providers report them."""
+
+
+class Justification(FileModel):
+    """The sentences that answers come with."""
+
+    texts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """The sentences to draw from, whoever wins; none for the mock's own ten."""
+    characters: Count | None = None
+    """Each sentence is repeated or cut to this length; 0 for answers without one, null for sentences as they are."""
 
 
 class Cache(FileModel):
@@ -236,10 +220,17 @@ class Mode(FileModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
     description: Annotated[str, Field(min_length=1)]
     fitted_from: FittedFrom | None = None
+    model: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """The model that answers name where the request names none; null for the mock's own name."""
     winner: WinnerModel
     latency: LatencyModel
     tokens: Tokens
     confidence: ConfidenceModel
+    samples: tuple[Sample, ...] = ()
+    """Recorded answers, for sections of model `sampled`: one is drawn for each attempt, from those of a like gap."""
+    cost: Cost = Cost()
+    metadata: Metadata = Metadata()
+    justification: Justification = Justification()
     cache: Cache = Cache()
     errors: Errors = Errors()
     streaming_metadata: Switch = False
@@ -254,6 +245,15 @@ class Mode(FileModel):
         for key, section in self._replaying():
             if section.callbacks is not recording and section.callbacks != recording:
                 raise ValueError(f"{key}.callbacks is another recording than the other sections replay")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_sample(self) -> Self:
+        sampled = SampledLatency | SampledTokens | SampledConfidence
+        if not self.samples and any(
+            isinstance(section, sampled) for section in (self.latency, self.tokens.completion, self.confidence)
+        ):
+            raise ValueError("a section is of model 'sampled', and `samples` is empty")
         return self
 
     @property
@@ -281,9 +281,14 @@ class Mode(FileModel):
         """Hex digest of the content: equal exactly when two modes behave and read alike."""
         content = self.model_dump(mode="json")
         for section, keys in _LATER_KEYS.items():
-            model = getattr(self, section)
-            for key in keys:
-                if getattr(model, key) == type(model).model_fields[key].default:
-                    del content[section][key]
+            _drop_defaults(getattr(self, section), content[section], keys)
+        _drop_defaults(self, content, _LATER_SECTIONS)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(canonical.encode()).hexdigest()
+
+
+def _drop_defaults(model: FileModel | None, content: dict[str, Any], keys: Sequence[str]) -> None:
+    for key in keys:
+        field = type(model).model_fields.get(key) if model is not None else None
+        if field is not None and getattr(model, key) == field.get_default(call_default_factory=True):
+            del content[key]

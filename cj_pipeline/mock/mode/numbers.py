@@ -1,8 +1,4 @@
-"""Numbers as a mode file may write them.
-
-Here: strict number types, and the rule for a list of quantiles. Not here: the sections that use them (mode.py and
-the mode_*.py beside it).
-"""
+"""This module holds the numbers that a mode file may have: strict types, and the rule for a list of quantiles."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_under_use_mock_llm_the_mock_answers_for_everyone_in_their_name():
             await lab.post(number, provider_override=name)
             result = await lab.next_result()
             assert result.provider == name
-            assert result.request_metadata["resolved_provider"] == "mock"
+            assert result.request_metadata["resolved_provider"] == name
 
     in_lab(script, use_mock_llm=True, allow_mock_provider=False)
 

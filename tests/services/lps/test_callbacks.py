@@ -68,7 +68,7 @@ def test_a_verdict_on_the_wire():
             "request_metadata": {
                 "essay_a_id": "essay-1",
                 "essay_b_id": "essay-2",
-                "resolved_provider": "mock",
+                "resolved_provider": "openai",
                 "queue_processing_mode": "serial_bundle",
                 "prompt_sha256": sha256(b"Which essay is better, pair 3?").hexdigest(),
                 "usage": {"total_tokens": 1140},

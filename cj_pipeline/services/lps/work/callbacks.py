@@ -107,7 +107,8 @@ def _result(
 def _metadata(request: QueuedRequest, outcome: Outcome, queue_processing_mode: QueueProcessingMode) -> dict[str, Any]:
     """The request's metadata, echoed, with what the service knows about how it was answered."""
     metadata = dict(request.request.metadata)
-    metadata["resolved_provider"] = request.resolved_provider.value
+    # Where the mock stands in for another provider, the name of the other: callbacks look as they will without it.
+    metadata["resolved_provider"] = request.provider.value
     metadata["queue_processing_mode"] = queue_processing_mode.value
     if request.overrides.model_override is not None:
         metadata["resolved_model"] = request.overrides.model_override
