@@ -1,0 +1,220 @@
+"""This module fits a mode to recordings: the judge model's numbers as a file that the mock can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.mock.mode.errors import Bursts, Errors, MixedError
+from cj_pipeline.mock.mode.latency import SampledLatency
+from cj_pipeline.mock.mode.mode import (
+    Cache,
+    Cost,
+    FittedFrom,
+    Justification,
+    Metadata,
+    Mode,
+    PerItemTokens,
+    Sample,
+    SampledConfidence,
+    SampledTokens,
+    Tokens,
+)
+from cj_pipeline.mock.mode.winner import AbilityWinner, Spread
+from cj_pipeline.mock.model.answers import Answers, FloatArray, answers_of
+from cj_pipeline.mock.model.errors import LEAST_ERRORS, ErrorFit, fit_errors
+from cj_pipeline.mock.model.winner import WinnerFit, fit_winner
+
+# Enough for a 99 % quantile that lies within 5 %, few enough to be read.
+MOST_SAMPLES = 2_000
+
+# How many times likelier the answers must be with a scale than without one; 20 is called strong. Recordings of judges
+# that go by position have 2 to 18, those of judges that read have 160 and more.
+LEAST_EVIDENCE = 20.0
+LEAST_POSITION = 1.0  # logits
+
+_CODES = frozenset(ErrorCode)
+
+Recordings = Sequence[Sequence[LLMComparisonResultV1]]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMode:
+    """A mode, and what its fit says of the judge. remarks: sentences; none where nothing is unusual."""
+
+    mode: Mode
+    remarks: tuple[str, ...]
+
+
+def mode_of(
+    recordings: Recordings,
+    items: Iterable[str],
+    *,
+    name: str,
+    fitted_from: FittedFrom,
+    repeatability: float | None = None,
+) -> FittedMode | None:
+    """Fit a mode to recordings of one judge; None where they hold no answer.
+
+    items: ids of the net, judged or not. repeatability: what is known of it from elsewhere; None estimates it.
+    """
+    parts = [answers_of([recording]) for recording in recordings]
+    # By pair and side: the mock never sees the prompts of a recording, since no recording holds their texts.
+    winner = fit_winner(parts, sorted(items), by_hash=False, repeatability=repeatability)
+    if winner is None:
+        return None
+    answered = [callback for recording in recordings for callback in recording if callback.succeeded]
+    answers = answers_of([answered])
+    mode = Mode(
+        schema_version=1,
+        name=name,
+        description=f"Fitted to {len(answered)} answers of {answered[0].model}, recorded as {fitted_from.scenario_id}.",
+        fitted_from=fitted_from,
+        model=_own_name(answered),
+        winner=_winner(winner),
+        latency=SampledLatency(model="sampled"),
+        tokens=Tokens(prompt=_prompt_tokens(answers, winner.items), completion=SampledTokens(model="sampled")),
+        confidence=SampledConfidence(model="sampled"),
+        samples=_samples(answers, winner),
+        cost=_cost(answers, answered),
+        metadata=Metadata(usage=all("usage" in callback.request_metadata for callback in answered)),
+        justification=_justification(answered),
+        cache=_cache(answered),
+        errors=_errors(fit_errors(tuple(parts)), [callback for part in recordings for callback in part]),
+    )
+    return FittedMode(mode, _remarks(winner, answers))
+
+
+def _own_name(answered: Sequence[LLMComparisonResultV1]) -> str | None:
+    """Return the model that answers name although no request named one."""
+    first = answered[0]
+    return None if first.request_metadata.get("resolved_model") else first.model
+
+
+def _winner(winner: WinnerFit) -> AbilityWinner:
+    fit = winner.fit
+    letters: dict[str, dict[str, str]] = {}
+    for (_, first, second), asked, wins in zip(
+        winner.prompts, fit.judgements.asked, fit.judgements.first_wins, strict=True
+    ):
+        letters.setdefault(first, {})[second] = "A" * int(wins) + "B" * int(asked - wins)
+    theta = dict(zip(winner.items, _rounded(fit.mean[:-1], 4), strict=True))
+    return AbilityWinner(
+        model="ability",
+        abilities=theta,
+        unknown_spread=Spread(mean=0.0, sd=round(fit.spread, 4)),
+        position_effect=round(float(fit.mean[-1]), 4),
+        repeatability=round(fit.mean_repeatability, 4),
+        answers=letters,
+    )
+
+
+def _samples(answers: Answers, winner: WinnerFit) -> tuple[Sample, ...]:
+    """Return the answers by latency; of many, every n-th, which keeps their quantiles."""
+    theta = dict(zip(winner.items, winner.fit.mean.tolist(), strict=False))
+    gap = [abs(theta[a] - theta[b]) for a, b in zip(answers.essay_a, answers.essay_b, strict=True)]
+    columns = answers.latency_ms, answers.completion_tokens, answers.confidence, np.array(gap)
+    order = np.lexsort((answers.completion_tokens, answers.latency_ms))
+    if len(order) > MOST_SAMPLES:
+        order = order[((np.arange(MOST_SAMPLES) + 0.5) / MOST_SAMPLES * len(order)).astype(np.intp)]
+    latency, tokens, confidence, gaps = (column[order] for column in columns)
+    return tuple(
+        zip(_rounded(latency, 0), _rounded(tokens, 0), _rounded(confidence, 3), _rounded(gaps, 2), strict=True)
+    )
+
+
+def _prompt_tokens(answers: Answers, items: Sequence[str]) -> PerItemTokens:
+    """Return a base and a part per essay, by least squares; equal prompts of equal length cost the same."""
+    place = {item: index for index, item in enumerate(items)}
+    first = np.array([place[essay] for essay in answers.essay_a])
+    second = np.array([place[essay] for essay in answers.essay_b])
+    base, n = float(answers.prompt_tokens.mean()), len(items)
+    matrix = np.zeros((n, n))
+    for left, right in ((first, first), (second, second), (first, second), (second, first)):
+        np.add.at(matrix, (left, right), 1.0)
+    excess = answers.prompt_tokens - base
+    right_side = np.bincount(first, excess, n) + np.bincount(second, excess, n)
+    parts = np.linalg.lstsq(matrix, right_side, rcond=1e-10)[0]
+    by_item = dict(zip(items, _rounded(parts, 3), strict=True))
+    return PerItemTokens(model="per_item", base=round(base, 3), items=by_item, unknown=0.0)
+
+
+def _cost(answers: Answers, answered: Sequence[LLMComparisonResultV1]) -> Cost:
+    """Return dollars a token. Prompt and completion cost the same where the recording cannot tell them apart."""
+    if any(callback.request_metadata.get("cost_known") is False for callback in answered):
+        return Cost(known=False)
+    price = np.array([callback.cost_estimate for callback in answered])
+    tokens = np.stack([answers.prompt_tokens, answers.completion_tokens], axis=1)
+    if not price.any():
+        return Cost()
+    solved, _, rank, _ = np.linalg.lstsq(tokens, price, rcond=1e-6)
+    if rank < 2 or (solved < 0).any():
+        solved = np.full(2, price.sum() / tokens.sum())
+    # To four digits: prices are round numbers, costs were rounded.
+    prompt, completion = (float(f"{value:.4g}") for value in solved)
+    return Cost(per_prompt_token=prompt, per_completion_token=completion)
+
+
+def _justification(answered: Sequence[LLMComparisonResultV1]) -> Justification:
+    """Return how long the sentences are and whether they differ; never a recorded one, which may quote an essay."""
+    texts = [callback.justification or "" for callback in answered]
+    characters = round(sum(len(text) for text in texts) / len(texts))
+    if len(texts) > 1 and len(set(texts)) == 1 and characters:
+        return Justification(texts=("The winning essay is the better one.",), characters=characters)
+    return Justification(characters=characters)
+
+
+def _cache(answered: Sequence[LLMComparisonResultV1]) -> Cache:
+    reads = [callback.request_metadata.get("cache_read_input_tokens") for callback in answered]
+    known = [read for read in reads if isinstance(read, int)]
+    if len(known) < len(reads):
+        return Cache()
+    return Cache(enabled=True, hit_rate=round(sum(read > 0 for read in known) / len(known), 4))
+
+
+def _errors(fit: ErrorFit, callbacks: Sequence[LLMComparisonResultV1]) -> Errors:
+    if not fit.errors:
+        return Errors()
+    mix = []
+    for named, count in zip(fit.codes, fit.code_counts.tolist(), strict=True):
+        code, _, reason = named.partition("/")
+        known = ErrorCode(code) if code in _CODES else ErrorCode.EXTERNAL_SERVICE_ERROR
+        mix.append(MixedError(code=known, reason=reason[:100] or None, share=float(count)))
+    share = fit.errors / len(callbacks)
+    after_error = fit.stays[0] / max(fit.stays[1], 1)
+    # Errors that follow errors twice as often as others come in bursts; one pair of neighbours may be chance.
+    if fit.errors >= LEAST_ERRORS and fit.stays[0] > 1 and after_error > 2 * share:
+        length = round(1 / (1 - min(after_error, 0.999)), 4)
+        return Errors(
+            codes_mix=tuple(mix), bursts=Bursts(length=length, rate=min(round(share, 4), length / (length + 1)))
+        )
+    return Errors(codes_mix=tuple(mix), rate=round(share, 4))
+
+
+def _remarks(winner: WinnerFit, answers: Answers) -> tuple[str, ...]:
+    """Say where the recording tells nothing about the essays: without a scale its answers are as likely."""
+    fit = winner.fit
+    evidence = float(np.exp(fit.log_evidence.max() - fit.log_evidence[0]))
+    asked, first = len(answers), int((answers.winner == 1).sum())
+    if len(winner.prompts) < 2:
+        return ()
+    count, shown = (first, "first") if 2 * first >= asked else (asked - first, "second")
+    if count == asked:
+        return (f"All {asked} answers prefer the essay shown {shown}: the recording says nothing about the essays.",)
+    if evidence >= LEAST_EVIDENCE:
+        return ()
+    if abs(float(fit.mean[-1])) >= LEAST_POSITION:
+        return (
+            f"{count} of {asked} answers prefer the essay shown {shown}: the judge goes by position, and the recording "
+            "says next to nothing about the essays.",
+        )
+    return ("The answers are like those of a coin: the recording says next to nothing about the essays.",)
+
+
+def _rounded(values: FloatArray, digits: int) -> list[float]:
+    # + 0.0: no file should say -0.0.
+    return [round(value, digits) + 0.0 for value in values.tolist()]
