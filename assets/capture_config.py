@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
+from cj_pipeline.runs.new_trace_mode import fitted_mode_text, require_mode_for_pseudonyms
 from cj_pipeline.traces.capture.draft import is_unfinished
 from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
@@ -71,7 +71,9 @@ class CaptureConfig(Config):
     )
     grades_file: str | None = Field(default=None, description="CSV of known grades: essay_id, grade[, label].")
     profile: str | None = Field(default=None, description=f"One of {', '.join(Profile)}; empty: as like_scenario.")
-    mode: str | None = Field(default=None, description="Mode of the mock on the live side; empty: as like_scenario.")
+    mode: str | None = Field(
+        default=None, description="Mode of the mock on the live side; empty: as like_scenario, or fitted."
+    )
     beginning: str = Field(
         default=AUTO,
         description="auto: go on where an unfinished capture of this name stopped, or begin; new; resume; "
@@ -87,6 +89,7 @@ class CaptureConfig(Config):
             grades_file=None if self.grades_file is None else Path(self.grades_file),
             profile=None if self.profile is None else _word(Profile, "profile", self.profile),
             mode=self.mode,
+            fit_mode=fitted_mode_text,
         )
         if redaction is not None:
             require_mode_for_pseudonyms(choices)

@@ -6,7 +6,7 @@ A result shows counts, digests and file names. It never shows an essay id, a jus
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import click
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.runs.new_trace_mode import fitted_mode_notes, fitted_mode_text
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.completeness import completeness_in_words
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
@@ -57,9 +58,11 @@ _SCENARIO_OPTIONS = (
     click.option(
         "--profile",
         type=click.Choice([profile.value for profile in Profile]),
-        help="Whose floor tolerances apply.  [default: that of --like, or eng5_anchor]",
+        help="Whose floor tolerances apply.  [default: that of --like, or judge]",
     ),
-    click.option("--mode", help="Mode of the mock on the live side.  [default: that of --like, or default]"),
+    click.option(
+        "--mode", help="Mode of the mock on the live side.  [default: that of --like, or one fitted to the callbacks]"
+    ),
     click.option(
         "--output-dir",
         type=click.Path(path_type=Path, file_okay=False),
@@ -102,7 +105,11 @@ def choices_of(like: str | None, grades_file: Path | None, profile: str | None, 
     if folder is not None and not folder.is_dir():
         folder = PipelineSettings().traces_dir / str(like)
     return ScenarioChoices(
-        like=folder, grades_file=grades_file, profile=None if profile is None else Profile(profile), mode=mode
+        like=folder,
+        grades_file=grades_file,
+        profile=None if profile is None else Profile(profile),
+        mode=mode,
+        fit_mode=fitted_mode_text,
     )
 
 
@@ -141,6 +148,7 @@ class TraceResult:
 
 def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
     """Print a result and end the program with 3 where it is partial. verb: `captured`, `imported`."""
+    notes = (*result.notes, *fitted_mode_notes(result.folder))
     if as_json:
         print_json(
             {
@@ -154,24 +162,24 @@ def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
                 "counts": dict(result.counts),
                 "redaction": result.redaction,
                 **result.facts,
-                "notes": list(result.notes),
+                "notes": list(notes),
             }
         )
     else:
-        _show_tables(result, verb)
+        _show_tables(result, notes, verb)
     if result.partial:
         sys.exit(exit_codes.CANNOT_TELL)
 
 
-def _show_tables(result: TraceResult, verb: str) -> None:
+def _show_tables(result: TraceResult, notes: Sequence[str], verb: str) -> None:
     rows: list[tuple[str, int]] = [(name.replace("_", " "), number) for name, number in result.counts.items()]
     print_table(f"{result.scenario_id}: {verb}", ("what became of it", "messages"), [*rows, ("read", result.read)])
     if result.facts:
         print_table("About it", ("what", "value"), [[name, value] for name, value in result.facts.items()])
     click.echo(f"{result.folder} ({result.sha256})")
     click.echo(f"Redaction: {result.redaction}")
-    for note in result.notes:
+    for note in notes:
         click.echo(note)
     click.echo(completeness_in_words(result.missing, result.held_against))
     if not result.partial:
-        click.echo(f"Next: cj-pipeline replay {result.folder}")
+        click.echo(f"Next: cj-pipeline parity {result.folder}")

@@ -1,8 +1,8 @@
-"""This module refuses modes that a new, redacted trace cannot be compared under.
+"""This module gives a new trace its mode: one that is fitted to it, unless a person chose another that it may have.
 
-A mode that treats each essay in its own way knows essays by their ids, which are pseudonyms in a redacted trace: the
-mode would answer all of them alike, and parity would call a faithful mock unfaithful. A mode file is named by its path,
-which may say whose it is.
+A mode that treats each essay in its own way knows essays by their ids. In a redacted trace the ids are pseudonyms: the
+mode would know none of them, answer all of them alike, and parity would call a faithful mock unfaithful. And a mode
+file of one's own is named by its path, which may say whose it is.
 """
 
 from __future__ import annotations
@@ -12,16 +12,43 @@ from typing import TYPE_CHECKING
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.essays import essays_named
 from cj_pipeline.mock.mode.files import load_mode, mode_names
+from cj_pipeline.mock.mode.mode import FittedFrom
+from cj_pipeline.mock.mode.text import mode_text
+from cj_pipeline.mock.model.fit_mode import mode_of
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+from cj_pipeline.traces.provenance import file_sha256
+from cj_pipeline.traces.reader import read_callbacks
+from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE, read_scenario
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cj_pipeline.traces.captured_scenario import ScenarioChoices
+    from cj_pipeline.traces.scenario import Scenario
 
 _REMEDY = (
-    "Choose a built-in mode that names no essay, such as default; a file with the new trace's essays can lie beside "
-    "its scenario later (mode: mode.yaml)."
+    "Leave the mode out, and one is fitted to the new trace's own callbacks; or choose a built-in one that names no "
+    "essay, such as default."
 )
+
+
+def fitted_mode_text(callbacks: Path, scenario: Scenario) -> str | None:
+    """Return the text of a mode file that fits a file of callbacks; None where none of them has a winner."""
+    recorded = [event.event.data for event in read_callbacks(callbacks).events]
+    mode = mode_of(
+        [recorded],
+        {item.id for item in scenario.net.items}.union(*(callback.essay_ids() for callback in recorded)),
+        name=scenario.scenario_id,
+        fitted_from=FittedFrom(scenario_id=scenario.scenario_id, trace_sha256=file_sha256(callbacks)),
+        repeatability=None if scenario.judge is None else scenario.judge.repeatability,
+    )
+    return None if mode is None else mode_text(mode, "The judge of the callbacks beside it, as fitted to them.")
+
+
+def fitted_mode_notes(folder: Path) -> tuple[str, ...]:
+    """Say what the mode that was fitted to a new trace is; nothing where none was."""
+    file = folder / MODE_FILE
+    return (f"{MODE_FILE}: {load_mode(str(file)).description}",) if file.is_file() else ()
 
 
 def require_mode_for_pseudonyms(choices: ScenarioChoices) -> None:

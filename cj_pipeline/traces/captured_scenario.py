@@ -1,16 +1,16 @@
 """This module makes the scenario of a new trace: taken from another one, or made from its callbacks.
 
-The scenario can be run at once. What nobody said it does not make up: no grade, no tolerance, no name of a pupil.
+The scenario can be judged at once. What nobody said it does not make up: no grade, no tolerance, no name of a pupil.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import yaml
 
@@ -29,6 +29,7 @@ from cj_pipeline.traces.scenario import (
     Net,
     Profile,
     ProviderIdentity,
+    Repeats,
     Scenario,
     Service,
     read_scenario,
@@ -42,20 +43,34 @@ NO_BATCH = "unknown"
 
 Word = TypeVar("Word", bound=StrEnum)
 
+FitMode: TypeAlias = Callable[[Path, Scenario], str | None]
+"""Fits a mode to a file of callbacks, and returns the text of its file; None where no callback has a winner."""
+
+# How often the live side asks a new trace's pairs once more, so that means are not the noise of one batch; of large
+# traces not all of them.
+REPEATED_BATCHES = 3
+MOST_REPEATED = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class ScenarioChoices:
     """What a person says about the scenario of a new trace.
 
     like: folder of a scenario whose net, engine, service, tolerances and mode are taken over. grades_file: CSV of
-    essay_id, grade and perhaps label. profile, mode: instead of those of `like`; without it
-    `eng5_anchor` and `default`.
+    essay_id, grade and perhaps label. profile, mode: instead of those of `like`; without it `judge`, and a mode that
+    `fit_mode` fits to the callbacks, or `default`.
     """
 
     like: Path | None = None
     grades_file: Path | None = None
     profile: Profile | None = None
     mode: str | None = None
+    fit_mode: FitMode | None = None
+
+    @property
+    def wanted_fit(self) -> FitMode | None:
+        """What fits a mode to the new trace; None where a mode was chosen."""
+        return self.fit_mode if self.mode is None and self.like is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +181,17 @@ def _from_callbacks(
         schema_version=1,
         scenario_id=scenario_id,
         title=facts.title,
-        # The floor of the generic profile, 90 % of wins for the essay shown first, is a mock's and no real judge's.
-        profile=choices.profile or Profile.ENG5_ANCHOR,
+        profile=choices.profile or Profile.JUDGE,
         mode=choices.mode or NO_MODE,
         net=Net(grade_scale=_used_scale(known), items=items),
         provider=_provider(facts.first),
         batch=_batch(facts),
         engine=_engine(facts),
         service=Service() if queue_mode is None else Service(queue_processing_mode=queue_mode),
-        live=Live(callback_budget_s=3600),
+        live=Live(
+            callback_budget_s=3600,
+            repeats=Repeats(batches=REPEATED_BATCHES, comparisons=min(facts.comparisons, MOST_REPEATED)),
+        ),
     )
 
 

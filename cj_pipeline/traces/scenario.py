@@ -21,6 +21,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
+MODE_FILE = "mode.yaml"  # beside the scenario, where a mode was fitted to its recording
 REASON = "reason"
 
 # As long as a file name may be, with room for suffixes.

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.captured_scenario import scenario_text
+from cj_pipeline.traces.captured_scenario import FitMode, scenario_text
 from cj_pipeline.traces.glance import glance
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, PROVENANCE_FILE, file_sha256
-from cj_pipeline.traces.scenario import SCENARIO_FILE
+from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE
 from cj_pipeline.traces.store import CALLBACKS_FILE, RECORDINGS_FOLDER, SUMMARY_FILE
 from cj_pipeline.traces.summary import Summary, summarise_file
 
@@ -63,7 +63,8 @@ class TraceDescription:
     """The rest of a trace. heading: the comment that opens `scenario.yaml`.
 
     scenario_file: its text where a person wrote it; None to write one of `scenario`. files: further ones by their path
-    in the folder, as content or as a file to copy.
+    in the folder, as content or as a file to copy. fit_mode: fits a mode to the callbacks, which is written beside the
+    scenario and becomes its mode.
     """
 
     scenario: Scenario
@@ -72,6 +73,7 @@ class TraceDescription:
     scenario_file: bytes | None = None
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     recordings: tuple[FurtherRecording, ...] = ()
+    fit_mode: FitMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def write_trace(
     with _folder(target, draft) as folder:
         written = _write_lines(folder, lines, quarantine)
         described = describe(written)
-        scenario = described.scenario
+        scenario = _with_fitted_mode(folder, described)
         for name, content in sorted(described.files.items()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _write(folder / name, content)
@@ -190,6 +192,16 @@ def _write_lines(folder: Path, lines: Iterable[bytes], quarantine: Iterable[byte
     if not quarantined:
         (folder / QUARANTINE_FILE).unlink()
     return WrittenLines(count, first, tuple(sorted(essays)), hints, quarantined, digest.hexdigest())
+
+
+def _with_fitted_mode(folder: Path, described: TraceDescription) -> Scenario:
+    """Write the mode that fits the callbacks, if one is wanted, and return the scenario that runs under it."""
+    scenario = described.scenario
+    text = None if described.fit_mode is None else described.fit_mode(folder / CALLBACKS_FILE, scenario)
+    if text is None:
+        return scenario
+    _write(folder / MODE_FILE, text.encode())
+    return scenario.model_copy(update={"mode": MODE_FILE})
 
 
 def _describe_recording(folder: Path, provenance: Provenance, scenario: Scenario) -> Summary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,14 +41,6 @@ _CODES = frozenset(ErrorCode)
 Recordings = Sequence[Sequence[LLMComparisonResultV1]]
 
 
-@dataclass(frozen=True, slots=True)
-class FittedMode:
-    """A mode, and what its fit says of the judge. remarks: sentences; none where nothing is unusual."""
-
-    mode: Mode
-    remarks: tuple[str, ...]
-
-
 def mode_of(
     recordings: Recordings,
     items: Iterable[str],
@@ -57,10 +48,11 @@ def mode_of(
     name: str,
     fitted_from: FittedFrom,
     repeatability: float | None = None,
-) -> FittedMode | None:
+) -> Mode | None:
     """Fit a mode to recordings of one judge; None where they hold no answer.
 
-    items: ids of the net, judged or not. repeatability: what is known of it from elsewhere; None estimates it.
+    items: ids of the net, judged or not. repeatability: what is known of it from elsewhere; None estimates it. Where the
+    judge goes by position, the description says so.
     """
     parts = [answers_of([recording]) for recording in recordings]
     # By pair and side: the mock never sees the prompts of a recording, since no recording holds their texts.
@@ -69,10 +61,12 @@ def mode_of(
         return None
     answered = [callback for recording in recordings for callback in recording if callback.succeeded]
     answers = answers_of([answered])
-    mode = Mode(
+    return Mode(
         schema_version=1,
         name=name,
-        description=f"Fitted to {len(answered)} answers of {answered[0].model}, recorded as {fitted_from.scenario_id}.",
+        description=" ".join(
+            [f"Fitted to {len(answered)} answers of {answered[0].model}.", *_remarks(winner, answers)]
+        ),
         fitted_from=fitted_from,
         model=_own_name(answered),
         winner=_winner(winner),
@@ -86,7 +80,6 @@ def mode_of(
         cache=_cache(answered),
         errors=_errors(fit_errors(tuple(parts)), [callback for part in recordings for callback in part]),
     )
-    return FittedMode(mode, _remarks(winner, answers))
 
 
 def _own_name(answered: Sequence[LLMComparisonResultV1]) -> str | None:

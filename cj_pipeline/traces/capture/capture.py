@@ -252,6 +252,7 @@ def _described(
         scenario=captured_scenario(request.scenario_id, facts, request.choices, request.redaction),
         provenance=_provenance(request, draft, owner, reading),
         heading=f"Captured from {topic}.",
+        fit_mode=request.choices.wanted_fit,
     )
 
 

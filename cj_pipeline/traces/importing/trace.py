@@ -231,7 +231,12 @@ def _described(
         imported=section,
     )
     scenario = imported_scenario(request.scenario_id, known, facts, request.choices, request.redaction)
-    return TraceDescription(scenario, provenance, f"Made by cj-pipeline traces import. Source: {source.kind}.")
+    return TraceDescription(
+        scenario,
+        provenance,
+        f"Made by cj-pipeline traces import. Source: {source.kind}.",
+        fit_mode=request.choices.wanted_fit,
+    )
 
 
 def _missing(request: ImportRequest, source: Source, intake: _Intake, taken: int) -> tuple[str, ...]:

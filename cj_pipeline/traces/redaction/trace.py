@@ -21,14 +21,12 @@ from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, Redaction
 from cj_pipeline.traces.redaction.provenance import copied_provenance
 from cj_pipeline.traces.redaction_policy import REDACTED
 from cj_pipeline.traces.redactor import redaction_provenance
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Recording, trace_recordings
 from cj_pipeline.traces.writing import FurtherRecording, TraceDescription, WrittenLines, write_trace
 
 if TYPE_CHECKING:
     from cj_pipeline.traces.redactor import Redactor
-
-MODE_FILE = "mode.yaml"
 
 
 @dataclass(frozen=True, slots=True)
