@@ -128,8 +128,10 @@ def sample(mode: Mode, request: MockRequest, draws: Draws) -> Sample | None:
     gap = abs(ability(model, mode.name, ids[0]) - ability(model, mode.name, ids[1]))
     width = min(len(ordered), max(_LEAST_NEIGHBOURS, len(ordered) // _NEIGHBOURHOODS))
     middle = (bisect_left(gaps, gap) + bisect_right(gaps, gap)) // 2
-    first = min(max(middle - width // 2, 0), len(ordered) - width)
-    return ordered[first + int(drawn * width)]
+    place = middle - width // 2 + int(drawn * width)
+    # Reflected at both ends, so that the samples there are drawn as often as the others.
+    place = -1 - place if place < 0 else place
+    return ordered[2 * len(ordered) - 1 - place if place >= len(ordered) else place]
 
 
 @lru_cache(maxsize=16)

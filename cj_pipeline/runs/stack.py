@@ -50,7 +50,8 @@ async def stack_for(
 ) -> AsyncIterator[Stack]:
     """Yield the deployed stack where there is one, else an embedded one. settings, bus, origin: of an embedded one."""
     if deployment is None:
-        async with embedded_stack(settings, mode, bus=bus, origin=origin) as stack:
+        # A recording says by itself that its model was there to be asked.
+        async with embedded_stack(settings, mode, bus=bus, origin=origin, any_model=True) as stack:
             yield stack
     else:
         async with deployed(deployment, mode, settings.queue_processing_mode) as found:
@@ -59,14 +60,20 @@ async def stack_for(
 
 @asynccontextmanager
 async def embedded_stack(
-    settings: LpsSettings, mode: Mode, *, bus: Bus | None = None, origin: datetime | None = None
+    settings: LpsSettings,
+    mode: Mode,
+    *,
+    bus: Bus | None = None,
+    origin: datetime | None = None,
+    any_model: bool = False,
 ) -> AsyncIterator[Stack]:
     """Yield a stack in this process.
 
-    bus: where callbacks travel, a new one in memory by default; origin: what the stack's clock shows at the start.
+    bus: where callbacks travel, a new one in memory by default; origin: what the stack's clock shows at the start;
+    any_model: whether the mock takes models that the manifest does not know.
     """
     bus = MemoryBus() if bus is None else bus
-    service = LlmProviderService(settings, mode, bus, LoopClock(origin))
+    service = LlmProviderService(settings, mode, bus, LoopClock(origin), any_model=any_model)
 
     async def listen(topic: str) -> Subscription:
         return bus.subscribe(topic, await bus.end(topic))

@@ -51,8 +51,8 @@ def mode_of(
 ) -> Mode | None:
     """Fit a mode to recordings of one judge; None where they hold no answer.
 
-    items: ids of the net, judged or not. repeatability: what is known of it from elsewhere; None estimates it. Where the
-    judge goes by position, the description says so.
+    items: ids of the net, judged or not. repeatability: what is known of it from elsewhere; None estimates it. Where
+    the judge goes by position, the description says so.
     """
     parts = [answers_of([recording]) for recording in recordings]
     # By pair and side: the mock never sees the prompts of a recording, since no recording holds their texts.

@@ -57,7 +57,8 @@ class LlmProviderService:
     """The service behind the HTTP app.
 
     mode: how the mock answers; it counts, `settings.mock_mode` does not. transport: instead of the network, for the
-    real providers.
+    real providers. any_model: whether the mock takes models that the manifest does not know, for recordings of models
+    that nobody serves any more.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LlmProviderService:
         clock: LoopClock,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        any_model: bool = False,
     ) -> None:
         self.settings = settings
         self.mode = with_settings(mode, settings)
@@ -79,7 +81,11 @@ class LlmProviderService:
         self.providers = _providers(settings, self.mode, self.real_providers)
         self.stats = ProviderStats(clock)
         self._admission = Admission(
-            self.manifest, self.providers, settings.default_models(), lambda now: time_to_live_s(settings, now)
+            self.manifest,
+            self.providers,
+            settings.default_models(),
+            lambda now: time_to_live_s(settings, now),
+            mock_takes_any_model=any_model,
         )
         self.queue = _queue(settings, clock, self._admission)
         self.publisher = Publisher(self.queue, bus, self.metrics)
