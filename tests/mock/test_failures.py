@@ -12,6 +12,7 @@ from cj_pipeline.contracts.answer import Failure, ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.failures import BurstChain, drawn_failure
+from cj_pipeline.mock.judge import MockJudge
 from cj_pipeline.mock.mode.errors import Bursts, Errors
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.mock import MockProvider
@@ -175,3 +176,33 @@ def test_a_failure_reaches_the_callback_without_any_of_the_prompt():
     result = in_lab(script, of)
     assert result.error_detail.error_code == "PARSING_ERROR"
     assert "Plant pots" not in result.model_dump_json()
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_every_code_can_be_mocked_with_a_reason(code):
+    (failure,) = failures(1, rate=1.0, codes_mix=[{"code": code, "reason": "truncated", "share": 1.0}])
+    assert (failure.code, dict(failure.details), failure.retryable) == (code, {"reason": "truncated"}, False)
+
+
+def test_codes_come_in_their_shares():
+    mix = [{"code": "RATE_LIMIT", "share": 3.0}, {"code": "INVALID_RESPONSE", "reason": "refused", "share": 1.0}]
+    codes = Counter(failure.code for failure in failures(rate=1.0, codes_mix=mix))
+    assert codes["RATE_LIMIT"] / 2000 == pytest.approx(0.75, abs=0.03)
+    assert codes["INVALID_RESPONSE"] / 2000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_failed_call_has_its_own_latency_tokens_and_cost():
+    cut = {"code": "EXTERNAL_SERVICE_ERROR", "reason": "truncated", "share": 1.0, "latency_ms": 2500.0}
+    of = mode(
+        errors={"rate": 1.0, "codes_mix": [cut | {"prompt_tokens": 300, "completion_tokens": 128}]},
+        cost={"per_prompt_token": 1e-5, "per_completion_token": 2e-5},
+    )
+    attempt = MockJudge(of, 42).attempt(queued(0), 0)
+    assert attempt.latency_ms == 2500
+    assert isinstance(attempt.outcome, ProviderError)
+    assert dict(attempt.outcome.failure.details) == {
+        "reason": "truncated",
+        "response_time_ms": 2500,
+        "token_usage": {"prompt_tokens": 300, "completion_tokens": 128, "total_tokens": 428},
+        "cost_estimate": pytest.approx(300 * 1e-5 + 128 * 2e-5),
+    }
