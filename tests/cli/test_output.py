@@ -75,8 +75,9 @@ def test_the_table_of_make_parity_fits_80_columns(
     out = cj_pipeline("materialize", "--mode", "+instant", columns=80).out
     (row,) = printed_rows(out, "Parity")
     assert row[:2] == [LOWER5, "NO PARITY"]
-    (means,) = printed_rows(out, "Means (recorded / live)")
-    assert means[:2] == [LOWER5, "1,588.0 / 0.0"]
+    means = printed_rows(out, "Means (recorded / live)")[0]
+    assert means[0] == LOWER5
+    assert means[1].startswith("1,588.0 /")
     assert f"{LOWER5} failed: latency_mean," in out
     # Nobody can break a path.
     assert max(len(line) for line in out.splitlines() if "warehouse" not in line) <= 80
