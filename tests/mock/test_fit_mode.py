@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cj_pipeline.contracts.callback import LLMComparisonResultV1, parse_result
+from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import AbilityWinner, FittedFrom, Mode
 from cj_pipeline.mock.mode.text import mode_text
@@ -30,9 +29,9 @@ def recording(winner: Any = better, **data: Any) -> list[LLMComparisonResultV1]:
 
 
 def callback_of(line: str) -> LLMComparisonResultV1:
-    callback = parse_result(json.dumps(json.loads(line)["data"]).encode())
-    assert isinstance(callback, LLMComparisonResultV1)
-    return callback
+    callback = parse_callback(line.encode())
+    assert not isinstance(callback, Rejection)
+    return callback.data
 
 
 def fitted(*recordings: list[LLMComparisonResultV1], repeatability: float | None = None) -> Mode:

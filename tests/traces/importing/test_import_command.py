@@ -45,7 +45,7 @@ def test_a_whole_folder_exits_with_0_and_says_how_to_go_on(tmp_path: Path) -> No
     result = run(tmp_path, "--from-folder", kept_callbacks(tmp_path))
     assert result.exit_code == 0, result.output
     assert "As far as seen: no count and no end of the batch was known" in result.output
-    assert f"Next: cj-pipeline replay {tmp_path / 'traces' / 'imported'}" in result.output
+    assert f"Next: cj-pipeline parity {tmp_path / 'traces' / 'imported'}" in result.output
     assert len(read_trace(tmp_path / "traces" / "imported").callbacks.events) == 10
     assert (tmp_path / "data" / "redaction.key").stat().st_mode & 0o777 == 0o600
 

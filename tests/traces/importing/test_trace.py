@@ -143,7 +143,7 @@ def test_its_provenance_says_what_it_is_and_what_became_of_everything(tmp_path: 
     assert trace.sha256 == result.sha256
     assert trace.scenario.checks_off.keys() >= {"latency_mean", "schema"}
     assert trace.scenario.engine.pairing is Pairing.RECORDED
-    assert trace.scenario.profile is Profile.ENG5_ANCHOR
+    assert trace.scenario.profile is Profile.JUDGE
     assert (trace.scenario.provider.model, trace.scenario.provider.reasoning_effort) == ("gpt-5.1", "low")
 
 
