@@ -113,7 +113,9 @@ def batch_duration(case: Case, limits: Limits) -> Outcome:
 
 
 # Not of profile `judge`: behind a judge that takes 15 s, 66 requests wait 385 s on average, and should.
-_QUEUE_WAIT = {profile: {"seconds": 120.0} for profile in Profile if profile is not Profile.JUDGE}
+_QUEUE_WAIT: dict[Profile, Limits] = {
+    profile: {"seconds": 120.0} for profile in Profile if profile is not Profile.JUDGE
+}
 
 
 @check("guardrail_queue_wait", group=GROUP, floors=_QUEUE_WAIT, not_applicable=needs_metrics)

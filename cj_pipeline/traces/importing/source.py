@@ -14,7 +14,10 @@ from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance
 from cj_pipeline.traces.scenario import Item
 
 # Checks that look at a field, by what the field is. Parity knows these names; a test holds the two together.
-LATENCY_CHECKS = ("latency_mean", "latency_p95", "latency_p99", "latency_shape")
+LATENCY_CHECKS = (
+    *("latency_mean", "latency_p95", "latency_p99", "latency_shape"),
+    *("latency_drift", "latency_link"),
+)
 TOKEN_CHECKS = ("tokens_prompt", "tokens_completion", "tokens_total", "repeat_tokens")
 CONFIDENCE_CHECKS = ("confidence",)
 SIDE_CHECKS = ("winner_share", "repeat_share")
