@@ -67,7 +67,15 @@ def test_response_times_are_absent_and_every_check_on_them_is_off(tmp_path: Path
     source = eng5_artefact(write_artefact(tmp_path / "a.json", artefact_of()))
     assert source.known.fields["data.response_time_ms"].origin is FieldOrigin.ABSENT
     assert {name for name in BY_NAME if name.startswith("latency")} <= source.known.checks_off.keys()
-    assert source.known.checks_off.keys() == {"latency_mean", "latency_p95", "latency_p99", "latency_shape", "schema"}
+    assert source.known.checks_off.keys() == {
+        "latency_mean",
+        "latency_p95",
+        "latency_p99",
+        "latency_shape",
+        "latency_drift",
+        "latency_link",
+        "schema",
+    }
     assert all(len(reason) >= 10 for reason in source.known.checks_off.values())
 
 
