@@ -209,7 +209,7 @@ def test_what_was_sent_comes_back_as_it_was(name: str, errors: dict[str, Any]) -
         assert data["request_metadata"].items() >= request["metadata"].items()
         assert callback["correlation_id"] == data["correlation_id"] == request["correlation_id"]
         assert data["provider"] == caller.provider  # whom the request named, though the mock answered
-        assert data["request_metadata"]["resolved_provider"] == "mock"
+        assert data["request_metadata"]["resolved_provider"] == data["provider"]
         assert callback["event_type"] == "LLMComparisonResultV1"
 
 
