@@ -18,6 +18,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import cg
 from scipy.special import betaln, expit, gammaln, logsumexp
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -37,6 +39,9 @@ _R_GRID = (np.arange(200) + 0.5) / 200
 LEAST_EFFECTIVE = 500
 
 _MOVES, _LEAPS = 8, 3
+
+# Items up to which matrices are dense, the grid of spreads is fine, and points are moved.
+_DENSE = 200
 
 # Degrees of freedom of the proposal: heavier tails than the posterior, so that no weight runs away.
 _PROPOSAL_FREEDOM = 8.0
@@ -169,7 +174,7 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
     Hamiltonian Monte Carlo, which leaves the posterior as it is and needs no weights.
     """
     judgements = fit.judgements
-    proposals = max(20_000, 2 * size) if judgements.n_items <= 200 else size
+    proposals = max(20_000, 2 * size) if judgements.n_items <= _DENSE else size
     cell = rng.choice(len(fit.spreads), size=proposals, p=fit.weights)
     normal = rng.standard_normal((proposals, judgements.n_items + 1))
     scale = np.sqrt(_PROPOSAL_FREEDOM / rng.chisquare(_PROPOSAL_FREEDOM, proposals))
@@ -201,7 +206,7 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
     weight /= weight.sum()
     chosen_points = rng.choice(proposals, size=size, p=weight)
     points, spread, r = points[chosen_points], spread[chosen_points], r[chosen_points]
-    if effective_size < LEAST_EFFECTIVE and judgements.n_items <= 200:
+    if effective_size < LEAST_EFFECTIVE and judgements.n_items <= _DENSE:
         points, spread = _moved(fit, points, spread, r, rng)
     return Draws(points[:, :-1], points[:, -1], spread, r, effective_size)
 
@@ -240,7 +245,7 @@ def _log_spread_prior(spread: FloatArray) -> FloatArray:
 
 
 def _spread_grid(n_items: int) -> FloatArray:
-    steps = 24 if n_items <= 200 else 7
+    steps = 24 if n_items <= _DENSE else 7
     return np.geomspace(0.08, 9.0, steps)
 
 
@@ -272,15 +277,15 @@ def _modes(
         precision = np.full(n + 1, spread**-2)
         precision[-1] = POSITION_SD**-2
         for _ in range(100):
-            gradient, information = _slope(judgements, share, effective, point, precision)
-            factor = cho_factor(information, lower=True)
-            step = cho_solve(factor, gradient)
+            gradient, weight = _slope(judgements, share, effective, point, precision)
+            step = _newton_step(judgements, weight, precision, gradient)
             reach = 2 * float(np.abs(step).max())
             point = point + (step if reach <= 1 else step * (np.log1p(reach) / reach))
             if reach < 1e-6:
                 break
-        _, information = _slope(judgements, share, effective, point, precision)
-        lower = np.tril(cho_factor(information, lower=True)[0])
+        _, weight = _slope(judgements, share, effective, point, precision)
+        curvature = information(judgements.first, judgements.second, weight, n) + np.diag(precision)
+        lower = np.tril(cho_factor(curvature, lower=True, overwrite_a=True)[0])
         modes[index] = point
         logit = point[judgements.first] - point[judgements.second] + point[-1]
         fit = -(effective * (share * np.logaddexp(0, -logit) + (1 - share) * np.logaddexp(0, logit))).sum()
@@ -293,12 +298,30 @@ def _modes(
 def _slope(
     judgements: Judgements, share: FloatArray, effective: FloatArray, point: FloatArray, precision: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
+    """Return the gradient (n + 1,) at a point, and how much each prompt weighs there (p,)."""
     first, second, n = judgements.first, judgements.second, judgements.n_items
     logit = point[first] - point[second] + point[-1]
     residual = effective * (share - expit(logit))
     weight = effective * expit(logit) * expit(-logit)
     gradient: FloatArray = np.append(np.bincount(first, residual, n) - np.bincount(second, residual, n), residual.sum())
-    return gradient - precision * point, information(first, second, weight, n) + np.diag(precision)
+    return gradient - precision * point, weight
+
+
+def _newton_step(
+    judgements: Judgements, weight: FloatArray, precision: FloatArray, gradient: FloatArray
+) -> FloatArray:
+    """Solve for one step: by factors, or for many items by conjugate gradients (2,000 items: .1 s instead of 1 s)."""
+    first, second, n = judgements.first, judgements.second, judgements.n_items
+    if n <= _DENSE:
+        curvature = information(first, second, weight, n) + np.diag(precision)
+        return np.asarray(cho_solve(cho_factor(curvature, lower=True), gradient))
+    shown = np.arange(len(first))
+    ones = np.ones(len(first))
+    columns = np.concatenate([first, second, np.full(len(first), n)])
+    design = csr_array((np.concatenate([ones, -ones, ones]), (np.tile(shown, 3), columns)), shape=(len(first), n + 1))
+    curvature = design.T @ (design * weight[:, None]) + diags_array(precision)
+    step, _ = cg(curvature, gradient, rtol=1e-8, M=diags_array(1 / curvature.diagonal()))
+    return np.asarray(step)
 
 
 def information(first: IntArray, second: IntArray, weight: FloatArray, n: int) -> FloatArray:

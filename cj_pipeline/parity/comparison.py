@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 from scipy.special import expit
@@ -228,8 +229,6 @@ class Comparison:
         mean = self.winner.fit.mean
         n = len(self.items)
         precision = np.append(np.full(n, self.winner.fit.spread**-2), 1.0)
-        bound = information(self.asked.first, self.asked.second, 0.25 * self.weights, n) + np.diag(precision)
-        inverse = np.linalg.inv(bound)
         recorded = self.asked.recorded_wins / self.asked.recorded
         target = self.share_differences(wins) + recorded
         # At the recorded shares the gradient is what prompts of the other side alone leave; it is taken off.
@@ -239,7 +238,7 @@ class Comparison:
         design = design.toarray() if n <= _DENSE else design
         target, weights = target.astype(np.float32), self.weights.astype(np.float32)
         precision, at_rest = precision.astype(np.float32), at_rest.astype(np.float32)
-        inverse = inverse.astype(np.float32)
+        inverse = self._inverse_bound
         points = np.broadcast_to(mean.astype(np.float32), (len(wins), n + 1))
         with np.errstate(over="ignore"):
             for _ in range(REFIT_STEPS):
@@ -248,6 +247,15 @@ class Comparison:
         found = points.astype(np.float64)
         self._refits[:] = [wins, found]
         return found
+
+    @cached_property
+    def _inverse_bound(self) -> npt.NDArray[np.float32]:
+        """The inverse of the most curvature that the refit of live answers can have."""
+        assert self.winner is not None and self.asked is not None  # noqa: S101, PT018
+        n = len(self.items)
+        precision = np.append(np.full(n, self.winner.fit.spread**-2), 1.0)
+        bound = information(self.asked.first, self.asked.second, 0.25 * self.weights, n) + np.diag(precision)
+        return np.asarray(np.linalg.inv(bound).astype(np.float32))
 
     @cached_property
     def _refits(self) -> list[FloatArray]:

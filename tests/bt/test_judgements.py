@@ -55,7 +55,9 @@ def integrated(judgements: Judgements) -> dict[str, tuple[float, float]]:
     for spread, of_spread in zip(spreads, spread_mass, strict=True):
         theta, position = spread * z[:3], z[3]
         log_free, log_fixed = [], []
-        for a, b, n, k in zip(judgements.first, judgements.second, judgements.asked, judgements.first_wins, strict=True):
+        for a, b, n, k in zip(
+            judgements.first, judgements.second, judgements.asked, judgements.first_wins, strict=True
+        ):
             chance = expit(theta[a] - theta[b] + position)
             log_free.append(chance**k * (1 - chance) ** (n - k))
             log_fixed.append(np.where(k == n, chance, 0) + np.where(k == 0, 1 - chance, 0))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from tests.parity.test_every_check_can_fail import changed, flipped, without_last_callback
-from tests.sides import ANCHORS, LOWER5, live, recorded, result, scenario
+from cj_pipeline.parity.check import Case
+from cj_pipeline.parity.engine_course import first_different_answer
+from cj_pipeline.runs.record import RunRecord
+from tests.parity.test_every_check_can_fail import changed, flipped
+from tests.sides import ANCHORS, LOWER5, recorded, result, scenario
+
+
+def first_difference(scenario_id: str, other: RunRecord) -> str:
+    return first_different_answer(Case(scenario(scenario_id), recorded(scenario_id), other))
 
 
 def test_the_first_different_answer_is_named_with_both_winners() -> None:
     wrong = changed(recorded(LOWER5), flipped, every=10)  # the first of ten
-    outcome = result(LOWER5, "decisions", wrong).outcome
     first = recorded(LOWER5).callbacks[0]
     labels = {item.id: item.label for item in scenario(LOWER5).net.items}
     shown_a, shown_b = (labels[essay] for essay in first.essay_ids())
     winner = labels[first.winning_essay() or ""]
     other = shown_b if winner == shown_a else shown_a
-    assert outcome is not None
-    assert f"wave 1, comparison 1, {shown_a} against {shown_b}: {winner}, live {other}" in outcome.sentence
+    expected = f"wave 1, comparison 1, {shown_a} against {shown_b}: {winner}, live {other}"
+    assert expected in first_difference(LOWER5, wrong)
 
 
 def test_the_wave_is_counted_from_the_recording() -> None:
-    wrong = changed(recorded(LOWER5), lambda data: flipped(data) if data == recorded(LOWER5).callbacks[5] else data)
-    outcome = result(LOWER5, "decisions", wrong).outcome
-    assert outcome is not None
-    assert "first different answer: wave 3, comparison 6, " in outcome.sentence  # 5 essays: 2 comparisons a wave
+    sixth = recorded(LOWER5).callbacks[5]
+    wrong = changed(recorded(LOWER5), lambda data: flipped(data) if data == sixth else data)
+    # 5 essays: 2 comparisons a wave
+    assert "first different answer: wave 3, comparison 6, " in first_difference(LOWER5, wrong)
 
 
 def test_the_same_answers_are_said_to_be_the_same() -> None:
@@ -31,7 +37,7 @@ def test_the_same_answers_are_said_to_be_the_same() -> None:
     assert outcome.sentence == "11 decisions, COMPLETE_STABLE; every common comparison has the same answer"
 
 
-def test_a_batch_that_ends_otherwise_is_named_by_its_first_different_decision() -> None:
-    outcome = result(LOWER5, "decisions", without_last_callback(live(LOWER5))).outcome
-    assert outcome is not None
-    assert outcome.sentence.startswith("decision 5 is FINALIZE_SCORING, live FINALIZE_NOTHING_SCHEDULABLE")
+def test_where_answers_differ_the_engine_may_decide_otherwise() -> None:
+    found = result(LOWER5, "decisions", changed(recorded(LOWER5), flipped, every=10))
+    assert found.outcome is None
+    assert "see the first divergence" in found.reason

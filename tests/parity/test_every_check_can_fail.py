@@ -11,10 +11,12 @@ from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorDetail
 from cj_pipeline.parity.compare import ALL_CHECKS, Verdict
+from cj_pipeline.parity.gates import GATES
+from cj_pipeline.parity.verdict import Parity
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
 from tests.parity.test_guardrails_batch_api import WRONG_IN_BATCH_API
-from tests.sides import ANCHORS, GENERIC, LOWER5, live, recorded, result, scenario
+from tests.sides import ANCHORS, GENERIC, LOWER5, live, recorded, report, result, scenario
 
 Change = Callable[[LLMComparisonResultV1], LLMComparisonResultV1]
 
@@ -119,82 +121,101 @@ def all_but_last_twice(events: tuple[CallbackEvent, ...]) -> tuple[CallbackEvent
     return (*events[:-1], events[0])
 
 
-WRONG: dict[str, tuple[str, Callable[[], RunRecord]]] = {
-    "counts": (LOWER5, lambda: without_last_callback(live(LOWER5))),
-    "error_rate": (LOWER5, lambda: changed(live(LOWER5), failed_with("TIMEOUT"), every=10)),
-    "error_mix": (LOWER5, lambda: changed(live(LOWER5), failed_with("RATE_LIMIT"), every=10)),
-    "echo": (LOWER5, lambda: changed(live(LOWER5), with_metadata(prompt_sha256="ABC"), every=10)),
-    "schema": (LOWER5, lambda: changed(live(LOWER5), with_metadata(usage={"prompt_tokens": 1}))),
-    "winner_share": (ANCHORS, lambda: changed(live(ANCHORS), setting(winner=Winner.B))),
-    "pair_agreement": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=4)),
-    "rank_agreement": (ANCHORS, lambda: changed(live(ANCHORS), flipped)),
-    "anchor_tau": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=3)),
-    "inversions": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=3)),
-    "zero_win": (ANCHORS, lambda: with_fit(
-        live(ANCHORS),
-        essays=tuple(
-            row.model_copy(update={"wins": 0}) if row.rank > 9 else row for row in live(ANCHORS).document.fit.essays
-        ),
+def as_live(record: RunRecord) -> RunRecord:
+    """A recording as the other side: equal in every answer."""
+    return changed(record, lambda data: data)
+
+
+# Callbacks that are wrong in one value are in test_values.py, statistical gates in test_every_gate_can_fail.py.
+WRONG: dict[str, tuple[str, Callable[[], RunRecord], Callable[[], RunRecord]]] = {
+    "identity": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(recorded(LOWER5), setting(model="other"))),
+    "ids": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(
+        recorded(LOWER5), with_metadata(prompt_sha256="ABC"), every=10
     )),
-    "confidence": (ANCHORS, lambda: changed(live(ANCHORS), setting(confidence=1.0))),
-    "latency_mean": (ANCHORS, lambda: changed(live(ANCHORS), slower(1.2))),
-    "latency_p95": (ANCHORS, lambda: changed(live(ANCHORS), slower(1.2))),
-    "latency_p99": (ANCHORS, lambda: changed(live(ANCHORS), slower(3.0), every=50)),
-    "latency_shape": (ANCHORS, lambda: changed(live(ANCHORS), slower(0.8))),
-    "tokens_prompt": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(prompt_tokens=1800))),
-    "tokens_completion": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(completion_tokens=70))),
-    "tokens_total": (ANCHORS, lambda: changed(live(ANCHORS), with_tokens(total_tokens=1100))),
-    "coverage": (LOWER5, lambda: without_last_callback(live(LOWER5))),
-    "decisions": (LOWER5, lambda: without_last_callback(live(LOWER5))),
-    "bt_se": (ANCHORS, lambda: changed(live(ANCHORS), flipped, every=2)),
-    "bt_flags": (ANCHORS, lambda: with_fit(
-        live(ANCHORS), quality_flags={**live(ANCHORS).document.fit.quality_flags, "has_isolated_items": True}
+    "times": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(
+        recorded(LOWER5), lambda data: data.model_copy(update={"completed_at": data.requested_at - timedelta(hours=1)})
     )),
-    "small_net": (LOWER5, lambda: with_document(live(LOWER5), resampling_pass_count=3)),
-    "repeat_counts": (GENERIC, lambda: batches(live(GENERIC), lambda events: events[:-1])),
-    "repeat_share": (GENERIC, lambda: batches(live(GENERIC), first_flipped)),
-    "repeat_pairs": (LOWER5, lambda: batches(live(LOWER5), all_but_last_twice)),
-    "repeat_winners": (LOWER5, lambda: batches(live(LOWER5), first_flipped)),
-    "repeat_tokens": (GENERIC, lambda: batches(
+    "cost": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(
+        recorded(LOWER5), setting(cost_estimate=9.0), every=10
+    )),
+    "justification": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(
+        recorded(LOWER5), setting(justification="")
+    )),
+    "labels": (LOWER5, lambda: live(LOWER5), lambda: with_batch_ids(changed(
+        live(LOWER5), with_metadata(queue_processing_mode="batch_api")
+    ))),
+    "counts": (LOWER5, lambda: live(LOWER5), lambda: with_batch_ids(without_last_callback(live(LOWER5)))),
+    "coverage": (LOWER5, lambda: live(LOWER5), lambda: with_batch_ids(without_last_callback(live(LOWER5)))),
+    "schema": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: changed(
+        recorded(LOWER5), with_metadata(usage={"prompt_tokens": 1})
+    )),
+    "decisions": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: with_document(
+        as_live(recorded(LOWER5)), upload_status="FAILED"
+    )),
+    "bt_flags": (ANCHORS, lambda: as_live(recorded(ANCHORS)), lambda: with_fit(
+        as_live(recorded(ANCHORS)),
+        quality_flags={**recorded(ANCHORS).document.fit.quality_flags, "has_isolated_items": True},
+    )),
+    "small_net": (LOWER5, lambda: as_live(recorded(LOWER5)), lambda: with_document(
+        as_live(recorded(LOWER5)), resampling_pass_count=3
+    )),
+    "repeat_counts": (GENERIC, lambda: live(GENERIC), lambda: batches(live(GENERIC), lambda events: events[:-1])),
+    "repeat_share": (GENERIC, lambda: live(GENERIC), lambda: batches(live(GENERIC), first_flipped)),
+    "repeat_pairs": (LOWER5, lambda: live(LOWER5), lambda: batches(live(LOWER5), all_but_last_twice)),
+    "repeat_winners": (LOWER5, lambda: live(LOWER5), lambda: batches(live(LOWER5), first_flipped)),
+    "repeat_tokens": (GENERIC, lambda: live(GENERIC), lambda: batches(
         live(GENERIC),
         lambda events: (
             events[0].model_copy(update={"data": with_tokens(prompt_tokens=6)(events[0].data)}), *events[1:]
         ),
     )),
-    "guardrail_bundle_calls": (LOWER5, lambda: with_samples(live(LOWER5), "serial_bundle_calls_total", 0)),
-    "guardrail_bundle_items": (LOWER5, lambda: with_samples(live(LOWER5), "serial_bundle_items_per_call_count", 1)),
-    "guardrail_queue_wait": (LOWER5, lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_sum", 1e6)),
-    "guardrail_results": (LOWER5, lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_count", 0)),
-    "guardrail_callbacks": (LOWER5, lambda: with_samples(live(LOWER5), "comparison_callbacks_total", 109)),
-    "guardrail_queue_depth": (LOWER5, lambda: with_samples(live(LOWER5), "queue_depth", 1001, queue_type="total")),
+    "guardrail_bundle_calls": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "serial_bundle_calls_total", 0)),
+    "guardrail_bundle_items": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "serial_bundle_items_per_call_count", 1)),
+    "guardrail_queue_wait": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_sum", 1e6)),
+    "guardrail_results": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "queue_wait_time_seconds_count", 0)),
+    "guardrail_callbacks": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "comparison_callbacks_total", 109)),
+    "guardrail_queue_depth": (LOWER5, lambda: live(LOWER5), lambda: with_samples(live(LOWER5), "queue_depth", 1001, queue_type="total")),
 }  # fmt: skip
+
+
+GATE_NAMES = {gate.name for gate in GATES}
+
+
+def with_batch_ids(record: RunRecord) -> RunRecord:
+    """The run as one that was asked under the ids of LOWER5's live side."""
+    return with_document(record, asked_batch_ids=live(LOWER5).document.asked_batch_ids)
 
 
 @pytest.mark.parametrize("check", WRONG)
 def test_a_side_that_is_wrong_in_this_respect_turns_the_check_red(check: str) -> None:
-    scenario_id, wrong = WRONG[check]
-    assert result(scenario_id, check, live(scenario_id)).verdict is Verdict.PASS
+    scenario_id, right, wrong = WRONG[check]
+    assert result(scenario_id, check, right()).verdict is Verdict.PASS
     assert result(scenario_id, check, wrong()).verdict is Verdict.FAIL
 
 
-def test_a_recording_with_lines_in_quarantine_turns_its_check_red() -> None:
+def test_lines_in_quarantine_on_either_side_leave_the_comparison_partial() -> None:
     unusable = with_document(recorded(LOWER5), quarantined_lines=1)
-    assert result(LOWER5, "recorded_lines", live(LOWER5), unusable).verdict is Verdict.FAIL
+    assert result(LOWER5, "recorded_lines", live(LOWER5), unusable).verdict is Verdict.PARTIAL
+    assert result(LOWER5, "live_lines", unusable).verdict is Verdict.PARTIAL
+    assert report(LOWER5, unusable).verdict is not Parity.PARITY
 
 
 def test_no_check_is_left_out() -> None:
-    assert {*WRONG, "recorded_lines", *WRONG_IN_BATCH_API} == {check.name for check in ALL_CHECKS}
-
-
-def test_a_side_without_a_single_success_fails_instead_of_dividing_by_nothing() -> None:
-    silent = changed(live(LOWER5), failed_with("TIMEOUT"))
-    assert result(LOWER5, "winner_share", silent).sentence == "the live side holds no success"
+    exact = {check.name for check in ALL_CHECKS} - GATE_NAMES
+    assert {*WRONG, "recorded_lines", "live_lines", *WRONG_IN_BATCH_API} == exact
 
 
 def test_two_sides_without_a_common_outcome_have_no_common_shape() -> None:
     silent = changed(live(LOWER5), failed_with("TIMEOUT"))
     found = result(LOWER5, "schema", silent)
     assert (found.verdict, found.sentence) == (Verdict.FAIL, "no outcome occurs on both sides")
+
+
+def test_a_side_without_a_single_answer_is_no_parity_and_no_crash() -> None:
+    silent = changed(live(LOWER5), failed_with("TIMEOUT"))
+    found = report(LOWER5, silent)
+    assert found.verdict is Parity.NO_PARITY
+    assert "error_rate" in {result.check.name for result in found.failed}
 
 
 def test_a_bundle_bound_is_read_as_a_float() -> None:

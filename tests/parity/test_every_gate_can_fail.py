@@ -115,7 +115,7 @@ WRONG: dict[str, Edit] = {
     "sharpness": wins(split),
     "essay_shift": losing(best),
     "repeatability": wins(split),
-    "bt_se": wins(split),
+    "bt_se": wins(always_a),
     "confidence": part("confidence", lambda values: values + 1),
     "confidence_spread": part("confidence", lambda values: 4 + 2.5 * (values - 4)),
     "confidence_link": by_gap,

@@ -68,7 +68,9 @@ def test_a_judge_asked_again_is_not_another_judge(judge: str, recorded: int, liv
 
 
 @pytest.mark.parametrize(("judge", "one", "other", "live"), sampled(TWO, 5))
-def test_a_judge_recorded_twice_and_asked_again_is_not_another_judge(judge: str, one: int, other: int, live: int) -> None:
+def test_a_judge_recorded_twice_and_asked_again_is_not_another_judge(
+    judge: str, one: int, other: int, live: int
+) -> None:
     assert failed_on_answers((answers(judge, one), answers(judge, other)), answers(judge, live)) == set()
 
 

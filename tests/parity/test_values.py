@@ -155,7 +155,7 @@ def test_a_line_that_came_twice_is_said_and_is_no_parity_whichever_side_it_is_on
 
 
 def test_with_every_check_off_nothing_was_compared() -> None:
-    off = {name: "switched off by a test" for name in BY_NAME}
+    off = dict.fromkeys(BY_NAME, "switched off by a test")
     named = scenario(LOWER5).model_copy(update={"checks_off": off})
     found = compare(named, recorded(LOWER5), live(LOWER5, "+inverted"), scenario_file="scenario.yaml")
     assert found.verdict is Parity.CANNOT_TELL

@@ -13,7 +13,10 @@ N = 300
 
 
 def fitted(
-    latency: np.ndarray, tokens: np.ndarray | None = None, confidence: np.ndarray | None = None, gap: np.ndarray | None = None
+    latency: np.ndarray,
+    tokens: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
+    gap: np.ndarray | None = None,
 ) -> MeasureFit:
     n = len(latency)
     tokens = np.full(n, 40.0) if tokens is None else tokens
@@ -45,7 +48,11 @@ def test_latency_keeps_its_link_to_tokens() -> None:
     free = drawn(fitted(lognormal(), tokens))
 
     def link(draws: MeasureDraws) -> float:
-        return float(np.mean([np.corrcoef(np.log(draws.latency_ms[i]), np.log(draws.completion_tokens[i]))[0, 1] for i in range(50)]))
+        return float(
+            np.mean(
+                [np.corrcoef(np.log(draws.latency_ms[i]), np.log(draws.completion_tokens[i]))[0, 1] for i in range(50)]
+            )
+        )
 
     assert link(linked) > 0.8
     assert abs(link(free)) < 0.15
