@@ -114,7 +114,7 @@ class SimulatedJudge:
 
     def wins(self, case: Comparison, runs: int, mock: WrongMock | None, rng: np.random.Generator) -> np.ndarray:
         """Draw (runs, p) wins of A on the prompts of a comparison. mock: who answers; None is the judge itself."""
-        assert case.asked is not None
+        assert case.asked is not None  # noqa: S101
         n = case.asked.answers.astype(int)
         if mock in (WrongMock.COIN, WrongMock.BLIND_COIN):
             return rng.binomial(n, 0.5 if mock is WrongMock.COIN else recorded_share(case.asked), (runs, len(n)))
@@ -326,9 +326,7 @@ def summary(total: Counter[str]) -> str:
     gates = {name.removeprefix("failed "): n for name, n in total.most_common() if name.startswith("failed ")}
     lines.append(f"gates that failed in {runs} faithful runs: {gates}")
     for name in [name.removeprefix("intervals ") for name in total if name.startswith("intervals ")]:
-        lines.append(
-            f"{name}: 95 % interval held the truth in {total[f'covered {name}'] / total[f'intervals {name}']:.1%}"
-        )
+        lines.append(f"{name}: 95 % interval right in {total[f'covered {name}'] / total[f'intervals {name}']:.1%}")
     lines += [
         f"{name}: {number / runs:.1%}" for name, number in total.items() if name.startswith("equivalent at the margin")
     ]

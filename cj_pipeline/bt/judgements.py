@@ -171,13 +171,16 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
     """Draw from the posterior: Laplace's approximation as a proposal, exact weights, then Hamiltonian moves.
 
     Weights are cut at P^-1/2 of their sum (Ionides, 2008). Where they degenerate (many items), the points are moved by
-    Hamiltonian Monte Carlo, which leaves the posterior as it is and needs no weights.
+    Hamiltonian Monte Carlo, which leaves the posterior as it is and needs no weights. Above 200 items it is Laplace's
+    approximation alone: many answers an item make it good, and no weights survive that many dimensions.
     """
     judgements = fit.judgements
     proposals = max(20_000, 2 * size) if judgements.n_items <= _DENSE else size
     cell = rng.choice(len(fit.spreads), size=proposals, p=fit.weights)
     normal = rng.standard_normal((proposals, judgements.n_items + 1))
     scale = np.sqrt(_PROPOSAL_FREEDOM / rng.chisquare(_PROPOSAL_FREEDOM, proposals))
+    if judgements.n_items > _DENSE:
+        scale = np.ones(proposals)
     points = np.empty_like(normal)
     log_q = np.empty(proposals)
     dimension = judgements.n_items + 1
@@ -196,6 +199,8 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
     if fit.known_repeatability is not None:
         r = np.full(proposals, fit.known_repeatability)
     spread = fit.spreads[cell]
+    if judgements.n_items > _DENSE:
+        return Draws(points[:, :-1], points[:, -1], spread, r, float(size))
     log_weight = _log_posterior(judgements, points, spread, r) - log_q
     if (judgements.asked > 1).any() and fit.known_repeatability is None:
         log_weight += np.log(repeatability_prior(r)) - np.log(fit.repeatability[r_cell])
@@ -206,7 +211,7 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
     weight /= weight.sum()
     chosen_points = rng.choice(proposals, size=size, p=weight)
     points, spread, r = points[chosen_points], spread[chosen_points], r[chosen_points]
-    if effective_size < LEAST_EFFECTIVE and judgements.n_items <= _DENSE:
+    if effective_size < LEAST_EFFECTIVE:
         points, spread = _moved(fit, points, spread, r, rng)
     return Draws(points[:, :-1], points[:, -1], spread, r, effective_size)
 
@@ -307,9 +312,7 @@ def _slope(
     return gradient - precision * point, weight
 
 
-def _newton_step(
-    judgements: Judgements, weight: FloatArray, precision: FloatArray, gradient: FloatArray
-) -> FloatArray:
+def _newton_step(judgements: Judgements, weight: FloatArray, precision: FloatArray, gradient: FloatArray) -> FloatArray:
     """Solve for one step: by factors, or for many items by conjugate gradients (2,000 items: .1 s instead of 1 s)."""
     first, second, n = judgements.first, judgements.second, judgements.n_items
     if n <= _DENSE:
@@ -319,8 +322,8 @@ def _newton_step(
     ones = np.ones(len(first))
     columns = np.concatenate([first, second, np.full(len(first), n)])
     design = csr_array((np.concatenate([ones, -ones, ones]), (np.tile(shown, 3), columns)), shape=(len(first), n + 1))
-    curvature = design.T @ (design * weight[:, None]) + diags_array(precision)
-    step, _ = cg(curvature, gradient, rtol=1e-8, M=diags_array(1 / curvature.diagonal()))
+    normal = design.T @ (design * weight[:, None]) + diags_array(precision)
+    step, _ = cg(normal, gradient, rtol=1e-8, M=diags_array(1 / normal.diagonal()))
     return np.asarray(step)
 
 

@@ -234,8 +234,8 @@ class Comparison:
         # At the recorded shares the gradient is what prompts of the other side alone leave; it is taken off.
         at_rest = ((recorded - expit(self._log_odds(mean[None]))) * self.weights) @ self._design - precision * mean
         # In single precision, which halves the time and keeps scores to 1e-5 logits.
-        design = self._design.astype(np.float32)
-        design = design.toarray() if n <= _DENSE else design
+        sparse = self._design.astype(np.float32)
+        design = sparse.toarray() if n <= _DENSE else sparse
         target, weights = target.astype(np.float32), self.weights.astype(np.float32)
         precision, at_rest = precision.astype(np.float32), at_rest.astype(np.float32)
         inverse = self._inverse_bound

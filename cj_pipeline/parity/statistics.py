@@ -262,7 +262,7 @@ def _places(case: Comparison) -> FloatArray:
 def _tau_b(left: FloatArray, right: FloatArray) -> FloatArray:
     """(d,) tau-b of left (n,) with each row of right (d, n); 0 where one is all ties.
 
-    Scores of essays with the same answers are equal but for rounding, which the order of essays decides: those are ties.
+    Scores of essays with the same answers are equal but for rounding, which the order of essays decides: they tie.
     """
     n = len(left)
     if n > _ALL_PAIRS:

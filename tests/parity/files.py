@@ -19,7 +19,7 @@ Event = dict[str, object]
 
 
 def compared(recorded: Path, live: Path, *further: Path, **scenario: object) -> ParityReport:
-    """Compare two recordings. further: of the recorded judge. scenario: fields of it that are not as the file has them."""
+    """Compare two recordings. further: more of the recorded judge. scenario: fields that the file does not have."""
     source = find_source(str(recorded), Profile.JUDGE)
     named = source.scenario.model_copy(update=scenario)
     sides = [

@@ -52,7 +52,7 @@ def test_ten_answers_settle_nothing_and_the_report_says_what_would() -> None:
 
 def test_two_equal_values_settle_nothing() -> None:
     case, noise = made(TWO)
-    zero = {name: 0.0 for name in noise}
+    zero = dict.fromkeys(noise, 0.0)
     for name, one in evidence_of(case, noise, zero, {}).items():
         if min(one.observations) <= 2:
             assert one.verdict is EvidenceVerdict.INCONCLUSIVE, name
@@ -66,7 +66,7 @@ def test_a_gate_that_fails_is_different() -> None:
 
 
 def test_a_drift_by_the_detection_limit_is_found_in_four_of_five_runs() -> None:
-    case, noise = made(MANY)
+    _, noise = made(MANY)
     for name in ("latency_mean", "tokens_completion", "confidence"):
         one, limit = noise[name], evidence(MANY)[name].detectable
         assert one.beyond(one.differences + limit).mean() == pytest.approx(0.8, abs=0.02), name

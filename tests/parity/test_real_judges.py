@@ -42,7 +42,7 @@ def answers(judge: str, run: int) -> Answers:
 
 
 def failed_on_answers(recordings: tuple[Answers, ...], live: Answers) -> set[str]:
-    """The gates on answers and errors that a live side fails: latency, tokens and confidence of these data are made up."""
+    """The gates on answers and errors that a live side fails: the rest of these data is made up."""
     items = tuple(sorted({essay for one in (*recordings, live) for essay in one.essay_a + one.essay_b}))
     case = Comparison(recordings, live, items, {}, seed=1)
     gates = {
