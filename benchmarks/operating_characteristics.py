@@ -298,9 +298,7 @@ def main() -> None:
     kinds = point_c() if chosen.at == "c" else list(hypercube(chosen.judges, np.random.default_rng(chosen.seed)))
     total: Counter[str] = Counter()
     began = time.monotonic()
-    print(
-        "essays pairs position r spread errors batches recordings | faithful: NO PARITY | PARITY | worst wrong mock past"
-    )
+    print("essays pairs position r spread errors batches recs | faithful: NO PARITY | PARITY | worst wrong mock past")
     with multiprocessing.get_context("spawn").Pool(chosen.processes) as pool:
         work = partial(_numbered, kinds=kinds, recordings=chosen.recordings, runs=chosen.runs, seed=chosen.seed)
         for kind, count in zip(kinds, pool.imap(work, range(len(kinds))), strict=True):

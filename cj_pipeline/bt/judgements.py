@@ -13,7 +13,7 @@ Every parameter comes with its uncertainty: `posterior` returns draws, not an es
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -355,8 +355,8 @@ def _moved(
     log_prior = _log_spread_prior(fit.spreads)
     for _ in range(_MOVES):
         # The spread given the scores, on its grid.
-        energy: FloatArray = np.square(at[:, :-1].astype(np.float64)).sum(axis=1)
-        log_cell = log_prior - n * np.log(fit.spreads) - 0.5 * energy[:, None] / fit.spreads**2
+        energy = np.square(at[:, :-1].astype(np.float64)).sum(axis=1, keepdims=True)
+        log_cell = log_prior - n * np.log(fit.spreads) - 0.5 * energy / fit.spreads**2
         cumulative = np.cumsum(np.exp(log_cell - log_cell.max(axis=1, keepdims=True)), axis=1)
         cells: IntArray = (rng.random(size)[:, None] > cumulative / cumulative[:, -1:]).sum(axis=1)
         spread = fit.spreads[cells]
@@ -365,7 +365,8 @@ def _moved(
         slope = slope_at - precision * at
         momentum = rng.standard_normal(at.shape, dtype=np.float32)  # where the information is the identity
         length = np.float32(0.4 * (0.75 + 0.5 * rng.random()))
-        speed, moved = momentum, at
+        speed: npt.NDArray[Any] = momentum
+        moved: npt.NDArray[Any] = at
         for _ in range(_LEAPS):
             speed = speed + 0.5 * length * solve_triangular(factor, slope.T, lower=True).T
             moved = moved + length * solve_triangular(factor, speed.T, lower=True, trans="T").T

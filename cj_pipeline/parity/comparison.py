@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -239,7 +240,7 @@ class Comparison:
         target, weights = target.astype(np.float32), self.weights.astype(np.float32)
         precision, at_rest = precision.astype(np.float32), at_rest.astype(np.float32)
         inverse = self._inverse_bound
-        points = np.broadcast_to(mean.astype(np.float32), (len(wins), n + 1))
+        points: npt.NDArray[Any] = np.broadcast_to(mean.astype(np.float32), (len(wins), n + 1))
         with np.errstate(over="ignore"):
             for _ in range(REFIT_STEPS):
                 residual = (target - 1 / (1 + np.exp(-(points @ design.T)))) * weights

@@ -169,22 +169,22 @@ WRONG: dict[str, tuple[str, Callable[[], RunRecord], Callable[[], RunRecord]]] =
             events[0].model_copy(update={"data": with_tokens(prompt_tokens=6)(events[0].data)}), *events[1:]
         ),
     )),
-    "guardrail_bundle_calls": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_bundle_calls": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "serial_bundle_calls_total", 0)
     ),
-    "guardrail_bundle_items": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_bundle_items": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "serial_bundle_items_per_call_count", 1)
     ),
-    "guardrail_queue_wait": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_queue_wait": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "queue_wait_time_seconds_sum", 1e6)
     ),
-    "guardrail_results": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_results": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "queue_wait_time_seconds_count", 0)
     ),
-    "guardrail_callbacks": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_callbacks": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "comparison_callbacks_total", 109)
     ),
-    "guardrail_queue_depth": (LOWER5, lambda: live(LOWER5), lambda: 
+    "guardrail_queue_depth": (LOWER5, lambda: live(LOWER5), lambda:
         with_samples(live(LOWER5), "queue_depth", 1001, queue_type="total")
     ),
 }  # fmt: skip
