@@ -350,12 +350,12 @@ def _moved(
     design = judgements.design.astype(np.float32)
     share = (judgements.first_wins / judgements.asked).astype(np.float32)
     effective = fit.effective.astype(np.float32)
-    at = points.astype(np.float32)
+    at: npt.NDArray[Any] = points.astype(np.float32)
     fit_at, slope_at = _likelihood(at, design, share, effective), _likelihood_slope(at, design, share, effective)
     log_prior = _log_spread_prior(fit.spreads)
     for _ in range(_MOVES):
         # The spread given the scores, on its grid.
-        energy = np.square(at[:, :-1].astype(np.float64)).sum(axis=1, keepdims=True)
+        energy: FloatArray = np.square(at[:, :-1].astype(np.float64)).sum(axis=1, keepdims=True)
         log_cell = log_prior - n * np.log(fit.spreads) - 0.5 * energy / fit.spreads**2
         cumulative = np.cumsum(np.exp(log_cell - log_cell.max(axis=1, keepdims=True)), axis=1)
         cells: IntArray = (rng.random(size)[:, None] > cumulative / cumulative[:, -1:]).sum(axis=1)

@@ -58,7 +58,10 @@ WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "hash is no hash": ("ids", lambda n, e: asked(e).update(prompt_sha256="ABC")),
     "model": ("identity", lambda n, e: (data(e).update(model=GPT_4), asked(e).update(resolved_model=GPT_4))),
     "resolved model only": ("identity", lambda n, e: asked(e).update(resolved_model=GPT_4)),
-    "provider": ("identity", lambda n, e: (data(e).update(provider="google"), asked(e).update(resolved_provider="google"))),
+    "provider": (
+        "identity",
+        lambda n, e: (data(e).update(provider="google"), asked(e).update(resolved_provider="google")),
+    ),
     "effort": ("identity", lambda n, e: asked(e).update(reasoning_effort="high")),
     "verbosity lost": ("identity", lambda n, e: asked(e).pop("output_verbosity", None)),
     "another service": ("identity", lambda n, e: e.update(source_service="another_service")),
