@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cj_pipeline.parity.check import Case
-from cj_pipeline.parity.engine_course import first_different_answer
+from cj_pipeline.parity.divergence import first_divergence_sentence
 from cj_pipeline.runs.record import RunRecord
 from tests.parity.test_every_check_can_fail import changed, flipped
 from tests.sides import ANCHORS, LOWER5, recorded, result, scenario
 
 
 def first_difference(scenario_id: str, other: RunRecord) -> str:
-    return first_different_answer(Case(scenario(scenario_id), recorded(scenario_id), other))
+    return first_divergence_sentence(Case(scenario(scenario_id), recorded(scenario_id), other))
 
 
 def test_the_first_different_answer_is_named_with_both_winners() -> None:
