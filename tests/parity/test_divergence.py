@@ -20,15 +20,14 @@ def test_the_first_different_answer_is_named_with_both_winners() -> None:
     shown_a, shown_b = (labels[essay] for essay in first.essay_ids())
     winner = labels[first.winning_essay() or ""]
     other = shown_b if winner == shown_a else shown_a
-    expected = f"wave 1, comparison 1, {shown_a} against {shown_b}: {winner}, live {other}"
+    expected = f"comparison 1, {shown_a} against {shown_b}: {winner}, live {other}"
     assert expected in first_difference(LOWER5, wrong)
 
 
-def test_the_wave_is_counted_from_the_recording() -> None:
+def test_the_comparison_is_counted_from_the_recording() -> None:
     sixth = recorded(LOWER5).callbacks[5]
     wrong = changed(recorded(LOWER5), lambda data: flipped(data) if data == sixth else data)
-    # 5 essays: 2 comparisons a wave
-    assert "first different answer: wave 3, comparison 6, " in first_difference(LOWER5, wrong)
+    assert "first different answer: comparison 6, " in first_difference(LOWER5, wrong)
 
 
 def test_the_same_answers_are_said_to_be_the_same() -> None:
