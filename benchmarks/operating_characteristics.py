@@ -219,7 +219,7 @@ def tally(kind: Kind, recordings: int, runs: int, seed: list[int]) -> Counter[st
             continue
         case = comparison(judge, recorded, judge.answers(kind.batches, rng))
         noise = noise_by_gate(case)
-        found = detections(case, noise, EXACT, {})
+        found = detections(case, noise, EXACT)
         unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
         faithful = judge.sample(case, runs, None, rng)
         failed = failures(case, noise, faithful)

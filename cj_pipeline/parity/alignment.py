@@ -1,8 +1,4 @@
-"""How well a fit agrees with known grades.
-
-Here: expected ranks, tau-a, inversions, zero-win anchors, for graded essays. Not here: the report that prints them
-(eng5/), their gates (judgements.py).
-"""
+"""This module measures how well a fit agrees with known grades: expected ranks, tau-a, inversions, winless anchors."""
 
 from __future__ import annotations
 

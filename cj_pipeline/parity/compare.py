@@ -187,7 +187,7 @@ def compare(
     results_by_name = _gate_results(case, noise, floors) | off
     exact = {check.name: _run(check, case) for check in ALL_CHECKS if check.function is not None}
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
-    found = detections(case.comparison, noise, _found_by_values(exact), floors)
+    found = detections(case.comparison, noise, _found_by_values(exact))
     lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenance))
     reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
@@ -228,7 +228,7 @@ def _gate_results(case: Case, noise: Mapping[str, Noise], floors: Mapping[str, f
     comparison = case.comparison
     live = {name: float(one.gate.statistic(comparison, comparison.observed)[0]) for name, one in noise.items()}
     observed = {name: live[name] - one.reference for name, one in noise.items()}
-    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise, floors))
+    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise))
     results = {}
     for name, one in noise.items():
         gate, difference = one.gate, observed[name]

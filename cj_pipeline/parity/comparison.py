@@ -317,14 +317,14 @@ class Comparison:
 
     @cached_property
     def _recorded_prompt_tokens(self) -> dict[tuple[str, str, str], float]:
+        """Mean tokens by prompt: without hashes, one pair and side may stand for prompts of different length."""
         recorded = self.recorded
-        return {
-            prompt: float(tokens)
-            for prompt, tokens, answered in zip(
-                recorded.prompts(by_hash=self.by_hash), recorded.prompt_tokens, recorded.answered, strict=True
-            )
-            if answered
-        }
+        found: dict[tuple[str, str, str], list[float]] = {}
+        prompts = recorded.prompts(by_hash=self.by_hash)
+        for prompt, tokens, answered in zip(prompts, recorded.prompt_tokens, recorded.answered, strict=True):
+            if answered:
+                found.setdefault(prompt, []).append(float(tokens))
+        return {prompt: float(np.mean(tokens)) for prompt, tokens in found.items()}
 
     @cached_property
     def prompt_token_parts(self) -> tuple[float, dict[str, float]] | None:

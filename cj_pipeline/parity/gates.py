@@ -42,7 +42,7 @@ class Margin:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Gate:
     """One statistical gate. `question` is what it asks, `unit` that of its value and of its margin.
 
@@ -72,10 +72,6 @@ class Gate:
     def reference(self, case: Comparison) -> float | None:
         """Return the recorded value; None where there is none."""
         return None if self.recorded is None else float(self.recorded(case, case.recorded_sample)[0])
-
-    def __hash__(self) -> int:
-        """Hash by name, which is unique."""
-        return hash(self.name)
 
 
 def _everywhere(**limits: float) -> dict[Profile, Limits]:

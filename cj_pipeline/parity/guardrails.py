@@ -1,4 +1,4 @@
-"""Checks on /metrics: did the service really do what the callbacks suggest?
+"""This module checks /metrics: did the service really do what the callbacks suggest?
 
 Production's seven guardrails for serial bundles, and their variant for jobs of batch_api. Bucket bounds are read as
 floats: clients print `le="1.0"`, and a rule that wants an integer there never checks anything. The rules on bundles

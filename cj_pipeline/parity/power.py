@@ -60,29 +60,27 @@ class Detection:
         return not self.same_as_recorded and 1 - self.rate > MOST_MISSED
 
 
-def detections(
-    case: Comparison, noise: Mapping[str, Noise], exact: Mapping[WrongMock, str], floors: Mapping[str, float]
-) -> tuple[Detection, ...]:
+def detections(case: Comparison, noise: Mapping[str, Noise], exact: Mapping[WrongMock, str]) -> tuple[Detection, ...]:
     """Return how often each essential wrong mock fails a gate.
 
     noise: of the gates that are on. exact: wrong mocks that a check of values finds every time, with its name.
-    floors: absolute floors of live values by gate, which have no noise.
+    Absolute floors do not count: a number that was typed in shows nothing about the recorded judge.
     """
     found = []
     for mock, samples in _samples(case).items():
-        rate, first = _rate(case, noise, samples, floors)
+        rate, first = _rate(case, noise, samples)
         found.append(Detection(mock, rate, first, _same_as_recorded(case, mock)))
     for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
         found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))
     return tuple(found)
 
 
-def coin_rates(case: Comparison, noise: Mapping[str, Noise], floors: Mapping[str, float]) -> dict[str, float]:
-    """Return how often a fair coin fails each gate of judgements. floors: as detections takes them."""
+def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]:
+    """Return how often a fair coin fails each gate of judgements."""
     if case.asked is None:
         return {}
     sample = Sample(wins=next(_wins(case, WrongMock.COIN)))
-    return {name: float(_fails(case, one, sample, floors).mean()) for name, one in noise.items() if one.gate.of_wins}
+    return {name: float(_fails(case, one, sample).mean()) for name, one in noise.items() if one.gate.of_wins}
 
 
 def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) -> bool:
@@ -149,14 +147,12 @@ def _same_as_recorded(case: Comparison, mock: WrongMock) -> bool:
     return mock is WrongMock.BLIND_COIN and len(pairs) == 1
 
 
-def _rate(
-    case: Comparison, noise: Mapping[str, Noise], samples: list[Sample], floors: Mapping[str, float]
-) -> tuple[float, str]:
+def _rate(case: Comparison, noise: Mapping[str, Noise], samples: list[Sample]) -> tuple[float, str]:
     caught: dict[str, list[BoolArray]] = {}
     for sample in samples:
         for name, one in noise.items():
             if _has_parts(one, sample):
-                caught.setdefault(name, []).append(_fails(case, one, sample, floors))
+                caught.setdefault(name, []).append(_fails(case, one, sample))
     if not caught:
         return 0.0, ""
     rows = {name: np.concatenate(parts) for name, parts in caught.items()}
@@ -167,12 +163,9 @@ def _rate(
     return rate, first if full[first].any() else ""
 
 
-def _fails(case: Comparison, noise: Noise, sample: Sample, floors: Mapping[str, float]) -> BoolArray:
-    """Return (d,) whether a gate fails: beyond its tolerance, or below its floor."""
-    fails = noise.beyond(differences(case, noise, sample)).astype(bool)
-    if noise.gate.name in floors:
-        fails |= noise.gate.statistic(case, sample) < floors[noise.gate.name] - 1e-9
-    return fails
+def _fails(case: Comparison, noise: Noise, sample: Sample) -> BoolArray:
+    """Return (d,) whether a gate fails."""
+    return noise.beyond(differences(case, noise, sample)).astype(bool)
 
 
 def _has_parts(noise: Noise, sample: Sample) -> bool:

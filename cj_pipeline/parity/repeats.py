@@ -1,4 +1,4 @@
-"""Checks over several live batches of the same net: what one batch cannot show.
+"""This module checks several live batches of the same net: what one batch cannot show.
 
 Floors are production's coverage and small-net diagnostics suites.
 """

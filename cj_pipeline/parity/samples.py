@@ -1,4 +1,4 @@
-"""The numbers that checks compare, taken from callbacks."""
+"""This module takes from callbacks the numbers that exact checks compare."""
 
 from __future__ import annotations
 
