@@ -49,8 +49,8 @@ def test_a_margin_below_the_noise_is_widened_to_it_and_says_so() -> None:
     assert 0.05 < agreement.limits["difference"] < 0.3
     assert agreement.reason.startswith("noise of 66 answers is -0.")
     assert agreement.reason.endswith("the profile's 0.05 share is less")
-    fewer = proposals(LOWER5)["answer_agreement"]
-    assert fewer.limits["difference"] > agreement.limits["difference"]
+    given = proposals(LOWER5)["answer_agreement"]  # a judge that is stated to repeat itself leaves nothing to chance
+    assert given.limits["difference"] == 0.05
 
 
 def test_a_floor_of_the_scenario_stays() -> None:

@@ -96,7 +96,7 @@ def test_both_sides_have_the_same_diagnostics_apart_from_who_judged() -> None:
     assert mocked.essays == judged.essays
     assert mocked.position_effect == judged.position_effect
     assert [(j.provider, j.model, j.comparison_count) for j in judged.judges] == [("openai", "gpt-5.1", 10)]
-    assert [(j.provider, j.model, j.comparison_count) for j in mocked.judges] == [("mock", "gpt-5.1", 10)]
+    assert [(j.provider, j.model, j.comparison_count) for j in mocked.judges] == [("openai", "gpt-5.1", 10)]
 
 
 def test_each_model_among_the_answers_is_a_judge_of_its_own() -> None:
