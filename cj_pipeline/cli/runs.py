@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,7 +22,9 @@ from cj_pipeline.cli.output import (
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
+from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
+from cj_pipeline.parity.divergence import first_divergence
 from cj_pipeline.parity.tables import report_rows
 from cj_pipeline.parity.verdict import exit_code
 from cj_pipeline.reports.headline import headline_lines, off_lines
@@ -146,6 +149,12 @@ def live(
     is_flag=True,
     help="Exit with 0 where the comparison is too weak to tell; not for partial input, the same file, or no gate.",
 )
+@click.option(
+    "--first-divergence",
+    "diverges",
+    is_flag=True,
+    help="Also say where the two sides first answer differently, and what that one answer changes.",
+)
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the report as JUnit XML.")
 @json_option
@@ -163,6 +172,7 @@ def parity(
     profile: str,
     strict: bool,
     accept_unproven: bool,
+    diverges: bool,
     markdown: Path | None,
     junit: Path | None,
     as_json: bool,
@@ -202,6 +212,7 @@ def parity(
         strict=strict,
         provenance=found.provenance,
     )
+    divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
     mode = () if expression is None else ("--mode", expression)
     arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:
@@ -209,12 +220,15 @@ def parity(
     if junit is not None:
         junit.write_text(as_junit([report]), encoding="utf-8")
     if as_json:
-        print_json(report_json(report, arguments))
+        found_first = {"first_divergence": None if divergence is None else asdict(divergence)} if diverges else {}
+        print_json(report_json(report, arguments) | found_first)
     elif as_csv:
         rows = report_rows(report)
         print_csv(list(rows[0]), [list(row.values()) for row in rows])
     else:
         show_report(report, arguments)
+        if diverges:
+            say_wrapped("Every common comparison has the same answer." if divergence is None else divergence.sentence)
     sys.exit(exit_code(report.verdict, report.reasons, accept_unproven=accept_unproven))
 
 

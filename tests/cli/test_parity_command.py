@@ -227,3 +227,10 @@ def test_a_file_of_another_schema_is_named_by_line_and_field(cj_pipeline: Termin
     answer = cj_pipeline("replay", tmp_path / "other.jsonl")
     assert answer.code == 2
     assert "other.jsonl:1: event_id: no line is a usable callback; the first: Field required" in answer.err
+
+
+def test_the_first_divergence_is_said_with_what_it_changes(cj_pipeline: Terminal) -> None:
+    answer = cj_pipeline("parity", LOWER5, "--mode", "+inverted", "--first-divergence")
+    assert answer.code == 1
+    assert "First different answer: wave 1, comparison 1" in " ".join(answer.out.split())
+    assert "Flipped alone, it changes" in " ".join(answer.out.split())

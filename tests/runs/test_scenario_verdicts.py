@@ -44,6 +44,7 @@ def test_nor_is_the_mock_of_production(scenario_id: str, name: str) -> None:
     assert verdict(scenario_id, name) is Parity.NO_PARITY
 
 
-def test_without_the_stated_repeatability_nobody_can_tell() -> None:
-    unstated = scenario(LOWER5).model_copy(update={"judge": None})
-    assert verdict(LOWER5, of=unstated) is Parity.CANNOT_TELL
+@pytest.mark.parametrize("scenario_id", [GENERIC, LOWER5])
+def test_without_the_stated_repeatability_nobody_can_tell(scenario_id: str) -> None:
+    unstated = scenario(scenario_id).model_copy(update={"judge": None})
+    assert verdict(scenario_id, of=unstated) is Parity.CANNOT_TELL
