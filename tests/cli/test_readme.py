@@ -45,4 +45,5 @@ def test_three_commands_compare_two_recordings_enveloped_and_bare(
     commands = [line.split()[1:] for line in block.splitlines()]
     assert [command[0] for command in commands] == ["traces", "traces", "parity"]
     answers: list[Any] = [cj_pipeline(*command) for command in commands]
-    assert [answer.code for answer in answers] == [0, 0, 0], answers
+    # Both files hold the same ten answers here, and a recording against itself proves nothing: CANNOT TELL.
+    assert [answer.code for answer in answers] == [0, 0, 3], answers
