@@ -59,9 +59,12 @@ class DrivenBatch:
 
     @property
     def agrees(self) -> bool:
-        """Whether parity passed, and the CJ service published the scores that the captured callbacks give."""
+        """Whether no gate failed, and the CJ service published the scores that the captured callbacks give.
+
+        The two sides were asked under the same ids, so parity takes them for one file and cannot tell more.
+        """
         difference = self.score_difference
-        return self.parity.passed and difference is not None and difference <= SCORE_TOLERANCE
+        return not self.parity.failed and difference is not None and difference <= SCORE_TOLERANCE
 
 
 def largest_difference(published: Mapping[str, float], replayed: RunRecord) -> float | None:

@@ -197,7 +197,7 @@ GATES: tuple[Gate, ...] = (
         "anchor_tau",
         Family.JUDGEMENTS,
         Direction.LOW,
-        "tau-b",
+        "tau-a",
         statistics.anchor_tau,
         _by_profile({"difference": 0.10}, {"difference": 0.10, "at_least_tau": 0.0}),
         _difference,

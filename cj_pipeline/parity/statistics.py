@@ -48,10 +48,16 @@ def rank_agreement(case: Comparison, sample: Sample) -> FloatArray:
 
 
 def anchor_tau(case: Comparison, sample: Sample) -> FloatArray:
-    """Tau-b between the live scores and the known grades."""
+    """Tau-a between the live order and the known grades; the order within a grade costs nothing, as in production."""
     graded = [index for index, item in enumerate(case.items) if item in case.grades]
     grades = -np.array([case.grades[case.items[index]] for index in graded], dtype=float)
-    return _tau_b(grades, case.refit(_wins(sample))[:, graded])
+    columns = np.ascontiguousarray(case.refit(_wins(sample))[:, graded].T)
+    agreed = np.zeros(columns.shape[1])
+    for item in range(len(graded) - 1):
+        sign = _signs(grades[item + 1 :] - grades[item])
+        agreed += (_signs(columns[item + 1 :] - columns[item]) * sign[:, None]).sum(axis=0, dtype=np.int32)
+        agreed += int((sign == 0).sum())
+    return np.asarray(agreed / (len(graded) * (len(graded) - 1) / 2))
 
 
 def inversions(case: Comparison, sample: Sample) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.runs.record import RunRecord
+from cj_pipeline.traces.redaction_policy import REDACTED
 
 GROUP = "values"
 
@@ -157,7 +158,16 @@ def cost(case: Case, limits: Limits) -> Outcome:
     return _exact(problems, f"a million tokens cost {prices[0] * 1e6:.4g} dollars on both sides")
 
 
-@check("justification", group=GROUP)
+def _texts_dropped(case: Case) -> str | None:
+    """Redaction puts one word in the place of each text."""
+    for side, run in (("recorded", case.recorded), ("live", case.live)):
+        texts = {event.data.justification for event in _answers(all_events(run))}
+        if texts == {REDACTED}:
+            return f"redaction has dropped the {side} texts"
+    return None
+
+
+@check("justification", group=GROUP, not_applicable=_texts_dropped)
 def justification(case: Case, limits: Limits) -> Outcome:
     """Does the judge give reasons of the same kind: there, of like length, of like variety?"""
     sides = [

@@ -89,7 +89,7 @@ def test_every_pair_has_the_same_prompt_and_winner_and_every_score_is_the_same(
 def test_another_mode_and_a_lost_and_a_doubled_callback_are_seen() -> None:
     result, events = served(LOWER5)
     inverted = compared(LOWER5, events, "+inverted")
-    assert "pair_agreement" in {check.check.name for check in inverted.failed}
+    assert "answer_agreement" in {check.check.name for check in inverted.failed}
     for changed in (events[:-1], (*events, events[0])):
         # The embedded stack is asked what was captured; that a callback is missing is seen in the published scores.
         assert not DrivenBatch("stack", StackAnswer(result, None), Path(), 1.0, compared(LOWER5, changed)).agrees

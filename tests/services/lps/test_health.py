@@ -30,7 +30,13 @@ def test_a_service_with_nothing_but_the_mock_is_healthy():
             "version": "1.0.0",
             "checks": {"service_responsive": True, "dependencies_available": True},
             "dependencies": {
-                "queue": {"backend": "memory", "queued": 0, "total": 0, "max_size": 1000},
+                "queue": {
+                    "backend": "memory",
+                    "processing_mode": "per_request",
+                    "queued": 0,
+                    "total": 0,
+                    "max_size": 1000,
+                },
                 "bus": {"status": "healthy"},
             },
             "environment": "ci",

@@ -103,5 +103,5 @@ def _scenario(scenario_id: str, essays: list[str], mode: Path, spare: _Markers) 
         "title": f"Class of {next(spare)}",
         "mode": str(mode),
         "net": {"grade_scale": [grade, "B"], "items": items},
-        "checks_off": {"echo": f"as {next(spare)} said"},
+        "checks_off": {"ids": f"as {next(spare)} said"},
     }
