@@ -34,12 +34,13 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
     ) -> MaterializeResult[None]:
         scenario = trace_store.scenario(context.partition_key)
+        run = warehouse.run(context.partition_key)
         labels = {item.id: item.label for item in scenario.net.items}
         shown: dict[str, MetadataValue] = {}
         rows = 0
         for side in Side:
-            aligned = scenario_alignment(scenario, load_run(warehouse.open(), context.partition_key, side))
-            store_alignment(warehouse.open(), scenario, side, aligned)
+            aligned = scenario_alignment(scenario, load_run(run, side))
+            store_alignment(run, scenario, side, aligned)
             if aligned is not None:
                 rows += len(aligned.anchors)
                 shown[side.value] = MetadataValue.md(alignment_markdown(f"{side} side", aligned, labels))

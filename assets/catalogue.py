@@ -1,17 +1,25 @@
-"""This module declares the DuckDB catalogue over all stored datasets; it is built after everything else."""
-
-from __future__ import annotations
+"""This module declares the asset `warehouse`: the step that publishes a run and rebuilds the catalogue."""
 
 from collections.abc import Sequence
 
-from dagster import AssetsDefinition, AssetSpec, MaterializeResult, MetadataValue, multi_asset
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    multi_asset,
+)
 
 from assets.specs import CATALOGUE, asset_spec
+from cj_pipeline.warehouse.publishing import NotPublished, publish
 from cj_pipeline.warehouse.schemas import SCHEMAS
+from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
 
-def catalogue_asset(specs: Sequence[AssetSpec]) -> AssetsDefinition:
+def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     """Declare `warehouse`, over the datasets among these specs.
 
     Unpartitioned: a view spans all scenarios. Dagster takes it into a partition's run all the same.
@@ -22,15 +30,31 @@ def catalogue_asset(specs: Sequence[AssetSpec]) -> AssetsDefinition:
     last = [spec.key for spec in datasets if spec.key not in read_on]
     spec = asset_spec(
         CATALOGUE,
-        "`warehouse.duckdb`: a view per dataset over the Parquet files of all scenarios, swapped in whole.",
+        "`warehouse.duckdb`: a view per dataset over the Parquet files of every published run, swapped in whole. "
+        "This step also publishes the run that it is part of, if that is whole and no trial.",
         reads=last,
         group="warehouse",
         kinds=["duckdb"],
     )
 
     @multi_asset(name="warehouse_catalogue", specs=[spec])
-    def catalogue(warehouse: WarehouseResource) -> MaterializeResult[None]:
-        path = warehouse.open().rebuild_catalogue()
-        return MaterializeResult(metadata={"path": MetadataValue.path(path), "views": len(SCHEMAS)})
+    def catalogue(
+        context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
+    ) -> MaterializeResult[None]:
+        opened = warehouse.open()
+        published = "nothing: this run is about no scenario"
+        if context.has_partition_key:
+            try:
+                pointer = publish(warehouse.run(context.partition_key), trace_store.folder(context.partition_key))
+                published = f"run {pointer.run_id}: {pointer.verdict}"
+            except NotPublished as reason:
+                published = str(reason)
+                context.log.info(published)
+        if ignored := opened.first_edition():
+            context.log.warning(ignored)
+        path = opened.rebuild_catalogue(scenarios.get_partition_keys())
+        return MaterializeResult(
+            metadata={"path": MetadataValue.path(path), "views": len(SCHEMAS), "published": published}
+        )
 
     return catalogue

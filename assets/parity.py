@@ -20,7 +20,7 @@ from dagster import (
 )
 
 from assets.sides import side_key
-from assets.specs import CHECKS, REPORT, SUITE, asset_spec, stored, table
+from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, asset_spec, stored, table
 from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.tables import check_row, compare_stored, store_report, stored_verdicts
@@ -66,13 +66,10 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     ) -> Iterator[MaterializeResult[None]]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         file = trace_store.scenario_file(context.partition_key)
-        report = compare_stored(
-            warehouse.open(),
-            scenario,
-            scenario_file=file,
-            provenance=read_provenance(trace_store.folder(context.partition_key)),
-        )
-        path = store_report(warehouse.open(), report)
+        run = warehouse.run(context.partition_key)
+        provenance = read_provenance(trace_store.folder(context.partition_key))
+        report = compare_stored(run, scenario, scenario_file=file, provenance=provenance)
+        path = store_report(run, report)
         verdict = verdict_metadata(report)
         yield MaterializeResult(asset_key=CHECKS, metadata={**stored(path, len(report.results)), **verdict})
         yield MaterializeResult(
@@ -93,8 +90,9 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     """Declare `parity/suite`."""
     spec = asset_spec(
         SUITE,
-        "Every scenario that has a stored comparison, one line each.",
-        reads=[CHECKS],
+        "Every scenario that has a published comparison, one line each.",
+        # The catalogue's step publishes; a suite before it would show the run before this one.
+        reads=[CHECKS, CATALOGUE],
         group="parity",
     )
 
@@ -111,6 +109,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
                 "checks_on": one.checks_on,
                 "checks_off": one.checks_off,
                 "inconclusive": one.inconclusive,
+                "run": one.run_id,
             }
             for one in verdicts
         ]

@@ -1,7 +1,6 @@
 """This module makes the parity checks Dagster's: one asset check on `parity/report` for each, and one for the verdict.
 
-Their source is the stored runs and the scenario file, compared again, and not the rows that `parity/checks` stored.
-Comparing is pure, so the two agree.
+The checks come from the report that the run's comparison stored, so report, rows and gates are of one comparison.
 
 A failed gate is an ERROR and turns the run red, unless NO PARITY is what the scenario expects. A gate that passed
 although the evidence proves a difference is a WARN, and so is CANNOT TELL. A verdict that is not the expected one is an
@@ -24,11 +23,10 @@ from dagster import (
 from assets.parity import BOTH_RUNS, verdict_metadata
 from assets.specs import REPORT
 from cj_pipeline.parity.compare import ALL_CHECKS, CheckResult, ParityReport, Verdict
-from cj_pipeline.parity.tables import compare_stored
+from cj_pipeline.parity.tables import load_report
 from cj_pipeline.parity.verdict import Parity
 from cj_pipeline.reports.headline import headline
 from cj_pipeline.reports.parity_report import VERDICT, expected_failure
-from cj_pipeline.traces.provenance import read_provenance
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -59,13 +57,7 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
         warehouse: WarehouseResource,
     ) -> Iterator[AssetCheckResult]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
-        file = trace_store.scenario_file(context.partition_key)
-        report = compare_stored(
-            warehouse.open(),
-            scenario,
-            scenario_file=file,
-            provenance=read_provenance(trace_store.folder(context.partition_key)),
-        )
+        report = load_report(warehouse.run(context.partition_key), scenario)
         for result in report.results:
             yield outcome_of(result, may_fail=expected_failure(report))
         yield verdict_of(report)

@@ -38,6 +38,9 @@ from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
+TRIAL_TAG = "cj_pipeline/trial"
+"""Run tag: the run is not the scenario's own, and is not published."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -103,14 +106,15 @@ def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefini
         trace = context.resources.trace_store.trace(context.partition_key)
         scenario = context.resources.engine.configured(trace.scenario)
         answers = getattr(context.resources, judge.resource).answers(scenario, trace)
-        warehouse = context.resources.warehouse.open()
-        store_answers(warehouse, scenario.scenario_id, side, answers)
-        path = warehouse.path("callbacks", scenario.scenario_id, side)
+        run = context.resources.warehouse.run(scenario.scenario_id)
+        store_answers(run, side, answers)
+        tag_trial(context, answers.trial)
+        path = run.path("callbacks", side)
         rows = len(answers.events) + sum(len(batch) for batch in answers.repeats)
         identity = {"judge": answers.judge.name, "judge_sha256": answers.judge.sha256, "seed": answers.seed}
         yield MaterializeResult(asset_key=callbacks_key, metadata={**stored(path, rows), **identity})
         rows = len(answers.service_metrics) + len(answers.quarantined)
-        path = warehouse.path(judge.dataset, scenario.scenario_id, side)
+        path = run.path(judge.dataset, side)
         yield MaterializeResult(asset_key=by_product_key, metadata=stored(path, rows))
 
     return callbacks
@@ -131,9 +135,10 @@ def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefiniti
         context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
     ) -> MaterializeResult[None]:
         essays = (item.id for item in trace_store.scenario(context.partition_key).net.items)
-        columns = load_columns(warehouse.open(), context.partition_key, side)
+        run = warehouse.run(context.partition_key)
+        columns = load_columns(run, side)
         summarised = summarise_columns([columns], context.partition_key, essays)
-        path = store_summary(warehouse.open(), side, summarised)
+        path = store_summary(run, side, summarised)
         return MaterializeResult(
             metadata={
                 **stored(path, 1),
@@ -166,9 +171,12 @@ def _run(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         engine: CjEngineResource,
         warehouse: WarehouseResource,
     ) -> MaterializeResult[None]:
-        answers = load_answers(warehouse.open(), context.partition_key, side)
-        record = engine.replay(trace_store.scenario(context.partition_key), side, answers)
-        path = store_run(warehouse.open(), record)
+        folder = warehouse.run(context.partition_key)
+        scenario = trace_store.scenario(context.partition_key)
+        record = engine.replay(scenario, side, load_answers(folder, side))
+        trial = engine.is_trial(scenario)
+        path = store_run(folder, record, trial=trial)
+        tag_trial(context, trial)
         return MaterializeResult(
             metadata={
                 **stored(path, 1),
@@ -197,8 +205,9 @@ def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinitio
     def bt_fit(
         context: AssetExecutionContext, trace_store: TraceStoreResource, warehouse: WarehouseResource
     ) -> MaterializeResult[None]:
-        record = load_run(warehouse.open(), context.partition_key, side)
-        path = store_bt_fit(warehouse.open(), trace_store.scenario(context.partition_key), record)
+        folder = warehouse.run(context.partition_key)
+        record = load_run(folder, side)
+        path = store_bt_fit(folder, trace_store.scenario(context.partition_key), record)
         fit = record.document.fit
         return MaterializeResult(
             metadata={
@@ -212,6 +221,12 @@ def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinitio
         )
 
     return bt_fit
+
+
+def tag_trial(context: AssetExecutionContext, trial: bool) -> None:
+    """Tag the run as a trial, so that the UI shows and filters it."""
+    if trial:
+        context.instance.add_run_tags(context.run.run_id, {TRIAL_TAG: "true"})
 
 
 def quarantine_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition:
@@ -228,7 +243,7 @@ def quarantine_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinit
     )
     def quarantine(context: AssetCheckExecutionContext, warehouse: WarehouseResource) -> AssetCheckResult:
         """Is every line of the trace a usable callback?"""
-        lines = load_quarantine(warehouse.open(), context.partition_key)
+        lines = load_quarantine(warehouse.run(context.partition_key))
         shown = ({"line": line.line, "field": line.field, "reason": line.reason} for line in lines[:20])
         return AssetCheckResult(
             passed=not lines,

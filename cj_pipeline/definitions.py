@@ -38,6 +38,7 @@ from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
+from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource
 from resources.kafka import KafkaResource
@@ -79,7 +80,7 @@ def build_defs(
             parity_checks(scenarios),
         ]
     return Definitions(
-        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs]), kafka_topic()],
+        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios), kafka_topic()],
         asset_checks=checks,
         jobs=[*parity_jobs(), capture_job(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
@@ -100,11 +101,13 @@ def build_defs(
 class Materialised:
     """One scenario after all its assets were asked for.
 
-    compared: whether the run got as far as a parity report; failed_checks: description by `asset: check` of each check
-    that failed; problems: `step: error` of each step that broke off; defects: whether one of them is a defect of ours.
+    run: the folder of what it made; compared: whether it got as far as a parity report; failed_checks: description by
+    `asset: check` of each check that failed; problems: `step: error` of each step that broke off; defects: whether one
+    of them is a defect of ours.
     """
 
     scenario_id: str
+    run: RunFolder
     success: bool
     compared: bool
     failed_checks: dict[str, str]
@@ -132,9 +135,10 @@ def materialise(
     wanted = tuple(scenario_ids)
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
+    data = (data_dir or settings.data_dir).absolute()
     overrides = {
         "lps": LpsResource(bus=BusResource(), mode=mode or "", seed=seed, realtime=realtime),
-        "warehouse": WarehouseResource(root=str((data_dir or settings.data_dir).absolute())),
+        "warehouse": WarehouseResource(root=str(data)),
     }
     job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)
     with DagsterInstance.ephemeral() as instance:
@@ -142,17 +146,18 @@ def materialise(
             result = job.execute_in_process(
                 run_config=QUIET, partition_key=scenario_id, instance=instance, raise_on_error=False
             )
-            yield _outcome(scenario_id, result)
+            yield _outcome(RunFolder(data, result.run_id, scenario_id), result)
 
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _outcome(scenario_id: str, result: ExecuteInProcessResult) -> Materialised:
+def _outcome(run: RunFolder, result: ExecuteInProcessResult) -> Materialised:
     checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     problems = list(_problems(result.all_events))
     return Materialised(
-        scenario_id=scenario_id,
+        scenario_id=run.scenario_id,
+        run=run,
         success=result.success,
         compared=any(event.asset_key == CHECKS for event in result.get_asset_materialization_events()),
         failed_checks={

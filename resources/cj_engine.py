@@ -39,6 +39,10 @@ class CjEngineResource(ConfigurableResource[None]):
             ) from None
         return scenario.model_copy(update={"engine": engine})
 
+    def is_trial(self, scenario: Scenario) -> bool:
+        """Return whether a setting differs from the scenario's own."""
+        return self.configured(scenario).engine != scenario.engine
+
     def replay(self, scenario: Scenario, side: Side, answers: Answers) -> RunRecord:
         """Replay one side's answers through the engine."""
         return replay(
@@ -50,4 +54,5 @@ class CjEngineResource(ConfigurableResource[None]):
             repeats=answers.repeats,
             service_metrics=answers.service_metrics,
             quarantined_lines=len(answers.quarantined),
+            asked_batch_ids=answers.asked_batch_ids,
         )

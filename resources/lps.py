@@ -12,7 +12,7 @@ from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.remote import Deployment, fresh_label
-from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live
+from cj_pipeline.runs.scenario_run import JudgeIdentity, Pace, ask_live, live_batch_ids
 from cj_pipeline.runs.tables import Answers
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace
@@ -46,6 +46,15 @@ class LpsResource(ConfigurableResource[None]):
         """Return the mode that answers for a scenario. Raises BadInput or UnknownMode when it does not exist."""
         return scenario_mode(scenario, self.mode or None, scenario_file=scenario_file)
 
+    def is_trial(self, scenario: Scenario, scenario_file: Path) -> bool:
+        """Return whether this is not the scenario's own live side, but another mode, seed or service."""
+        own = scenario_mode(scenario, scenario_file=scenario_file)
+        return (
+            bool(self.url)
+            or self.seed not in (None, scenario.live.seed)
+            or self.mode_of(scenario, scenario_file).sha256() != own.sha256()
+        )
+
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
         """Ask the mock for the scenario's net and its repeats, and return the answers.
 
@@ -54,11 +63,10 @@ class LpsResource(ConfigurableResource[None]):
         mode = self.mode_of(scenario, trace.folder / SCENARIO_FILE)
         recorded = [line.event for line in trace.callbacks.events]
         pace = Pace.REAL if self.realtime else Pace.VIRTUAL
+        # A deployed service answers a batch id once: each run has batches of its own.
+        label = fresh_label() if self.url else ""
         if self.url:
-            # A deployed service answers a batch id once: each run has batches of its own.
-            answers = ask_live(
-                scenario, recorded, mode, seed=self.seed, deployment=self._deployment(), label=fresh_label()
-            )
+            answers = ask_live(scenario, recorded, mode, seed=self.seed, deployment=self._deployment(), label=label)
         else:
             answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace, bus=self.bus.open())
         return Answers(
@@ -67,6 +75,8 @@ class LpsResource(ConfigurableResource[None]):
             events=answers.events,
             repeats=answers.repeats,
             service_metrics=answers.service_metrics,
+            asked_batch_ids=live_batch_ids(scenario, len(answers.repeats), label),
+            trial=self.is_trial(scenario, trace.folder / SCENARIO_FILE),
         )
 
     def _deployment(self) -> Deployment:

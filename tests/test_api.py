@@ -16,9 +16,11 @@ from nbclient import NotebookClient
 
 import cj_pipeline as cj
 from cj_pipeline.runs.tables import store_bt_fit
+from cj_pipeline.warehouse.publishing import publish
 from cj_pipeline.warehouse.store import Warehouse
 from tests.house import REPOSITORY
 from tests.sides import LOWER5, TRACES, recorded, scenario
+from tests.warehouse.rows import made
 
 NOTEBOOK = REPOSITORY / "docs" / "first-look.ipynb"
 
@@ -29,12 +31,15 @@ HEAVY = ("click", "confluent_kafka", "duckdb", "httpx", "matplotlib", "numpy", "
 @pytest.fixture(autouse=True)
 def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A data folder in which the fit of one scenario is stored."""
-    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(TRACES))
-    warehouse = Warehouse(tmp_path)
-    store_bt_fit(warehouse, scenario(LOWER5), recorded(LOWER5))
+    warehouse = Warehouse(tmp_path / "data")
+    run = warehouse.run("r1", LOWER5)
+    made(run)
+    store_bt_fit(run, scenario(LOWER5), recorded(LOWER5))
+    publish(run, TRACES / LOWER5)
     warehouse.rebuild_catalogue()
-    return tmp_path
+    return tmp_path / "data"
 
 
 def test_the_documented_examples_are_true() -> None:
@@ -103,7 +108,7 @@ def test_a_dataset_that_does_not_exist_is_named_with_those_that_do() -> None:
 
 def test_the_connection_cannot_write() -> None:
     with cj.connect() as connection, pytest.raises(duckdb.Error, match="read-only"):
-        connection.execute("delete from runs")
+        connection.execute("create table mine as select 1")
 
 
 def test_without_stored_data_it_says_how_to_make_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

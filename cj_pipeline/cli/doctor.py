@@ -91,10 +91,11 @@ def _data() -> Finding:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(nearest, os.W_OK):
         return Finding("data", "missing", f"'{nearest}' cannot be written; set CJ_PIPELINE_DATA_DIR")
-    catalogue = Warehouse(folder).catalogue_path
-    if not catalogue.is_file():
-        return Finding("data", "absent", f"nothing materialised yet below '{folder}'; run: make parity")
-    return Finding("data", "ok", str(catalogue))
+    warehouse = Warehouse(folder)
+    ignored = f"; {sentence}" if (sentence := warehouse.first_edition()) else ""
+    if not warehouse.catalogue_path.is_file():
+        return Finding("data", "absent", f"nothing materialised yet below '{folder}'; run: make parity{ignored}")
+    return Finding("data", "ok", f"{warehouse.catalogue_path}{ignored}")
 
 
 def _dagster() -> Finding:

@@ -22,6 +22,7 @@ COMMANDS = {
     "parity": ("cj_pipeline.cli.runs:parity", "Compare a recording with the mock, check by check."),
     "materialize": ("cj_pipeline.cli.warehouse:materialize", "Fill the warehouse and print the parity table."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),
+    "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Remove runs that nobody looks at any more."),
     "sql": ("cj_pipeline.cli.sql:sql", "Ask the warehouse."),
     "bt": ("cj_pipeline.cli.bt:bt", "Fit Bradley-Terry scores to a table of outcomes."),
     "align": ("cj_pipeline.cli.bt:align", "Compare the order of a recording with known grades."),

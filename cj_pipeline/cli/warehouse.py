@@ -1,4 +1,4 @@
-"""This module defines `cj-pipeline materialize`, which fills the warehouse and prints the parity table."""
+"""This module defines `materialize`, which fills the warehouse and prints the parity table, and `warehouse prune`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ from cj_pipeline.cli.output import (
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.parity.tables import PART as PARITY_PART
-from cj_pipeline.parity.tables import stored_verdict
+from cj_pipeline.parity.tables import CHECKS, stored_verdict
 from cj_pipeline.parity.verdict import judged_exit_code
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.warehouse.store import Row, Warehouse
+from cj_pipeline.warehouse.prune import KEEP, prune
+from cj_pipeline.warehouse.rows import Row
+from cj_pipeline.warehouse.run_folder import RunFolder
+from cj_pipeline.warehouse.schemas import PARITY_PART
+from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     from cj_pipeline.definitions import Materialised
@@ -60,9 +64,11 @@ def materialize(
 ) -> None:
     """Materialise every asset of the SCENARIOs (all by default) and print the parity table.
 
-    SCENARIO: an id or a folder. The Dagster graph runs in this process. Exits with 0 when every verdict is the one that
-    its scenario expects (PARITY, unless it says another), 1 for NO PARITY or a verdict better than expected, 3 for
-    CANNOT TELL, 2 when a scenario cannot be used.
+    SCENARIO: an id or a folder. The Dagster graph runs in this process. A run with another --mode or --seed than the
+    scenario's is a trial: it is kept in a folder of its own and not published.
+
+    Exits with 0 when every verdict is the one that its scenario expects (PARITY, unless it says another), 1 for NO
+    PARITY or a verdict better than expected, 3 for CANNOT TELL, 2 when a scenario cannot be used.
     """
     folders = [scenario_folder(name) for name in scenarios] or _all_folders()
     for folder in folders:  # a name that is not there is reported before anything runs
@@ -75,7 +81,7 @@ def materialize(
             f"{error}. Materialising needs Dagster: install cj-pipeline[dagster]. "
             "Without it, `cj-pipeline parity SCENARIO` compares without a warehouse."
         ) from None
-    warehouse = Warehouse(PipelineSettings().data_dir)
+    data = Warehouse(PipelineSettings().data_dir)
     results: list[Materialised] = []
     with progress_bar("materialising", len(folders)) as progress:
         for traces_dir, together in groupby(folders, key=lambda folder: folder.parent):
@@ -83,7 +89,7 @@ def materialize(
             for result in materialise(ids, mode=mode, seed=seed, realtime=realtime, traces_dir=traces_dir):
                 results.append(result)
                 progress(1)
-    stored = [_stored(warehouse, result) for result in results]
+    stored = [_stored(result) for result in results]
     rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
     if as_json:
         print_json(rows)
@@ -91,7 +97,13 @@ def materialize(
         print_csv(*_suite_csv(rows))
     else:
         print_suite(rows)
-        say(f"Everything is in {warehouse.catalogue_path}; ask it with: cj-pipeline sql")
+        for result in results:
+            if result.compared and _is_trial(result.run):
+                say_wrapped(
+                    f"{result.scenario_id} was a trial, which is not published. Ask it with: cj-pipeline sql "
+                    f"\"from '{result.run.path(CHECKS, PARITY_PART)}'\""
+                )
+        say(f"What is published is in {data.catalogue_path}; ask it with: cj-pipeline sql")
     codes = [_exit_code(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(max(codes, key=_SEVERITY.index))
 
@@ -106,6 +118,24 @@ _SEVERITY = (
 )
 
 
+@click.group()
+def warehouse() -> None:
+    """Look after the data folder."""
+
+
+@warehouse.command("prune")
+@click.option("--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="Whole runs of a scenario.")
+def prune_runs(keep: int) -> None:
+    """Remove runs that nobody looks at: trials, runs that broke off, whole runs beyond the newest ones.
+
+    What is published, and what was written within a day, stays.
+    """
+    removed = prune(Warehouse(PipelineSettings().data_dir), utc_now(), keep=keep)
+    for run in removed:
+        say(f"removed run {run.run_id} of {run.scenario_id}")
+    say(f"{len(removed)} runs removed")
+
+
 def _all_folders() -> list[Path]:
     store = trace_store()
     folders = [store.folder(scenario_id) for scenario_id in store.scenario_ids()]
@@ -118,9 +148,13 @@ def _all_folders() -> list[Path]:
     return folders
 
 
-def _stored(warehouse: Warehouse, result: Materialised) -> Sequence[Row]:
-    """Return the stored checks; none of a run that was stopped before its report, where an earlier one may lie."""
-    return warehouse.read("parity_checks", result.scenario_id, PARITY_PART) if result.compared else ()
+def _stored(result: Materialised) -> Sequence[Row]:
+    """Return the checks that a run stored; none of one that was stopped before its report."""
+    return result.run.read(CHECKS, PARITY_PART) if result.compared else ()
+
+
+def _is_trial(run: RunFolder) -> bool:
+    return run.stamp(CHECKS, PARITY_PART).origin.trial
 
 
 def _exit_code(result: Materialised, checks: Sequence[Row], accept_unproven: bool) -> int:
@@ -153,6 +187,7 @@ def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
         "answer_agreement": by_name.get("answer_agreement", {}).get("live"),
         "mean_ms": _both(by_name, "latency_mean"),
         "mean_tokens": _both(by_name, "tokens_completion"),
+        "run": None if found is None else found.run_id,
         "failing": [] if found is None else list(found.failing),
         "reasons": [] if found is None else [reason.sentence for reason in found.reasons],
     }

@@ -9,7 +9,7 @@ from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.alignment import AlignedAnchor, Alignment, align
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.traces.scenario import Scenario
-from cj_pipeline.warehouse.store import Warehouse
+from cj_pipeline.warehouse.run_folder import RunFolder
 
 # Production's targets for an alignment run.
 TARGET_INVERSIONS = 1
@@ -25,14 +25,14 @@ def scenario_alignment(scenario: Scenario, record: RunRecord) -> Alignment | Non
     return align(record.document.fit, record.callbacks, grades, scenario.net.grade_scale)
 
 
-def store_alignment(warehouse: Warehouse, scenario: Scenario, side: Side, alignment: Alignment | None) -> Path:
+def store_alignment(run: RunFolder, scenario: Scenario, side: Side, alignment: Alignment | None) -> Path:
     """Write one row per graded essay; no rows where there is no alignment."""
     labels = {item.id: item.label for item in scenario.net.items}
     rows = [
         {"scenario_id": scenario.scenario_id, "side": side.value, **anchor_row(anchor, labels)}
         for anchor in (() if alignment is None else alignment.anchors)
     ]
-    return warehouse.write("alignment", scenario.scenario_id, side, rows)
+    return run.write("alignment", side, rows, run.origin(("runs", side)))
 
 
 def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, str | float | int]:

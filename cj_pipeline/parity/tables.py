@@ -1,31 +1,40 @@
-"""This module keeps parity reports in the warehouse: a row for each check, made of runs that are stored there too."""
+"""This module keeps parity reports in the folders of runs: a document that is the comparison, and a row per check."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import plain
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict
+from cj_pipeline.parity.report_document import report_document, report_of
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import load_run
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
-from cj_pipeline.warehouse.store import Row, Warehouse
+from cj_pipeline.warehouse.rows import Row
+from cj_pipeline.warehouse.run_folder import RunFolder
+from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
+from cj_pipeline.warehouse.store import Warehouse
 
-PART = "parity"
+CHECKS = "parity_checks"
+
+_BOTH_RUNS = tuple(("runs", side) for side in Side)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
-    """The stored verdict of one scenario, its reasons in words, and its checks: how many are on, off, inconclusive."""
+    """The stored verdict of one scenario, its reasons in words, and its checks: how many are on, off, inconclusive.
+
+    run_id: of the run that stored it; empty where the rows were not read from one.
+    """
 
     scenario_id: str
+    run_id: str
     verdict: Parity
     expected: Parity
     reasons: tuple[Reason, ...]
@@ -53,23 +62,48 @@ def verdict_words(verdict: Parity, expected: Parity) -> str:
 
 
 def compare_stored(
-    warehouse: Warehouse, scenario: Scenario, *, scenario_file: Path | str, provenance: Provenance | None = None
+    run: RunFolder, scenario: Scenario, *, scenario_file: Path | str, provenance: Provenance | None = None
 ) -> ParityReport:
-    """Compare the two stored runs of a scenario. Raises BadInput when one was never stored, and as compare does."""
-    recorded, live = (load_run(warehouse, scenario.scenario_id, side) for side in (Side.RECORDED, Side.LIVE))
+    """Compare the two sides of a run. Raises BadInput when this run did not make one, and as compare does."""
+    recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
     return compare(scenario, recorded, live, scenario_file=scenario_file, provenance=provenance)
 
 
-def stored_verdicts(warehouse: Warehouse, scenario_ids: Iterable[str]) -> tuple[StoredVerdict, ...]:
-    """Return what the stored reports say, of those scenarios that have one."""
-    found = []
-    for scenario_id in scenario_ids:
-        try:
-            rows = warehouse.read("parity_checks", scenario_id, PART)
-        except BadInput:
-            continue
-        found.append(stored_verdict(scenario_id, rows))
-    return tuple(found)
+def store_report(run: RunFolder, report: ParityReport) -> Path:
+    """Write a report, and every check of it as a row, switched-off ones included. Return the file of the rows."""
+    origin = run.origin(*_BOTH_RUNS)
+    row = {
+        "scenario_id": report.scenario.scenario_id,
+        "verdict": report.verdict.value,
+        "as_expected": report.as_expected,
+        "recorded_judge": report.recorded.document.judge,
+        "live_judge": report.live.document.judge,
+        "document": report_document(report),
+    }
+    run.write(REPORTS, PARITY_PART, [row], origin)
+    return run.write(CHECKS, PARITY_PART, report_rows(report), origin)
+
+
+def load_report(run: RunFolder, scenario: Scenario) -> ParityReport:
+    """Read the report that store_report wrote.
+
+    Raises BadInput when this run made none, or it is not about the two sides that are there.
+    """
+    run.origin((REPORTS, PARITY_PART), *_BOTH_RUNS)
+    recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
+    return report_of(run.read(REPORTS, PARITY_PART)[0]["document"], scenario, recorded, live)
+
+
+def stored_verdicts(warehouse: Warehouse, scenario_ids: Collection[str]) -> tuple[StoredVerdict, ...]:
+    """Return what the published reports say, of those scenarios that have one."""
+    runs = (
+        warehouse.run(pointer.run_id, pointer.scenario_id)
+        for pointer in warehouse.published(scenario_ids)
+        if pointer.scenario_id in scenario_ids
+    )
+    return tuple(
+        stored_verdict(run.scenario_id, run.read(CHECKS, PARITY_PART)) for run in runs if run.has(CHECKS, PARITY_PART)
+    )
 
 
 def stored_verdict(scenario_id: str, rows: Sequence[Row]) -> StoredVerdict:
@@ -77,6 +111,7 @@ def stored_verdict(scenario_id: str, rows: Sequence[Row]) -> StoredVerdict:
     off = sum(row["verdict"] == Verdict.OFF for row in rows)
     return StoredVerdict(
         scenario_id=scenario_id,
+        run_id=rows[0].get("run_id", ""),
         verdict=Parity(rows[0]["run_verdict"]),
         expected=Parity(rows[0]["expected_verdict"]),
         reasons=tuple(
@@ -90,11 +125,6 @@ def stored_verdict(scenario_id: str, rows: Sequence[Row]) -> StoredVerdict:
         inconclusive=sum(row["evidence"] == EvidenceVerdict.INCONCLUSIVE for row in rows),
         failing=tuple(row["check"] for row in rows if row["verdict"] == Verdict.FAIL),
     )
-
-
-def store_report(warehouse: Warehouse, report: ParityReport) -> Path:
-    """Write every check of a report, switched-off ones included."""
-    return warehouse.write("parity_checks", report.scenario.scenario_id, PART, report_rows(report))
 
 
 def report_rows(report: ParityReport) -> list[Row]:

@@ -6,6 +6,7 @@ It does not store records (tables.py) or compare them (parity/).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -146,11 +147,16 @@ class RunRecord(FileModel):
         return self.model_dump_json().encode()
 
     def answers_sha256(self) -> str:
-        """Return the digest of what was answered, apart from when: equal in real and in virtual time."""
-        digest = sha256()
-        for callback in self.pooled_callbacks:
-            digest.update(callback.model_dump_json(exclude=CLOCK_FIELDS).encode())
-        return digest.hexdigest()
+        """Digest of what was answered, apart from when: equal in real and in virtual time."""
+        return answers_sha256(self.pooled_callbacks)
+
+
+def answers_sha256(callbacks: Iterable[LLMComparisonResultV1]) -> str:
+    """Return a digest of what was answered, apart from when: equal in real and in virtual time."""
+    digest = sha256()
+    for callback in callbacks:
+        digest.update(callback.model_dump_json(exclude=CLOCK_FIELDS).encode())
+    return digest.hexdigest()
 
 
 def record_of(

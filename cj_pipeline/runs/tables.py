@@ -1,4 +1,7 @@
-"""This module writes runs to the warehouse and reads them again: from callbacks and records to rows, and back."""
+"""This module writes the two sides of a run into its folder as rows, and reads them again.
+
+What is read together must be made of the same answers; RunFolder.origin refuses anything else.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ import pyarrow.compute as pc
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, callback_json, parse_callback
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side
+from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, answers_sha256
 from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.traces.reader import CallbackColumns, QuarantinedLine
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.summary import Summary
-from cj_pipeline.warehouse.store import Warehouse
+from cj_pipeline.warehouse.origin import Origin, SideAnswers
+from cj_pipeline.warehouse.run_folder import RunFolder
 
 Events = tuple[CallbackEvent, ...]
 
@@ -39,60 +43,78 @@ class Answers:
     """Live side only."""
     quarantined: tuple[QuarantinedLine, ...] = ()
     """Recorded side only."""
+    asked_batch_ids: tuple[str, ...] = ()
+    """Live side only: the batch ids under which it was asked, the batch, then its repeats."""
+    trial: bool = False
+    """Live side only: whether the scenario's own run has another judge, seed or URL."""
 
 
-def store_answers(warehouse: Warehouse, scenario_id: str, side: Side, answers: Answers) -> None:
-    """Write one side's callbacks with the name of their judge, and its metrics (live) or quarantine (recorded).
-
-    The name is taken away first and put back last: callbacks that a crash left under another judge's name would be
-    believed.
-    """
-    warehouse.remove("judges", scenario_id, side)
+def store_answers(run: RunFolder, side: Side, answers: Answers) -> Origin:
+    """Write one side's callbacks with the name of their judge, and its metrics (live) or quarantine (recorded)."""
+    given = SideAnswers(
+        judge=answers.judge.name,
+        judge_sha256=answers.judge.sha256,
+        seed=answers.seed,
+        answers_sha256=answers_sha256(event.data for batch in (answers.events, *answers.repeats) for event in batch),
+    )
+    origin = Origin(answers={side.value: given}, trial=answers.trial)
     if side is Side.LIVE:
-        store_metrics(warehouse, scenario_id, answers.service_metrics)
+        store_metrics(run, answers.service_metrics, origin)
     else:
-        store_quarantine(warehouse, scenario_id, answers.quarantined)
-    store_callbacks(warehouse, scenario_id, side, answers.events, answers.repeats)
-    judge = {"name": answers.judge.name, "sha256": answers.judge.sha256, "seed": answers.seed}
-    warehouse.write("judges", scenario_id, side, [{"scenario_id": scenario_id, "side": side.value, **judge}])
+        store_quarantine(run, answers.quarantined, origin)
+    store_callbacks(run, side, origin, answers.events, answers.repeats)
+    judge = {
+        "scenario_id": run.scenario_id,
+        "side": side.value,
+        "name": given.judge,
+        "sha256": given.judge_sha256,
+        "seed": given.seed,
+        "answers_sha256": given.answers_sha256,
+        "trial": answers.trial,
+        "asked_batch_ids": json.dumps(answers.asked_batch_ids),
+    }
+    run.write("judges", side, [judge], origin)
+    return origin
 
 
-def load_answers(warehouse: Warehouse, scenario_id: str, side: Side) -> Answers:
+def load_answers(run: RunFolder, side: Side) -> Answers:
     """Read what store_answers wrote. Raises BadInput when it was never written, or only half."""
-    (judge,) = warehouse.read("judges", scenario_id, side)
-    events, repeats = load_callbacks(warehouse, scenario_id, side)
+    by_product = "service_metrics" if side is Side.LIVE else "quarantine"
+    origin = run.origin(("judges", side), ("callbacks", side), (by_product, side))
+    (judge,) = run.read("judges", side)
+    events, repeats = load_callbacks(run, side)
     return Answers(
         judge=JudgeIdentity(judge["name"], judge["sha256"]),
         seed=judge["seed"],
         events=events,
         repeats=repeats,
-        service_metrics=load_metrics(warehouse, scenario_id) if side is Side.LIVE else (),
-        quarantined=load_quarantine(warehouse, scenario_id) if side is Side.RECORDED else (),
+        service_metrics=load_metrics(run) if side is Side.LIVE else (),
+        quarantined=load_quarantine(run) if side is Side.RECORDED else (),
+        asked_batch_ids=tuple(json.loads(judge["asked_batch_ids"])),
+        trial=origin.trial,
     )
 
 
-def store_callbacks(
-    warehouse: Warehouse, scenario_id: str, side: Side, events: Events, repeats: Sequence[Events] = ()
-) -> Path:
+def store_callbacks(run: RunFolder, side: Side, origin: Origin, events: Events, repeats: Sequence[Events] = ()) -> Path:
     """Write the callbacks of one side, its repeats included."""
     rows = [
-        _callback_row(scenario_id, side, number, sequence, event)
+        _callback_row(run.scenario_id, side, number, sequence, event)
         for number, batch in enumerate((events, *repeats))
         for sequence, event in enumerate(batch)
     ]
-    return warehouse.write("callbacks", scenario_id, side, rows)
+    return run.write("callbacks", side, rows, origin)
 
 
-def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[Events, tuple[Events, ...]]:
+def load_callbacks(run: RunFolder, side: Side) -> tuple[Events, tuple[Events, ...]]:
     """Read the callbacks of one side and of its repeats. Raises BadInput for what was never written, or is damaged."""
-    rows = warehouse.read_columns("callbacks", scenario_id, side, ["batch", "event"]).to_pylist()
+    rows = run.read_columns("callbacks", side, ["batch", "event"]).to_pylist()
     batches: list[list[CallbackEvent]] = [[] for _ in range(1 + max((row["batch"] for row in rows), default=0))]
     for number, row in enumerate(rows):
         event = parse_callback(row["event"].encode())
         if isinstance(event, Rejection):
             raise BadInput(
                 f"row {number} is no callback: {event.reason}.",
-                path=warehouse.path("callbacks", scenario_id, side),
+                path=run.path("callbacks", side),
                 field=event.field,
                 remedy="Materialise the scenario again.",
             )
@@ -100,9 +122,9 @@ def load_callbacks(warehouse: Warehouse, scenario_id: str, side: Side) -> tuple[
     return tuple(batches[0]), tuple(tuple(batch) for batch in batches[1:])
 
 
-def load_columns(warehouse: Warehouse, scenario_id: str, side: Side) -> CallbackColumns:
+def load_columns(run: RunFolder, side: Side) -> CallbackColumns:
     """Read the callbacks of one side, without its repeats, as columns. Raises BadInput as load_callbacks does."""
-    table = warehouse.read_columns("callbacks", scenario_id, side, list(_COLUMNS))
+    table = run.read_columns("callbacks", side, list(_COLUMNS))
     found = table.filter(pc.equal(table["batch"], 0)).to_pydict()
     return CallbackColumns(
         lines=tuple(line + 1 for line in found["sequence"]),
@@ -115,37 +137,37 @@ def load_columns(warehouse: Warehouse, scenario_id: str, side: Side) -> Callback
     )
 
 
-def store_quarantine(warehouse: Warehouse, scenario_id: str, lines: Sequence[QuarantinedLine]) -> Path:
+def store_quarantine(run: RunFolder, lines: Sequence[QuarantinedLine], origin: Origin) -> Path:
     """Write the lines of a trace that could not be used; none is the usual case."""
     rows = [
-        {"scenario_id": scenario_id, "line": line.line, "field": line.field, "reason": line.reason, "raw": line.raw}
+        {"scenario_id": run.scenario_id, "line": line.line, "field": line.field, "reason": line.reason, "raw": line.raw}
         for line in lines
     ]
-    return warehouse.write("quarantine", scenario_id, Side.RECORDED, rows)
+    return run.write("quarantine", Side.RECORDED, rows, origin)
 
 
-def load_quarantine(warehouse: Warehouse, scenario_id: str) -> tuple[QuarantinedLine, ...]:
+def load_quarantine(run: RunFolder) -> tuple[QuarantinedLine, ...]:
     """Read the lines of the trace that are in quarantine."""
-    rows = warehouse.read("quarantine", scenario_id, Side.RECORDED)
+    rows = run.read("quarantine", Side.RECORDED)
     return tuple(QuarantinedLine(row["line"], row["raw"], row["field"], row["reason"]) for row in rows)
 
 
-def store_metrics(warehouse: Warehouse, scenario_id: str, samples: Sequence[Sample]) -> Path:
+def store_metrics(run: RunFolder, samples: Sequence[Sample], origin: Origin) -> Path:
     """Write what /metrics showed at the end of the live run."""
     rows = [
-        {"scenario_id": scenario_id, "name": sample.name, "labels": _labels(sample.labels), "value": sample.value}
+        {"scenario_id": run.scenario_id, "name": sample.name, "labels": _labels(sample.labels), "value": sample.value}
         for sample in samples
     ]
-    return warehouse.write("service_metrics", scenario_id, Side.LIVE, rows)
+    return run.write("service_metrics", Side.LIVE, rows, origin)
 
 
-def load_metrics(warehouse: Warehouse, scenario_id: str) -> tuple[Sample, ...]:
+def load_metrics(run: RunFolder) -> tuple[Sample, ...]:
     """Read what /metrics showed at the end of the live run."""
-    rows = warehouse.read("service_metrics", scenario_id, Side.LIVE)
+    rows = run.read("service_metrics", Side.LIVE)
     return tuple(Sample(name=row["name"], labels=json.loads(row["labels"]), value=row["value"]) for row in rows)
 
 
-def store_summary(warehouse: Warehouse, side: Side, summary: Summary) -> Path:
+def store_summary(run: RunFolder, side: Side, summary: Summary) -> Path:
     """Write one side's summary."""
     latency, tokens = summary.response_time_ms, summary.token_usage
     row = {
@@ -165,11 +187,14 @@ def store_summary(warehouse: Warehouse, side: Side, summary: Summary) -> Path:
         "total_tokens_mean": tokens.total_tokens.mean,
         "document": summary.to_json(),
     }
-    return warehouse.write("summaries", summary.scenario_id, side, [row])
+    return run.write("summaries", side, [row], run.origin(("callbacks", side)))
 
 
-def store_run(warehouse: Warehouse, record: RunRecord) -> Path:
-    """Write a run and its decisions; its callbacks and its fit are datasets of their own."""
+def store_run(run: RunFolder, record: RunRecord, *, trial: bool = False) -> Path:
+    """Write a run and its decisions; its callbacks and its fit are datasets of their own.
+
+    trial: whether the engine ran under other settings than the scenario's.
+    """
     document = record.document
     shown = document.model_dump(mode="json")
     same_name = (
@@ -186,18 +211,23 @@ def store_run(warehouse: Warehouse, record: RunRecord) -> Path:
         {"scenario_id": document.scenario_id, "side": document.side.value, "ordinal": ordinal, **decision.model_dump()}
         for ordinal, decision in enumerate(document.decisions)
     ]
-    warehouse.write("decisions", document.scenario_id, document.side, decisions)
-    return warehouse.write("runs", document.scenario_id, document.side, [row])
+    origin = run.origin(("callbacks", document.side)).marked(trial)
+    run.write("decisions", document.side, decisions, origin)
+    return run.write("runs", document.side, [row], origin)
 
 
-def load_run(warehouse: Warehouse, scenario_id: str, side: Side) -> RunRecord:
-    """Read a run as it was written, with its callbacks. Raises BadInput when it was never written."""
-    document = RunDocument.model_validate_json(warehouse.read("runs", scenario_id, side)[0]["document"])
-    events, repeats = load_callbacks(warehouse, scenario_id, side)
+def load_run(run: RunFolder, side: Side) -> RunRecord:
+    """Read one side as it was written, with its callbacks.
+
+    Raises BadInput when it was never written, or is not made of the callbacks that are there.
+    """
+    run.origin(("runs", side), ("callbacks", side))
+    document = RunDocument.model_validate_json(run.read("runs", side)[0]["document"])
+    events, repeats = load_callbacks(run, side)
     return RunRecord(document=document, events=events, repeats=repeats)
 
 
-def store_bt_fit(warehouse: Warehouse, scenario: Scenario, record: RunRecord) -> Path:
+def store_bt_fit(run: RunFolder, scenario: Scenario, record: RunRecord) -> Path:
     """Write the fit of a run, best essay first, with the labels and grades of the scenario."""
     items = {item.id: item for item in scenario.net.items}
     rows = [
@@ -210,7 +240,8 @@ def store_bt_fit(warehouse: Warehouse, scenario: Scenario, record: RunRecord) ->
         }
         for row in sorted(record.document.fit.essays, key=lambda row: row.rank)
     ]
-    return warehouse.write("bt_fit", scenario.scenario_id, record.document.side, rows)
+    side = record.document.side
+    return run.write("bt_fit", side, rows, run.origin(("runs", side)))
 
 
 def _labels(labels: Mapping[str, str]) -> str:

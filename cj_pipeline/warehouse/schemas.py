@@ -14,12 +14,14 @@ def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = 
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
+_RUN = _column("run_id", pa.string(), "the run that made the row; a Dagster run's id")
 _SCENARIO = _column("scenario_id", pa.string(), "folder under traces/")
 _SIDE = _column("side", pa.string(), "recorded or live")
 
 SCHEMAS: dict[str, pa.Schema] = {
     "callbacks": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("batch", pa.int32(), "0 the batch that parity compares, 1.. its repeats"),
@@ -46,15 +48,20 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "judges": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("name", pa.string(), "trace or mode that gave the side's callbacks"),
             _column("sha256", pa.string(), "of that trace or mode"),
             _column("seed", pa.int64(), "of everything drawn"),
+            _column("answers_sha256", pa.string(), "of what was answered, apart from when"),
+            _column("trial", pa.bool_(), "whether the run is not the scenario's own"),
+            _column("asked_batch_ids", pa.string(), "JSON list of the batch ids asked: the batch, then its repeats"),
         ]
     ),
     "quarantine": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _column("line", pa.int32(), "1-based line of llm_callbacks.jsonl"),
             _column("field", pa.string(), "dotted key at fault; empty when the whole line is"),
@@ -64,6 +71,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "summaries": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("total_events", pa.int64(), "callbacks"),
@@ -83,6 +91,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "runs": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("judge", pa.string(), "trace or mode that answered"),
@@ -101,6 +110,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "decisions": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("ordinal", pa.int32(), "order, from 0"),
@@ -114,6 +124,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "bt_fit": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("rank", pa.int32(), "1 is best"),
@@ -130,6 +141,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "service_metrics": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _column("name", pa.string(), "sample name as /metrics shows it"),
             _column("labels", pa.string(), "JSON object, keys sorted"),
@@ -138,6 +150,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "parity_checks": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _column("check", pa.string(), "name of the check"),
             _column("verdict", pa.string(), "of the check: pass, fail, off, or partial: not all compared"),
@@ -170,8 +183,20 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("run_reasons", pa.string(), "the same in words, a sentence a line; empty otherwise"),
         ]
     ),
+    "parity_reports": pa.schema(
+        [
+            _RUN,
+            _SCENARIO,
+            _column("verdict", pa.string(), "PARITY, NO PARITY or CANNOT TELL"),
+            _column("as_expected", pa.bool_(), "whether it is the verdict that the scenario expects"),
+            _column("recorded_judge", pa.string(), "trace that gave the recorded side's callbacks"),
+            _column("live_judge", pa.string(), "mode that gave the live side's callbacks"),
+            _column("document", pa.string(), "the whole comparison as JSON, the two runs apart"),
+        ]
+    ),
     "alignment": pa.schema(
         [
+            _RUN,
             _SCENARIO,
             _SIDE,
             _column("essay_id", pa.string(), "graded anchor"),
@@ -186,6 +211,22 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
+
+PARITY_PART = "parity"
+"""The part of a dataset that is about both sides."""
+
+REPORTS = "parity_reports"
+
+_BOTH = ("recorded", "live")
+
+PARTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(SCHEMAS, _BOTH),
+    "quarantine": ("recorded",),
+    "service_metrics": ("live",),
+    "parity_checks": (PARITY_PART,),
+    REPORTS: (PARITY_PART,),
+}
+"""What a whole run of a scenario consists of: the parts of each dataset."""
 
 
 def describe(dataset: str) -> list[tuple[str, str, bool, str]]:

@@ -1,30 +1,25 @@
-"""This module keeps datasets as Parquet files and makes the DuckDB catalogue over them.
+"""This module opens the data folder: the folders of runs, what is published, and the DuckDB catalogue over it.
 
-Parquet is the record: one file per (dataset, scenario, part), written under a temporary name and renamed, so a reader
-sees the old file or the new one and parallel steps never share one. The catalogue is derived: views with absolute
-paths, built beside and swapped in, opened read-only by everyone else (a DuckDB writer shuts out even readers).
+Parquet is the record. The catalogue is derived: views with absolute paths, built beside and swapped in, opened
+read-only by everyone else (a DuckDB writer shuts out even readers).
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from numbers import Integral, Real
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cj_pipeline.foundation.errors import BadInput, CjPipelineError, did_you_mean
-from cj_pipeline.warehouse.schemas import SCHEMAS, TIMESTAMP
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
+from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
+from cj_pipeline.warehouse.schemas import PARTS, SCHEMAS
 
 CATALOGUE_FILE = "warehouse.duckdb"
-
-Row = Mapping[str, Any]
 
 
 class QueryFailed(CjPipelineError):
@@ -42,79 +37,61 @@ class Warehouse:
         """Return the path of the DuckDB file."""
         return self.root / CATALOGUE_FILE
 
-    def path(self, dataset: str, scenario_id: str, part: str) -> Path:
-        """Return the file of one part of a dataset, whether or not it exists."""
-        return self.root / dataset / scenario_id / f"{part}.parquet"
+    def run(self, run_id: str, scenario_id: str) -> RunFolder:
+        """Return the folder of one run of a scenario, whether or not it exists."""
+        return RunFolder(self.root, run_id, scenario_id)
 
-    def write(self, dataset: str, scenario_id: str, part: str, rows: Sequence[Row]) -> Path:
-        """Replace one part of a dataset by these rows (none is a valid part).
+    def published(self, known: Collection[str] = ()) -> tuple[Pointer, ...]:
+        """Return the published runs of the scenarios that exist. known: see `pointers`."""
+        return pointers(self.root, known)
 
-        Raises BadInput naming the column when a row does not fit the declared schema; the old part then stays.
-        """
-        path = self.path(dataset, scenario_id, part)
-        table = _table(self._schema(dataset), rows, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            pq.write_table(table, temporary, compression="zstd")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
-
-    def read(self, dataset: str, scenario_id: str, part: str) -> list[dict[str, Any]]:
-        """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""
-        rows: list[dict[str, Any]] = self.read_columns(dataset, scenario_id, part).to_pylist()
-        return rows
-
-    def read_columns(self, dataset: str, scenario_id: str, part: str, columns: list[str] | None = None) -> pa.Table:
-        """Return one part as a table, all its columns by default. Raises BadInput when it was never written."""
-        path = self.path(dataset, scenario_id, part)
-        schema = self._schema(dataset)
-        if not path.is_file():
+    def published_run(self, scenario_id: str) -> RunFolder:
+        """Return the folder of the run of a scenario that people look at. Raises BadInput when there is none."""
+        pointer = pointer_of(self.root, scenario_id)
+        if pointer is None:
             raise BadInput(
-                f"no {dataset} of '{scenario_id}' ({part}).", path=path, remedy="Materialise the scenario first."
+                f"no run of '{scenario_id}' is published.", path=self.root, remedy="Materialise the scenario first."
             )
-        return pq.read_table(path, schema=schema, columns=columns, partitioning=None)
+        return self.run(pointer.run_id, scenario_id)
 
-    def remove(self, dataset: str, scenario_id: str, part: str) -> None:
-        """Take one part of a dataset away, if it is there."""
-        self.path(dataset, scenario_id, part).unlink(missing_ok=True)
+    def first_edition(self) -> str:
+        """Return a sentence about parts in the layout of the first edition, which are ignored; empty without any."""
+        if not any(next((self.root / name).glob("*/*.parquet"), None) for name in SCHEMAS if name != RUNS_FOLDER):
+            return ""
+        return (
+            f"'{self.root}' holds parts as the first edition wrote them, which do not say which run made them and are "
+            "ignored; materialise the scenarios again, and remove the old folders"
+        )
 
-    def _schema(self, dataset: str) -> pa.Schema:
-        if dataset not in SCHEMAS:
-            raise BadInput(f"no dataset is called '{dataset}'.", path=self.root, remedy=did_you_mean(dataset, SCHEMAS))
-        return SCHEMAS[dataset]
+    def rebuild_catalogue(self, known: Collection[str] = ()) -> Path:
+        """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
-    def rebuild_catalogue(self) -> Path:
-        """Write a new catalogue and swap it in; open readers keep the one they have.
-
-        Raises BadInput naming the dataset of which a file is no Parquet; the old catalogue then stays.
+        known: see `pointers`. Raises BadInput naming a file that is no part of its run; the old catalogue then stays.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        temporary = self.root / f".{CATALOGUE_FILE}.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        try:
-            with duckdb.connect(str(temporary)) as connection:
-                for dataset, schema in SCHEMAS.items():
-                    self._define(connection, dataset, schema)
-            temporary.replace(self.catalogue_path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return self.catalogue_path
+        while True:
+            found = self.published(known)
+            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
+            # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
+            if self.published(known) == found:
+                return self.catalogue_path
 
-    def _define(self, connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema) -> None:
+    def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+        runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
+        with duckdb.connect(str(path)) as connection:
+            for dataset, schema in SCHEMAS.items():
+                parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
+                for run, part in parts:
+                    run.stamp(dataset, part)  # DuckDB looks at the first file only
+                self._define(connection, dataset, schema, [run.path(dataset, part) for run, part in parts])
+
+    @staticmethod
+    def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[Path]) -> None:
         """Define one dataset in the catalogue: a view over its files, or an empty table while it has none."""
-        if any((self.root / dataset).glob("*/*.parquet")):
-            files = f"{_literal_glob(self.root)}/{dataset}/*/*.parquet"
+        if files:
+            listed = ", ".join(quoted(_literal_glob(path)) for path in files)
             # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
-            source = f"read_parquet({quoted(files)}, hive_partitioning = false)"
-            try:
-                connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
-            except duckdb.Error as error:
-                raise BadInput(
-                    f"{error}.", path=self.root / dataset, remedy="Materialise the scenario of that file again."
-                ) from None
+            source = f"read_parquet([{listed}], hive_partitioning = false)"
+            connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
             return
         connection.register("no_rows", schema.empty_table())
         connection.execute(f"create table {dataset} as select * from no_rows")  # noqa: S608
@@ -158,41 +135,3 @@ def quoted(text: str) -> str:
 def _literal_glob(folder: Path) -> str:
     """Return a pattern that matches this folder alone, whatever characters its name has."""
     return re.sub(r"([*?\[])", r"[\1]", str(folder))
-
-
-# What may be in a column, by Arrow type. Arrow itself would cut 1.5 to 1, take 5 for a time and True for 1.0.
-_FITS: dict[pa.DataType, Callable[[object], bool]] = {
-    pa.string(): lambda value: isinstance(value, str),
-    pa.binary(): lambda value: isinstance(value, bytes),
-    pa.int32(): lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    pa.int64(): lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    pa.float64(): lambda value: isinstance(value, Real) and not isinstance(value, bool),
-    TIMESTAMP: lambda value: isinstance(value, datetime) and value.utcoffset() is not None,
-}
-
-
-def _table(schema: pa.Schema, rows: Sequence[Row], path: Path) -> pa.Table:
-    """Return rows as a table of exactly this schema."""
-    for number, row in enumerate(rows):
-        for name in row:
-            if name not in schema.names:
-                raise BadInput(
-                    f"row {number} has a column that is not declared.",
-                    path=path,
-                    field=name,
-                    remedy=did_you_mean(name, schema.names),
-                )
-        for field in schema:
-            value = row.get(field.name)
-            if value is None and not field.nullable:
-                raise BadInput(f"row {number} has no value for a column that needs one.", path=path, field=field.name)
-            if value is not None and not _FITS[field.type](value):
-                found = type(value).__name__
-                raise BadInput(f"row {number}: a {found} does not fit {field.type}.", path=path, field=field.name)
-    arrays = []
-    for field in schema:
-        try:
-            arrays.append(pa.array([row.get(field.name) for row in rows], type=field.type))
-        except (ValueError, TypeError, OverflowError) as error:  # Arrow's own errors are ValueErrors and TypeErrors
-            raise BadInput(f"does not fit {field.type}: {error}.", path=path, field=field.name) from None
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -39,14 +39,19 @@ def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal
     assert best == [{"label": "vt_005_D-"}]
 
 
-def test_a_wrong_mock_exits_with_1_and_its_checks_are_on_record(cj_pipeline: Terminal, traces: Path) -> None:
+def test_a_wrong_mock_exits_with_1_and_its_checks_are_kept_apart(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path
+) -> None:
     answer = cj_pipeline("materialize", "--mode", "+instant")
     assert answer.code == 1
     assert f"{LOWER5} failed: " in answer.out
+    assert f"{LOWER5} was a trial, which is not published" in answer.out
+    assert cj_pipeline("sql", "from parity_checks", "--json").document == []
+    (part,) = (tmp_path / "data/runs").glob(f"*/{LOWER5}/parity_checks/parity.parquet")
     rows = cj_pipeline(
         "sql",
-        'select "check", verdict, difference, low, high, margin_low, noise_high, p, n_recorded, n_live, run_verdict, '
-        "expected_verdict from parity_checks where \"check\" = 'latency_mean'",
+        'select "check", verdict, difference, low, high, margin_low, noise_high, p, n_recorded, n_live, run_verdict, '  # noqa: S608
+        f"expected_verdict from '{part}' where \"check\" = 'latency_mean'",
         "--json",
     ).document
     (latency,) = rows

@@ -1,14 +1,16 @@
-"""This module runs one scenario through the real code location, in this process."""
+"""This module takes one scenario through the real code location, in this process. It asserts nothing."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster import DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 
 from cj_pipeline.definitions import build_defs
+from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.warehouse import WarehouseResource
 from tests.house import REPOSITORY
 
@@ -27,9 +29,14 @@ def execute(
     job: str = "parity_all",
     traces_dir: Path = TRACES,
     instance: DagsterInstance | None = None,
+    select: Sequence[AssetKey] | None = None,
     **resources: dict[str, Any],
 ) -> ExecuteInProcessResult:
-    """Run a job on one scenario. resources: run configuration by resource key, as the launchpad gives it."""
+    """Run a job on one scenario.
+
+    select: only these assets, with their checks. resources: run configuration by resource key, as the launchpad gives
+    it.
+    """
     overrides = {"warehouse": WarehouseResource(root=str(data_dir))}
     return (
         build_defs(resource_overrides=overrides, traces_dir=traces_dir)
@@ -37,6 +44,7 @@ def execute(
         .execute_in_process(
             partition_key=scenario_id,
             instance=instance,
+            asset_selection=select,
             raise_on_error=False,
             run_config={
                 "resources": {key: {"config": config} for key, config in resources.items()},
@@ -44,6 +52,11 @@ def execute(
             },
         )
     )
+
+
+def run_of(result: ExecuteInProcessResult, data_dir: Path, scenario_id: str) -> RunFolder:
+    """The folder of what a run made."""
+    return RunFolder(data_dir, result.run_id, scenario_id)
 
 
 def red_checks(result: ExecuteInProcessResult) -> set[str]:

@@ -49,7 +49,7 @@ def test_the_exit_code_is_the_verdict_and_an_unknown_scenario_touches_nothing(ho
     assert faithful.returncode == 0, faithful.stderr
     assert "PreviewWarning" not in faithful.stderr
     stored = digests(home.parent / "data")
-    assert f"parity_checks/{LOWER5}/parity.parquet" in stored
+    assert f"published/{LOWER5}.json" in stored
 
     unknown = materialise(home, "eng5_lower6_gpt51_low_20251202")
     assert unknown.returncode == 1

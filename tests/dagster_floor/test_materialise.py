@@ -19,10 +19,20 @@ from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.runs.tables import load_answers, load_run
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, file_sha256
 from cj_pipeline.traces.store import CALLBACKS_FILE, TraceStore
-from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.schemas import PARTS
 from cj_pipeline.warehouse.store import Warehouse
 from resources.lps import LpsResource
-from tests.dagster_floor.floor import ALIGN, LOWER5, ROUNDTRIP, TRACES, copied_trace, execute, materialised, red_checks
+from tests.dagster_floor.floor import (
+    ALIGN,
+    LOWER5,
+    ROUNDTRIP,
+    TRACES,
+    copied_trace,
+    execute,
+    materialised,
+    red_checks,
+    run_of,
+)
 from tests.dagster_floor.test_code_location import MATERIALISED
 
 
@@ -68,15 +78,9 @@ def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful
 
 
 def test_every_dataset_is_on_disk_and_in_the_catalogue(faithful: ExecuteInProcessResult, data: Path) -> None:
-    parts = {str(path.relative_to(data)) for path in data.glob("*/*/*.parquet")}
-    both = {"callbacks", "judges", "summaries", "runs", "decisions", "bt_fit", "alignment"}
-    assert parts == {
-        *(f"{dataset}/{LOWER5}/{side}.parquet" for dataset in both for side in Side),
-        f"quarantine/{LOWER5}/recorded.parquet",
-        f"service_metrics/{LOWER5}/live.parquet",
-        f"parity_checks/{LOWER5}/parity.parquet",
-    }
-    assert {part.split("/")[0] for part in parts} == set(SCHEMAS)
+    folder = run_of(faithful, data, LOWER5).folder
+    parts = {str(path.relative_to(folder)) for path in data.rglob("*.parquet")}
+    assert parts == {f"{dataset}/{part}.parquet" for dataset, parts in PARTS.items() for part in parts}
     counted = Warehouse(data).query("select side, batch, count(*) as n from callbacks group by all order by all")
     # 10 comparisons each, and ten repeats of 10 on the live side.
     assert counted.to_pylist() == [
@@ -89,7 +93,7 @@ def test_the_stored_live_run_is_the_one_that_plain_python_makes(faithful: Execut
     trace = TraceStore(TRACES).trace(LOWER5)
     recorded = [line.event for line in trace.callbacks.events]
     plain = run_live(trace.scenario, recorded, load_mode(trace.scenario.mode))
-    assert load_run(Warehouse(data), LOWER5, Side.LIVE).canonical_bytes() == plain.canonical_bytes()
+    assert load_run(run_of(faithful, data, LOWER5), Side.LIVE).canonical_bytes() == plain.canonical_bytes()
 
 
 def test_data_versions_are_the_digests_of_trace_and_mode(again: ExecuteInProcessResult) -> None:
@@ -160,9 +164,9 @@ def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, r
     assert {evaluation(result, name).severity for name in red} == {AssetCheckSeverity.ERROR}
     # Whoever looks into the failure finds everything: nothing hangs on the report.
     assert materialised(result) == MATERIALISED
-    stored = Warehouse(tmp_path).query("select \"check\" as name from parity_checks where verdict = 'fail'")
-    assert red - {"verdict"} <= set(stored.column("name").to_pylist())
-    assert metadata(result, "parity/suite")["scenarios_no_parity"] == 1
+    stored = run_of(result, tmp_path, LOWER5).read("parity_checks", "parity")
+    assert red - {"verdict"} <= {row["check"] for row in stored if row["verdict"] == "fail"}
+    assert metadata(result, "parity/suite")["scenarios_compared"] == 0  # a trial is not published
 
 
 def test_a_difference_that_is_proven_but_tolerated_is_a_warning(tmp_path: Path) -> None:
@@ -182,23 +186,23 @@ def test_a_difference_that_is_proven_but_tolerated_is_a_warning(tmp_path: Path) 
 def test_a_mode_by_name_answers_instead_of_the_scenario_s_own(tmp_path: Path) -> None:
     result = execute(LOWER5, tmp_path, lps={"mode": "production_hash_lower5", "seed": 7})
     assert metadata(result, "mode")["expression"] == "production_hash_lower5"
-    document = load_run(Warehouse(tmp_path), LOWER5, Side.LIVE).document
+    document = load_run(run_of(result, tmp_path, LOWER5), Side.LIVE).document
     assert (document.judge, document.seed) == ("production_hash_lower5", 7)
     assert document.judge_sha256 == load_mode("production_hash_lower5").sha256()
 
 
 def test_real_time_gives_the_same_answers(faithful: ExecuteInProcessResult, data: Path, tmp_path: Path) -> None:
     # The round trip's latencies are a few milliseconds, so real time is over at once.
-    for place, realtime in ((tmp_path / "virtual", False), (tmp_path / "real", True)):
-        assert execute(ROUNDTRIP, place, lps={"realtime": realtime}).success
-    virtual, real = (load_run(Warehouse(tmp_path / place), ROUNDTRIP, Side.LIVE) for place in ("virtual", "real"))
+    results = [execute(ROUNDTRIP, tmp_path, lps={"realtime": realtime}) for realtime in (False, True)]
+    assert [result.success for result in results] == [True, True]
+    virtual, real = (load_run(run_of(result, tmp_path, ROUNDTRIP), Side.LIVE) for result in results)
     assert virtual.answers_sha256() == real.answers_sha256()
     assert virtual.callbacks[0].completed_at != real.callbacks[0].completed_at
 
 
 def test_an_engine_setting_holds_on_both_sides(tmp_path: Path) -> None:
-    execute(LOWER5, tmp_path, engine={"settings": {"max_pairwise_comparisons": 6}})
-    runs = [load_run(Warehouse(tmp_path), LOWER5, side).document for side in Side]
+    result = execute(LOWER5, tmp_path, engine={"settings": {"max_pairwise_comparisons": 6}})
+    runs = [load_run(run_of(result, tmp_path, LOWER5), side).document for side in Side]
     assert [run.submitted for run in runs] == [6, 6]
 
 
@@ -262,10 +266,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_callbacks_whose_judge_was_lost_are_not_believed(tmp_path: Path) -> None:
-    execute(LOWER5, tmp_path)
-    (tmp_path / "judges" / LOWER5 / "live.parquet").unlink()
-    with pytest.raises(BadInput, match=r"judges/.*/live\.parquet: no judges of"):
-        load_answers(Warehouse(tmp_path), LOWER5, Side.LIVE)
+    run = run_of(execute(LOWER5, tmp_path), tmp_path, LOWER5)
+    run.path("judges", "live").unlink()
+    with pytest.raises(BadInput, match=r"judges/live\.parquet: run .* made no judges \(live\)"):
+        load_answers(run, Side.LIVE)
 
 
 @pytest.mark.parametrize(("job", "scenario_id"), [("parity_generic", LOWER5), ("parity_eng5_lower5", ALIGN)])
@@ -314,4 +318,4 @@ def test_the_catalogue_spans_the_scenarios_of_every_run(tmp_path: Path) -> None:
         execute(scenario_id, tmp_path)
     listed = Warehouse(tmp_path).query("select distinct scenario_id from runs order by all").column(0).to_pylist()
     assert listed == [ROUNDTRIP, LOWER5]
-    assert Warehouse(tmp_path).read("judges", ROUNDTRIP, "recorded")[0]["name"] == ROUNDTRIP
+    assert Warehouse(tmp_path).published_run(ROUNDTRIP).read("judges", "recorded")[0]["name"] == ROUNDTRIP

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import pytest
+
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.parity.compare import ALL_CHECKS, ParityReport
+from cj_pipeline.parity.report_document import report_document, report_of
 from cj_pipeline.parity.tables import report_rows, stored_verdict
 from cj_pipeline.parity.verdict import Parity
 from cj_pipeline.reports.parity_report import as_json, as_junit, as_markdown
 from cj_pipeline.reports.results import ParityResult
 from cj_pipeline.traces.scenario import ExpectedVerdict
 from cj_pipeline.warehouse.schemas import SCHEMAS
-from tests.reports.test_headline import POWER, cannot_tell, inverted, second_run, with_scenario
+from tests.reports.test_headline import PARTIAL, POWER, cannot_tell, inverted, second_run, with_scenario
+from tests.sides import LOWER5, live, report
 
 
 def cases(found: ParityReport) -> dict[str, ElementTree.Element]:
@@ -45,10 +50,32 @@ def test_json_has_verdict_reasons_power_and_every_check() -> None:
 
 def test_rows_have_the_declared_columns_and_the_verdict_of_the_run() -> None:
     rows = report_rows(cannot_tell(POWER))
-    assert {tuple(row) for row in rows} == {tuple(SCHEMAS["parity_checks"].names)}
+    assert {tuple(row) for row in rows} == {tuple(name for name in SCHEMAS["parity_checks"].names if name != "run_id")}
     stored = stored_verdict("ladder", rows)
     assert (stored.verdict, stored.reasons, stored.as_expected) == (Parity.CANNOT_TELL, (POWER,), False)
     assert stored.checks_on + stored.checks_off == len(ALL_CHECKS)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        second_run(),
+        inverted(),
+        report(LOWER5, live(LOWER5)),
+        replace(cannot_tell(POWER, PARTIAL), recordings=2, invented=frozenset({"latency_mean", "cost"})),
+    ],
+    ids=["PARITY", "NO PARITY", "evidence of few", "CANNOT TELL"],
+)
+def test_a_stored_report_is_the_report(found: ParityReport) -> None:
+    document = report_document(found)
+    assert report_of(document, found.scenario, found.recorded, found.live) == found
+
+
+def test_a_report_of_another_version_is_refused_by_name() -> None:
+    found = second_run()
+    document = report_document(found).replace('"check": "cost"', '"check": "price"')
+    with pytest.raises(CjPipelineError, match=f"'{found.scenario.scenario_id}' was written by another version"):
+        report_of(document, found.scenario, found.recorded, found.live)
 
 
 def test_junit_fails_gates_and_verdict_of_no_parity() -> None:

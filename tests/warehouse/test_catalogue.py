@@ -1,16 +1,18 @@
-"""The DuckDB catalogue: one table per dataset over all scenarios, swapped in whole, and read only."""
+"""The DuckDB catalogue: one table per dataset over every published run, swapped in whole, and read only."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.pointers import Pointer
 from cj_pipeline.warehouse.schemas import SCHEMAS
 from cj_pipeline.warehouse.store import QueryFailed, Warehouse
-from tests.warehouse.rows import metric, row
+from tests.warehouse.rows import made, metric, published, row, scenario_folder
 
 COUNT = "select count(*) as n from service_metrics"
 
@@ -19,8 +21,8 @@ COUNT = "select count(*) as n from service_metrics"
 def two_scenarios(tmp_path: Path) -> Warehouse:
     """A warehouse with metrics of two scenarios and a catalogue."""
     warehouse = Warehouse(tmp_path / "data")
-    warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 1.0), metric("anchors", 2.0)])
-    warehouse.write("service_metrics", "lower5", "live", [metric("lower5", 4.0)])
+    published(warehouse.run("r1", "anchors"), {"service_metrics": [metric("anchors", 1.0), metric("anchors", 2.0)]})
+    published(warehouse.run("r2", "lower5"), {"service_metrics": [metric("lower5", 4.0)]})
     warehouse.rebuild_catalogue()
     return warehouse
 
@@ -43,9 +45,9 @@ def test_a_table_spans_all_scenarios(two_scenarios: Warehouse) -> None:
 @pytest.mark.parametrize("written", [False, True], ids=["no part yet", "one part"])
 @pytest.mark.parametrize("dataset", SCHEMAS)
 def test_every_dataset_is_a_table_of_its_declared_columns(dataset: str, written: bool, tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path)
+    warehouse = Warehouse(tmp_path / "data")
     if written:
-        warehouse.write(dataset, "anchors", "live", [row(dataset)])
+        published(warehouse.run("r1", "anchors"), {dataset: [row(dataset)]})
     warehouse.rebuild_catalogue()
     table = warehouse.query(f"select * from {dataset}")  # noqa: S608
     assert table.schema.names == SCHEMAS[dataset].names
@@ -55,23 +57,67 @@ def test_every_dataset_is_a_table_of_its_declared_columns(dataset: str, written:
 
 def test_instants_are_shown_in_utc_on_every_machine(two_scenarios: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    two_scenarios.write("callbacks", "anchors", "live", [row("callbacks")])
+    published(two_scenarios.run("r3", "anchors"), {"callbacks": [row("callbacks")]})
     two_scenarios.rebuild_catalogue()
     (shown,) = two_scenarios.query("select completed_at::varchar as at from callbacks").to_pylist()
     assert shown["at"] == "2025-11-01 12:00:00.123456+00"
 
 
-def test_new_parts_of_a_known_dataset_are_seen_at_once(two_scenarios: Warehouse) -> None:
-    two_scenarios.write("service_metrics", "third", "live", [metric("third")])
-    assert counted(two_scenarios) == 4
+def test_every_row_says_its_run(two_scenarios: Warehouse) -> None:
+    found = two_scenarios.query("select distinct scenario_id, run_id from service_metrics order by all").to_pylist()
+    assert [tuple(one.values()) for one in found] == [("anchors", "r1"), ("lower5", "r2")]
+
+
+def test_only_the_published_run_of_a_scenario_is_seen(two_scenarios: Warehouse) -> None:
+    made(two_scenarios.run("r3", "anchors"), {"service_metrics": [metric("anchors")] * 5})
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 3
+    published(two_scenarios.run("r4", "anchors"), {"service_metrics": [metric("anchors")] * 7})
+    assert counted(two_scenarios) == 3  # whoever asks meanwhile sees the old run whole
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 8
+
+
+def test_a_scenario_whose_folder_is_gone_leaves_the_catalogue(two_scenarios: Warehouse) -> None:
+    scenario_folder(two_scenarios.root, "anchors").rmdir()
+    two_scenarios.rebuild_catalogue(known=["anchors"])
+    assert counted(two_scenarios) == 3  # the folder moved, and the scenario is still known
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 1
+
+
+def test_a_run_that_is_published_while_the_catalogue_is_built_is_in_it(
+    two_scenarios: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = Warehouse._build
+    runs = iter(["r3"])
+
+    def build_while_another_run_publishes(self: Warehouse, path: Path, found: tuple[Pointer, ...]) -> None:
+        build(self, path, found)
+        for run_id in runs:
+            published(self.run(run_id, "lower5"), {"service_metrics": [metric("lower5")] * 9})
+
+    monkeypatch.setattr(Warehouse, "_build", build_while_another_run_publishes)
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 11
+
+
+def test_parts_in_the_layout_of_the_first_edition_are_named_and_left_out(two_scenarios: Warehouse) -> None:
+    assert two_scenarios.first_edition() == ""
+    old = two_scenarios.root / "service_metrics/anchors/live.parquet"
+    old.parent.mkdir(parents=True)
+    shutil.copy(two_scenarios.run("r1", "anchors").path("service_metrics", "live"), old)
+    assert "materialise the scenarios again" in two_scenarios.first_edition()
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 3
 
 
 def test_the_catalogue_is_rebuilt_while_somebody_reads_the_old_one(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path)
+    warehouse = Warehouse(tmp_path / "data")
     warehouse.rebuild_catalogue()
     with duckdb.connect(str(warehouse.catalogue_path), read_only=True) as reader:
         assert reader.execute(COUNT).fetchone() == (0,)
-        warehouse.write("service_metrics", "anchors", "live", [metric("anchors")])
+        published(warehouse.run("r1", "anchors"), {"service_metrics": [metric("anchors")]})
         warehouse.rebuild_catalogue()
         # The reader keeps what it opened; a query made now sees the new one, though both are in this process.
         assert reader.execute(COUNT).fetchone() == (0,)
@@ -80,12 +126,11 @@ def test_the_catalogue_is_rebuilt_while_somebody_reads_the_old_one(tmp_path: Pat
 
 def test_nothing_but_the_catalogue_is_left_behind(two_scenarios: Warehouse) -> None:
     two_scenarios.rebuild_catalogue()
-    assert sorted(path.name for path in two_scenarios.root.iterdir()) == ["service_metrics", "warehouse.duckdb"]
+    assert sorted(path.name for path in two_scenarios.root.iterdir()) == ["published", "runs", "warehouse.duckdb"]
 
 
 def test_a_broken_part_is_named_and_the_old_catalogue_stays(two_scenarios: Warehouse) -> None:
-    path = two_scenarios.path("bt_fit", "anchors", "live")
-    path.parent.mkdir(parents=True)
+    path = two_scenarios.run("r1", "anchors").path("bt_fit", "live")
     path.write_bytes(b"no Parquet")
     with pytest.raises(BadInput, match=r"bt_fit.*live\.parquet"):
         two_scenarios.rebuild_catalogue()
@@ -105,7 +150,7 @@ def test_a_broken_part_is_named_and_the_old_catalogue_stays(two_scenarios: Wareh
 )
 def test_a_query_cannot_write(statement: str, two_scenarios: Warehouse) -> None:
     before = two_scenarios.catalogue_path.read_bytes()
-    with pytest.raises(QueryFailed, match="read-only"):
+    with pytest.raises(QueryFailed, match=r"read-only|is not an table|base table"):
         two_scenarios.query(statement)
     assert two_scenarios.catalogue_path.read_bytes() == before
     assert counted(two_scenarios) == 3
@@ -140,16 +185,17 @@ def test_a_catalogue_that_is_no_database_is_an_error_of_ours(two_scenarios: Ware
 @pytest.mark.parametrize("name", ["it's", "a[1]", "star*", "run=3", "with space", "ünïcode"])
 def test_any_folder_name_will_do(name: str, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / name)
-    warehouse.write("service_metrics", "anchors", "live", [metric("anchors")])
+    run = published(warehouse.run("r1", "anchors"), {"service_metrics": [metric("anchors")]})
     warehouse.rebuild_catalogue()
     assert counted(warehouse) == 1
-    assert warehouse.query("from service_metrics").schema.names == ["scenario_id", "name", "labels", "value"]
-    assert warehouse.read("service_metrics", "anchors", "live") == [metric("anchors")]
+    assert warehouse.query("from service_metrics").schema.names == ["run_id", "scenario_id", "name", "labels", "value"]
+    assert run.read("service_metrics", "live") == [{"run_id": "r1"} | metric("anchors")]
 
 
 def test_a_star_in_a_folder_name_matches_only_itself(tmp_path: Path) -> None:
     for name in ("data-1", "data*"):
-        Warehouse(tmp_path / name).write("service_metrics", "anchors", "live", [metric("anchors")])
+        run = Warehouse(tmp_path / name).run("r1", "anchors")
+        published(run, {"service_metrics": [metric("anchors")]})
     warehouse = Warehouse(tmp_path / "data*")
     warehouse.rebuild_catalogue()
     assert counted(warehouse) == 1

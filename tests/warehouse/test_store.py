@@ -1,4 +1,4 @@
-"""Parts of datasets: what is written comes back, what does not fit is named, and the old file is never half gone."""
+"""Parts of one run: what is written comes back, what does not fit is named, and the old file is never half gone."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import SCHEMAS, describe
 from cj_pipeline.warehouse.store import Warehouse
-from tests.warehouse.rows import metric, row
+from tests.warehouse.rows import metric, origin, row
 
 
 @pytest.mark.parametrize("dataset", SCHEMAS)
 def test_every_dataset_comes_back_as_it_was_written(dataset: str, tmp_path: Path) -> None:
     nullable = {field.name for field in SCHEMAS[dataset] if field.nullable}
     rows = [row(dataset), row(dataset, 1), row(dataset) | dict.fromkeys(nullable)]
-    warehouse = Warehouse(tmp_path)
-    path = warehouse.write(dataset, "anchors", "live", rows)
-    assert path == tmp_path / dataset / "anchors" / "live.parquet"
-    assert warehouse.read(dataset, "anchors", "live") == rows
-    assert pq.read_schema(path).equals(SCHEMAS[dataset], check_metadata=True)
+    run = RunFolder(tmp_path, "r1", "anchors")
+    path = run.write(dataset, "live", rows, origin())
+    assert path == tmp_path / "runs/r1/anchors" / dataset / "live.parquet"
+    assert run.read(dataset, "live") == [{**one, "run_id": "r1"} for one in rows]
+    assert pq.read_schema(path).remove_metadata().equals(SCHEMAS[dataset], check_metadata=True)
+    assert run.stamp(dataset, "live").origin == origin()
 
 
 @pytest.mark.parametrize("dataset", SCHEMAS)
@@ -32,21 +34,21 @@ def test_every_column_is_described(dataset: str) -> None:
 
 
 def test_no_rows_are_a_valid_part_and_a_nullable_column_may_be_left_out(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path)
-    warehouse.write("service_metrics", "anchors", "live", [])
-    assert warehouse.read("service_metrics", "anchors", "live") == []
+    run = RunFolder(tmp_path, "r1", "anchors")
+    run.write("service_metrics", "live", [], origin())
+    assert run.read("service_metrics", "live") == []
     failed = row("callbacks")
     del failed["winner"], failed["confidence"]
-    warehouse.write("callbacks", "anchors", "live", [failed])
-    (read,) = warehouse.read("callbacks", "anchors", "live")
+    run.write("callbacks", "live", [failed], origin())
+    (read,) = run.read("callbacks", "live")
     assert (read["winner"], read["confidence"]) == (None, None)
 
 
 def test_times_are_kept_as_instants(tmp_path: Path) -> None:
     stockholm = datetime(2025, 11, 1, 13, tzinfo=timezone(timedelta(hours=1)))
-    warehouse = Warehouse(tmp_path)
-    warehouse.write("callbacks", "anchors", "live", [row("callbacks", requested_at=stockholm)])
-    (read,) = warehouse.read("callbacks", "anchors", "live")
+    run = RunFolder(tmp_path, "r1", "anchors")
+    run.write("callbacks", "live", [row("callbacks", requested_at=stockholm)], origin())
+    (read,) = run.read("callbacks", "live")
     assert read["requested_at"] == datetime(2025, 11, 1, 12, tzinfo=UTC)
 
 
@@ -73,11 +75,11 @@ BAD_ROWS: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_a_row_that_does_not_fit_is_refused_by_name_and_the_old_part_stays(
     dataset: str, fault: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    warehouse = Warehouse(tmp_path)
-    path = warehouse.write(dataset, "anchors", "live", [row(dataset)])
+    run = RunFolder(tmp_path, "r1", "anchors")
+    path = run.write(dataset, "live", [row(dataset)], origin())
     before = path.read_bytes()
     with pytest.raises(BadInput, match=problem) as refusal:
-        warehouse.write(dataset, "anchors", "live", [row(dataset), row(dataset) | fault])
+        run.write(dataset, "live", [row(dataset), row(dataset) | fault], origin())
     assert [refusal.value.field] == list(fault)
     assert refusal.value.path == path
     assert path.read_bytes() == before
@@ -86,14 +88,16 @@ def test_a_row_that_does_not_fit_is_refused_by_name_and_the_old_part_stays(
 
 def test_the_nearest_declared_column_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Did you mean 'value'"):
-        Warehouse(tmp_path).write("service_metrics", "anchors", "live", [metric("anchors") | {"valeu": 1.0}])
+        RunFolder(tmp_path, "r1", "anchors").write(
+            "service_metrics", "live", [metric("anchors") | {"valeu": 1.0}], origin()
+        )
 
 
 def test_a_write_that_dies_midway_leaves_the_old_part_and_no_rubbish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warehouse = Warehouse(tmp_path)
-    path = warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 1.0)])
+    run = RunFolder(tmp_path, "r1", "anchors")
+    path = run.write("service_metrics", "live", [metric("anchors", 1.0)], origin())
 
     def disk_full(table: object, where: Path, **options: object) -> None:
         Path(where).write_bytes(b"PAR1 half a file")
@@ -101,35 +105,30 @@ def test_a_write_that_dies_midway_leaves_the_old_part_and_no_rubbish(
 
     monkeypatch.setattr(pq, "write_table", disk_full)
     with pytest.raises(OSError, match="No space left"):
-        warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 2.0)])
-    assert [read["value"] for read in warehouse.read("service_metrics", "anchors", "live")] == [1.0]
+        run.write("service_metrics", "live", [metric("anchors", 2.0)], origin())
+    assert [read["value"] for read in run.read("service_metrics", "live")] == [1.0]
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_part_is_replaced_whole(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path)
-    warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 1.0), metric("anchors", 2.0)])
-    warehouse.write("service_metrics", "anchors", "live", [metric("anchors", 3.0)])
-    assert [read["value"] for read in warehouse.read("service_metrics", "anchors", "live")] == [3.0]
-
-
-def test_a_part_that_was_never_written_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="Materialise the scenario first"):
-        Warehouse(tmp_path).read("bt_fit", "anchors", "live")
+    run = RunFolder(tmp_path, "r1", "anchors")
+    run.write("service_metrics", "live", [metric("anchors", 1.0), metric("anchors", 2.0)], origin())
+    run.write("service_metrics", "live", [metric("anchors", 3.0)], origin())
+    assert [read["value"] for read in run.read("service_metrics", "live")] == [3.0]
 
 
 def test_an_unknown_dataset_is_named_with_the_nearest(tmp_path: Path) -> None:
-    warehouse = Warehouse(tmp_path)
+    run = RunFolder(tmp_path, "r1", "anchors")
     with pytest.raises(BadInput, match=r"no dataset is called 'callback'\. Did you mean 'callbacks'\?"):
-        warehouse.write("callback", "anchors", "live", [])
+        run.write("callback", "live", [], origin())
     with pytest.raises(BadInput, match="Did you mean 'bt_fit'"):
-        warehouse.read("bt_fits", "anchors", "live")
+        run.read("bt_fits", "live")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_relative_root_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    warehouse = Warehouse(Path("data"))
+    run = Warehouse(Path("data")).run("r1", "anchors")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert warehouse.write("bt_fit", "anchors", "live", []).is_relative_to(tmp_path / "data")
+    assert run.write("bt_fit", "live", [], origin()).is_relative_to(tmp_path / "data")

@@ -1,0 +1,147 @@
+"""This module keeps what one run made of one scenario: `runs/<run_id>/<scenario>/<dataset>/<part>.parquet`.
+
+A run writes into its own folder and reads from it alone, so two runs at once never meet. There are no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_version
+from cj_pipeline.warehouse.pointers import is_published
+from cj_pipeline.warehouse.rows import Row, table_of
+from cj_pipeline.warehouse.schemas import SCHEMAS
+
+RUNS_FOLDER = "runs"
+
+_REMEDY = "Materialise the whole scenario."
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The datasets of one run of one scenario. root: the data folder."""
+
+    root: Path
+    run_id: str
+    scenario_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the run's parts, whether or not it exists."""
+        return self.root / RUNS_FOLDER / self.run_id / self.scenario_id
+
+    def path(self, dataset: str, part: str) -> Path:
+        """Return the file of one part of a dataset, whether or not it exists."""
+        return self.folder / dataset / f"{part}.parquet"
+
+    def has(self, dataset: str, part: str) -> bool:
+        """Return whether this run made that part."""
+        return self.path(dataset, part).is_file()
+
+    def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> Path:
+        """Write one part of a dataset (no rows is a valid part). origin: what the rows are made of.
+
+        Raises BadInput naming the column when a row does not fit the declared schema, and when the run is published
+        already: what people look at never changes under them.
+        """
+        path = self.path(dataset, part)
+        if is_published(self.root, self.scenario_id, self.run_id):
+            raise BadInput(
+                f"run {self.run_id} of '{self.scenario_id}' is published, and is not written again.",
+                path=path,
+                remedy=_REMEDY,
+            )
+        table = table_of(_schema(self.root, dataset), rows, path, {"run_id": self.run_id})
+        stamp = Stamp(
+            run_id=self.run_id,
+            scenario_id=self.scenario_id,
+            written_at=utc_now(),
+            code=code_version(),
+            origin=origin,
+        )
+        table = table.replace_schema_metadata({METADATA_KEY: stamp.model_dump_json()})
+        return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+    def read(self, dataset: str, part: str) -> list[dict[str, Any]]:
+        """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""
+        rows: list[dict[str, Any]] = self.read_columns(dataset, part).to_pylist()
+        return rows
+
+    def read_columns(self, dataset: str, part: str, columns: list[str] | None = None) -> pa.Table:
+        """Return one part as a table, all its columns by default. Raises BadInput as `stamp` does."""
+        self.stamp(dataset, part)
+        path = self.path(dataset, part)
+        return pq.read_table(path, schema=_schema(self.root, dataset), columns=columns, partitioning=None)
+
+    def stamp(self, dataset: str, part: str) -> Stamp:
+        """Return what one part says about itself.
+
+        Raises BadInput when this run did not make the part, naming a run that did, and when the file that is here is
+        another run's.
+        """
+        _schema(self.root, dataset)
+        path = self.path(dataset, part)
+        if not path.is_file():
+            raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY)
+        try:
+            stamp = Stamp.model_validate_json((pq.read_schema(path).metadata or {})[METADATA_KEY])
+        except (pa.ArrowInvalid, KeyError, ValueError):
+            raise BadInput("does not say which run made it.", path=path, remedy=_REMEDY) from None
+        if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):
+            raise BadInput(
+                f"run {stamp.run_id} made this {dataset} ({part}) of '{stamp.scenario_id}', and it is read as one of "
+                f"run {self.run_id} of '{self.scenario_id}'. One verdict is about one run.",
+                path=path,
+                remedy=_REMEDY,
+            )
+        return stamp
+
+    def origin(self, *parts: tuple[str, str]) -> Origin:
+        """Return what some parts are made of, together. parts: (dataset, part).
+
+        Raises BadInput when two of them are made of different answers of one side, and as `stamp` does.
+        """
+        found = Origin(answers={})
+        named: dict[str, tuple[str, str]] = {}
+        for dataset, part in parts:
+            origin = self.stamp(dataset, part).origin
+            for side, answers in origin.answers.items():
+                if (earlier := found.answers.get(side, answers)) != answers:
+                    other = " ".join(named[side])
+                    raise BadInput(
+                        f"{dataset} {part} is made of other answers ({answers.in_words()}) than {other} "
+                        f"({earlier.in_words()}), both in run {self.run_id}.",
+                        path=self.path(dataset, part),
+                        remedy=_REMEDY,
+                    )
+                named.setdefault(side, (dataset, part))
+            found = found.joined(origin)
+        return found
+
+    def _missing(self, dataset: str, part: str) -> str:
+        sentence = f"run {self.run_id} made no {dataset} ({part}) of '{self.scenario_id}'"
+        others = list((self.root / RUNS_FOLDER).glob(f"*/{self.scenario_id}/{dataset}/{part}.parquet"))
+        if not others:
+            return f"{sentence}, and no other run did."
+        newest = max(others, key=lambda path: path.stat().st_mtime)
+        made = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
+        return (
+            f"{sentence}; run {newest.parents[2].name} made one at {made:%Y-%m-%d %H:%M:%S} UTC, but one verdict is "
+            "about one run."
+        )
+
+
+def _schema(root: Path, dataset: str) -> pa.Schema:
+    if dataset not in SCHEMAS:
+        raise BadInput(f"no dataset is called '{dataset}'.", path=root, remedy=did_you_mean(dataset, SCHEMAS))
+    return SCHEMAS[dataset]

@@ -1,0 +1,72 @@
+"""`prune` removes what nobody looks at any more, and never what is published or may still be written."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.warehouse.prune import prune
+from cj_pipeline.warehouse.run_folder import RunFolder
+from cj_pipeline.warehouse.store import Warehouse
+from tests.warehouse.rows import made, origin, published
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+
+
+def aged(run: RunFolder, days: float) -> RunFolder:
+    """The same run, last written so many days before now."""
+    then = (NOW - timedelta(days=days)).timestamp()
+    for path in run.folder.glob("*/*"):
+        os.utime(path, (then, then))
+    return run
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    """One published run, older than two whole ones, and a trial and a broken-off run, each old and new."""
+    data = Warehouse(tmp_path / "data")
+    for name, days in (("whole-4", 4), ("whole-3", 3)):
+        aged(made(data.run(name, "anchors")), days)
+    aged(published(data.run("published", "anchors")), 30)
+    for name, days in (("trial-old", 2.0), ("trial-new", 0.5)):
+        aged(made(data.run(name, "anchors"), trial=True), days)
+    for name, days in (("broken-old", 2.0), ("broken-new", 0.5)):
+        run = data.run(name, "anchors")
+        run.write("callbacks", "live", [], origin())
+        aged(run, days)
+    return data
+
+
+def left(warehouse: Warehouse) -> set[str]:
+    return {path.name for path in (warehouse.root / "runs").iterdir()}
+
+
+def test_trials_and_broken_runs_of_yesterday_are_removed(warehouse: Warehouse) -> None:
+    removed = {run.run_id for run in prune(warehouse, NOW)}
+    assert removed == {"trial-old", "broken-old"}
+    assert left(warehouse) == {"published", "whole-4", "whole-3", "trial-new", "broken-new"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [(1, {"published"}), (2, {"published", "whole-3"}), (3, {"published", "whole-3", "whole-4"})]
+)
+def test_the_newest_whole_runs_are_kept_beside_the_published_one(
+    keep: int, kept: set[str], warehouse: Warehouse
+) -> None:
+    prune(warehouse, NOW, keep=keep)
+    assert left(warehouse) == kept | {"trial-new", "broken-new"}
+    assert warehouse.published_run("anchors").read("parity_reports", "parity")
+
+
+def test_a_run_that_may_be_about_to_publish_stays(tmp_path: Path) -> None:
+    data = Warehouse(tmp_path / "data")
+    for number in range(3):
+        aged(made(data.run(f"r{number}", "anchors")), 0.5)
+    assert prune(data, NOW, keep=1) == ()
+
+
+def test_an_empty_data_folder_has_nothing_to_remove(tmp_path: Path) -> None:
+    assert prune(Warehouse(tmp_path), NOW) == ()
