@@ -1,4 +1,4 @@
-"""This module takes one scenario through the real code location, in this process. It asserts nothing."""
+"""This module runs one scenario through the real code location, in this process."""
 
 from __future__ import annotations
 

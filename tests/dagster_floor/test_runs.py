@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from cj_pipeline.runs.record import Side
 from cj_pipeline.warehouse.store import Warehouse
 from tests.dagster_floor.floor import LOWER5, copied_trace, execute, run_of
 from tests.house import REPOSITORY
-from tests.postgres import throw_away_server
 
 ROUNDS = int(os.environ.get("CJ_PIPELINE_TEST_OVERLAPS", "6"))
 
@@ -229,27 +226,31 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
         assert worker.stdin is not None
         worker.stdin.write("\n")
         worker.stdin.flush()
-    found = {mode: worker.communicate(timeout=60 + 30 * ROUNDS)[0].splitlines() for mode, worker in workers.items()}
+    found = {mode: worker.communicate(timeout=60 + 120 * ROUNDS)[0].splitlines() for mode, worker in workers.items()}
     return {mode: [json.loads(line) for line in lines] for mode, lines in found.items()}
 
 
-@contextmanager
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with throw_away_server() as url:
-        monkeypatch.setenv(URL_VARIABLE, url)
-        yield
+# Two processes start and run six graphs each; beside twenty busy processes three of them took 150 s.
+OVERLAPPING = pytest.mark.timeout(120 + 120 * ROUNDS)
 
 
-@contextmanager
-def sqlite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@OVERLAPPING
+def test_runs_at_once_judge_their_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
-    yield
+    require_own_verdicts(tmp_path)
 
 
-@pytest.mark.parametrize("storage", [sqlite, postgres])
-def test_runs_at_once_judge_their_own_data(storage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with storage(monkeypatch):
-        found = overlapping_runs(tmp_path)
+@OVERLAPPING
+def test_runs_at_once_judge_their_own_data_on_postgresql(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, postgres_url)
+    require_own_verdicts(tmp_path)
+
+
+def require_own_verdicts(root: Path) -> None:
+    """Fail when a run of two at once has another verdict than it has alone."""
+    found = overlapping_runs(root)
     faithful, inverted = found[""], found["+inverted"]
     assert (len(faithful), len(inverted)) == (ROUNDS, ROUNDS)
     for one in (*faithful, *inverted):
@@ -262,7 +263,7 @@ def test_runs_at_once_judge_their_own_data(storage: Any, tmp_path: Path, monkeyp
     assert not JUDGEMENTS & set(faithful[0]["rows"])
     assert set(inverted[0]["rows"]) >= JUDGEMENTS
     assert inverted[0]["verdict"] == "NO PARITY"
-    assert Warehouse(tmp_path / "data").published_run(LOWER5).run_id == faithful[-1]["run"]
+    assert Warehouse(root / "data").published_run(LOWER5).run_id == faithful[-1]["run"]
 
 
 KILLED = """
@@ -310,6 +311,7 @@ assert code == 0  # nothing is written after the last of them
 """
 
 
+@pytest.mark.timeout(900)  # nine runs and as many looks: 30 s of CPU
 def test_a_run_that_is_killed_after_any_file_leaves_the_old_run_whole_or_the_new_one(tmp_path: Path) -> None:
     # Each death costs 2 s of CPU. 18 parts come first, then the pointer, then the catalogue.
     points = range(1, 22) if ROUNDS >= 20 else (1, 6, 12, 17, 18, 19, 20, 21)
