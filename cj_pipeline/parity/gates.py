@@ -114,7 +114,13 @@ def _many_essays(case: Comparison) -> str | None:
     return None if len(case.items) <= most else f"standard errors of more than {most} essays take too long"
 
 
+def _no_call(case: Comparison) -> str | None:
+    return None if len(case.recorded) and len(case.live) else "a side has no call"
+
+
 def _few_errors(case: Comparison) -> str | None:
+    if (missing := _no_call(case)) is not None:
+        return missing
     recorded = case.errors.errors
     if recorded >= LEAST_ERRORS:
         return None
@@ -445,7 +451,7 @@ GATES: tuple[Gate, ...] = (
         statistics.error_rate,
         _everywhere(difference=0.05),
         _difference,
-        lambda case: None,
+        _no_call,
         recorded=statistics.error_rate,
     ),
     Gate(
