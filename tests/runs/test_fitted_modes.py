@@ -35,7 +35,7 @@ def test_a_mode_is_the_fit_of_the_trace_that_it_names(scenario_id: str, name: st
     assert scenario(scenario_id).mode == name
     changes: dict[str, object] = {"description": mode.description}
     if scenario_id == LOWER5:
-        # Its scale is the production estimator's, and the gaps with it; its latencies are drawn apart: see the mode file.
+        # Its scale and gaps are the production estimator's; its latencies are drawn apart: see the mode file.
         changes |= {"winner": mode.winner, "samples": mode.samples, "latency": mode.latency}
         assert [row[:3] for row in mode.samples] == [row[:3] for row in again.samples]
     assert mode == again.model_copy(update=changes)
