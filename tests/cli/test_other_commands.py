@@ -49,8 +49,8 @@ SHARE = "tokens_prompt: {share: 0.15}"
         (MODE, "mode: eng5_lower5", "mode: 'eng5_lower5' is not a mode. Did you mean 'eng5_lower5_gpt51_low'"),
         (SHARE, "tokens_promt: {share: 0.15}", "tolerances.tokens_promt: 'tokens_promt' is not a check. Did you mean"),
         (SHARE, "tokens_prompt: {shares: 0.15}", "tolerances.tokens_prompt.shares: 'shares' is not a limit"),
-        (SHARE, "tokens_prompt: {share: 0.6}", "0.6 is looser than the floor of 0.5"),
-        ("at_least_tau: 0.60", "at_least_tau: -0.1", "-0.1 is looser than the floor of 0"),
+        (SHARE, "tokens_prompt: {share: 0.6}", "0.6 is looser than the profile's 0.5"),
+        ("at_least_tau: 0.60", "at_least_tau: -0.1", "-0.1 is looser than the profile's 0"),
     ],
 )
 def test_traces_validate_names_file_and_key(

@@ -11,7 +11,7 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.errors import ErrorDetail
 from cj_pipeline.runs.record import RunDocument, RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
-from cj_pipeline.runs.tables import load_run, store_callbacks, store_run
+from cj_pipeline.runs.tables import Answers, load_run, store_answers, store_run
 from cj_pipeline.warehouse.store import Warehouse
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, scenario, trace
 
@@ -150,10 +150,11 @@ def test_an_essay_that_no_answer_mentions_is_isolated() -> None:
 
 
 def test_a_document_comes_back_from_the_warehouse_with_waves_and_diagnostics(tmp_path: Path) -> None:
-    warehouse, run = Warehouse(tmp_path), recorded(ANCHORS)
-    store_callbacks(warehouse, ANCHORS, Side.RECORDED, run.events)
-    store_run(warehouse, run)
-    loaded = load_run(warehouse, ANCHORS, Side.RECORDED)
+    folder, run = Warehouse(tmp_path).run("run-1", ANCHORS), recorded(ANCHORS)
+    judge = JudgeIdentity(run.document.judge, run.document.judge_sha256)
+    store_answers(folder, Side.RECORDED, Answers(judge, run.document.seed, run.events))
+    store_run(folder, run)
+    loaded = load_run(folder, Side.RECORDED)
     assert isinstance(loaded, RunRecord)
     assert loaded.document == run.document
 
