@@ -47,7 +47,8 @@ def free_ports() -> dict[str, int]:
 def plan_in(folder: Path, **given: Any) -> StackPlan:
     """A stack of the anchors under a mode that answers quickly."""
     fitted = (MODES_FOLDER / "eng5_anchor_gpt51_low.yaml").read_text(encoding="utf-8")
-    scaled = fitted.replace("latency:\n", f"latency:\n  scale: {SCALE}\n")
+    scaled = fitted.replace("latency: {", f"latency: {{scale: {SCALE}, ", 1)
+    assert scaled != fitted
     quick = folder / "quick.yaml"
     quick.write_text(scaled.replace("name: eng5_anchor_gpt51_low", "name: quick"), encoding="utf-8")
     plan = StackPlan(scenario(ANCHORS), str(quick), TRACES, folder / "data", free_ports(), with_dagster=False)

@@ -36,7 +36,7 @@ PATIENCE_S = 60.0
 def mode(tmp_path: Path) -> str:
     """The fitted mode of the scenario at a fiftieth of its latencies: 110 comparisons of 30 ms."""
     fitted = (MODES_FOLDER / "eng5_lower5_gpt51_low.yaml").read_text(encoding="utf-8")
-    quick = fitted.replace("latency:\n", "latency:\n  scale: 0.02\n")
+    quick = fitted.replace("latency: {", "latency: {scale: 0.02, ", 1)
     assert quick != fitted
     file = tmp_path / "quick.yaml"
     file.write_text(quick, encoding="utf-8")
