@@ -17,13 +17,12 @@ import pytest
 from cj_pipeline.bus.kafka.bus import KafkaBus
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.server import Server, ServerSpec, http_answers
 from cj_pipeline.mock.mode.files import MODES_FOLDER, load_mode
 from cj_pipeline.runs.record import RunRecord
-from cj_pipeline.runs.remote import Deployment
+from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment
 from cj_pipeline.runs.scenario_run import run_live
 from tests.kafka import values_of
 from tests.sides import LOWER5, trace
@@ -99,5 +98,5 @@ def test_a_live_run_outlives_its_broker_with_every_callback_once(
     ids = [callback.request_id for callback in remote.pooled_callbacks]
     assert len(ids) == len(set(ids)) == 110
     assert winners(remote) == winners(run(mode))
-    on_topic = [parse_callback(value) for value in values_of(kafka, COMPARISON_RESULT_TOPIC)]
+    on_topic = [parse_callback(value) for value in values_of(kafka, CALLBACK_TOPIC)]
     assert {event.data.request_id for event in on_topic if isinstance(event, CallbackEvent)} == set(ids)
