@@ -208,8 +208,9 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
     home.mkdir()
     (home / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
-    workers = {
-        mode: subprocess.Popen(
+    workers = {}
+    for mode in ("", "+inverted"):
+        workers[mode] = worker = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(home), str(root / "data"), str(ROUNDS), mode],
             cwd=REPOSITORY,
             env=environment,
@@ -217,9 +218,7 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for mode in ("", "+inverted")
-    }
-    for worker in workers.values():
+        # One after the other up to here: two at once that make Dagster's SQLite files lock each other out.
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     for worker in workers.values():
