@@ -29,23 +29,23 @@ class Row:
 
 
 def ended(facts: Facts) -> bool:
-    """Whether some limit says that no more may be asked."""
+    """Return whether some limit says that no more may be asked."""
     return facts.reached_cap or facts.budget_exhausted or facts.small_cap_reached
 
 
 def guard_refuses(facts: Facts) -> bool:
-    """Whether too few answers were usable for a scale to be published."""
+    """Return whether too few answers were usable for a scale to be published."""
     return facts.callbacks > 0 and (facts.completed == 0 or facts.low_success)
 
 
 def can_resample(facts: Facts) -> bool:
-    """Whether covered pairs may be judged once more."""
+    """Return whether covered pairs may be judged once more."""
     allowed = facts.remaining > 0 and facts.resampling_passes < facts.resampling_cap and not facts.stable
     return allowed and facts.unique_coverage_complete and facts.callbacks > 0 and not facts.reached_cap
 
 
 def can_retry(facts: Facts) -> bool:
-    """Whether failed comparisons may be asked again."""
+    """Return whether failed comparisons may be asked again."""
     return facts.eligible_retries > 0 and facts.remaining > 0 and not facts.stable and not facts.single_wave
 
 
@@ -90,12 +90,12 @@ TABLE: tuple[Row, ...] = (
 
 
 def decisions_for(facts: Facts) -> list[DecisionKind]:
-    """Every row that holds, in order: the first is tried, the next one if it finds nothing to send."""
+    """Return every row that holds, in order: the first is tried, the next one if it finds nothing to send."""
     return [row.kind for row in TABLE if row.holds(facts)]
 
 
 def reason_for(kind: DecisionKind, facts: Facts) -> str:
-    """The facts that led to a decision, by name, for the log."""
+    """Return the facts that led to a decision, by name, for the log."""
     if kind is DecisionKind.RETRY_FAILED:
         return f"{facts.eligible_retries} failed, to be retried"
     if kind is DecisionKind.RESAMPLE:

@@ -31,7 +31,7 @@ RECOVERABLE_PROGRESS = 0.8
 
 
 def start(batch: Batch) -> Step:
-    """A new batch and its first wave; a batch without any pair to ask is finalised at once."""
+    """Return a new batch and its first wave; a batch without any pair to ask is finalised at once."""
     state = State(batch=batch)
     if len(batch.items) < 2:
         # Nobody to compare with: the sole essay is the zero of its own scale.
@@ -80,7 +80,7 @@ def recover(state: State) -> Step:
 
 
 def all_in(state: State) -> bool:
-    """Whether every comparison submitted has its callback: the only moment at which anything is decided."""
+    """Return whether every comparison submitted has its callback: the only moment at which anything is decided."""
     return state.pending == 0
 
 
@@ -99,7 +99,7 @@ def _decide(state: State) -> Step:
 
 
 def _carry_out(state: State, kind: DecisionKind, facts: Facts) -> Step | None:
-    """One decision; None when it wanted a wave and no pair was left for one."""
+    """Return one decision; None when it wanted a wave and no pair was left for one."""
     decided = replace(state, decisions=(*state.decisions, _log(state, kind, facts)))
     reason = decided.decisions[-1].reason
     match kind:
@@ -138,7 +138,7 @@ def _ask(state: State, kind: WaveKind) -> Step | None:
 
 
 def _submit(state: State, kind: WaveKind, comparisons: Comparisons) -> Step:
-    """The state with one more wave in flight, and the effect that sends it."""
+    """Return the state with one more wave in flight, and the effect that sends it."""
     iteration = len(state.waves)
     retried = {comparison.retry_of for comparison in comparisons if comparison.retry_of is not None}
     sent = replace(

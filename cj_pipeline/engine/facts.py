@@ -41,7 +41,7 @@ class Facts:
 
 
 def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
-    """The facts of a state whose wave is all in.
+    """Return the facts of a state whose wave is all in.
 
     scores: logits by essay from the rescoring just made; None when it failed. A failed rescoring is never stable
     (production falls back on the old scores, sees no change, and may stop there).
@@ -79,7 +79,7 @@ def facts_of(state: State, scores: Mapping[str, float] | None) -> Facts:
 
 
 def max_score_change(before: Mapping[str, float] | None, after: Mapping[str, float] | None) -> float | None:
-    """Largest movement of a score, logits; an essay that had none counts from 0."""
+    """Return the largest movement of a score, logits; an essay that had none counts from 0."""
     if before is None or not after:
         return None
     return max(abs(score - before.get(essay, 0.0)) for essay, score in after.items())
@@ -91,14 +91,14 @@ def successful_pairs(state: State) -> int:
 
 
 def unique_coverage_complete(state: State) -> bool:
-    """Whether every pair of the net has a winner; never of a net without a pair."""
+    """Return whether every pair of the net has a winner; never of a net without a pair."""
     possible = state.batch.max_possible_pairs
     # Cheap before dear: the pairs are counted only where there are enough successes for all of them.
     return 0 < possible <= state.completed and successful_pairs(state) >= possible
 
 
 def is_small_net(state: State) -> bool:
-    """Whether the net is resampled as a small one."""
+    """Return whether the net is resampled as a small one."""
     return len(state.batch.items) <= state.batch.settings.min_resampling_net_size
 
 
@@ -113,7 +113,7 @@ def resampling_cap(state: State) -> int:
 
 
 def small_net_cap_reached(state: State) -> bool:
-    """Whether a small net is covered and has made all its passes."""
+    """Return whether a small net is covered and has made all its passes."""
     return _through_small_net_passes(state) and unique_coverage_complete(state)
 
 

@@ -39,7 +39,7 @@ Delivery = LLMComparisonResultV1 | MalformedCallback | NotSubmitted
 
 
 def take(state: State, delivery: Delivery) -> tuple[State, Taken]:
-    """The state with one delivery in it, and what the delivery was. Never raises for what a delivery says."""
+    """Return the state with one delivery in it, and what the delivery was. Never raises for what a delivery says."""
     correlation_id = delivery.correlation_id
     comparison = state.asked.get(correlation_id)
     if comparison is None:
@@ -56,7 +56,7 @@ def take(state: State, delivery: Delivery) -> tuple[State, Taken]:
 
 
 def is_repeat(state: State, comparison: Comparison) -> bool:
-    """Whether a comparison is answered already, with whatever verdict."""
+    """Return whether a comparison is answered already, with whatever verdict."""
     return comparison.correlation_id in state.waves[comparison.iteration].answers
 
 

@@ -35,7 +35,7 @@ def check(state: State) -> None:
 
 
 def broken(state: State) -> list[str]:
-    """The sentences that do not hold; empty when all do."""
+    """Return the sentences that do not hold; empty when all do."""
     answered = sum(len(wave.answers) for wave in state.waves)
     flying = [wave for wave in state.waves if len(wave.answers) < len(wave.comparisons)]
     pool, statistics = state.pool.entries, state.pool.statistics

@@ -108,7 +108,7 @@ class Batch:
         return len(self.items) * (len(self.items) - 1) // 2
 
     def pairs(self) -> list[Pair]:
-        """Every unordered pair, both ids in sorted order."""
+        """Return every unordered pair, both ids in sorted order."""
         return list(combinations(self.items, 2))
 
 

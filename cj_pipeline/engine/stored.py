@@ -58,7 +58,7 @@ _STORED = TypeAdapter(_StoredState)
 
 
 def to_json(state: State) -> str:
-    """A state as JSON text, without any line break."""
+    """Return a state as JSON text, without any line break."""
     return _StoredState(
         batch=state.batch,
         waves=tuple(_StoredWave(comparisons=w.comparisons, answers=tuple(w.answers.items())) for w in state.waves),
@@ -76,7 +76,7 @@ def to_json(state: State) -> str:
 
 
 def from_json(text: str | bytes) -> State:
-    """The state that was stored. Raises UnreadableState, naming the place, where the text holds none."""
+    """Return the state that was stored. Raises UnreadableState, naming the place, where the text holds none."""
     try:
         stored = _STORED.validate_json(text)
     except ValidationError as error:

@@ -109,7 +109,7 @@ def require_choices(choices: ScenarioChoices) -> None:
 def captured_scenario(
     scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, redaction: Redactor | None
 ) -> Scenario:
-    """The scenario of a new trace.
+    """Return the scenario of a new trace.
 
     Raises BadInput when the callbacks speak of essays that `like` does not know, or a file of the choices cannot be
     used.
@@ -158,7 +158,7 @@ def captured_scenario(
 
 
 def scenario_text(scenario: Scenario, heading: str) -> str:
-    """The text of a `scenario.yaml`. heading: one line, for the comment that opens it."""
+    """Return the text of a `scenario.yaml`. heading: one line, for the comment that opens it."""
     document: dict[str, Any] = {
         "schema_version": scenario.schema_version,
         **scenario.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"schema_version"}),
@@ -204,7 +204,7 @@ def with_carried_hints(engine: EngineSettings, carried: frozenset[MetadataHint])
 
 
 def _engine(facts: TraceFacts) -> EngineSettings:
-    """A budget of exactly what was compared, and the hints that were sent along."""
+    """Return a budget of exactly what was compared, and the hints that were sent along."""
     mode = _word(LLMBatchingMode, facts.first.data.request_metadata.get("cj_llm_batching_mode"))
     hints: dict[str, Any] = {
         "enable_llm_batching_metadata_hints": MetadataHint.LLM_BATCHING_MODE in facts.hints,
@@ -221,7 +221,7 @@ def _engine(facts: TraceFacts) -> EngineSettings:
 
 
 def _provider(first: CallbackEvent) -> ProviderIdentity:
-    """Who answered, with the hints that were sent: those and no others go to the mock as well."""
+    """Return who answered, with the hints that were sent: those and no others go to the mock as well."""
     metadata = first.data.request_metadata
     model = metadata.get("resolved_model")
     return ProviderIdentity(
@@ -233,7 +233,7 @@ def _provider(first: CallbackEvent) -> ProviderIdentity:
 
 
 def _word(kind: type[Word], value: object) -> Word | None:
-    """One of the wire's words; None for whatever else the first callback says under that key."""
+    """Return one of the wire's words; None for whatever else the first callback says under that key."""
     return kind(value) if isinstance(value, str) and value in list(kind) else None
 
 
@@ -264,7 +264,7 @@ def _used_scale(known: Mapping[str, KnownGrade]) -> tuple[str, ...] | None:
 
 
 def _is_redacted(folder: Path | None) -> bool:
-    """Whether a scenario's essays have pseudonyms already."""
+    """Return whether a scenario's essays have pseudonyms already."""
     if folder is None or not (folder / PROVENANCE_FILE).exists():
         return False
     return read_provenance(folder).redaction is not None

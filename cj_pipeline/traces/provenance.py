@@ -108,7 +108,7 @@ def file_sha256(path: Path) -> str:
 
 
 def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
-    """The text of `SHA256SUMS` for some files of a folder, in the order of their names."""
+    """Return the text of `SHA256SUMS` for some files of a folder, in the order of their names."""
     return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))
 
 

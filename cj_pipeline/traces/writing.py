@@ -154,7 +154,7 @@ def _require_free(target: Path, replace: bool) -> None:
 
 @contextmanager
 def _folder(target: Path, draft: Path | None) -> Iterator[Path]:
-    """An empty folder to write in; gone afterwards, unless it was renamed."""
+    """Yield an empty folder to write in; gone afterwards, unless it was renamed."""
     if draft is None:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     else:

@@ -18,7 +18,7 @@ class LogRateLimit(logging.Filter):
         self._again_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is logged. The same: level, kind and client, as in `FAIL [cj-pipeline#producer-2]`."""
+        """Return whether a line is logged. The same: level, kind and client, as in `FAIL [cj-pipeline#producer-2]`."""
         if record.levelno < logging.WARNING:
             return True
         same = f"{record.levelno} {' '.join(record.getMessage().split()[:2])}"

@@ -262,7 +262,7 @@ class KafkaEnvironment(BaseSettings, KafkaSettings):
 
 
 def kafka_is_configured() -> bool:
-    """Whether the environment names a cluster."""
+    """Return whether the environment names a cluster."""
     return bool(os.environ.get(BOOTSTRAP_SERVERS, "").strip())
 
 

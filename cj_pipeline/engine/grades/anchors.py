@@ -20,7 +20,7 @@ class AnchorReferences:
 def anchor_grade(
     metadata: Mapping[str, object], text_storage_id: str | None, references: AnchorReferences
 ) -> str | None:
-    """The first that says one: metadata `anchor_grade`, `known_grade`, the text's reference, the anchor's reference.
+    """Return the first grade among: metadata `anchor_grade`, `known_grade`, the references of text and anchor.
 
     None when no source knows; such an anchor is compared and ranked, and calibrates nothing.
     """
@@ -36,7 +36,7 @@ def anchor_grade(
 
 
 def published_distribution(grades: Iterable[str | None]) -> dict[str, int]:
-    """How many anchors have each letter, finer steps under their letter: `anchor_grade_distribution`.
+    """Return how many anchors have each letter, finer steps under their letter: `anchor_grade_distribution`.
 
     Unknown grades and those that are no letter (the numbers of a national scale) count as U.
     """

@@ -95,7 +95,7 @@ class Calibration:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.scale.grades)))
 
     def cuts(self, standard_error: float) -> Cuts:
-        """Where one grade ends and the next begins, for essays with this standard error (logits)."""
+        """Return where one grade ends and the next begins, for essays with this standard error (logits)."""
         boundaries = self._boundaries(standard_error)
         doubt = float(np.mean(self.spreads**2)) + standard_error**2 + float(self.center_errors[0]) ** 2
         top = min(float(self.centers[0]), float(boundaries[0]))

@@ -13,7 +13,7 @@ from cj_pipeline.engine.scoring.rankings import BatchEssay
 def scored_essays(
     essays: Iterable[BatchEssay], diagnostics: BatchDiagnostics, references: AnchorReferences | None = None
 ) -> list[ScoredEssay]:
-    """Every essay with its score and, when it is an anchor, its known grade. What `is_anchor` says is all that counts.
+    """Return every essay with its score and, when `is_anchor` says that it is one, its known grade.
 
     The standard error is the one within the essay's own part of the net: anchors of that part are what its score is
     read against, so essays elsewhere cannot make it less certain.

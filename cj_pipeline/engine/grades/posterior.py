@@ -83,23 +83,23 @@ class _Model:
         self.gap_shares = below - self.shares @ below
 
     def means(self, unknown: FloatArray) -> FloatArray:
-        """(..., K) mean score of every grade."""
+        """Return (..., K) mean score of every grade."""
         positions = (self.gaps * np.exp(unknown[..., 3:])) @ self.gap_shares.T
         return np.asarray(unknown[..., :1] + np.exp(unknown[..., 1:2]) * positions)
 
     def spread(self, unknown: FloatArray) -> FloatArray:
-        """(...,) standard deviation of quality within a grade."""
+        """Return (...,) standard deviation of quality within a grade."""
         return np.asarray(np.exp(unknown[..., 1] + unknown[..., 2]))
 
     def log_posterior(self, unknown: FloatArray) -> FloatArray:
-        """(...,) up to a constant."""
+        """Return (...,) up to a constant."""
         variance = self.spread(unknown)[..., None] ** 2 + self.anchors.variance
         residual = self.anchors.score - self.means(unknown)[..., self.anchors.grade]
         likelihood = -0.5 * (np.log(variance) + residual**2 / variance).sum(axis=-1)
         return np.asarray(likelihood - 0.5 * (((unknown - self.prior_mean) / self.prior_sd) ** 2).sum(axis=-1))
 
     def slope(self, unknown: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Gradient of the log posterior at one point, and its Fisher information plus that of the prior."""
+        """Return the gradient of the log posterior at one point, and its Fisher information plus that of the prior."""
         scale = np.exp(unknown[1])
         gaps = self.gaps * np.exp(unknown[3:])
         spread_variance = float(self.spread(unknown)) ** 2
@@ -159,7 +159,7 @@ def draw_posterior(scale: GradeScale, anchors: Anchors) -> tuple[FloatArray, Flo
 
 
 def _mode(model: _Model) -> tuple[FloatArray, FloatArray]:
-    """The likeliest vector and the information there; short of it is no harm, the walk starts from around it."""
+    """Return the likeliest vector and the information there; short of it is no harm, the walk starts from around it."""
     unknown = model.prior_mean.copy()
     unknown[0] = model.anchors.score.mean()
     reached = float(model.log_posterior(unknown))

@@ -191,7 +191,7 @@ def grade_range(scale: GradeScale, cuts: Cuts, grade: str) -> tuple[float, float
 
 
 def grade_of(score: float, scale: GradeScale, cuts: Cuts) -> tuple[str, str]:
-    """The grade with its finer step (or the one below the scale), and the grade of the scale it belongs to.
+    """Return the grade with its finer step (or the one below the scale), and the grade of the scale it belongs to.
 
     Minus is the lowest quarter of a grade's range and plus the highest, where the scale has them; a range without an
     end has no quarters, so the highest grade never has a minus.
@@ -210,7 +210,7 @@ def grade_of(score: float, scale: GradeScale, cuts: Cuts) -> tuple[str, str]:
 
 
 def _unusable(anchor: ScoredEssay, scale: GradeScale) -> str:
-    """Why an anchor cannot calibrate; empty when it can."""
+    """Return why an anchor cannot calibrate; empty when it can."""
     if anchor.known_grade is None:
         return "it has no grade"
     if anchor.known_grade not in scale.grades:
@@ -219,7 +219,7 @@ def _unusable(anchor: ScoredEssay, scale: GradeScale) -> str:
 
 
 def _one_part(anchors: list[ScoredEssay]) -> list[ScoredEssay]:
-    """The anchors of the part of the net that has the most grades, then the most anchors, then the smallest id."""
+    """Return the anchors of the part of the net with most grades, then the most anchors, then the smallest id."""
     parts: dict[int, list[ScoredEssay]] = {}
     for anchor in anchors:
         parts.setdefault(anchor.part, []).append(anchor)
@@ -238,7 +238,7 @@ def _reason(essays: list[ScoredEssay], anchors: list[ScoredEssay]) -> Unavailabl
 
 
 def _measurements(essays: list[ScoredEssay]) -> tuple[FloatArray, FloatArray]:
-    """(n,) scores and standard errors of essays that are measured."""
+    """Return (n,) scores and standard errors of essays that are measured."""
     scores = np.array([essay.score for essay in essays], dtype=np.float64)
     return scores, np.array([essay.standard_error for essay in essays], dtype=np.float64)
 

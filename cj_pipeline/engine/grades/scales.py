@@ -99,10 +99,10 @@ NORMALIZED = MappingProxyType(
 
 
 def scale_named(name: str) -> GradeScale:
-    """The scale of that name; the Swedish one for a name nobody knows, as in production (`name in SCALES` tells)."""
+    """Return the scale of that name; the Swedish one for an unknown name, as in production (`name in SCALES` tells)."""
     return SCALES.get(name, SWEDISH)
 
 
 def normalized(grade: str) -> float:
-    """A published grade as a share of 1; 0 for F, U and everything else that is not in the table."""
+    """Return a published grade as a share of 1; 0 for F, U and everything else that is not in the table."""
     return NORMALIZED.get(grade, 0.0)

@@ -38,7 +38,7 @@ def summary(projection: Projection, essays: Sequence[ScoredEssay]) -> dict[str, 
 
 
 def calculation_metadata(projection: Projection, grade: ProjectedGrade) -> dict[str, Json]:
-    """What is stored beside one student's grade."""
+    """Return what is stored beside one student's grade."""
     return {
         "bt_mean": grade.score,
         "bt_se": _shown(grade),
@@ -53,7 +53,7 @@ def calculation_metadata(projection: Projection, grade: ProjectedGrade) -> dict[
 
 
 def grade_row(projection: Projection, grade: ProjectedGrade) -> dict[str, Json]:
-    """A stored grade projection, but for its batch. `normalized_score` is None for a grade that is no letter."""
+    """Return a stored grade projection, but for its batch. `normalized_score` is None for a grade that is no letter."""
     letter = grade.grade in NORMALIZED or grade.grade == "F"
     return {
         "els_essay_id": grade.essay_id,

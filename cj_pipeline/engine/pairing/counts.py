@@ -42,7 +42,7 @@ class Counts:
 
 
 def counts_of(state: State) -> Counts:
-    """The counts of everything submitted, answered or not."""
+    """Return the counts of everything submitted, answered or not."""
     items = state.batch.items
     index = {item: position for position, item in enumerate(items)}
     shown_first = np.array([index[c.essay_a] for wave in state.waves for c in wave.comparisons], dtype=np.intp)

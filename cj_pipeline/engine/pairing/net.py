@@ -49,7 +49,7 @@ class Net:
         return weight
 
     def nearness(self, first: IntArray, second: IntArray) -> FloatArray:
-        """The part of the weight that depends on who meets whom; the rest only on who plays at all."""
+        """Return the part of the weight that depends on who meets whom; the rest only on who plays at all."""
         distance = np.abs(self.score[first] - self.score[second])
         proximity = np.where(distance < PROXIMITY_REACH, np.exp(-distance), 0.0)
         nearness: FloatArray = self.closeness * proximity + JITTER * chance(self.luck, first, second)
@@ -60,7 +60,7 @@ class Net:
         return np.lexsort((self.essay, -self.compared))
 
     def part(self, positions: IntArray) -> Net:
-        """The net of some of its essays, in the same order."""
+        """Return the net of some of its essays, in the same order."""
         return Net(
             essay=self.essay[positions],
             score=self.score[positions],
@@ -73,7 +73,7 @@ class Net:
 
 
 def chance(luck: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
-    """A number in [0, 1) per pair, made of one draw per essay, the same for (a, b) and (b, a).
+    """Return a number in [0, 1) per pair, made of one draw per essay, the same for (a, b) and (b, a).
 
     One draw per pair would be 12.5 million of them at 5,000 essays. The product, not the sum: of four essays the two
     pairings (ab, cd) and (ac, bd) have the same sum, and the tie would stay.

@@ -28,7 +28,7 @@ Pair = tuple[str, str]
 
 
 def orient(state: State, pairs: Sequence[Pair], kind: WaveKind) -> list[Pair]:
-    """Each pair as (shown as A, shown as B), given everything submitted before and the rest of the wave.
+    """Return each pair as (shown as A, shown as B), given everything submitted before and the rest of the wave.
 
     A pair may come more than once; it then alternates. kind: both follow the same rules.
     """
@@ -113,7 +113,7 @@ def _path(much: int, oriented: list[tuple[int, int]], shown_as_a: list[set[int]]
 
 
 def positions(state: State) -> dict[str, tuple[int, int]]:
-    """How often each essay was shown as A and as B."""
+    """Return how often each essay was shown as A and as B."""
     as_a = Counter(c.essay_a for c in state.comparisons())
     as_b = Counter(c.essay_b for c in state.comparisons())
     return {essay: (as_a[essay], as_b[essay]) for essay in state.batch.items}

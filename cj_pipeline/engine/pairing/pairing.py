@@ -23,7 +23,7 @@ UNSET_SEED = 42
 
 
 def next_pairs(state: State, kind: WaveKind) -> list[PlannedPair] | list[Pair]:
-    """The pairs of the next wave, at most as many as the budget allows; empty when there is nothing to ask.
+    """Return the pairs of the next wave, at most as many as the budget allows; empty when there is nothing to ask.
 
     Recorded pairs come in the trace's orientation; balanced ones unordered, for orientation.py.
     """
@@ -39,14 +39,14 @@ def next_pairs(state: State, kind: WaveKind) -> list[PlannedPair] | list[Pair]:
 
 
 def _recorded_wave(state: State) -> list[PlannedPair]:
-    """The plan's next wave, whatever its kind: the trace says what was asked, the engine says what that means."""
+    """Return the plan's next wave of any kind: the trace says what was asked, the engine what that means."""
     if len(state.waves) >= len(state.batch.plan):
         return []
     return list(state.batch.plan[len(state.waves)][: state.remaining])
 
 
 def coverage_net(state: State, counts: Counts) -> Net:
-    """Every essay, and whom it may meet in a coverage wave: all but those of the state's closed pairs."""
+    """Return every essay, and whom it may meet in a coverage wave: all but those of the state's closed pairs."""
     items = state.batch.items
     score = np.array([(state.scores or {}).get(item, 0.0) for item in items])
     luck = _luck(state, "jitter")
@@ -96,7 +96,7 @@ def _named(state: State, one: IntArray, other: IntArray) -> list[Pair]:
 
 
 def _luck(state: State, purpose: str) -> FloatArray:
-    """A draw per essay, uniform on [0, 1), new in each wave: production re-uses one seed and so repeats its coins."""
+    """Return a draw per essay, uniform on [0, 1), new in each wave: production re-uses one seed."""
     batch = state.batch
     seed = batch.settings.pair_generation_seed
     draws = keyed_generator(UNSET_SEED if seed is None else seed, batch.seed, purpose, len(state.waves))

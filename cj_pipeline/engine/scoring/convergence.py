@@ -137,7 +137,7 @@ def _require_usable(true_scores: Mapping[str, float], temperature: float) -> Non
 
 
 def _drawn(candidates: list[Pair], iteration: int, settings: ConvergenceSettings, seed: int, left: int) -> list[Pair]:
-    """The pairs of one iteration, each at most once: as many as asked, left in the budget, and to be had."""
+    """Return the pairs of one iteration, each at most once: as many as asked, left in the budget, and to be had."""
     size = min(settings.comparisons_per_iteration, left, len(candidates))
     order = keyed_generator("harness", seed, "pairs", iteration).permutation(len(candidates))
     return [candidates[place] for place in order[:size].tolist()]
@@ -159,7 +159,7 @@ def _comparisons(won: list[Pair], n_essays: int) -> Comparisons:
 
 
 def _cap_reason(settings: ConvergenceSettings, total: int, iterations: int, change: float | None) -> CapReason | None:
-    """Why to stop now; None to go on."""
+    """Return why to stop now; None to go on."""
     settled = change is not None and change <= settings.stability_threshold
     if settled and total >= settings.min_comparisons_for_stability_check:
         return CapReason.STABILITY

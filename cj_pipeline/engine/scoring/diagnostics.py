@@ -125,7 +125,7 @@ class BatchDiagnostics:
 
 
 def judgements(callbacks: Iterable[LLMComparisonResultV1]) -> list[Judgement]:
-    """The successful ones among callbacks, each counted: leave out duplicates before."""
+    """Return the successful ones among callbacks, each counted: leave out duplicates before."""
     found = []
     for callback in callbacks:
         winner = callback.winning_essay()

@@ -26,7 +26,7 @@ class Scores:
 
 
 def outcomes(state: State) -> Comparisons:
-    """The batch's successful comparisons over all its essays, in sorted order of their ids."""
+    """Return the batch's successful comparisons over all its essays, in sorted order of their ids."""
     index = {essay: position for position, essay in enumerate(state.batch.items)}
     won = state.won()
     return Comparisons([index[winner] for winner, _ in won], [index[loser] for _, loser in won], len(index))
@@ -40,7 +40,7 @@ def score(state: State) -> Scores:
 
 
 def rescore(state: State) -> dict[str, float] | None:
-    """Scores for a decision: without standard errors, which no decision reads; None when there is no fit."""
+    """Return scores for a decision: without standard errors, which no decision reads; None when there is no fit."""
     try:
         fitted = fit(outcomes(state), estimator="production", alpha=state.batch.settings.bt_alpha, uncertainty="skip")
     except SCORING_ERRORS:

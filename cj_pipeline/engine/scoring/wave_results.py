@@ -41,7 +41,7 @@ class WaveResult:
 
 
 def wave_results(state: State) -> tuple[WaveResult, ...]:
-    """The waves of a batch in order; none for a batch that had nothing to ask.
+    """Return the waves of a batch in order; none for a batch that had nothing to ask.
 
     One fit a wave, with its standard errors. A wave whose answers give no scale counts as neutral, all errors at the
     cap. Raises TooManyItems beyond 10,000 linked essays.
@@ -58,7 +58,7 @@ def wave_results(state: State) -> tuple[WaveResult, ...]:
 
 
 def kind_of(wave: Wave) -> WaveKind:
-    """Why a wave was asked: its comparisons say why their pair was first chosen, and whether they are retries."""
+    """Return why a wave was asked: its comparisons say why their pair was chosen, and which are retries."""
     first = wave.comparisons[0]
     return WaveKind.RETRY if first.retry_of is not None else first.kind
 

@@ -7,7 +7,7 @@ from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 
 
 def requested_mode(hint: object, override: object) -> LLMBatchingMode | None:
-    """The mode that a request asks for, or None.
+    """Return the mode that a request asks for, or None.
 
     hint: `llm_batching_mode_hint` of the envelope, in any case; override: `llm_batching_mode_override` of the batch
     configuration. The hint wins; a word that is no mode is ignored, as is anything that is no word.
@@ -22,7 +22,7 @@ def effective_mode(
     provider_override: object,
     default_provider: Provider,
 ) -> LLMBatchingMode:
-    """The mode a batch gets: what was requested, else the setting, where the provider allows it.
+    """Return the mode a batch gets: what was requested, else the setting, where the provider allows it.
 
     provider_override: from the request, in any case and with spaces round it; one that is no provider is not on a list.
     `provider_batch_api` is kept when the allow-list is empty or names the provider; otherwise the batch gets the

@@ -31,14 +31,14 @@ Comparisons = tuple[Comparison, ...]
 
 
 def first_wave(state: State) -> Comparisons:
-    """What a batch asks first; with `provider_batch_api`, all it will ever ask."""
+    """Return what a batch asks first; with `provider_batch_api`, all it will ever ask."""
     if state.batch.batching_mode is LLMBatchingMode.PROVIDER_BATCH_API:
         return _single_wave(state)
     return next_wave(state, WaveKind.COVERAGE)
 
 
 def next_wave(state: State, kind: WaveKind) -> Comparisons:
-    """The next wave of a kind. Where a plan says that the next wave is a retry, there is none of another kind."""
+    """Return the next wave of a kind; none of another kind where a plan says that the next wave is a retry."""
     if kind is WaveKind.RETRY:
         return _retries(state)
     if _planned_retries(state):
@@ -107,7 +107,7 @@ def _retries(state: State) -> Comparisons:
 
 
 def _repeat(state: State, entries: Sequence[tuple[FailedComparison, UUID | None]]) -> Comparisons:
-    """The same comparisons again, in the same orientation: the failed showing was not judged."""
+    """Return the same comparisons again, in the same orientation: the failed showing was not judged."""
     iteration = len(state.waves)
     return tuple(
         Comparison(
@@ -124,7 +124,7 @@ def _repeat(state: State, entries: Sequence[tuple[FailedComparison, UUID | None]
 
 
 def _planned_retries(state: State) -> list[tuple[FailedComparison, UUID | None]]:
-    """The entries that the plan's next wave asks again, with the recorded ids; empty when that wave is no retry.
+    """Return the entries that the plan's next wave asks again, with the recorded ids; empty when that wave is no retry.
 
     The trace's label alone is not enough: production calls every later wave a retry. It is one when each of its
     comparisons is in the pool, shown the same way.

@@ -19,7 +19,7 @@ Plan = tuple[tuple[PlannedPair, ...], ...]
 
 
 def plan_of(callbacks: Sequence[LLMComparisonResultV1], *, keep_ids: bool) -> Plan:
-    """The waves that some callbacks, in the order in which they were recorded, answer.
+    """Return the waves that some callbacks, in the order in which they were recorded, answer.
 
     A comparison that was answered twice (same correlation id) is asked once.
     keep_ids: ask under the recorded correlation ids, so that the recorded callbacks themselves are the answers.
@@ -42,13 +42,13 @@ def plan_of(callbacks: Sequence[LLMComparisonResultV1], *, keep_ids: bool) -> Pl
 
 
 def repeated_pairs(plan: Plan, comparisons: int) -> list[PlannedPair]:
-    """The plan's pairs in order and without their ids, cut or repeated from the first to a given number."""
+    """Return the plan's pairs in order and without their ids, cut or repeated from the first to a given number."""
     pairs = [PlannedPair(pair.essay_a, pair.essay_b) for wave in plan for pair in wave]
     return list(islice(cycle(pairs), comparisons))
 
 
 def _iteration(callback: LLMComparisonResultV1) -> object:
-    """The number of a comparison's wave, from either key; None when it has none."""
+    """Return the number of a comparison's wave, from either key; None when it has none."""
     metadata = callback.request_metadata
     return metadata.get("comparison_iteration", metadata.get("retry_iteration"))
 

@@ -35,7 +35,7 @@ def comparison_request(
     overrides: LLMConfigOverrides,
     callback_topic: str,
 ) -> ComparisonRequest:
-    """The request for one comparison of a wave. texts: essay text by id."""
+    """Return the request for one comparison of a wave. texts: essay text by id."""
     blocks = (
         PromptBlock(content=f"Essay A:\n{texts[comparison.essay_a]}"),
         PromptBlock(content=f"Essay B:\n{texts[comparison.essay_b]}"),

@@ -18,7 +18,7 @@ from cj_pipeline.engine.state import Answer, Comparison, FailedComparison, Retry
 
 
 def pool_change(comparison: Comparison, answer: Answer, settings: EngineSettings) -> PoolChange | None:
-    """What an answer means for the pool; None for a first success, and for everything where retries are off."""
+    """Return what an answer means for the pool; None for a first success, and for everything where retries are off."""
     if not settings.enable_failed_comparison_retry:
         return None
     retried = comparison.retry_of is not None
@@ -36,7 +36,7 @@ def eligible(state: State) -> list[FailedComparison]:
 
 
 def settled(state: State) -> RetryPool:
-    """The pool once the last wave is all in."""
+    """Return the pool once the last wave is all in."""
     wave = state.waves[-1]
     entries = {entry.correlation_id: entry for entry in state.pool.entries}
     statistics = state.pool.statistics
@@ -63,7 +63,7 @@ def settled(state: State) -> RetryPool:
 
 
 def in_flight(pool: RetryPool, retried: Collection[UUID], iteration: int) -> RetryPool:
-    """The pool while some of its entries are asked again. retried: their correlation ids; iteration: of the wave."""
+    """Return the pool while some entries are asked again. retried: correlation ids; iteration: of the wave."""
     return RetryPool(
         entries=tuple(
             replace(entry, retry_count=entry.retry_count + 1, in_flight=True)

@@ -131,16 +131,16 @@ class CjMetrics:
         self._stuck_failed = self._counter("cj_stuck_batches_failed_total", "Stuck batches that failed.")
 
     def responded(self, method: str, endpoint: str, status: int, took_s: float) -> None:
-        """An HTTP request was answered. endpoint: the route, never the path, which clients choose."""
+        """Count an answered HTTP request. endpoint: the route, never the path, which clients choose."""
         self._http.labels(method, endpoint, str(status)).inc()
         self._http_duration.labels(method, endpoint).observe(took_s)
 
     def admin_operation(self, operation: str, status: str) -> None:
-        """An admin's endpoint answered. status: success or error."""
+        """Count an answer of an admin endpoint. status: success or error."""
         self._admin.labels(operation, status).inc()
 
     def llm_call(self, provider: str, model: str, status: str) -> None:
-        """A comparison was posted for the last time. status: queued or error."""
+        """Count a comparison that was posted for the last time. status: queued or error."""
         self._llm_calls.labels(provider, model, status).inc()
 
     def operation(self, operation: str, status: str) -> None:
@@ -148,43 +148,43 @@ class CjMetrics:
         self._operations.labels(operation, status).inc()
 
     def taken_in(self, *, took_s: float, latency_s: float) -> None:
-        """A request became a batch. latency_s: of its event on the bus."""
+        """Count a request that became a batch. latency_s: of its event on the bus."""
         self._intake.observe(took_s)
         self._request_latency.observe(max(0.0, latency_s))
 
     def prompt_failed(self, reason: str) -> None:
-        """A prompt or rubric could not be had."""
+        """Count a prompt or rubric that could not be had."""
         self._prompt_failures.labels(reason).inc()
 
     def prompt_had(self) -> None:
-        """A prompt was had."""
+        """Count a prompt that was fetched."""
         self._prompt_successes.inc()
 
     def essay_dropped(self, kind: str, reason: str) -> None:
-        """An essay has no text. kind: student or anchor."""
+        """Count an essay without text. kind: student or anchor."""
         self._essay_failures.labels(kind, reason).inc()
 
     def callback_handled(self, *, usable: bool, latency_s: float | None, took_s: float) -> None:
-        """A message of the callback topic is dealt with. latency_s: None where it tells no time."""
+        """Count a handled message of the callback topic. latency_s: None where it tells no time."""
         self._callbacks.labels("success" if usable else "error").inc()
         if latency_s is not None:
             self._callback_latency.observe(max(0.0, latency_s))
         self._callback_processing.observe(took_s)
 
     def orphaned(self, source_service: str) -> None:
-        """A callback belongs to no comparison."""
+        """Count a callback that belongs to no comparison."""
         self._orphans.labels(source_service).inc()
 
     def quarantined(self, topic: str, reason: str) -> None:
-        """A message was kept aside."""
+        """Count a message that was kept aside."""
         self._quarantined.labels(topic, reason).inc()
 
     def messages_gone(self, topic: str, messages: int) -> None:
-        """A gap in a topic. messages: how many offsets wide; 0 where the topic was made again."""
+        """Count a gap in a topic. messages: how many offsets wide; 0 where the topic was made again."""
         self._gone.labels(topic).inc(messages)
 
     def answered(self, taken: Taken) -> None:
-        """The engine took a delivery."""
+        """Count a delivery that the engine took."""
         if not taken.counted:
             self._uncounted.labels(taken.kind.value).inc()
             return
@@ -198,7 +198,7 @@ class CjMetrics:
                 self._retry_successes.inc()
 
     def wave(self, wave: SubmitWave, batching_mode: str) -> None:
-        """A wave is to be sent."""
+        """Count a wave that is to be sent."""
         if wave.kind is WaveKind.RETRY:
             self._retry_batches.inc()
             return
@@ -206,14 +206,14 @@ class CjMetrics:
         self._batches.labels(batching_mode).inc()
 
     def decided(self, decision: Decision, progress: float) -> None:
-        """The engine decided. progress: share of the budget, 0 to 1."""
+        """Count a decision of the engine. progress: share of the budget, 0 to 1."""
         self._decisions.labels(decision.kind.value).inc()
         if decision.max_score_change is not None:
             self._changes.observe(decision.max_score_change)
         self._progress.observe(100.0 * progress)
 
     def pool_of(self, state: State) -> None:
-        """A batch's pool after a decision; a batch that is over has none."""
+        """Set the gauges of a batch's pool after a decision; a batch that is over has none."""
         label = str(state.batch.cj_batch_id)
         if not state.finished and state.pool.entries:
             self._pool_size.labels(label).set(len(state.pool.entries))
@@ -222,26 +222,26 @@ class CjMetrics:
                 self._pool_size.remove(label)
 
     def ended(self, state: State, took_s: float) -> None:
-        """A batch is over."""
+        """Count a batch that is over."""
         self._made.observe(state.submitted)
         self._iterations.observe(len(state.waves))
         self._duration.observe(took_s)
 
     def scored(self, *, inflated: bool, sparse: bool) -> None:
-        """A batch's scores were published."""
+        """Count a batch whose scores were published."""
         self._inflated.inc(inflated)
         self._sparse.inc(sparse)
 
     def stuck(self, found: int) -> None:
-        """The monitor looked."""
+        """Count a look of the monitor."""
         self._stuck.set(found)
 
     def recovered(self) -> None:
-        """A stuck batch was scored."""
+        """Count a stuck batch that was scored."""
         self._recovered.inc()
 
     def stuck_failed(self) -> None:
-        """A stuck batch failed."""
+        """Count a stuck batch that failed."""
         self._stuck_failed.inc()
 
     def exposition(self, states: Mapping[str, int]) -> bytes:

@@ -152,7 +152,7 @@ class CjAssessmentService:
             await asyncio.shield(self._ended)
 
     async def batches_by_state(self) -> dict[str, int]:
-        """How many batches of the database are in which state."""
+        """Return how many batches of the database are in which state."""
         async with self.database.transaction() as transaction:
             rows = await transaction.all(
                 select(batch_states.c.state, func.count().label("batches")).group_by(batch_states.c.state)

@@ -127,7 +127,7 @@ class CjSettings(EngineSettings):
         return EngineSettings.model_validate(self.model_dump(include=set(EngineSettings.model_fields)))
 
     def flag_thresholds(self) -> FlagThresholds:
-        """Where a batch's quality flags are raised."""
+        """Return where a batch's quality flags are raised."""
         return FlagThresholds(
             mean_se=self.bt_mean_se_warn_threshold,
             max_se=self.bt_max_se_warn_threshold,

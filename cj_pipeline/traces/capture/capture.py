@@ -113,7 +113,7 @@ def capture(
 
 
 def _claim(request: CaptureRequest, draft: CaptureDraft, source: TopicSource) -> Owner:
-    """The draft's owner: this request, over what the topic holds now, or held when the draft was begun."""
+    """Return the draft's owner: this request, over what the topic holds now, or held when the draft was begun."""
     cluster_id, numbers = source.partitions()
     identity = identity_of(request, cluster_id)
     if draft.owner is not None:
@@ -146,7 +146,7 @@ def _firsts(request: CaptureRequest, source: TopicSource, ranges: Mapping[int, R
 def _reading(
     request: CaptureRequest, draft: CaptureDraft, source: TopicSource, ends: dict[int, int], ending: Ending
 ) -> Reading:
-    """What the reading is held against: the ends at the start, and those of now where a transaction is open."""
+    """Return what the reading is held against: the ends at the start, and those of now where a transaction is open."""
     expected = request.limits.expected_count
     open_ended = request.limits.open_ended
     unread = open_ended or any(draft.partitions[number].next < end for number, end in ends.items())
@@ -175,7 +175,7 @@ def _finish(request: CaptureRequest, draft: CaptureDraft) -> CaptureResult:
 
 
 def _require_same_redaction(request: CaptureRequest, draft: CaptureDraft, owner: Owner) -> None:
-    """A finished draft needs the names that its callbacks have; its provenance must say what was done to them."""
+    """Refuse to finish a draft under another redaction than the one it was begun with; its provenance must be true."""
     asked = identity_of(request, "")
     for name in ("key_id", "justifications", "allowed_keys", "keep_raw"):
         if asked[name] != owner.identity.get(name):

@@ -35,7 +35,7 @@ class PartitionLag:
 def lag(
     cluster_id: str, topic: str, ranges: Mapping[int, Range], captures: Iterable[CaptureProvenance]
 ) -> tuple[PartitionLag, ...]:
-    """One row a partition, by number. Captures of other topics and other clusters do not count."""
+    """Return one row a partition, by number. Captures of other topics and other clusters do not count."""
     furthest: dict[int, int] = {}
     for capture in captures:
         if (capture.cluster_id, capture.topic) == (cluster_id, topic):
@@ -51,7 +51,7 @@ def _behind(number: int, held: Range, captured_to: int | None) -> PartitionLag:
 
 
 def captures_in(root: Path) -> Iterator[CaptureProvenance]:
-    """Where the captured traces of a folder come from. A trace whose provenance cannot be read is left out."""
+    """Yield where the captured traces of a folder come from. A trace whose provenance cannot be read is left out."""
     for scenario_id in TraceStore(root).scenario_ids():
         try:
             provenance = read_provenance(root / scenario_id)

@@ -54,7 +54,7 @@ def identity_of(request: CaptureRequest, cluster_id: str) -> dict[str, Any]:
 
 
 def _selection_of(request: CaptureRequest) -> dict[str, Any]:
-    """The selection as it may be written down: ids as the trace has them."""
+    """Return the selection as it may be written down: ids as the trace has them."""
     selection, redaction = request.selection, request.redaction
     batch, model = selection.bos_batch_id, selection.model
     if redaction is not None:

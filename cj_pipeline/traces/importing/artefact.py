@@ -33,7 +33,7 @@ from cj_pipeline.traces.importing.source import (
 
 
 def eng5_artefact(path: Path) -> Source:
-    """The comparisons of one artefact.
+    """Return the comparisons of one artefact.
 
     Raises BadInput: no such file, not JSON, not an artefact, without a comparison (a plan or a dry run).
     """
@@ -138,7 +138,7 @@ def _or(value: float | None, otherwise: float) -> float:
 
 
 def _sides(comparison: ArtefactComparison) -> tuple[str, str] | Rejection:
-    """The essays shown as A and as B; in the order of their ids where the artefact does not say."""
+    """Return the essays shown as A and as B; in the order of their ids where the artefact does not say."""
     outcome = [essay for essay in (comparison.winner_id, comparison.loser_id) if essay]
     if comparison.essay_a_id and comparison.essay_b_id:
         shown = (comparison.essay_a_id, comparison.essay_b_id)
@@ -178,7 +178,7 @@ def _error(comparison: ArtefactComparison, correlation_id: str) -> dict[str, Any
 
 
 def _shared_ids(artefact: Artefact) -> set[str | None]:
-    """Correlation ids that several comparisons carry: the batch's own, say. A replay would take them for repeats."""
+    """Return ids that several comparisons carry: the batch's own, say. A replay would take them for repeats."""
     carried = Counter(comparison.correlation_id for comparison in artefact.llm_comparisons)
     return {correlation_id for correlation_id, number in carried.items() if number > 1}
 

@@ -22,7 +22,7 @@ _KEPT = 27
 
 
 def graded_items(artefact: Artefact) -> tuple[Item, ...]:
-    """Every essay that a comparison names, by id, with its grade where it is an anchor of known grade.
+    """Return every essay that a comparison names, by id, with its grade where it is an anchor of known grade.
 
     The score table's grade counts before the input list's: it is the one that the service went by.
     """
@@ -44,13 +44,13 @@ def graded_items(artefact: Artefact) -> tuple[Item, ...]:
 
 
 def stored_scores(artefact: Artefact, items: Iterable[Item]) -> dict[str, float]:
-    """The artefact's own scores (logits) by the ids of these essays."""
+    """Return the artefact's own scores (logits) by the ids of these essays."""
     scores = {_key(row.essay_id): row.theta for row in artefact.bt_summary if row.theta is not None}
     return {item.id: scores[_key(item.id)] for item in items if _key(item.id) in scores}
 
 
 def essay_key(name: str) -> str:
-    """The name in the form in which production compares names."""
+    """Return the name in the form in which production compares names."""
     key = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
     if len(key) <= _LONGEST:
         return key

@@ -175,7 +175,7 @@ class Artefact(WireModel):
 
 
 def read_artefact(path: Path) -> tuple[Artefact, str, ChecksumVerdict]:
-    """The artefact, the SHA-256 of its file, and what became of its own checksum. Raises BadInput."""
+    """Return the artefact, the SHA-256 of its file, and what became of its own checksum. Raises BadInput."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -42,7 +42,7 @@ class Held:
 
 
 def held_by(answered: Sequence[ArtefactComparison]) -> Held:
-    """What the records with an outcome have."""
+    """Return what the records with an outcome have."""
     judged = [comparison for comparison in answered if not comparison.failed]
     return Held(
         sides=all(comparison.essay_a_id and comparison.essay_b_id for comparison in answered),

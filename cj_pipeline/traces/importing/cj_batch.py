@@ -39,7 +39,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 def batch_source(rows: BatchRows, place: str) -> Source:
-    """A batch's callbacks in the order in which they were taken in. Raises BadInput where none was answered."""
+    """Return a batch's callbacks in the order in which they were taken in. Raises BadInput where none was answered."""
     answered = [row for row in rows.pairs if row["winner"] is not None]
     if not answered:
         raise BadInput(
@@ -84,7 +84,7 @@ def _found(rows: BatchRows, answered: Sequence[Row], waves: AskedWaves, stated: 
 
 
 def _taken_in(row: Row) -> tuple[int, datetime, int]:
-    """The order in which the engine took the answers in, as far as it is on record."""
+    """Return the order in which the engine took the answers in, as far as it is on record."""
     return row.get("answer_number") or 0, _utc(row["completed_at"]) or datetime.max.replace(tzinfo=UTC), row["id"]
 
 
@@ -155,7 +155,7 @@ def _error(row: Row, correlation_id: str, completed: datetime) -> dict[str, Any]
 
 
 def _items(rows: BatchRows) -> tuple[Item, ...]:
-    """Essays that were compared, and those that are in the batch without it, by id."""
+    """Return the essays that were compared, and those that are in the batch without it, by id."""
     stored = {row["els_essay_id"]: row for row in rows.essays}
     named = {essay for row in rows.pairs for essay in (row["essay_a_els_id"], row["essay_b_els_id"])}
     references = {row["id"]: row for row in rows.anchors}
@@ -208,7 +208,7 @@ def _known(
 
 
 def _status(rows: BatchRows) -> str:
-    """The batch's status, where it is made like one; a column may hold anything."""
+    """Return the batch's status, where it is made like one; a column may hold anything."""
     status = str(rows.upload["status"])
     return status if re.fullmatch(r"[A-Z_]{1,40}", status) else "of another kind"
 

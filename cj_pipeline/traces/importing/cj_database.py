@@ -27,7 +27,7 @@ _CONNECT_SECONDS = 10
 
 
 def cj_database(url: str, batch: str) -> Source:
-    """One batch. url: `postgresql://USER@HOST/DATABASE` or `sqlite:///FILE`; batch: its BOS id or its CJ number.
+    """Return one batch. url: `postgresql://USER@HOST/DATABASE` or `sqlite:///FILE`; batch: its BOS id or its CJ number.
 
     Raises BadInput: not such a URL, not to be reached, another database, no such batch or several, none answered.
     """
@@ -97,7 +97,7 @@ async def _read(url: URL, batch: str, place: str) -> BatchRows:
 
 
 def _for_asyncpg(url: URL) -> URL:
-    """The same address for another driver, which calls libpq's `sslmode` by another name."""
+    """Return the same address for another driver, which calls libpq's `sslmode` by another name."""
     sslmode = url.query.get("sslmode")
     there = url.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode"])
     return there if sslmode is None else there.update_query_dict({"ssl": sslmode})

@@ -44,7 +44,7 @@ class Held:
 
 
 def statement(held: Held) -> str:
-    """The paragraph of provenance."""
+    """Return the paragraph of provenance."""
     return (
         "Imported from the tables of a CJ service, which keeps the outcome of a comparison and not its callback. "
         f"The {held.answered} answers stand in the order of {held.order}. Not in such a database are the id of the "

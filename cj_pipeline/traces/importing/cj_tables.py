@@ -128,7 +128,7 @@ class BatchRows:
 
 
 def read_batch(connection: Connection, batch: str, place: str) -> BatchRows:
-    """One batch's rows. batch: a BOS batch id, or the number of a row in `cj_batch_uploads`.
+    """Return one batch's rows. batch: a BOS batch id, or the number of a row in `cj_batch_uploads`.
 
     place: the database in words, for errors. Raises BadInput: no such batch, several of that id, a table or a column
     that is not there.
@@ -212,7 +212,7 @@ def _columns(connection: Connection, place: str) -> dict[str, frozenset[str]]:
 
 
 def _all(connection: Connection, table: Table, there: Mapping[str, frozenset[str]], where: Any) -> Rows:
-    """The rows in the order of their first column, with the columns that exist."""
+    """Return the rows in the order of their first column, with the columns that exist."""
     columns = [column for column in table.columns if column.name in there[table.name]]
     if not columns:
         return []

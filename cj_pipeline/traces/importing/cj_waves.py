@@ -43,7 +43,7 @@ class AskedWaves:
 
 
 def waves_of(pairs: Sequence[Row], columns: frozenset[str], snapshot: str | None, mode: str | None) -> AskedWaves:
-    """The course of a batch. pairs: its rows by id; mode: the batching mode stored with it."""
+    """Return the course of a batch. pairs: its rows by id; mode: the batching mode stored with it."""
     stored = None if snapshot is None else _stored(snapshot)
     if stored is not None:
         return stored

@@ -26,13 +26,13 @@ ENVELOPE_FIELDS: Mapping[str, FieldProvenance] = {
 
 
 def envelope(data: Mapping[str, Any]) -> bytes:
-    """The event around a callback's data, on one line. data: JSON-ready, with correlation_id and completed_at."""
+    """Return the event around a callback's data as a line. data: JSON-ready, with correlation_id and completed_at."""
     event = {**_head(data["completed_at"], data["correlation_id"]), "data": data, "metadata": None}
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def enveloped(data: bytes, completed_at: str, correlation_id: str) -> bytes:
-    """The same around data that is JSON already, whose bytes stay as they are."""
+    """Return the same around data that is JSON already, whose bytes stay as they are."""
     head = json.dumps(_head(completed_at, correlation_id), ensure_ascii=False, separators=(",", ":"))
     return head.encode()[:-1] + b',"data":' + data + b',"metadata":null}'
 

@@ -32,7 +32,7 @@ class NotOnTheScale(CjPipelineError):
 
 
 def net_scale(name: str | None, grades: Iterable[str]) -> tuple[str, ...] | None:
-    """The scale's steps, with those of its other grades that are in use; None when no essay is graded.
+    """Return the scale's steps, with those of its other grades that are in use; None when no essay is graded.
 
     name: None where the source names no scale; the first that has all the grades is taken then. Raises NotOnTheScale.
     """

@@ -165,7 +165,7 @@ def _listing(path: Path) -> _Listing:
 
 
 def _kind(path: Path) -> str:
-    """What something is that is no file, in words."""
+    """Return what something is that is no file, in words."""
     if path.is_symlink():
         return "a link to a folder" if path.is_dir() else "a link that leads to no file"
     if path.is_fifo():
@@ -212,7 +212,7 @@ def _documents(path: Path, digest: Hash) -> Iterator[tuple[bytes | Rejection, in
 
 
 def _of_json(content: bytes) -> Iterator[tuple[bytes, int]]:
-    """The documents of a `.json` file: one, a list of them, or one a line after all."""
+    """Yield the documents of a `.json` file: one, a list of them, or one a line after all."""
     stripped = content.strip()
     if not stripped:
         return
@@ -247,7 +247,7 @@ def _is_object(raw: bytes) -> bool:
 
 
 def _broken_at(content: bytes) -> int:
-    """The line at which a file stops being JSON; 1 where that cannot be stated."""
+    """Return the line at which a file stops being JSON; 1 where that cannot be stated."""
     try:
         json.loads(content)
     except json.JSONDecodeError as error:
@@ -258,7 +258,7 @@ def _broken_at(content: bytes) -> int:
 
 
 def _ready(raw: bytes) -> tuple[bytes, int, bool]:
-    """The callback on one line and in an envelope, its time in microseconds, and whether the envelope was made."""
+    """Return the callback as a line with envelope, its time in microseconds, and whether the envelope was made."""
     try:
         glance = _glance(raw)
         line = raw if b"\n" not in raw else bytes(msgspec.json.format(raw, indent=-1))

@@ -24,7 +24,7 @@ class ScoreAgreement:
 
 
 def score_agreement(stored: Mapping[str, float], replayed: Mapping[str, float]) -> ScoreAgreement | None:
-    """How far two sets of scores by essay id lie apart; None where they have fewer than two essays in common."""
+    """Return how far two sets of scores by essay id lie apart; None where they have fewer than two essays in common."""
     both = sorted(essay for essay in stored if essay in replayed and math.isfinite(stored[essay]))
     if len(both) < 2:
         return None

@@ -38,7 +38,7 @@ DOLLARS_PER_1000_TOKENS = {
 
 
 def events(scenario: Scenario, published: Published, seed: int) -> list[dict[str, Any]]:
-    """Every callback's envelope, JSON-ready, keys in production's order, in the order in which they were published.
+    """Return every callback's envelope in the order of publication, JSON-ready, keys in production's order.
 
     Raises CannotReconstruct when the published facts contradict each other or the scenario.
     """
@@ -98,7 +98,7 @@ def _event(
 
 
 def _metadata(scenario: Scenario, judgement: Judgement, tokens: dict[str, int]) -> dict[str, MetadataValue]:
-    """What the CJ engine sends along, echoed, and what the LPS adds to it."""
+    """Return what the CJ engine sends along, echoed, and what the LPS adds to it."""
     provider = scenario.provider
     pair = (judgement.shown_a.id, judgement.shown_b.id)
     sent: dict[str, MetadataValue | None] = {
@@ -141,7 +141,7 @@ def _model(scenario: Scenario, published: Published) -> str:
 def _times(
     scenario: Scenario, judged: Sequence[Judgement], latency: Sequence[int], key: tuple[KeyPart, ...]
 ) -> list[tuple[datetime, datetime]]:
-    """When each comparison was asked for and when its callback left, UTC.
+    """Return when each comparison was asked for and when its callback left, UTC.
 
     One worker takes a wave as one bundle: it calls one by one, and no callback leaves before the last call is done.
     """
@@ -168,5 +168,5 @@ def _times(
 
 
 def to_line(event: dict[str, Any]) -> bytes:
-    """One line of llm_callbacks.jsonl, without its newline; non-ASCII kept as it is."""
+    """Return one line of llm_callbacks.jsonl, without its newline; non-ASCII kept as it is."""
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

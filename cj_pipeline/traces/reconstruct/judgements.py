@@ -38,7 +38,7 @@ class Judgement:
 
 
 def judgements(scenario: Scenario, published: Published, seed: int) -> tuple[Judgement, ...]:
-    """Every comparison of the run, in the order in which it was asked for.
+    """Return every comparison of the run, in the order in which it was asked for.
 
     Raises CannotReconstruct when the published outcomes do not fit the scenario's net.
     """
@@ -148,7 +148,7 @@ def _traded(pairs: Sequence[tuple[str, str]], sides: list[bool], key: tuple[KeyP
 
 
 def _same_pair(scenario: Scenario, published: Published, key: tuple[KeyPart, ...]) -> tuple[Judgement, ...]:
-    """The one ordered pair again and again, each time a wave of its own: a wave never shows an item twice."""
+    """Return the one ordered pair again and again, each time a wave of its own: a wave never shows an item twice."""
     if published.same_pair is None or published.winners is None:
         raise CannotReconstruct("needed when the same pair is judged again and again", field="winners")
     by_label = {item.label: item for item in scenario.net.items}
@@ -162,7 +162,7 @@ def _same_pair(scenario: Scenario, published: Published, key: tuple[KeyPart, ...
 
 
 def _ranked(scenario: Scenario, published: Published, key: tuple[KeyPart, ...]) -> list[Item]:
-    """The items from best to worst: by the published ladder, or else by known grade, then in the scenario's order."""
+    """Return the items from best to worst: by the published ladder, else by known grade, then by scenario order."""
     items = scenario.net.items
     if published.ladder is not None:
         by_label = {item.label: item for item in items}

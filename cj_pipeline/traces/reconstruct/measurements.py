@@ -27,7 +27,7 @@ PERCENTILE_OF: dict[str, float] = {
 
 
 def prompt_tokens(published: Published, judgement: Judgement) -> int:
-    """Tokens of the prompt that shows these two essays, whichever way round."""
+    """Return the tokens of the prompt that shows these two essays, whichever way round."""
     lengths = published.assumed.essay_tokens
     for item in (judgement.shown_a, judgement.shown_b):
         if item.label not in lengths:
@@ -36,7 +36,7 @@ def prompt_tokens(published: Published, judgement: Judgement) -> int:
 
 
 def completion_tokens(published: Published, n: int, *key: KeyPart) -> list[int]:
-    """Tokens of each of n answers."""
+    """Return the tokens of each of n answers."""
     values = _known_sample(published, "token_usage.completion_tokens", n, key)
     order = sorted(range(n), key=lambda index: uniform(*key, "shuffle", index))
     return [values[index] for index in order]

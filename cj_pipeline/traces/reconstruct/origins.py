@@ -28,7 +28,7 @@ PUBLISHED, FITTED, DRAWN = FieldOrigin.PUBLISHED, FieldOrigin.FITTED, FieldOrigi
 
 
 def provenance(scenario: Scenario, published: Published, seed: int) -> Provenance:
-    """The provenance of a trace reconstructed from these facts with this seed."""
+    """Return the provenance of a trace reconstructed from these facts with this seed."""
     fields = {**_envelope(), **_verdict(published), **_figures(published), **_identity(scenario, published)}
     return Provenance(
         scenario_id=scenario.scenario_id,

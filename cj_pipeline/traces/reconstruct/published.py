@@ -58,7 +58,7 @@ class Figure(FileModel):
     rounded_to: Annotated[float, Field(gt=0.0)]
 
     def holds(self, actual: float) -> bool:
-        """Whether `actual` rounds to the published value whatever the rounding does with a half."""
+        """Return whether `actual` rounds to the published value whatever the rounding does with a half."""
         return abs(actual - self.value) < self.rounded_to * (0.5 - 1e-6)
 
 
@@ -190,7 +190,7 @@ def require_agreement(summary: Summary, published: Published) -> None:
 
 
 def figure_of(summary: Summary, name: FigureName) -> float:
-    """The figure of a summary at a dotted path."""
+    """Return the figure of a summary at a dotted path."""
     value: object = summary
     for part in name.split("."):
         value = getattr(value, part)

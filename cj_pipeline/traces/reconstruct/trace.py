@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[bytes]:
-    """The lines of llm_callbacks.jsonl, without newlines; every published figure holds on them.
+    """Return the lines of llm_callbacks.jsonl, without newlines; every published figure holds on them.
 
     Raises CannotReconstruct when the facts contradict each other, the scenario, or what is assumed.
     """
@@ -76,7 +76,7 @@ def reconstruct_trace(folder: Path) -> Path:
 
 
 def _require_same_run(scenario: Scenario, published: Published) -> None:
-    """The scenario must carry the identity that was published; an id typed wrongly would otherwise travel for ever."""
+    """Refuse a scenario without the published identity; an id typed wrongly would otherwise travel for ever."""
     carried = {
         "bos_batch_id": scenario.batch.bos_batch_id,
         "cj_batch_id": scenario.batch.cj_batch_id,

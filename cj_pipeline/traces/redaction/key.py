@@ -33,7 +33,7 @@ def default_key_file(data_dir: Path) -> Path:
 
 
 def key_from(path: Path) -> bytes:
-    """The key in a file, 32 bytes; made, readable by its owner alone, when there is no such file.
+    """Return the key in a file, 32 bytes; made, readable by its owner alone, when there is no such file.
 
     Raises BadInput: the file lies in a trace folder, others may read it, or it holds no key.
     """

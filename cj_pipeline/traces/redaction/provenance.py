@@ -50,12 +50,12 @@ def copied_provenance(original: Provenance, scenario_id: str, section: Redaction
 
 
 def _is_of_the_wire(field: str) -> bool:
-    """Whether a dotted path has no part that only a message names."""
+    """Return whether a dotted path has no part that only a message names."""
     return set(field.split(".")) <= ALL_KEYS
 
 
 def _capture(capture: CaptureProvenance) -> CaptureProvenance:
-    """How much was read and whether that is all of it; not from where, nor what was asked for."""
+    """Return how much was read and whether that is all of it; not from where, nor what was asked for."""
     return capture.model_copy(
         update={
             "cluster_id": REDACTED,
@@ -68,7 +68,7 @@ def _capture(capture: CaptureProvenance) -> CaptureProvenance:
 
 
 def _imported(imported: ImportProvenance) -> ImportProvenance:
-    """How much was found and whether that is all of it."""
+    """Return how much was found and whether that is all of it."""
     return imported.model_copy(update={"missing": _missing(imported.missing)})
 
 

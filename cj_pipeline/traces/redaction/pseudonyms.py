@@ -50,11 +50,11 @@ class Pseudonyms:
         return self.essays[essay_id]
 
     def batch(self, bos_batch_id: str) -> str:
-        """A UUID as it is, since it names nobody; `batch-` and 16 hex digits for anything else."""
+        """Return a UUID as it is, since it names nobody; `batch-` and 16 hex digits for anything else."""
         return bos_batch_id if is_uuid(bos_batch_id) else f"batch-{self.of('batch', bos_batch_id)}"
 
     def request(self, request_id: str) -> str:
-        """A UUID as it is; for anything else one made from it (RFC 9562 version 8)."""
+        """Return a UUID as it is; for anything else one made from it (RFC 9562 version 8)."""
         if is_uuid(request_id):
             return request_id
         raw = bytearray(digest(self._key, b"request\0" + request_id.encode(), "sha256")[:16])

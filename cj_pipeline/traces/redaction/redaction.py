@@ -185,7 +185,7 @@ class Redaction:
         return error
 
     def _known(self, document: Document, keys: AbstractSet[str]) -> Document:
-        """The part of an object that the wire has keys for; the rest is counted."""
+        """Return the part of an object that the wire has keys for; the rest is counted."""
         if document.keys() <= keys:
             return document
         kept = {key: value for key, value in document.items() if key in keys}

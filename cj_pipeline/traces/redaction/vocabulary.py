@@ -76,27 +76,27 @@ FIGURES = frozenset(
 
 
 def is_model(name: str) -> bool:
-    """Whether a text is made like the name of a model, with no word in it that is not a model's."""
+    """Return whether a text is made like the name of a model, with no word in it that is not a model's."""
     return _MODEL.fullmatch(name) is not None
 
 
 def is_row_number(text: str) -> bool:
-    """Whether a text is the number of a row."""
+    """Return whether a text is the number of a row."""
     return _ROW.fullmatch(text) is not None
 
 
 def is_figure(value: object) -> bool:
-    """Whether a value under a key of the wire is null, a switch or a number of a size that such keys have."""
+    """Return whether a value under a key of the wire is null, a switch or a number of a size that such keys have."""
     return value is None or (isinstance(value, int | float) and abs(value) < 10**9)
 
 
 def is_grade(text: str) -> bool:
-    """Whether a text is a grade of a letter or a numeric scale."""
+    """Return whether a text is a grade of a letter or a numeric scale."""
     return _GRADE.fullmatch(text) is not None
 
 
 def may_stay(key: str, value: object) -> bool:
-    """Whether an entry of an error's `details` tells of the failure and of nothing else."""
+    """Return whether an entry of an error's `details` tells of the failure and of nothing else."""
     if isinstance(value, str):
         return value in _WORD_DETAILS.get(key, ()) or (key == "model" and is_model(value))
     return key in _NUMBER_DETAILS and is_figure(value)

@@ -32,7 +32,7 @@ class Prompts:
     callback_topic: str
 
     async def of_wave(self, transaction: Transaction, stored: LockedBatch, batch: Batch, wave: SubmitWave) -> Requests:
-        """A wave's requests, by correlation id."""
+        """Return a wave's requests, by correlation id."""
         return await self.of(transaction, stored.request, batch, wave.comparisons, len(wave.comparisons))
 
     async def of(
@@ -43,7 +43,7 @@ class Prompts:
         comparisons: Iterable[Comparison],
         wave_size: int,
     ) -> Requests:
-        """The requests of some of a wave's comparisons, by correlation id."""
+        """Return the requests of some of a wave's comparisons, by correlation id."""
         wanted = list(comparisons)
         texts = await _texts(transaction, batch.cj_batch_id, {essay for c in wanted for essay in c.pair})
         context = context_block(record)
@@ -69,7 +69,7 @@ class Prompts:
 
 
 def context_block(record: RequestRecord) -> tuple[PromptBlock, ...]:
-    """What all comparisons of a batch have in common, as one block that a provider can cache; none when it is empty."""
+    """Return what all comparisons of a batch share, as one block that a provider can cache; none when it is empty."""
     sections = (
         ("Student Assignment", record.student_prompt_text),
         ("Assessment Criteria", record.instructions_text),

@@ -150,7 +150,7 @@ class Steps:
 
 
 def _changed(before: State, after: State, effects: Sequence[Effect]) -> bool:
-    """Whether there is anything to store; repeats, orphans and late callbacks change no row of the batch."""
+    """Return whether there is anything to store; repeats, orphans and late callbacks change no row of the batch."""
     counted = after.callbacks != before.callbacks
     return counted or any(not isinstance(effect, Taken) for effect in effects)
 

@@ -72,7 +72,7 @@ class StateCache:
         self._states: dict[int, State] = {}
 
     def get(self, cj_batch_id: int) -> State | None:
-        """What was last seen, if it is still kept."""
+        """Return what was last seen, if it is still kept."""
         return self._states.get(cj_batch_id)
 
     def keep(self, state: State) -> None:
@@ -84,7 +84,7 @@ class StateCache:
 
 
 async def lock_batch(transaction: Transaction, cj_batch_id: int, cache: StateCache) -> LockedBatch | None:
-    """The batch, locked until the end of the transaction; None when there is none."""
+    """Return the batch, locked until the end of the transaction; None when there is none."""
     counters = await transaction.first(
         select(batch_states).where(batch_states.c.batch_id == cj_batch_id).with_for_update()
     )
@@ -131,7 +131,7 @@ async def _state(
 
 
 def delivery_of(row: Any) -> Delivery:
-    """The delivery that a pair's row is the record of, as far as the engine looks at it."""
+    """Return the delivery that a pair's row is the record of, as far as the engine looks at it."""
     correlation_id = UUID(row.request_correlation_id)
     if row.winner == ERROR:
         if row.error_details == MALFORMED:
@@ -144,7 +144,7 @@ def delivery_of(row: Any) -> Delivery:
 
 
 def counters_of(state: State, now: datetime) -> dict[str, Any]:
-    """The columns of `cj_batch_states` that follow from the engine's state."""
+    """Return the columns of `cj_batch_states` that follow from the engine's state."""
     budget = state.batch.total_budget
     return {
         "state": state.status.value,
@@ -161,7 +161,7 @@ def counters_of(state: State, now: datetime) -> dict[str, Any]:
 
 
 def state_metadata(state: State) -> dict[str, Any]:
-    """What production keeps of a state beside its counters, under production's keys."""
+    """Return what production keeps of a state beside its counters, under production's keys."""
     last = state.decisions[-1] if state.decisions else None
     statistics = state.pool.statistics
     return {
@@ -196,7 +196,7 @@ def state_metadata(state: State) -> dict[str, Any]:
 
 
 def failure_details(state: State) -> dict[str, Any]:
-    """What the success guard saw, as published with a failure."""
+    """Return what the success guard saw, as published with a failure."""
     facts = facts_of(state, state.scores)
     return {
         "callbacks_received": facts.callbacks,
@@ -221,7 +221,7 @@ async def store_snapshot(transaction: Transaction, state: State, now: datetime) 
 
 
 async def essays_of(transaction: Transaction, cj_batch_id: int) -> list[BatchEssay]:
-    """The batch's essays by id, without their texts."""
+    """Return the batch's essays by id, without their texts."""
     rows = await transaction.all(
         select(
             processed_essays.c.els_essay_id,
@@ -244,5 +244,5 @@ async def essays_of(transaction: Transaction, cj_batch_id: int) -> list[BatchEss
 
 
 def error_code_of(code: str | None) -> str:
-    """What stands in a failed row's error_code."""
+    """Return what stands in a failed row's error_code."""
     return (code or ErrorCode.INVALID_RESPONSE.value)[:100]

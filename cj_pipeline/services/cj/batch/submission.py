@@ -125,7 +125,7 @@ class Submitter:
                 await asyncio.sleep(_DATABASE_AWAY_S)
 
     async def _claim(self, wave: Wave) -> _Chunk | None:
-        """The next comparisons to send; None when there are none, or they are another replica's."""
+        """Return the next comparisons to send; None when there are none, or they are another replica's."""
         batch_id, iteration = wave
         async with self._database.transaction() as transaction:
             # The batch before its wave, as everywhere: two locks in two orders would wait for each other.

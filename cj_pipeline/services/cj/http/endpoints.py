@@ -57,7 +57,7 @@ class AnchorBody(FileModel):
 
 
 def build_app(service: CjAssessmentService) -> Starlette:
-    """The app of one service; it starts nothing."""
+    """Return the app of one service; it starts nothing."""
     endpoints = _Endpoints(service)
     routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "/healthz", endpoints.healthz),
@@ -155,7 +155,7 @@ class _Endpoints:
 
 
 def _counted(service: CjAssessmentService, method: str, path: str, endpoint: Endpoint) -> Endpoint:
-    """An endpoint whose answers are counted, and whose refusals name fields and repeat nothing."""
+    """Return an endpoint whose answers are counted, and whose refusals name fields and repeat nothing."""
 
     async def answer(request: Request) -> Response:
         started_s = service.clock.monotonic()

@@ -43,7 +43,7 @@ class Instructions:
 
 
 async def instructions_of(transaction: Transaction, assignment_id: str) -> Instructions | None:
-    """The assignment's own instructions, or None."""
+    """Return the assignment's own instructions, or None."""
     row = await transaction.first(
         select(assessment_instructions).where(assessment_instructions.c.assignment_id == assignment_id)
     )
@@ -60,7 +60,7 @@ async def instructions_of(transaction: Transaction, assignment_id: str) -> Instr
 
 
 async def anchors_of(transaction: Transaction, assignment_id: str, grade_scale: str) -> list[AnchorReference]:
-    """The assignment's anchors on one scale, in order of registration."""
+    """Return the assignment's anchors on one scale, in order of registration."""
     rows = await transaction.all(
         select(anchor_essay_references)
         .where(

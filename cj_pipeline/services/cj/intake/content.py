@@ -38,7 +38,7 @@ class ContentSource(Protocol):
     """Where texts are."""
 
     async def fetch(self, storage_id: str) -> str:
-        """The text. Raises NoContent."""
+        """Return the text. Raises NoContent."""
         ...
 
     async def store(self, text: str) -> str:
@@ -55,7 +55,7 @@ class HttpContent:
         self._timeout_s = timeout_s
 
     async def fetch(self, storage_id: str) -> str:
-        """The text, asked for four times at most. Raises NoContent."""
+        """Return the text, asked for four times at most. Raises NoContent."""
         response = await self._call(storage_id, "GET", f"{self._base_url}/{storage_id}", None)
         if not response.text.strip():
             raise NoContent(storage_id, ContentReason.EMPTY)

@@ -103,7 +103,7 @@ async def create_batch(
 
 
 def record_of(prepared: PreparedRequest, settings: CjSettings) -> RequestRecord:
-    """What the batch keeps of its request."""
+    """Return what the batch keeps of its request."""
     event, request = prepared.event, prepared.event.data
     wanted, instructions = event.envelope_metadata(), prepared.instructions
     return RequestRecord(
@@ -134,7 +134,7 @@ def _requested_mode(wanted: EnvelopeMetadata) -> LLMBatchingMode | None:
 
 
 def _asked_for(wanted: EnvelopeMetadata) -> BatchConfigOverrides | None:
-    """What the request changes of the way its batch is sent, its hint written where the override stands."""
+    """Return what the request changes of the way its batch is sent, its hint written where the override stands."""
     overrides = wanted.batch_config_overrides
     mode = _requested_mode(wanted)
     if mode is None:
@@ -143,7 +143,7 @@ def _asked_for(wanted: EnvelopeMetadata) -> BatchConfigOverrides | None:
 
 
 def judge_of(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigOverrides:
-    """Who is asked, and how: what the request says, else the service's own."""
+    """Return who is asked, and how: what the request says, else the service's own."""
     asked = request.llm_config_overrides or LLMConfigOverrides()
     temperature = asked.temperature_override
     return LLMConfigOverrides(
@@ -161,7 +161,7 @@ def judge_of(request: AssessmentRequestV1, settings: CjSettings) -> LLMConfigOve
 def batch_of(
     event: AssessmentRequestEvent, essay_ids: Iterable[str], settings: CjSettings, *, cj_batch_id: int, earlier: int = 0
 ) -> Batch:
-    """The engine's batch of a request: every id that it will use follows from the request and the settings.
+    """Return the engine's batch of a request: every id that it will use follows from the request and the settings.
 
     essay_ids: of essays and anchors that have a text; earlier: batches of the same BOS id, each of which needs
     correlation ids of its own.

@@ -79,7 +79,7 @@ class Preparation:
         self._fetches = asyncio.Semaphore(CONCURRENT_FETCHES)
 
     async def of(self, event: AssessmentRequestEvent) -> PreparedRequest | Hopeless:
-        """The request with its texts."""
+        """Return the request with its texts."""
         request = event.data
         ids = [essay.essay_id for essay in request.essays_for_cj]
         if len(set(ids)) < len(ids):
@@ -207,7 +207,7 @@ def _rubric_override(request: AssessmentRequestV1) -> str | None:
 
 
 def _anchor_id(reference: AnchorReference, correlation_id: UUID) -> str:
-    """One id for each request, and the same one when the request is read again."""
+    """Return one id for each request, and the same one when the request is read again."""
     suffix = keyed_uuid("anchor", str(correlation_id), reference.anchor_ref_id).hex[:8]
     return f"{ANCHOR_PREFIX}{reference.anchor_ref_id}_{suffix}"
 

@@ -52,12 +52,12 @@ class Ended:
 
 
 def known_grade(row: RankingRow) -> str | None:
-    """An anchor's own grade."""
+    """Return an anchor's own grade."""
     return anchor_grade(row.processing_metadata, row.text_storage_id, AnchorReferences())
 
 
 def result_event(ended: Ended, rankings: Sequence[RankingRow], projection: Projection | None) -> AssessmentResultV1:
-    """The rich event. projection: None for a batch that is not graded."""
+    """Return the rich event. projection: None for a batch that is not graded."""
     grades = {} if projection is None else {grade.essay_id: grade for grade in projection.grades}
     anchors = [row for row in rankings if row.is_anchor]
     calibrated = projection is not None and projection.available
@@ -84,7 +84,7 @@ def result_event(ended: Ended, rankings: Sequence[RankingRow], projection: Proje
 
 
 def completed_event(ended: Ended, rankings: Sequence[RankingRow]) -> CJAssessmentCompletedV1:
-    """The thin event: students only."""
+    """Return the thin event: students only."""
     students = sorted((row.els_essay_id, row.bradley_terry_score is not None) for row in rankings if not row.is_anchor)
     scored = [essay for essay, has_score in students if has_score]
     failed = [essay for essay, has_score in students if not has_score] + sorted(ended.request.dropped_essay_ids)
@@ -113,7 +113,7 @@ def completed_event(ended: Ended, rankings: Sequence[RankingRow]) -> CJAssessmen
 
 
 def consumption_event(ended: Ended) -> ResourceConsumptionV1 | None:
-    """What was consumed: comparisons judged, each as often as it was; None where none was."""
+    """Return what was consumed: comparisons judged, each as often as it was; None where none was."""
     if ended.completed == 0:
         return None
     return ResourceConsumptionV1(
@@ -136,7 +136,7 @@ def failed_event(
     reason: str,
     details: Mapping[str, object],
 ) -> CJAssessmentFailedV1:
-    """The event of a batch without a result. job_id: None where no batch came to be."""
+    """Return the event of a batch without a result. job_id: None where no batch came to be."""
     return CJAssessmentFailedV1(
         entity_id=entity_id,
         parent_id=parent_id,

@@ -17,7 +17,7 @@ class Grader(Protocol):
     def __call__(
         self, essays: Sequence[BatchEssay], diagnostics: BatchDiagnostics, context: GradeContext
     ) -> Projection:
-        """The grades; unavailable, with a reason, where there can be none."""
+        """Return the grades; unavailable, with a reason, where there can be none."""
         ...
 
 

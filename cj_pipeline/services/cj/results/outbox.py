@@ -166,7 +166,7 @@ class OutboxRelay:
 
 
 def _turns(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
-    """The first event of every aggregate, then the second of each, and so on.
+    """Yield the first event of every aggregate, then the second of each, and so on.
 
     One at a time, a bus that is away would cost its patience once for each of a hundred batches.
     """

@@ -58,11 +58,11 @@ class Transaction:
         return await self._connection.execute(statement, rows)
 
     async def first(self, statement: Executable) -> Row[Any] | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         return (await self._connection.execute(statement)).first()
 
     async def all(self, statement: Executable) -> Sequence[Row[Any]]:
-        """All rows."""
+        """Return all rows."""
         return (await self._connection.execute(statement)).all()
 
     async def insert_unless_there(self, table: Table, values: Values) -> bool:
@@ -72,7 +72,7 @@ class Transaction:
         return bool(result.rowcount)
 
     def after_commit(self, action: Callable[[], None]) -> None:
-        """What must not be seen unless the transaction holds: metrics, waking a task. Must not raise."""
+        """Run something once the transaction holds: metrics, waking a task. It must not raise."""
         self._after.append(action)
 
     def run_after_commit(self) -> None:
@@ -94,7 +94,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction, committed at the end of the block and rolled back where it raises.
+        """Open a transaction, committed at the end of the block and rolled back where it raises.
 
         Not to be nested: SQLite has one connection a process, and waits for it here.
         """
@@ -137,7 +137,7 @@ class Database:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that the database could not be reached or was busy, so that trying again can help."""
+    """Return whether an error says that the database was away or busy, so that trying again can help."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, OSError)
     state = getattr(error.orig, "sqlstate", None)

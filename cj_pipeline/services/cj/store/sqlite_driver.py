@@ -65,15 +65,15 @@ class InlineCursor:
         return self
 
     async def fetchone(self) -> Any:
-        """The next row, None after the last."""
+        """Return the next row, None after the last."""
         return self._raw.fetchone()
 
     async def fetchmany(self, size: int = 1) -> list[Any]:
-        """The next rows."""
+        """Return the next rows."""
         return self._raw.fetchmany(size)
 
     async def fetchall(self) -> list[Any]:
-        """The rest."""
+        """Return the rest."""
         return self._raw.fetchall()
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class InlineConnection:
         self._raw = raw
 
     def cursor(self) -> InlineCursor:
-        """A new cursor."""
+        """Return a new cursor."""
         return InlineCursor(self._raw.cursor())
 
     async def create_function(self, *arguments: Any, **options: Any) -> None:

@@ -75,7 +75,7 @@ class CallbackHandler:
             await self._take(transaction, correlation_id, MalformedCallback(correlation_id), {})
 
     async def _malformed(self, transaction: Transaction, message: Message, rejection: Rejection) -> None:
-        """A message that is no callback; its comparison fails, where it names one."""
+        """Keep a message that is no callback; its comparison fails, where it names one."""
         await self.quarantine.keep(transaction, message, f"malformed: {rejection.reason}", rejection.field)
         correlation_id = _named_comparison(message.value)
         if correlation_id is not None:
@@ -111,7 +111,7 @@ class CallbackHandler:
 
 
 def _columns(result: LLMComparisonResultV1) -> dict[str, Any]:
-    """What a callback says of its comparison, beside the verdict."""
+    """Return what a callback says of its comparison, beside the verdict."""
     columns: dict[str, Any] = {
         "confidence": result.confidence,
         # PostgreSQL has no NUL in a text.
@@ -135,7 +135,7 @@ def _columns(result: LLMComparisonResultV1) -> dict[str, Any]:
 
 
 def _named_comparison(value: bytes) -> UUID | None:
-    """The comparison that an unusable message names, if it can be read that far."""
+    """Return the comparison that an unusable message names, if it can be read that far."""
     try:
         return UUID(json.loads(value)["data"]["correlation_id"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

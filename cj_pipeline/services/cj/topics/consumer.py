@@ -40,7 +40,7 @@ class Handler(Protocol[Prepared]):
         ...
 
     async def apply(self, transaction: Transaction, message: Message, prepared: Prepared) -> None:
-        """What the message does. Committed together with the position, or not at all."""
+        """Do what the message asks. Committed together with the position, or not at all."""
         ...
 
     async def abandon(self, transaction: Transaction, message: Message) -> None:

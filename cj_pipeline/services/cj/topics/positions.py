@@ -26,7 +26,7 @@ class Positions:
     unread: UnreadTopic
 
     async def begin(self, topic: str) -> Mapping[int, int]:
-        """Where to begin, by partition; a partition that is not named is read from its first message on.
+        """Return where to begin, by partition; a partition that is not named is read from its first message on.
 
         A topic that was never read is on record afterwards, so that "latest" means the same in the next process.
         """
