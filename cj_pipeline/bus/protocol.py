@@ -26,11 +26,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message that is to be published."""
+    """One message that is to be published. headers: for a bus that has them (Kafka); the others drop them."""
 
     topic: str
     key: bytes | None
     value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class MessagesGone(CjPipelineError):

@@ -39,6 +39,23 @@ class ProcessingSummary(WireModel):
     single_essay_batch: bool
 
 
+class ProcessingMetadata(WireModel):
+    """What `system_metadata` says of a batch. The peer's model requires the entity's id and type.
+
+    error_info: reason and details, of a batch without a result.
+    """
+
+    entity_id: str
+    entity_type: str = "batch"
+    parent_id: str | None = None
+    timestamp: AwareDatetime
+    processing_stage: str
+    event: str
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    error_info: dict[str, Any] | None = None
+
+
 class CJAssessmentCompletedV1(WireModel):
     """The thin event: a batch is over, without scores."""
 
@@ -48,7 +65,7 @@ class CJAssessmentCompletedV1(WireModel):
     parent_id: str | None = None
     timestamp: AwareDatetime
     status: str
-    system_metadata: dict[str, Any]
+    system_metadata: ProcessingMetadata
     cj_assessment_job_id: str
     processing_summary: ProcessingSummary
 
@@ -62,7 +79,7 @@ class CJAssessmentFailedV1(WireModel):
     parent_id: str | None = None
     timestamp: AwareDatetime
     status: str = FAILED_CRITICALLY
-    system_metadata: dict[str, Any]
+    system_metadata: ProcessingMetadata
     cj_assessment_job_id: str
 
 
@@ -90,6 +107,11 @@ class EssayResult(WireModel):
 class AssessmentResultV1(WireModel):
     """The rich event: every essay with its score, rank and grade."""
 
+    event_name: str = "assessment.result.published"
+    entity_id: str
+    entity_type: str = "batch"
+    parent_id: str | None = None
+    timestamp: AwareDatetime
     batch_id: str
     cj_assessment_job_id: str
     assignment_id: str | None = None
@@ -105,9 +127,10 @@ class AssessmentResultV1(WireModel):
 class ResourceConsumptionV1(WireModel):
     """What a batch cost its owner. quantity: comparisons that were judged."""
 
-    event_name: str = "resource.consumption"
+    event_name: str = "resource.consumption.reported"
     entity_id: str
     entity_type: str = "batch"
+    parent_id: str | None = None
     timestamp: AwareDatetime
     user_id: str
     org_id: str | None = None

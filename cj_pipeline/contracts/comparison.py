@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueStatus, ReasoningEffort
 from cj_pipeline.contracts.model import WireModel
@@ -17,10 +17,15 @@ from cj_pipeline.contracts.model import WireModel
 MAX_BUNDLE = 64
 
 
+def _lower(name: object) -> object:
+    """Return a provider's name in lower case: peers send `OPENAI` as well."""
+    return name.strip().lower() if isinstance(name, str) else name
+
+
 class LLMConfigOverrides(WireModel):
     """Who is to judge, and how. `provider_override` is mandatory in practice: the LPS refuses a request without it."""
 
-    provider_override: Provider | None = None
+    provider_override: Annotated[Provider | None, BeforeValidator(_lower)] = None
     model_override: str | None = None
     temperature_override: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     system_prompt_override: str | None = None

@@ -184,7 +184,7 @@ async def _end(batch: str, readers: Mapping[str, Subscription]) -> StackAnswer:
     try:
         await asyncio.wait([completed, failed], return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
-            reason = failed.result().system_metadata.get("error_info", {}).get("reason", "unknown")
+            reason = (failed.result().system_metadata.error_info or {}).get("reason", "unknown")
             return StackAnswer(None, str(reason))
         return StackAnswer(await _next_of(readers[ASSESSMENT_RESULT_TOPIC], _Result, batch), None)
     finally:

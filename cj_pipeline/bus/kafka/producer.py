@@ -108,7 +108,11 @@ class Deliveries:
         polled = self._polled
         try:
             polled.producer.produce(
-                message.topic, message.value, message.key, on_delivery=partial(polled.report, done, message.topic)
+                message.topic,
+                message.value,
+                message.key,
+                on_delivery=partial(polled.report, done, message.topic),
+                headers=list(message.headers),
             )
         except KafkaException as refused:
             error = error_of(refused)

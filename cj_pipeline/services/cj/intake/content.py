@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Protocol
+from urllib.parse import quote
 
 import httpx
 
@@ -56,7 +57,7 @@ class HttpContent:
 
     async def fetch(self, storage_id: str) -> str:
         """Return the text, asked for four times at most. Raises NoContent."""
-        response = await self._call(storage_id, "GET", f"{self._base_url}/{storage_id}", None)
+        response = await self._call(storage_id, "GET", f"{self._base_url}/{_segment(storage_id)}", None)
         if not response.text.strip():
             raise NoContent(storage_id, ContentReason.EMPTY)
         return response.text
@@ -81,6 +82,13 @@ class HttpContent:
             return await retry(call, on=_least_wait_s, waits=_WAITS, attempts=ATTEMPTS)
         except httpx.HTTPError:
             raise NoContent(storage_id, ContentReason.SERVICE_ERROR) from None
+
+
+def _segment(storage_id: str) -> str:
+    """Return an id as one segment of a path, whatever it holds; `.` and `..` would be steps. Raises NoContent."""
+    if storage_id in {".", ".."}:
+        raise NoContent(storage_id, ContentReason.SERVICE_ERROR)
+    return quote(storage_id, safe="")
 
 
 def _least_wait_s(error: Exception) -> float | None:

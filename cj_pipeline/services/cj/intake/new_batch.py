@@ -24,6 +24,7 @@ from cj_pipeline.services.cj.batch.steps import Steps
 from cj_pipeline.services.cj.batch.stored_batch import LockedBatch, counters_of
 from cj_pipeline.services.cj.intake.preparation import PreparedRequest
 from cj_pipeline.services.cj.intake.request_record import RequestRecord
+from cj_pipeline.services.cj.results.outbox import trace_of
 from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.services.cj.store.database import Transaction
 from cj_pipeline.services.cj.store.tables import batch_states, batch_uploads, processed_essays
@@ -85,7 +86,7 @@ async def create_batch(
     essays = [essay.essay_id for essay in prepared.essays]
     batch = batch_of(event, essays, settings, cj_batch_id=cj_batch_id, earlier=len(known))
     pristine = State(batch=batch)
-    metadata = _metadata(record, batch)
+    metadata = _metadata(record, batch) | {"trace_context": trace_of(event.metadata)}
     await transaction.execute(
         batch_states.insert().values(batch_id=cj_batch_id, **counters_of(pristine, now), processing_metadata=metadata)
     )

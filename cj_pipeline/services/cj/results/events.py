@@ -19,6 +19,7 @@ from cj_pipeline.contracts.cj_events import (
     CJAssessmentCompletedV1,
     CJAssessmentFailedV1,
     EssayResult,
+    ProcessingMetadata,
     ProcessingSummary,
     ResourceConsumptionV1,
 )
@@ -63,6 +64,8 @@ def result_event(ended: Ended, rankings: Sequence[RankingRow], projection: Proje
     calibrated = projection is not None and projection.available
     provider, model = ended.judge
     return AssessmentResultV1(
+        entity_id=ended.bos_batch_id,
+        timestamp=ended.ended_at,
         batch_id=ended.bos_batch_id,
         cj_assessment_job_id=str(ended.cj_batch_id),
         assignment_id=ended.request.assignment_id,
@@ -93,12 +96,14 @@ def completed_event(ended: Ended, rankings: Sequence[RankingRow]) -> CJAssessmen
         parent_id=ended.request.parent_id,
         timestamp=ended.ended_at,
         status=COMPLETED_SUCCESSFULLY if scored else FAILED_CRITICALLY,
-        system_metadata={
-            "processing_stage": "completed",
-            "started_at": ended.started_at.isoformat(),
-            "completed_at": ended.ended_at.isoformat(),
-            "event": "cj_assessment.completed",
-        },
+        system_metadata=ProcessingMetadata(
+            entity_id=ended.bos_batch_id,
+            timestamp=ended.ended_at,
+            processing_stage="completed",
+            event="cj_assessment.completed",
+            started_at=ended.started_at,
+            completed_at=ended.ended_at,
+        ),
         cj_assessment_job_id=str(ended.cj_batch_id),
         processing_summary=ProcessingSummary(
             total_essays=len(students) + len(ended.request.dropped_essay_ids),
@@ -141,11 +146,13 @@ def failed_event(
         entity_id=entity_id,
         parent_id=parent_id,
         timestamp=now,
-        system_metadata={
-            "processing_stage": "failed",
-            "event": "cj_assessment.failed",
-            "error_info": {"reason": reason, "details": dict(details)},
-        },
+        system_metadata=ProcessingMetadata(
+            entity_id=entity_id,
+            timestamp=now,
+            processing_stage="failed",
+            event="cj_assessment.failed",
+            error_info={"reason": reason, "details": dict(details)},
+        ),
         cj_assessment_job_id=INITIALIZATION_FAILED if job_id is None else str(job_id),
     )
 

@@ -38,7 +38,7 @@ from cj_pipeline.services.cj.results.events import (
     result_event,
 )
 from cj_pipeline.services.cj.results.grading import Grader
-from cj_pipeline.services.cj.results.outbox import write_event
+from cj_pipeline.services.cj.results.outbox import trace_of, write_event
 from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.services.cj.store.database import Transaction
 from cj_pipeline.services.cj.store.tables import (
@@ -86,6 +86,7 @@ class Finalizer:
             correlation_id=UUID(batch.event_correlation_id),
             key=batch.bos_batch_id,
             now=now,
+            trace=trace_of(batch.metadata.get("trace_context")),
         )
         transaction.after_commit(lambda: self.metrics.operation("finalize", "failure"))
         return {"failed_reason": {"reason": effect.reason, "timestamp": now.isoformat(), "details": details}}
@@ -133,6 +134,7 @@ class Finalizer:
                     correlation_id=ended.correlation_id,
                     key=batch.bos_batch_id,
                     now=now,
+                    trace=trace_of(batch.metadata.get("trace_context")),
                 )
         flags = diagnostics.quality_flags
         if judged:

@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 # While the bus is asked, other transactions of this database wait for SQLite's lock, the health check's too.
 _PATIENCE_S = 2.0
 
+TRACE_KEYS = ("traceparent", "tracestate", "baggage")
+"""https://www.w3.org/TR/trace-context/, https://www.w3.org/TR/baggage/"""
+
 
 async def write_event(
     transaction: Transaction,
@@ -45,10 +48,12 @@ async def write_event(
     correlation_id: UUID,
     key: str,
     now: datetime,
+    trace: Mapping[str, str] | None = None,
 ) -> bool:
     """Write an event to be published after the commit; False when this aggregate has one of its type already.
 
-    The event id follows from aggregate and topic, so a repetition is one for its readers too.
+    The event id follows from aggregate and topic, so a repetition is one for its readers too. trace: the context that
+    the request brought, as `trace_of` reads it.
     """
     envelope: dict[str, Any] = {
         "event_id": str(keyed_uuid("cj-event", aggregate_id, topic, str(correlation_id))),
@@ -57,6 +62,8 @@ async def write_event(
         "source_service": CJ_SOURCE_SERVICE,
         "schema_version": 1,
         "correlation_id": str(correlation_id),
+        "data_schema_uri": None,
+        "metadata": dict(trace) if trace else None,
         "data": data.model_dump(mode="json"),
     }
     return await transaction.insert_unless_there(
@@ -151,7 +158,7 @@ class OutboxRelay:
         task = self._under_way.get(row.id)
         if task is None:
             value = json.dumps(row.event_data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-            message = Outgoing(row.topic, row.event_key.encode(), value)
+            message = Outgoing(row.topic, row.event_key.encode(), value, _headers(row.event_data))
             task = self._under_way[row.id] = asyncio.create_task(self._bus.publish_all([message]))
         await asyncio.wait([task], timeout=_PATIENCE_S)
         if not task.done():
@@ -163,6 +170,19 @@ class OutboxRelay:
             return None
         _log.error("event %s cannot be published to '%s': %s", row.id, row.topic, type(error).__name__)
         return type(error).__name__
+
+
+def trace_of(metadata: object) -> dict[str, str] | None:
+    """Return the W3C trace context among an envelope's metadata; None where it has none."""
+    if not isinstance(metadata, Mapping):
+        return None
+    return {key: str(metadata[key]) for key in TRACE_KEYS if isinstance(metadata.get(key), str)} or None
+
+
+def _headers(envelope: Mapping[str, Any]) -> tuple[tuple[str, bytes], ...]:
+    """Return what consumers read without the body: the event's id and type, and its trace."""
+    named = {key: str(envelope[key]) for key in ("event_id", "event_type")} | (trace_of(envelope.get("metadata")) or {})
+    return tuple((key, value.encode()) for key, value in named.items())
 
 
 def _turns(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
