@@ -95,7 +95,7 @@ def _a_count(value: object) -> object:
 
 
 class EnvelopeMetadata(WireModel):
-    """What the envelope's metadata may set for a batch. max_comparisons: ignored unless it is a positive whole number."""
+    """What the envelope's metadata may set for a batch. max_comparisons: ignored unless it is a positive integer."""
 
     max_comparisons: Annotated[int | None, BeforeValidator(_a_count)] = None
     batch_config_overrides: BatchConfigOverrides | None = None

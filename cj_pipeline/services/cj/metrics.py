@@ -102,7 +102,8 @@ class CjMetrics:
 
     def _declare_batches(self) -> None:
         self._requests = self._counter("cj_llm_requests_total", "Comparisons in waves, retries aside.", "batching_mode")
-        self._batches = self._counter("cj_llm_batches_started_total", "Waves, retries aside.", "batching_mode")
+        self._batches = self._counter("cj_llm_batches_started_total", "Batches taken in.", "batching_mode")
+        self._waves = self._counter("cj_llm_waves_started_total", "Waves, retries aside.", "batching_mode")
         self._decisions = self._counter("cj_workflow_decisions_total", "Decisions of the engine.", "decision")
         self._changes = self._histogram(
             "cj_score_stability_changes", "Largest movement of a score, logits.", (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
@@ -197,13 +198,17 @@ class CjMetrics:
             case PoolChange.RETRIED_WITH_SUCCESS:
                 self._retry_successes.inc()
 
+    def batch_started(self, batching_mode: str) -> None:
+        """Count a batch, once however many waves it has."""
+        self._batches.labels(batching_mode).inc()
+
     def wave(self, wave: SubmitWave, batching_mode: str) -> None:
         """Count a wave that is to be sent."""
         if wave.kind is WaveKind.RETRY:
             self._retry_batches.inc()
             return
         self._requests.labels(batching_mode).inc(len(wave.comparisons))
-        self._batches.labels(batching_mode).inc()
+        self._waves.labels(batching_mode).inc()
 
     def decided(self, decision: Decision, progress: float) -> None:
         """Count a decision of the engine. progress: share of the budget, 0 to 1."""

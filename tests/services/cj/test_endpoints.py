@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -37,6 +38,25 @@ def test_a_service_that_works_is_healthy() -> None:
             assert answer.status_code == 200
             assert answer.json()["status"] == "healthy"
             assert answer.json()["dependencies"]["database"] == {"kind": "sqlite", "status": "healthy"}
+            # The reference's service manager drops a service without a message, and its suites then skip.
+            assert (answer.json()["message"], answer.json()["version"]) == (
+                "The service works.",
+                version("cj-pipeline"),
+            )
+
+    run_virtual(script())
+
+
+def test_probes_ask_for_what_they_need() -> None:
+    async def script() -> None:
+        async with served() as (w, client):
+            await w.ask(request(3))
+            await w.next_event(CJ_COMPLETED_TOPIC)
+            assert (await client.get("/healthz/live")).status_code == 200
+            assert (await client.get("/healthz/ready")).json()["status"] == "healthy"
+            assert (await client.get("/healthz/database")).json()["kind"] == "sqlite"
+            summary = (await client.get("/healthz/database/summary")).json()
+            assert (summary["batches"], summary["total_batches"]) == ({"COMPLETED": 1}, 1)
 
     run_virtual(script())
 
@@ -49,8 +69,10 @@ def test_a_service_whose_part_has_died_is_not() -> None:
             await w.ask(request(3))
             await asyncio.sleep(1.0)
             database.revive()
-            answer = await client.get("/healthz")
-            assert (answer.status_code, answer.json()["checks"]["service_responsive"]) == (503, False)
+            for path in ("/healthz", "/healthz/ready"):
+                answer = await client.get(path)
+                assert (answer.status_code, answer.json()["checks"]["service_responsive"]) == (503, False)
+            assert (await client.get("/healthz/live")).status_code == 200
 
     run_virtual(script())
 

@@ -59,6 +59,7 @@ OURS = {
     "cj_uncounted_callbacks_total",
     "cj_quarantined_messages_total",
     "cj_messages_gone_total",
+    "cj_llm_waves_started_total",
 }
 
 
@@ -149,7 +150,8 @@ def test_a_clean_batch_counts_what_it_did() -> None:
             for line in (
                 'cj_comparisons_total{status="completed"} 20.0',
                 'cj_llm_requests_total{batching_mode="serial_bundle"} 20.0',
-                'cj_llm_batches_started_total{batching_mode="serial_bundle"} 6.0',
+                'cj_llm_batches_started_total{batching_mode="serial_bundle"} 1.0',
+                'cj_llm_waves_started_total{batching_mode="serial_bundle"} 6.0',
                 'cj_assessment_llm_api_calls_total{model="mock-model",provider="mock",status="queued"} 20.0',
                 'cj_callbacks_processed_total{status="success"} 20.0',
                 'cj_workflow_decisions_total{decision="REQUEST_MORE_COMPARISONS"} 4.0',

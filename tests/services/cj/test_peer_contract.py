@@ -278,3 +278,18 @@ def test_a_refused_request_that_comes_twice_fails_once() -> None:
             assert len(w.events(CJ_FAILED_TOPIC)) == 1
 
     run_virtual(run())
+
+
+def test_the_log_tells_the_life_of_a_batch_by_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with world() as w:
+            await completed(w, request(5))
+
+    with caplog.at_level("INFO", "cj_pipeline.services.cj"):
+        run_virtual(run())
+    lines = [line for line in caplog.messages if "batch bos-1 (1)" in line]
+    assert "taken in, 5 essays, budget" in lines[0]
+    assert sum(": wave " in line for line in lines) == 6
+    assert sum(": decision " in line for line in lines) == 6
+    assert ": decision FINALIZE_NOTHING_SCHEDULABLE" in lines[-2]
+    assert "over, COMPLETE_MAX_COMPARISONS (nothing_schedulable), 20 comparisons judged" in lines[-1]

@@ -24,6 +24,8 @@ from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.services.cj.store.tables import (
     SCHEMA_VERSION,
     batch_states,
+    grade_projections,
+    processed_essays,
     quarantined_messages,
     schema_versions,
     topic_positions,
@@ -33,6 +35,8 @@ from tests.kafka import create_topic, fresh_topic
 from tests.servers import needs
 from tests.services.cj.buses import ForgetfulBus, PartitionedBus
 from tests.services.cj.lab import World, request, world
+from tests.services.cj.lab import request as asked
+from tests.services.cj.test_batches import completed, with_assignment
 
 Row = tuple[str, int, int]
 
@@ -177,6 +181,41 @@ def test_a_database_of_the_version_before_keeps_its_rows(
             await database.aclose()
 
     run_real(script())
+
+
+WITHOUT_TIMES = """
+    ALTER TABLE cj_processed_essays DROP COLUMN created_at;
+    ALTER TABLE cj_processed_essays DROP COLUMN updated_at;
+    ALTER TABLE grade_projections DROP COLUMN created_at;
+    UPDATE cj_schema_versions SET version = 2
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", needs("postgresql")])
+def test_essays_and_grades_of_the_version_before_get_their_times(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/cj.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+    async def script() -> None:
+        async with world(url=url) as w:
+            await with_assignment(w)
+            await completed(w, asked(assignment_id="assignment-1"))
+            before = [await w.rows(table) for table in (processed_essays, grade_projections)]
+            async with w.database.transaction() as transaction:
+                for statement in WITHOUT_TIMES.split(";"):
+                    await transaction.execute(text(statement))
+            await w.database.create_schema(LoopClock())
+            for rows, table in zip(before, (processed_essays, grade_projections), strict=True):
+                assert len(rows) > 0
+                after = await w.rows(table)
+                assert all(row.pop("created_at") is not None for row in after)
+                for row in [*rows, *after]:
+                    row.pop("created_at", None)
+                    row.pop("updated_at", None)
+                assert after == rows
+
+    run_virtual(script()) if kind == "sqlite" else run_real(script())
 
 
 def test_latest_is_on_record_although_there_was_no_topic_yet() -> None:

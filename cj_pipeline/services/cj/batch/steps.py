@@ -20,6 +20,7 @@ from cj_pipeline.engine.engine import Step, advance, recover
 from cj_pipeline.engine.intake import Delivery
 from cj_pipeline.engine.state import State
 from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.services.cj.batch.life import log_decision, log_end, log_taken_in, log_wave
 from cj_pipeline.services.cj.batch.prompts import Prompts
 from cj_pipeline.services.cj.batch.stored_batch import (
     ERROR,
@@ -59,6 +60,8 @@ class Steps:
 
     async def started(self, transaction: Transaction, batch: LockedBatch, step: Step) -> None:
         """Store the first step of a new batch, whose rows are there."""
+        transaction.after_commit(_bound(log_taken_in, batch))
+        transaction.after_commit(_bound(self.metrics.batch_started, step[0].batch.batching_mode.value))
         await self._store(transaction, batch, step, {}, {})
 
     async def deliver(
@@ -87,6 +90,8 @@ class Steps:
         now = self.clock.now()
         answers = before.callbacks
         gained: dict[str, Any] = {}
+        for decision in state.decisions[len(before.decisions) :]:
+            transaction.after_commit(_bound(log_decision, batch, decision))
         for effect in effects:
             match effect:
                 case Taken() as taken:
@@ -100,6 +105,7 @@ class Steps:
                     await self._write_wave(transaction, batch, state, wave, now)
                 case Finalize() as end:
                     gained = await self.finalizer.finish(transaction, batch, state, end, now)
+                    transaction.after_commit(_bound(log_end, batch, state, end))
                     transaction.after_commit(self.event_written)
         if not _changed(before, state, effects):
             return
@@ -146,6 +152,7 @@ class Steps:
             )
         )
         transaction.after_commit(_bound(self.metrics.wave, wave, state.batch.batching_mode.value))
+        transaction.after_commit(_bound(log_wave, batch, wave))
         transaction.after_commit(_bound(self.wave_written, batch.cj_batch_id, wave.iteration))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from importlib.metadata import version
 
 from pydantic import Field, ValidationError
 from sqlalchemy import select
@@ -28,7 +29,7 @@ from cj_pipeline.services.cj.intake.assignments import (
 )
 from cj_pipeline.services.cj.intake.content import NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
-from cj_pipeline.services.cj.store.tables import schema_versions
+from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, schema_versions
 
 # Shorter ones say too little of a grade; production's number.
 MIN_ANCHOR_CHARS = 100
@@ -61,6 +62,10 @@ def build_app(service: CjAssessmentService) -> Starlette:
     endpoints = _Endpoints(service)
     routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "/healthz", endpoints.healthz),
+        ("GET", "/healthz/live", endpoints.live),
+        ("GET", "/healthz/ready", endpoints.healthz),
+        ("GET", "/healthz/database", endpoints.database),
+        ("GET", "/healthz/database/summary", endpoints.database_summary),
         ("GET", "/metrics", endpoints.metrics),
     ]
     if service.settings.admin_endpoints:
@@ -89,14 +94,30 @@ class _Endpoints:
         healthy = service.running and reachable
         body = {
             "service": CJ_SOURCE_SERVICE,
-            "status": "healthy" if healthy else "unhealthy",
+            "status": _word(healthy),
+            "message": _message(running=service.running, reachable=reachable),
+            "version": version("cj-pipeline"),
             "checks": {"service_responsive": service.running, "dependencies_available": reachable},
-            "dependencies": {
-                "database": {"kind": service.database.dialect, "status": "healthy" if reachable else "unhealthy"}
-            },
+            "dependencies": {"database": {"kind": service.database.dialect, "status": _word(reachable)}},
             "environment": service.settings.environment,
         }
         return JSONResponse(body, 200 if healthy else 503)
+
+    async def live(self, _: Request) -> Response:
+        """Answer as long as the process can; a probe that restarts it must not ask the database."""
+        return JSONResponse({"service": CJ_SOURCE_SERVICE, "status": "healthy"})
+
+    async def database(self, _: Request) -> Response:
+        reachable = await self._database_answers()
+        body = {"kind": self._service.database.dialect, "status": _word(reachable), "schema_version": SCHEMA_VERSION}
+        return JSONResponse(body, 200 if reachable else 503)
+
+    async def database_summary(self, _: Request) -> Response:
+        try:
+            states = await self._service.batches_by_state()
+        except (DBAPIError, OSError):
+            return JSONResponse({"status": _word(False)}, 503)
+        return JSONResponse({"status": _word(True), "batches": states, "total_batches": sum(states.values())})
 
     async def metrics(self, _: Request) -> Response:
         try:
@@ -152,6 +173,16 @@ class _Endpoints:
         except (DBAPIError, OSError):
             return False
         return True
+
+
+def _word(good: bool) -> str:
+    return "healthy" if good else "unhealthy"
+
+
+def _message(*, running: bool, reachable: bool) -> str:
+    if not running:
+        return "A part of the service has ended; the log says which."
+    return "The service works." if reachable else "The database does not answer."
 
 
 def _counted(service: CjAssessmentService, method: str, path: str, endpoint: Endpoint) -> Endpoint:

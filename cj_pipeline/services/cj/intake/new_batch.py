@@ -79,6 +79,8 @@ async def create_batch(
                 "comparison_count": 0,
                 "is_anchor": essay.is_anchor,
                 "processing_metadata": {"is_anchor": essay.is_anchor, **essay.metadata},
+                "created_at": naive,
+                "updated_at": naive,
             }
             for essay in prepared.essays
         ],

@@ -104,10 +104,10 @@ class Finalizer:
             thresholds=self.settings.flag_thresholds(),
         )
         rows = rankings([essay for essay in essays if essay.essay_id in compared], diagnostics)
-        await self._store_scores(transaction, batch.cj_batch_id, rows)
+        await self._store_scores(transaction, batch.cj_batch_id, rows, now)
         projection = self._project(batch, essays, diagnostics, compared)
         if projection is not None and projection.available:
-            await self._store_grades(transaction, batch.cj_batch_id, projection)
+            await self._store_grades(transaction, batch.cj_batch_id, projection, now)
         await _close(transaction, batch.cj_batch_id, effect.upload_status, now)
         ended = Ended(
             cj_batch_id=batch.cj_batch_id,
@@ -203,7 +203,9 @@ class Finalizer:
         context = GradeContext(batch.request.grade_scale, ContextSource.ASSIGNMENT)
         return self.grade([essay for essay in essays if essay.essay_id in compared], diagnostics, context)
 
-    async def _store_scores(self, transaction: Transaction, cj_batch_id: int, rows: Sequence[RankingRow]) -> None:
+    async def _store_scores(
+        self, transaction: Transaction, cj_batch_id: int, rows: Sequence[RankingRow], now: datetime
+    ) -> None:
         for row in rows:
             await transaction.execute(
                 processed_essays.update()
@@ -215,11 +217,15 @@ class Finalizer:
                     current_bt_score=row.bradley_terry_score,
                     current_bt_se=row.bradley_terry_se,
                     comparison_count=row.comparison_count,
+                    updated_at=now.replace(tzinfo=None),
                 )
             )
 
-    async def _store_grades(self, transaction: Transaction, cj_batch_id: int, projection: Projection) -> None:
-        graded = [{"cj_batch_id": cj_batch_id, **grade_row(projection, grade)} for grade in projection.grades]
+    async def _store_grades(
+        self, transaction: Transaction, cj_batch_id: int, projection: Projection, now: datetime
+    ) -> None:
+        own = {"cj_batch_id": cj_batch_id, "created_at": now.replace(tzinfo=None)}
+        graded = [own | grade_row(projection, grade) for grade in projection.grades]
         if graded:
             await transaction.execute(grade_projections.insert(), graded)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
-from cj_pipeline.services.cj.store.tables import topic_positions
+from cj_pipeline.services.cj.store.tables import grade_projections, processed_essays, topic_positions
 
 Step = Callable[[Connection], None]
 
@@ -29,7 +29,19 @@ def _positions_by_partition(connection: Connection) -> None:
     )
 
 
-STEPS: Mapping[int, Step] = {1: _positions_by_partition}
+def _times_of_rows(connection: Connection) -> None:
+    """2 to 3: essays and grades say when they were written. A row from before has the time of its migration."""
+    # SQLite takes no expression as the default of a new column, so the tables' rows go through a column without one.
+    for table in (processed_essays, grade_projections):
+        kept = connection.execute(select(*(column for column in table.c if column.server_default is None))).mappings()
+        rows = [dict(row) for row in kept]
+        table.drop(connection)
+        table.create(connection)
+        if rows:
+            connection.execute(table.insert(), rows)
+
+
+STEPS: Mapping[int, Step] = {1: _positions_by_partition, 2: _times_of_rows}
 """By the version that a step begins with."""
 
 

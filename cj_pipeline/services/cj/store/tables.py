@@ -30,9 +30,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    func,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -56,6 +57,17 @@ class Instant(TypeDecorator[datetime]):
 
 def _batch(name: str = "cj_batch_id", **options: Any) -> Column[int]:
     return Column(name, Integer, ForeignKey("cj_batch_uploads.id"), nullable=False, **options)
+
+
+def _written_and_changed() -> tuple[Column[datetime], Column[datetime]]:
+    """Return two columns of naive UTC times, as in production, which its mapped classes read.
+
+    The database fills them in, so that a replica of the version before, which does not know them, goes on writing.
+    """
+    return (
+        Column("created_at", DateTime, nullable=False, server_default=func.now()),
+        Column("updated_at", DateTime, nullable=False, server_default=func.now()),
+    )
 
 
 schema_versions = Table(
@@ -144,6 +156,7 @@ processed_essays = Table(
     Column("comparison_count", Integer, nullable=False),
     Column("is_anchor", Boolean, nullable=False),
     Column("processing_metadata", JSON),
+    *_written_and_changed(),
 )
 
 grade_projections = Table(
@@ -161,6 +174,7 @@ grade_projections = Table(
     Column("model_provider", String(50)),
     Column("normalized_score", Float),
     Column("calculation_metadata", JSON, nullable=False),
+    Column("created_at", DateTime, nullable=False, server_default=func.now()),
 )
 
 assessment_instructions = Table(

@@ -6,6 +6,7 @@ Only what the engine counts changes a batch; everything else is counted under it
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,8 @@ from cj_pipeline.services.cj.metrics import CjMetrics
 from cj_pipeline.services.cj.store.database import Transaction
 from cj_pipeline.services.cj.store.tables import comparison_pairs
 from cj_pipeline.services.cj.topics.consumer import Quarantine
+
+_log = logging.getLogger(__name__)
 
 # Source services are the senders' own words; a handful of them is all that a label may have.
 KNOWN_SOURCES = 20
@@ -86,6 +89,10 @@ class CallbackHandler:
         if kind is CallbackKind.ORPHAN:
             source = self._source(event.source_service)
             transaction.after_commit(lambda: self.metrics.orphaned(source))
+            _log.warning(
+                "callback of '%s' at offset %d belongs to no comparison: correlation id %s",
+                *(source, message.offset, event.data.correlation_id),
+            )
         if kind in (CallbackKind.ORPHAN, CallbackKind.DUPLICATE, CallbackKind.LATE):
             await self.quarantine.keep(transaction, message, kind.value)
 

@@ -190,7 +190,7 @@ SMALL: list[tuple[str, str, Change]] = [
     ("the_lps_kept_its_guardrails", "a deep queue", lps_metric("llm_provider_queue_depth", 1001.0)),
     ("the_lps_counts_the_engines_model", "no call", lps_metric("llm_provider_serial_bundle_calls_total", 0.0)),
     ("the_cj_service_counts_its_batch", "requests", cj_metric("cj_llm_requests_total", 0.0)),
-    ("the_cj_service_counts_its_batch", "waves", cj_metric("cj_llm_batches_started_total", 1.0)),
+    ("the_cj_service_counts_its_batch", "waves", cj_metric("cj_llm_waves_started_total", 1.0)),
     ("the_cj_service_counts_its_batch", "callbacks", cj_metric("cj_callbacks_processed_total", 41.0)),
     ("the_cj_service_counts_its_batch", "comparisons", cj_metric("cj_comparisons_total", 41.0)),
     ("the_cj_service_counts_its_batch", "decisions", cj_metric("cj_workflow_decisions_total", 0.0)),
@@ -247,7 +247,7 @@ PROVIDER: list[tuple[str, str, Change]] = [
         lps_metric("llm_provider_batch_api_jobs_total", 0.0, status="scheduled"),
     ),
     ("the_lps_counts_the_engines_model", "no job", lps_metric("llm_provider_batch_api_jobs_total", 0.0)),
-    ("the_cj_service_counts_its_batch", "no wave", cj_metric("cj_llm_batches_started_total", 0.0)),
+    ("the_cj_service_counts_its_batch", "no batch", cj_metric("cj_llm_batches_started_total", 0.0)),
 ]
 
 SUITES: list[tuple[Case, tuple[Rule, ...], list[tuple[str, str, Change]]]] = [
