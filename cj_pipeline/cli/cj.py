@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import click
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
-from cj_pipeline.services.cj.settings import settings_from_environment
+from cj_pipeline.foundation.environment import warn_of_unread
+from cj_pipeline.services.cj.settings import CjEnvironment, settings_from_environment
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
@@ -55,5 +57,6 @@ def serve(
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     log_as_json(settings.log_level, sys.stderr, CJ_SOURCE_SERVICE)
+    warn_of_unread(CjEnvironment, os.environ)
     bus = bus_of_a_service(bus_folder, kafka, "--bus")
     serve_until_stopped(settings, bus, ready=lambda url: click.echo(f"listening on {url}"))

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode
 
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
+
+_log = logging.getLogger(__name__)
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 Values = TypeVar("Values")
@@ -30,6 +34,25 @@ def read_environment(model: type[Settings], **given: object) -> Settings:
             field=model.model_config["env_prefix"] + ".".join(str(part) for part in first["loc"]).upper(),
             remedy="Change or unset the variable.",
         ) from None
+
+
+def unread_variables(model: type[BaseSettings], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that have a model's prefix and set nothing, each with the nearest name; empty for none.
+
+    A setting that does nothing in silence is worse than one that is refused.
+    """
+    prefix = model.model_config["env_prefix"]
+    known = {prefix + name.upper() for name in model.model_fields}
+    unread = (name for name in sorted(environment) if name.upper().startswith(prefix) and name.upper() not in known)
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in unread}
+
+
+def warn_of_unread(model: type[BaseSettings], environment: Mapping[str, str]) -> None:
+    """Log one warning that names every variable with a model's prefix that nothing reads."""
+    unread = unread_variables(model, environment)
+    if unread:
+        named = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in unread.items())
+        _log.warning("%d variables are set and not read: %s", len(unread), named)
 
 
 def _known_level(level: str) -> str:

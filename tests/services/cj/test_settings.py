@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
+from cj_pipeline.foundation.environment import unread_variables, warn_of_unread
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.cj.settings import CjSettings, settings_from_environment
+from cj_pipeline.services.cj.settings import CjEnvironment, CjSettings, settings_from_environment
 from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.traces.scenario import Scenario
 from tests.house import REPOSITORY
@@ -229,3 +230,27 @@ def test_what_is_given_counts_instead_of_a_variable_that_could_not_be_used(monke
     monkeypatch.setenv("ENVIRONMENT", "production")
     assert settings_from_environment(http_port=0).http_port == 0
     assert settings_from_environment(http_port=0).environment == "production"
+
+
+def test_a_variable_that_nothing_reads_is_named_with_the_nearest_one() -> None:
+    exported = {
+        "CJ_ASSESSMENT_SERVICE_HTTP_PROT": "1",
+        "CJ_ASSESSMENT_SERVICE_REDIS_URL": "redis://localhost",
+        "CJ_ASSESSMENT_SERVICE_HTTP_PORT": "9090",
+        "LLM_PROVIDER_SERVICE_PORT": "8080",
+        "ENVIRONMENT": "production",
+    }
+    assert unread_variables(CjEnvironment, exported) == {
+        "CJ_ASSESSMENT_SERVICE_HTTP_PROT": "CJ_ASSESSMENT_SERVICE_HTTP_PORT",
+        "CJ_ASSESSMENT_SERVICE_REDIS_URL": "CJ_ASSESSMENT_SERVICE_DATABASE_URL",
+    }
+
+
+def test_one_warning_names_all_that_is_set_and_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_unread(CjEnvironment, {"CJ_ASSESSMENT_SERVICE_HTTP_PROT": "secret", "CJ_ASSESSMENT_SERVICE_XQZ": "secret"})
+    (line,) = caplog.messages
+    assert "2 variables are set and not read" in line
+    assert "CJ_ASSESSMENT_SERVICE_HTTP_PROT (did you mean CJ_ASSESSMENT_SERVICE_HTTP_PORT?)" in line
+    assert "secret" not in line
+    warn_of_unread(CjEnvironment, {"CJ_ASSESSMENT_SERVICE_HTTP_PORT": "1"})
+    assert len(caplog.messages) == 1
