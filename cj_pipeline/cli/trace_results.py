@@ -126,7 +126,7 @@ class TraceResult:
     missing: what was asked for and is not in the trace, a sentence each; the trace is partial when there is any.
     held_against: the end that makes it whole; None where none is known.
     redaction: in words, or the statement that there was none. facts: anything else worth a line, by name.
-    notes: sentences below the table.
+    notes: sentences below the table. next_command: to run now; None for parity of the new trace.
     """
 
     scenario_id: str
@@ -139,6 +139,7 @@ class TraceResult:
     redaction: str
     facts: Mapping[str, str | int | float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    next_command: str | None = None
 
     @property
     def partial(self) -> bool:
@@ -182,4 +183,4 @@ def _show_tables(result: TraceResult, notes: Sequence[str], verb: str) -> None:
         click.echo(note)
     click.echo(completeness_in_words(result.missing, result.held_against))
     if not result.partial:
-        click.echo(f"Next: cj-pipeline parity {result.folder}")
+        click.echo(f"Next: {result.next_command or f'cj-pipeline parity {result.folder}'}")

@@ -3,8 +3,9 @@
 It does not prove that nobody edited one (provenance.py).
 
 A trace folder appears whole (capture and import rename it into place), and its SHA256SUMS says what it is: a folder
-that has one is complete, and one whose callbacks have another digest than before is another recording. A million
-callbacks are not hashed for that; the run that follows does, in the check `trace: checksums`.
+that has one is complete, and one whose callbacks have another digest than before is another recording, and so is one
+to which a recording was added. A million callbacks are not hashed for that; the run that follows does, in the check
+`trace: checksums`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.provenance import CHECKSUM_FILE, read_provenance
+from cj_pipeline.traces.provenance import CHECKSUM_FILE, added_recordings, joint_sha256, read_provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.traces.store import CALLBACKS_FILE, TraceStore
+from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE
+from cj_pipeline.traces.store import MAIN, TraceStore, recording_folders
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The callbacks of one scenario. sha256: lower-case hex, when they were recorded; size: bytes, now."""
+    """The callbacks of one scenario. sha256: lower-case hex, when they were recorded; size: bytes, now.
+
+    Of several recordings: one digest of all, and their size together.
+    """
 
     sha256: str
     size: int
@@ -51,12 +56,13 @@ def arrivals(root: Path, known: Mapping[str, str]) -> Arrivals:
     for scenario_id in present:
         folder = root / scenario_id
         try:
-            digest = recorded_sha256(folder)
+            digest = _joint_sha256(folder)
             if scenario_id in known and digest.startswith(known[scenario_id]):
                 continue
             read_scenario(folder / SCENARIO_FILE)
             read_provenance(folder)
-            recording = Recording(digest, (folder / CALLBACKS_FILE).stat().st_size)
+            size = sum((place / CALLBACKS_FILE).stat().st_size for place in recording_folders(folder).values())
+            recording = Recording(digest, size)
         except BadInput as problem:
             # Not its text: it may quote a label, and a label may be a pupil's name.
             broken[scenario_id] = problem.path.name + (f": {problem.field}" if problem.field else "")
@@ -69,6 +75,25 @@ def arrivals(root: Path, known: Mapping[str, str]) -> Arrivals:
 
 def recorded_sha256(folder: Path) -> str:
     """SHA-256 of a trace's callbacks when they were recorded, in lower-case hex. Raises BadInput when it says none."""
+    digest = _listed_sha256(folder).get(CALLBACKS_FILE)
+    if digest is None:
+        sums = folder / CHECKSUM_FILE
+        raise BadInput(f"does not name {CALLBACKS_FILE}.", path=sums, remedy="Capture or import the trace again.")
+    return digest
+
+
+def _joint_sha256(folder: Path) -> str:
+    """SHA-256 of the callbacks of all recordings. A recording that nothing covers is left to `trace: checksums`."""
+    listed = {folder / name: digest for name, digest in _listed_sha256(folder).items()}
+    for added in added_recordings(folder):
+        listed |= {added / name: digest for name, digest in _listed_sha256(added).items()}
+    found = {name: listed.get(place / CALLBACKS_FILE) for name, place in recording_folders(folder).items()}
+    digests = {name: digest for name, digest in found.items() if digest is not None}
+    return joint_sha256({MAIN: recorded_sha256(folder), **digests})
+
+
+def _listed_sha256(folder: Path) -> dict[str, str]:
+    """The digests that a `SHA256SUMS` names, by file name, without comparing them."""
     sums = folder / CHECKSUM_FILE
     try:
         lines = sums.read_text(encoding="utf-8").splitlines()
@@ -76,8 +101,5 @@ def recorded_sha256(folder: Path) -> str:
         raise BadInput("no such file.", path=sums, remedy="Capture or import the trace again.") from None
     except UnicodeDecodeError:
         raise BadInput("is not UTF-8.", path=sums) from None
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        if name == CALLBACKS_FILE and len(digest) == 64:
-            return digest
-    raise BadInput(f"does not name {CALLBACKS_FILE}.", path=sums, remedy="Capture or import the trace again.")
+    pairs = (line.partition("  ") for line in lines)
+    return {name: digest for digest, _, name in pairs if len(digest) == 64}

@@ -14,6 +14,9 @@ from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, Provide
 
 NO_MODE = "default"
 
+BARE_ID = "bare_callbacks"
+"""Of the scenario of a file that has none."""
+
 
 def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
     """Return a scenario that follows a file: its essays, ungraded, and a budget of exactly its comparisons.
@@ -30,7 +33,7 @@ def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
     first_verdict = verdicts[0]
     return Scenario(
         schema_version=1,
-        scenario_id="bare_callbacks",
+        scenario_id=BARE_ID,
         title=f"callbacks of {callbacks.path.name}",
         profile=profile,
         mode=NO_MODE,

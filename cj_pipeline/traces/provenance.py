@@ -1,13 +1,15 @@
 """This module holds where a trace comes from, field by field, and the proof that nobody edited it since.
 
 `SHA256SUMS` has the format of the sha256sum program, so that `sha256sum -c SHA256SUMS` works without us. It covers
-everything in the folder but `scenario.yaml` and a mode file, which people edit: the recording does not change.
+everything in the folder but `scenario.yaml` and a mode file, which people edit: the recording does not change. A
+recording that was added later has a `SHA256SUMS` of its own, so that one rename adds it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -18,6 +20,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.redaction_policy import RedactionPolicy
+from cj_pipeline.traces.scenario_folders import RECORDINGS_FOLDER
 
 PROVENANCE_FILE = "provenance.json"
 CHECKSUM_FILE = "SHA256SUMS"
@@ -86,6 +89,11 @@ class Provenance(FileModel):
     capture: CaptureProvenance | None = None
     imported: ImportProvenance | None = None
 
+    @property
+    def sections(self) -> tuple[CaptureProvenance | ImportProvenance, ...]:
+        """Return what a capture or an import says of itself; nothing for a reconstruction."""
+        return tuple(section for section in (self.capture, self.imported) if section is not None)
+
 
 def read_provenance(folder: Path) -> Provenance:
     """Read `provenance.json`; raises BadInput naming file and field."""
@@ -107,6 +115,17 @@ def file_sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
+def joint_sha256(digests: Mapping[str, str]) -> str:
+    """Return one digest for the callbacks of all recordings of a scenario; that of the only one where there is one.
+
+    digests: of the callbacks, by the recording's name.
+    """
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return sha256(lines.encode()).hexdigest()
+
+
 def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
     """Return the text of `SHA256SUMS` for some files of a folder, in the order of their names."""
     return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))
@@ -116,16 +135,39 @@ def _may_be_uncovered(inside: PurePath) -> bool:
     """Return whether people may edit a file: scenario.yaml, and a mode file beside it, by whatever name."""
     if any(part.startswith(".") for part in inside.parts):
         return True
-    by_hand = inside.suffix == ".yaml" and inside.name != PUBLISHED_FILE
-    return len(inside.parts) == 1 and (by_hand or inside.name == CHECKSUM_FILE)
+    return len(inside.parts) == 1 and inside.suffix == ".yaml" and inside.name != PUBLISHED_FILE
 
 
 def verify_checksums(folder: Path) -> dict[str, str]:
-    """Check every file that `SHA256SUMS` names; the digests by file name.
+    """Check every file that `SHA256SUMS` names, there and in added recordings; the digests by file name.
 
     Raises BadInput naming the first file that is missing, whose bytes differ or that is not listed, or the line that
     cannot be read.
     """
+    digests: dict[str, str] = {}
+    parts = (folder, *added_recordings(folder))
+    for part in parts:
+        inside = part.relative_to(folder)
+        digests |= {(inside / name).as_posix(): digest for name, digest in _verified_files(part)}
+    known = {folder / name for name in digests} | {part / CHECKSUM_FILE for part in parts}
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        if path not in known and not _may_be_uncovered(path.relative_to(folder)):
+            raise BadInput(
+                "is not listed in SHA256SUMS.",
+                path=path,
+                remedy="All but scenario.yaml and a mode file is covered; a line may have been taken out.",
+            )
+    return digests
+
+
+def added_recordings(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of recordings that were added later: those that have a `SHA256SUMS` of their own."""
+    found = folder.glob(f"{RECORDINGS_FOLDER}/[!.]*/{CHECKSUM_FILE}")
+    return tuple(sorted(path.parent for path in found))
+
+
+def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and digest of each file that one `SHA256SUMS` names, after comparing it."""
     sums = folder / CHECKSUM_FILE
     try:
         lines = sums.read_text(encoding="utf-8").splitlines()
@@ -137,7 +179,6 @@ def verify_checksums(folder: Path) -> dict[str, str]:
         ) from None
     except UnicodeDecodeError:
         raise BadInput("is not text.", path=sums, remedy="Restore it, or capture the trace again.") from None
-    digests: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64:
@@ -152,13 +193,4 @@ def verify_checksums(folder: Path) -> dict[str, str]:
                 path=path,
                 remedy="The file was edited after it was recorded; restore it, or capture the trace again.",
             )
-        digests[name] = digest
-    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
-        inside = path.relative_to(folder)
-        if inside.as_posix() not in digests and not _may_be_uncovered(inside):
-            raise BadInput(
-                "is not listed in SHA256SUMS.",
-                path=path,
-                remedy="All but scenario.yaml and a mode file is covered; a line may have been taken out.",
-            )
-    return digests
+        yield name, digest

@@ -9,6 +9,7 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE, is_scenario_id
 
 CALLBACKS_FILE = "llm_callbacks.jsonl"
 SUMMARY_FILE = "summary.json"
+RECORDINGS_FOLDER = "recordings"
 
 
 def scenario_ids(root: Path) -> tuple[str, ...]:

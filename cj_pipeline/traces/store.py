@@ -13,10 +13,9 @@ from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_prov
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE as CALLBACKS_FILE
+from cj_pipeline.traces.scenario_folders import RECORDINGS_FOLDER as RECORDINGS_FOLDER
 from cj_pipeline.traces.scenario_folders import SUMMARY_FILE as SUMMARY_FILE
 from cj_pipeline.traces.scenario_folders import scenario_folder_below, scenario_ids
-
-RECORDINGS_FOLDER = "recordings"
 
 MAIN = "main"
 """Name of the recording that lies in the trace folder itself."""
@@ -61,6 +60,11 @@ class Trace:
     def sha256(self) -> str:
         """Return the digest of the main recording's callbacks."""
         return self.recordings[0].sha256
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Return where each recording comes from, the main one first."""
+        return tuple(recording.provenance for recording in self.recordings)
 
 
 class TraceStore:
@@ -107,20 +111,35 @@ def trace_recordings(folder: Path) -> tuple[Scenario, tuple[Recording, ...]]:
     """
     scenario = read_scenario(folder / SCENARIO_FILE)
     digests = verify_checksums(folder)
+    return scenario, tuple(
+        _recording(name, place, folder, digests, scenario) for name, place in recording_folders(folder).items()
+    )
+
+
+def recording_folders(folder: Path) -> dict[str, Path]:
+    """Return where the recordings of a trace folder lie, by name, the main one first; nothing is verified."""
     others = sorted(path for path in folder.glob(f"{RECORDINGS_FOLDER}/*") if not path.name.startswith("."))
-    return scenario, (
-        _recording(MAIN, folder, folder, digests, scenario),
-        *(_recording(path.name, path, folder, digests, scenario) for path in others),
+    if taken := next((path for path in others if path.name == MAIN), None):
+        raise _no_name(taken)
+    return {MAIN: folder, **{path.name: path for path in others}}
+
+
+def is_recording_name(name: str) -> bool:
+    """Return whether a recording may be called so: letters, digits, `_`, `-` and `.`, at most 100."""
+    return _RECORDING_NAME.fullmatch(name) is not None
+
+
+def _no_name(folder: Path) -> BadInput:
+    return BadInput(
+        "is no name of a recording.",
+        path=folder,
+        remedy="Rename it: letters, digits, '_', '-' and '.', not 'main'.",
     )
 
 
 def _recording(name: str, folder: Path, root: Path, digests: dict[str, str], scenario: Scenario) -> Recording:
-    if (name == MAIN and folder != root) or _RECORDING_NAME.fullmatch(name) is None:
-        raise BadInput(
-            "is no name of a recording.",
-            path=folder,
-            remedy="Rename it: letters, digits, '_', '-' and '.', not 'main'.",
-        )
+    if not is_recording_name(name):
+        raise _no_name(folder)
     path = folder / CALLBACKS_FILE
     digest = digests.get(path.relative_to(root).as_posix())
     if digest is None:

@@ -138,6 +138,30 @@ def write_trace(
     return WrittenTrace(target, written, summary, described.provenance)
 
 
+def add_recording(
+    scenario_folder: Path, scenario: Scenario, recording: FurtherRecording, *, quarantine: Iterable[bytes] = ()
+) -> WrittenTrace:
+    """Add a recording to a scenario that is there, whole, by one rename; nothing else in its folder changes.
+
+    Its `SHA256SUMS` is its own. Raises BadInput when its name is taken, and whatever `lines` and `describe` raise; then
+    the folder is as it was.
+    """
+    target = scenario_folder / RECORDINGS_FOLDER / recording.name
+    if target.exists():
+        raise BadInput("is there already.", path=target, remedy="Choose another name with --recording.")
+    with _folder(scenario_folder / recording.name, None) as folder:
+        written = _write_lines(folder, recording.lines, quarantine)
+        provenance = recording.describe(written)
+        summary = _describe_recording(folder, provenance, scenario)
+        _write(folder / CHECKSUM_FILE, _checksums(folder, written.sha256).encode())
+        folder.chmod(0o755)
+        sync_folder(folder)
+        target.parent.mkdir(exist_ok=True)
+        _move_into_place(folder, target, replace=False)
+    sync_folder(scenario_folder)
+    return WrittenTrace(target, written, summary, provenance)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)

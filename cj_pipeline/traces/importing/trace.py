@@ -22,6 +22,7 @@ from cj_pipeline.foundation.uuid_text import is_uuid
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, require_choices
 from cj_pipeline.traces.completeness import END_OF_BATCH, EXPECTED_COUNT
 from cj_pipeline.traces.draft import DRAFT_FILE, CallbackDraft, Place, disk_errors_in_words, kept_line, quarantine_entry
+from cj_pipeline.traces.further_recording import RecordingPlace
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.importing.scenario import imported_scenario
 from cj_pipeline.traces.importing.source import Found, Source
@@ -41,9 +42,10 @@ _OUTCOMES = (MessageOutcome.OTHER_BATCH, MessageOutcome.FOREIGN, MessageOutcome.
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """One import: from a source to the folder `traces_dir/scenario_id`.
+    """One import: from a source to the folder `traces_dir/scenario_id`, or into a scenario that is there.
 
-    redaction: None to keep everything as it came. bos_batch_id: the batch that is meant, where a source has several.
+    into: where the source's callbacks become a further recording; None for a scenario of their own. redaction: None to
+    keep everything as it came. bos_batch_id: the batch that is meant, where a source has several.
     expected_count: how many callbacks the batch has, where somebody knows.
     """
 
@@ -53,6 +55,7 @@ class ImportRequest:
     choices: ScenarioChoices = field(default_factory=ScenarioChoices)
     bos_batch_id: str | None = None
     expected_count: int | None = None
+    into: RecordingPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,12 @@ def import_trace(request: ImportRequest, source: Source) -> ImportResult:
     target = request.traces_dir / request.scenario_id
     _require_name(request)
     require_choices(request.choices)
-    if target.exists():
-        raise BadInput("is there already.", path=target, remedy="Choose another scenario id, or move the folder away.")
+    if target.exists() and request.into is None:
+        raise BadInput(
+            "is there already.",
+            path=target,
+            remedy=f"Choose another scenario id, or add a recording to it: --into {request.scenario_id}.",
+        )
     request.traces_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{request.scenario_id}.", dir=request.traces_dir))
     try:
@@ -177,11 +184,17 @@ def _imported(request: ImportRequest, source: Source, draft: CallbackDraft) -> I
         held_against=_held_against(request, source),
     )
 
+    def provenance(_: WrittenLines) -> Provenance:
+        return _provenance(request, source, section, intake, began_at)
+
     def describe(written: WrittenLines) -> TraceDescription:
-        return _described(request, source, section, intake, written, draft.comparisons(), began_at)
+        return _described(request, source, provenance(written), written, draft.comparisons())
 
     quarantine = draft.quarantine(with_raw=request.redaction is None)
-    made = write_trace(request.traces_dir / request.scenario_id, draft.lines(), describe, quarantine=quarantine)
+    if request.into is None:
+        made = write_trace(request.traces_dir / request.scenario_id, draft.lines(), describe, quarantine=quarantine)
+    else:
+        made = request.into.add(draft.lines(), provenance, quarantine=quarantine)
     rename = request.redaction.essay if request.redaction is not None else str
     return ImportResult(
         folder=made.folder,
@@ -198,28 +211,11 @@ def _imported(request: ImportRequest, source: Source, draft: CallbackDraft) -> I
     )
 
 
-def _described(
-    request: ImportRequest,
-    source: Source,
-    section: ImportProvenance,
-    intake: _Intake,
-    written: WrittenLines,
-    comparisons: int,
-    began_at: datetime,
-) -> TraceDescription:
+def _provenance(
+    request: ImportRequest, source: Source, section: ImportProvenance, intake: _Intake, began_at: datetime
+) -> Provenance:
     known = source.known
-    first = parse_callback(written.first)
-    if isinstance(first, Rejection):
-        raise AssertionError(f"the first callback cannot be read again: {first.field}: {first.reason}")
-    facts = TraceFacts(
-        essays=written.essays,
-        comparisons=comparisons,
-        first=first,
-        started_at=known.started_at or began_at,
-        title=f"{request.scenario_id}: imported, {source.kind}",
-        hints=written.hints,
-    )
-    provenance = Provenance(
+    return Provenance(
         scenario_id=request.scenario_id,
         origin=TraceOrigin.IMPORTED,
         statement=known.statement,
@@ -229,6 +225,23 @@ def _described(
         fields=dict(sorted(known.fields.items())),
         redaction=redaction_provenance(request.redaction, intake.dropped),
         imported=section,
+    )
+
+
+def _described(
+    request: ImportRequest, source: Source, provenance: Provenance, written: WrittenLines, comparisons: int
+) -> TraceDescription:
+    known = source.known
+    first = parse_callback(written.first)
+    if isinstance(first, Rejection):
+        raise AssertionError(f"the first callback cannot be read again: {first.field}: {first.reason}")
+    facts = TraceFacts(
+        essays=written.essays,
+        comparisons=comparisons,
+        first=first,
+        started_at=known.started_at or provenance.recorded_at or first.data.requested_at,
+        title=f"{request.scenario_id}: imported, {source.kind}",
+        hints=written.hints,
     )
     scenario = imported_scenario(request.scenario_id, known, facts, request.choices, request.redaction)
     return TraceDescription(
