@@ -135,7 +135,7 @@ def parity(
                 other,
                 scenario_file=found.scenario_file,
                 further=found.further_runs(),
-                provenance=found.provenance,
+                provenances=found.provenances,
             )
         )
     )

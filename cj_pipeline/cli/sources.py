@@ -11,6 +11,7 @@ from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.recorded_side import further_answers, further_runs
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
 from cj_pipeline.traces.file_scenario import scenario_of_file
 from cj_pipeline.traces.provenance import Provenance, file_sha256
@@ -48,25 +49,13 @@ class Source:
         )
 
     @property
-    def provenance(self) -> Provenance | None:
-        """Return where the callbacks come from; None for a file, which does not say."""
-        return self.recordings[0].provenance if self.recordings else None
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Return where each recording comes from; none for a file, which does not say."""
+        return tuple(recording.provenance for recording in self.recordings)
 
     def further_runs(self) -> tuple[RunRecord, ...]:
         """Run every other recording of the scenario through the engine."""
-        runs = []
-        for recording in self.recordings[1:]:
-            callbacks = read_callbacks(recording.path)
-            runs.append(
-                replay(
-                    self.scenario,
-                    tuple(line.event for line in callbacks.events),
-                    side=Side.RECORDED,
-                    judge=JudgeIdentity(f"{self.scenario.scenario_id}/{recording.name}", recording.sha256),
-                    quarantined_lines=len(callbacks.quarantined),
-                )
-            )
-        return tuple(runs)
+        return further_runs(self.scenario, further_answers(self.scenario, self.recordings))
 
 
 def trace_store() -> TraceStore:

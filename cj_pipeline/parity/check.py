@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
+from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.mock.model.answers import Answers, answers_of
 from cj_pipeline.parity.comparison import Comparison
 from cj_pipeline.parity.evidence import Evidence
@@ -33,6 +34,24 @@ class Case:
     recorded: RunRecord
     live: RunRecord
     further: tuple[RunRecord, ...] = ()
+
+    @property
+    def recordings(self) -> tuple[RunRecord, ...]:
+        """Every recording, `recorded` first; a copy of an earlier one is left out."""
+        found: dict[tuple[str, ...], RunRecord] = {}
+        for run in (self.recorded, *self.further):
+            found.setdefault(request_ids(run), run)
+        return tuple(found.values())
+
+    @property
+    def runs(self) -> tuple[tuple[str, RunRecord], ...]:
+        """Every run with the name of its side: the recordings, then the live one."""
+        return *(("recorded", run) for run in self.recordings), ("live", self.live)
+
+    @cached_property
+    def events(self) -> tuple[tuple[CallbackEvent, ...], tuple[CallbackEvent, ...]]:
+        """What was recorded, in all recordings together, and what came live, repeats included."""
+        return sum((run.pooled_events for run in self.recordings), ()), self.live.pooled_events
 
     @property
     def asked_by_us(self) -> bool:
@@ -61,7 +80,7 @@ class Case:
         net = self.scenario.net
         scale = {grade: index for index, grade in enumerate(net.grade_scale or ())}
         judge = self.scenario.judge
-        recordings = tuple(_answers(run) for run in (self.recorded, *self.further))
+        recordings = tuple(_answers(run) for run in self.recordings)
         return Comparison(
             recordings=recordings,
             live=_answers(self.live),
@@ -71,6 +90,11 @@ class Case:
             repeatability=None if judge is None else judge.repeatability,
             host_latency=self.scenario.latency == "host",
         )
+
+
+def request_ids(run: RunRecord) -> tuple[str, ...]:
+    """Return the request ids of a run in order: two runs with the same are one."""
+    return tuple(callback.request_id for callback in run.callbacks)
 
 
 def seed_of(recordings: tuple[Answers, ...]) -> int:
@@ -83,8 +107,7 @@ def seed_of(recordings: tuple[Answers, ...]) -> int:
 
 
 def _answers(run: RunRecord) -> Answers:
-    batches = [run.events, *run.repeats]
-    return answers_of([[event.data for event in batch] for batch in batches])
+    return answers_of([[event.data for event in batch] for batch in (run.events, *run.repeats)])
 
 
 @dataclass(frozen=True, slots=True)

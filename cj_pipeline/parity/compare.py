@@ -7,7 +7,7 @@ comparison could have found.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
-from cj_pipeline.parity.check import Case, Check, Limits, Outcome
+from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
 from cj_pipeline.parity.gates import GATES, Gate, Margin
 from cj_pipeline.parity.noise import Noise, noise_of
@@ -45,7 +45,7 @@ ALL_CHECKS: tuple[Check, ...] = (
 )
 
 BY_NAME: Mapping[str, Check] = {check.name: check for check in ALL_CHECKS}
-_GATE_BY_NAME = {gate.name: gate for gate in GATES}
+NOTHING_RECORDED = "a recording holds no usable callback"
 
 
 class Verdict(StrEnum):
@@ -171,12 +171,12 @@ def compare(
     scenario_file: Path | str,
     further: tuple[RunRecord, ...] = (),
     strict: bool = False,
-    provenance: Provenance | None = None,
+    provenances: Sequence[Provenance] = (),
 ) -> ParityReport:
     """Run every check and give the verdict.
 
     scenario_file: for errors about its tolerances. further: more recordings of the judge. strict: whether inconclusive
-    evidence is a reason for CANNOT TELL. provenance: of the recording, which says what it lacks and what is invented.
+    evidence is a reason for CANNOT TELL. provenances: of the recordings; they say what is missing and what is invented.
     Raises BadInput when the scenario names a check or a limit that is not there.
     """
     validate_tolerances(scenario, scenario_file)
@@ -185,10 +185,10 @@ def compare(
     noise = noise_of(case.comparison, gates) if gates else {}
     floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
     results_by_name = _gate_results(case, noise, floors) | off
-    exact = {check.name: _run(check, case) for check in ALL_CHECKS if check.function is not None}
+    exact = {check.name: _exact_result(check, case) for check in ALL_CHECKS if check.function is not None}
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
-    found = detections(case.comparison, noise, _found_by_values(exact))
-    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenance))
+    found = detections(case.comparison, noise, _found_by_values(exact)) if recorded.callbacks else ()
+    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenances))
     reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
     return ParityReport(
@@ -200,8 +200,8 @@ def compare(
         reasons=reasons,
         detections=found,
         notes=values.notes(case),
-        recordings=1 + len(further),
-        invented=invented_checks(provenance),
+        recordings=len(case.recordings),
+        invented=invented_checks(provenances),
     )
 
 
@@ -282,13 +282,15 @@ def _limits(check: Check, case: Case) -> Limits:
 
 
 def _why_off(check: Check, case: Case) -> str | None:
+    if check.group != events.INPUT and not case.recorded.callbacks:
+        return NOTHING_RECORDED
     reason = case.scenario.checks_off.get(check.name)
     if reason is None and case.scenario.profile not in check.floors:
         reason = f"not part of the profile {case.scenario.profile}"
     return reason
 
 
-def _run(check: Check, case: Case) -> CheckResult:
+def _exact_result(check: Check, case: Case) -> CheckResult:
     reason = _why_off(check, case) or check.not_applicable(case)
     if reason is not None or check.function is None:
         return CheckResult(check=check, verdict=Verdict.OFF, outcome=None, reason=reason or "")
@@ -308,18 +310,24 @@ def _reasons(
     case: Case, results: tuple[CheckResult, ...], found: tuple[Detection, ...], *, strict: bool
 ) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
-    if all(result.verdict in (Verdict.OFF, Verdict.PARTIAL) for result in results):
+    if not all(run.callbacks for run in case.recordings):
+        reasons.append(Reason(Doubt.PARTIAL, NOTHING_RECORDED))
+    if case.recorded.callbacks and all(result.verdict in (Verdict.OFF, Verdict.PARTIAL) for result in results):
         reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
     reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
-    if _same_file(case):
-        reasons.append(Reason(Doubt.SAME_FILE, "both sides are the same file: it agrees with itself"))
-    reasons += power_reasons(found, nothing_about_essays=says_nothing_about_essays(case.comparison, found))
+    reasons += [Reason(Doubt.SAME_FILE, sentence) for sentence in _same_files(case)]
+    if case.recorded.callbacks:
+        reasons += power_reasons(found, nothing_about_essays=says_nothing_about_essays(case.comparison, found))
     unsettled = [result.check.name for result in results if result.inconclusive]
     if strict and unsettled:
         reasons.append(Reason(Doubt.INCONCLUSIVE, f"evidence settles nothing for {', '.join(unsettled)}"))
     return tuple(reasons)
 
 
-def _same_file(case: Case) -> bool:
-    sides = [[callback.request_id for callback in run.callbacks] for run in (case.recorded, case.live)]
-    return bool(sides[0]) and sides[0] == sides[1]
+def _same_files(case: Case) -> Iterator[str]:
+    """Say what is there twice: a run that is compared with itself, a recording that is no second one."""
+    recordings = case.recordings
+    if case.live.callbacks and request_ids(case.live) in map(request_ids, recordings):
+        yield "both sides are the same file: it agrees with itself"
+    if len(recordings) <= len(case.further):
+        yield "two recordings are the same file, which is no second recording"

@@ -32,7 +32,7 @@ def counts(case: Case, limits: Limits) -> Outcome:
 @check("recorded_lines", group=INPUT)
 def recorded_lines(case: Case, limits: Limits) -> Outcome:
     """Could every line of the recording be used?"""
-    return _lines(case.recorded.document.quarantined_lines, "recording")
+    return _lines(sum(run.document.quarantined_lines for run in (case.recorded, *case.further)), "recording")
 
 
 @check("live_lines", group=INPUT)
@@ -56,10 +56,9 @@ def _lines(lines: int, side: str) -> Outcome:
 @check("schema", group=GROUP)
 def schema(case: Case, limits: Limits) -> Outcome:
     """Do callbacks have the same JSON shape, per outcome, optional hints included?"""
-    live_events = (*case.live.events, *sum(case.live.repeats, ()))
     # An envelope that was made for a bare verdict says nothing about the service that sent it.
-    bare = any(event.bare for event in (*case.recorded.events, *live_events))
-    recorded, live = _shapes(case.recorded.events, bare), _shapes(live_events, bare)
+    bare = any(event.bare for events in case.events for event in events)
+    recorded, live = (_shapes(events, bare) for events in case.events)
     common = sorted(recorded.keys() & live.keys())
     differences = [
         f"{outcome}: {line}" for outcome in common for line in _shape_differences(recorded[outcome], live[outcome])

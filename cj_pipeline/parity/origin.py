@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cj_pipeline.parity.gates import GATES, Family, Gate
 from cj_pipeline.traces.provenance import FieldOrigin, Provenance
@@ -30,20 +30,18 @@ CHECKS_OF_FIELD: Mapping[str, frozenset[str]] = {
 _INVENTED = (FieldOrigin.DRAWN, FieldOrigin.ABSENT)
 
 
-def invented_checks(provenance: Provenance | None) -> frozenset[str]:
-    """Return the checks that look at a field which the recording does not have: drawn, or a placeholder."""
-    if provenance is None:
-        return frozenset()
-    invented = [name for name, field in provenance.fields.items() if field.origin in _INVENTED]
+def invented_checks(provenances: Sequence[Provenance]) -> frozenset[str]:
+    """Return the checks that look at a field which a recording does not have: drawn, or a placeholder."""
+    invented = {name for one in provenances for name, field in one.fields.items() if field.origin in _INVENTED}
     return frozenset().union(*(CHECKS_OF_FIELD.get(name, frozenset()) for name in invented))
 
 
-def missing_parts(provenance: Provenance | None) -> tuple[str, ...]:
-    """Return what a recording lacks of what its capture or import was asked for, in sentences; nothing when whole."""
-    sections = () if provenance is None else (provenance.capture, provenance.imported)
+def missing_parts(provenances: Sequence[Provenance]) -> tuple[str, ...]:
+    """Return what recordings lack of what their capture or import was asked for, in sentences; nothing when whole."""
     return tuple(
         sentence
-        for section in sections
-        if section is not None and section.partial
+        for provenance in provenances
+        for section in provenance.sections
+        if section.partial
         for sentence in section.missing or ("Something that was asked for.",)
     )

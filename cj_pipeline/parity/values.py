@@ -14,12 +14,13 @@ import numpy as np
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
-from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.redaction_policy import REDACTED
 
 GROUP = "values"
 
 Events = Sequence[CallbackEvent]
+
+_SIDES = ("recorded", "live")
 
 # A clock may be read a little before or after the call that it times.
 _CLOCK = timedelta(milliseconds=2)
@@ -74,15 +75,10 @@ _OF_ENVELOPE = {"source_service", "schema_version"}
 LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source")
 
 
-def all_events(run: RunRecord) -> list[CallbackEvent]:
-    """Return the callbacks of a run and of its repeats."""
-    return [*run.events, *(event for batch in run.repeats for event in batch)]
-
-
 @check("identity", group=GROUP)
 def identity(case: Case, limits: Limits) -> Outcome:
     """Did the same judge answer, asked in the same way?"""
-    sides = [_answers(all_events(run)) for run in (case.recorded, case.live)]
+    sides = [_answers(events) for events in case.events]
     bare = any(is_bare(event) for side in sides for event in side)
     differences = []
     for name, read in IDENTITY.items():
@@ -95,7 +91,7 @@ def identity(case: Case, limits: Limits) -> Outcome:
         stated = {case.scenario.provider.model}
         differences += [
             f"model: scenario.yaml says {_named(stated)}, the {side} side {_named(found)}"
-            for side, events in zip(("recorded", "live"), sides, strict=True)
+            for side, events in zip(_SIDES, sides, strict=True)
             if (found := {event.data.model for event in events}) and found != stated
         ]
     compared = f"{len(IDENTITY) - (len(_OF_ENVELOPE) if bare else 0)} fields of {len(sides[0])} and {len(sides[1])}"
@@ -107,9 +103,9 @@ def ids(case: Case, limits: Limits) -> Outcome:
     """Does every callback belong to its request, its batch and its prompt?"""
     known = {item.id for item in case.scenario.net.items}
     problems = []
-    for side, run in (("recorded", case.recorded), ("live", case.live)):
-        events = all_events(run)
+    for side, events in zip(_SIDES, case.events, strict=True):
         problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
+    for side, run in case.runs:
         for batch in (run.events, *run.repeats):
             named = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
             if len(named) > 1 and not case.several_batches(side):
@@ -127,8 +123,8 @@ def times(case: Case, limits: Limits) -> Outcome:
     """Can the times be true: asked before answered, and as long apart as the answer took?"""
     problems = []
     compared = 0
-    for side, run in (("recorded", case.recorded), ("live", case.live)):
-        for event in all_events(run):
+    for side, events in zip(_SIDES, case.events, strict=True):
+        for event in events:
             compared += 1
             data = event.data
             took = data.completed_at - data.requested_at
@@ -142,7 +138,7 @@ def times(case: Case, limits: Limits) -> Outcome:
 @check("cost", group=GROUP)
 def cost(case: Case, limits: Limits) -> Outcome:
     """Does a token cost the same on both sides, and are tokens added up rightly?"""
-    recorded, live = (_answers(all_events(run)) for run in (case.recorded, case.live))
+    recorded, live = (_answers(events) for events in case.events)
     problems = []
     wrong_sums = [_wrong_sums(side) for side in (recorded, live)]
     if wrong_sums[1] > wrong_sums[0]:
@@ -160,8 +156,8 @@ def cost(case: Case, limits: Limits) -> Outcome:
 
 def _texts_dropped(case: Case) -> str | None:
     """Redaction puts one word in the place of each text."""
-    for side, run in (("recorded", case.recorded), ("live", case.live)):
-        texts = {event.data.justification for event in _answers(all_events(run))}
+    for side, events in zip(_SIDES, case.events, strict=True):
+        texts = {event.data.justification for event in _answers(events)}
         if texts == {REDACTED}:
             return f"redaction has dropped the {side} texts"
     return None
@@ -170,9 +166,7 @@ def _texts_dropped(case: Case) -> str | None:
 @check("justification", group=GROUP, not_applicable=_texts_dropped)
 def justification(case: Case, limits: Limits) -> Outcome:
     """Does the judge give reasons of the same kind: there, of like length, of like variety?"""
-    sides = [
-        [event.data.justification or "" for event in _answers(all_events(run))] for run in (case.recorded, case.live)
-    ]
+    sides = [[event.data.justification or "" for event in _answers(events)] for events in case.events]
     if not all(sides):
         return _exact([], "a side has no answer")
     problems = []
@@ -195,13 +189,13 @@ def labels(case: Case, limits: Limits) -> Outcome:
     """Are queue mode and bundle size what that side asked for?"""
     problems = []
     wanted = case.live_labels
-    for event in all_events(case.live):
+    for event in case.live.pooled_events:
         for name, values in wanted.items():
             found = event.data.request_metadata.get(name)
             if found not in values:
                 problems.append(f"live: {name} is {found!r}, asked for {_named(values)}")
-    for side, run in (("recorded", case.recorded), ("live", case.live)):
-        for event in all_events(run):
+    for side, events in zip(_SIDES, case.events, strict=True):
+        for event in events:
             size = event.data.request_metadata.get("preferred_bundle_size")
             if size is not None and not (isinstance(size, int) and 1 <= size <= 64):
                 problems.append(f"{side}: preferred_bundle_size is {size!r}, which is not 1 to 64")
@@ -213,7 +207,7 @@ CHECKS = (identity, ids, times, cost, justification, labels)
 
 def notes(case: Case) -> tuple[str, ...]:
     """Return what differs between the two sides and is no fault: batches, prompts, labels."""
-    sides = [all_events(run) for run in (case.recorded, case.live)]
+    sides = case.events
     if not all(sides):
         return ()
     found = []

@@ -7,6 +7,7 @@ PARITY       otherwise
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,16 @@ class Doubt(StrEnum):
 ACCEPTABLE = frozenset({Doubt.UNPROVEN, Doubt.NOTHING_ABOUT_ESSAYS})
 
 
+# Of exit codes, the least severe first.
+_SEVERITY = (
+    exit_codes.PASSED,
+    exit_codes.CANNOT_TELL,
+    exit_codes.CHECK_FAILED,
+    exit_codes.BAD_INPUT,
+    exit_codes.INTERNAL_ERROR,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One reason for CANNOT TELL."""
@@ -61,6 +72,11 @@ def exit_code(verdict: Parity, reasons: tuple[Reason, ...], *, accept_unproven: 
             return exit_codes.PASSED
         return exit_codes.CANNOT_TELL
     return exit_codes.PASSED
+
+
+def worst_code(codes: Iterable[int]) -> int:
+    """Return the exit code of several verdicts together: one that failed outweighs one that cannot tell."""
+    return max(codes, key=_SEVERITY.index)
 
 
 def judged_exit_code(verdict: Parity, expected: Parity, reasons: tuple[Reason, ...], *, accept: bool = False) -> int:

@@ -138,9 +138,14 @@ class RunRecord(FileModel):
         return tuple(event.data for event in self.events)
 
     @property
+    def pooled_events(self) -> tuple[CallbackEvent, ...]:
+        """The events of the batch and of its repeats, for measures of the judge rather than of one batch."""
+        return sum(self.repeats, self.events)
+
+    @property
     def pooled_callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
-        """The verdicts of the batch and of its repeats, for measures of the judge rather than of one batch."""
-        return self.callbacks + tuple(event.data for batch in self.repeats for event in batch)
+        """The verdicts of the batch and of its repeats."""
+        return tuple(event.data for event in self.pooled_events)
 
     def canonical_bytes(self) -> bytes:
         """Return the whole record as JSON; two runs are the same when these bytes are."""

@@ -45,8 +45,20 @@ class Answers:
     """Recorded side only."""
     asked_batch_ids: tuple[str, ...] = ()
     """Live side only: the batch ids under which it was asked, the batch, then its repeats."""
+    further: tuple[Answers, ...] = ()
+    """Recorded side only: more recordings of the judge."""
     trial: bool = False
     """Live side only: whether the scenario's own run has another judge, seed or URL."""
+
+    @property
+    def batches(self) -> tuple[Events, ...]:
+        """Return the batch, its repeats, and the further recordings, in the order in which they are stored."""
+        return (self.events, *self.repeats, *(one.events for one in self.further))
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of what was answered in all batches, apart from when."""
+        return answers_sha256(event.data for batch in self.batches for event in batch)
 
 
 def store_answers(run: RunFolder, side: Side, answers: Answers) -> Origin:
@@ -55,25 +67,29 @@ def store_answers(run: RunFolder, side: Side, answers: Answers) -> Origin:
         judge=answers.judge.name,
         judge_sha256=answers.judge.sha256,
         seed=answers.seed,
-        answers_sha256=answers_sha256(event.data for batch in (answers.events, *answers.repeats) for event in batch),
+        answers_sha256=answers.sha256,
     )
     origin = Origin(answers={side.value: given}, trial=answers.trial)
     if side is Side.LIVE:
         store_metrics(run, answers.service_metrics, origin)
     else:
-        store_quarantine(run, answers.quarantined, origin)
-    store_callbacks(run, side, origin, answers.events, answers.repeats)
-    judge = {
-        "scenario_id": run.scenario_id,
-        "side": side.value,
-        "name": given.judge,
-        "sha256": given.judge_sha256,
-        "seed": given.seed,
-        "answers_sha256": given.answers_sha256,
-        "trial": answers.trial,
-        "asked_batch_ids": json.dumps(answers.asked_batch_ids),
-    }
-    run.write("judges", side, [judge], origin)
+        store_quarantine(run, [answers.quarantined, *(one.quarantined for one in answers.further)], origin)
+    store_callbacks(run, side, origin, answers.batches)
+    judges = [
+        {
+            "scenario_id": run.scenario_id,
+            "side": side.value,
+            "batch": batch,
+            "name": one.judge.name,
+            "sha256": one.judge.sha256,
+            "seed": one.seed,
+            "answers_sha256": one.sha256,
+            "trial": answers.trial,
+            "asked_batch_ids": json.dumps(one.asked_batch_ids),
+        }
+        for batch, one in ((0, answers), *enumerate(answers.further, start=1 + len(answers.repeats)))
+    ]
+    run.write("judges", side, judges, origin)
     return origin
 
 
@@ -81,32 +97,43 @@ def load_answers(run: RunFolder, side: Side) -> Answers:
     """Read what store_answers wrote. Raises BadInput when it was never written, or only half."""
     by_product = "service_metrics" if side is Side.LIVE else "quarantine"
     origin = run.origin(("judges", side), ("callbacks", side), (by_product, side))
-    (judge,) = run.read("judges", side)
-    events, repeats = load_callbacks(run, side)
+    judge, *others = run.read("judges", side)
+    events, *batches = load_batches(run, side)
+    quarantined = load_quarantine(run) if side is Side.RECORDED else {}
+    further = tuple(
+        Answers(
+            judge=JudgeIdentity(one["name"], one["sha256"]),
+            seed=one["seed"],
+            events=batches[one["batch"] - 1] if one["batch"] <= len(batches) else (),
+            quarantined=quarantined.get(one["batch"], ()),
+        )
+        for one in others
+    )
     return Answers(
         judge=JudgeIdentity(judge["name"], judge["sha256"]),
         seed=judge["seed"],
         events=events,
-        repeats=repeats,
+        repeats=() if further else tuple(batches),
         service_metrics=load_metrics(run) if side is Side.LIVE else (),
-        quarantined=load_quarantine(run) if side is Side.RECORDED else (),
+        quarantined=quarantined.get(0, ()),
         asked_batch_ids=tuple(json.loads(judge["asked_batch_ids"])),
+        further=further,
         trial=origin.trial,
     )
 
 
-def store_callbacks(run: RunFolder, side: Side, origin: Origin, events: Events, repeats: Sequence[Events] = ()) -> Path:
-    """Write the callbacks of one side, its repeats included."""
+def store_callbacks(run: RunFolder, side: Side, origin: Origin, batches: Sequence[Events]) -> Path:
+    """Write the callbacks of one side, its repeats and further recordings included."""
     rows = [
         _callback_row(run.scenario_id, side, number, sequence, event)
-        for number, batch in enumerate((events, *repeats))
+        for number, batch in enumerate(batches)
         for sequence, event in enumerate(batch)
     ]
     return run.write("callbacks", side, rows, origin)
 
 
-def load_callbacks(run: RunFolder, side: Side) -> tuple[Events, tuple[Events, ...]]:
-    """Read the callbacks of one side and of its repeats. Raises BadInput for what was never written, or is damaged."""
+def load_batches(run: RunFolder, side: Side) -> tuple[Events, ...]:
+    """Read the callbacks of one side, batch by batch. Raises BadInput for what was never written, or is damaged."""
     rows = run.read_columns("callbacks", side, ["batch", "event"]).to_pylist()
     batches: list[list[CallbackEvent]] = [[] for _ in range(1 + max((row["batch"] for row in rows), default=0))]
     for number, row in enumerate(rows):
@@ -119,11 +146,11 @@ def load_callbacks(run: RunFolder, side: Side) -> tuple[Events, tuple[Events, ..
                 remedy="Materialise the scenario again.",
             )
         batches[row["batch"]].append(event)
-    return tuple(batches[0]), tuple(tuple(batch) for batch in batches[1:])
+    return tuple(tuple(batch) for batch in batches)
 
 
 def load_columns(run: RunFolder, side: Side) -> CallbackColumns:
-    """Read the callbacks of one side, without its repeats, as columns. Raises BadInput as load_callbacks does."""
+    """Read the callbacks of one side's batch 0 as columns. Raises BadInput as load_batches does."""
     table = run.read_columns("callbacks", side, list(_COLUMNS))
     found = table.filter(pc.equal(table["batch"], 0)).to_pydict()
     return CallbackColumns(
@@ -137,19 +164,30 @@ def load_columns(run: RunFolder, side: Side) -> CallbackColumns:
     )
 
 
-def store_quarantine(run: RunFolder, lines: Sequence[QuarantinedLine], origin: Origin) -> Path:
-    """Write the lines of a trace that could not be used; none is the usual case."""
+def store_quarantine(run: RunFolder, recordings: Sequence[Sequence[QuarantinedLine]], origin: Origin) -> Path:
+    """Write the lines of each recording that could not be used; none is the usual case."""
     rows = [
-        {"scenario_id": run.scenario_id, "line": line.line, "field": line.field, "reason": line.reason, "raw": line.raw}
+        {
+            "scenario_id": run.scenario_id,
+            "batch": batch,
+            "line": line.line,
+            "field": line.field,
+            "reason": line.reason,
+            "raw": line.raw,
+        }
+        for batch, lines in enumerate(recordings)
         for line in lines
     ]
     return run.write("quarantine", Side.RECORDED, rows, origin)
 
 
-def load_quarantine(run: RunFolder) -> tuple[QuarantinedLine, ...]:
-    """Read the lines of the trace that are in quarantine."""
-    rows = run.read("quarantine", Side.RECORDED)
-    return tuple(QuarantinedLine(row["line"], row["raw"], row["field"], row["reason"]) for row in rows)
+def load_quarantine(run: RunFolder) -> dict[int, tuple[QuarantinedLine, ...]]:
+    """Read the lines that are in quarantine, by the batch of their recording."""
+    found: dict[int, tuple[QuarantinedLine, ...]] = {}
+    for row in run.read("quarantine", Side.RECORDED):
+        line = QuarantinedLine(row["line"], row["raw"], row["field"], row["reason"])
+        found[row["batch"]] = (*found.get(row["batch"], ()), line)
+    return found
 
 
 def store_metrics(run: RunFolder, samples: Sequence[Sample], origin: Origin) -> Path:
@@ -223,8 +261,9 @@ def load_run(run: RunFolder, side: Side) -> RunRecord:
     """
     run.origin(("runs", side), ("callbacks", side))
     document = RunDocument.model_validate_json(run.read("runs", side)[0]["document"])
-    events, repeats = load_callbacks(run, side)
-    return RunRecord(document=document, events=events, repeats=repeats)
+    events, *others = load_batches(run, side)
+    # More batches of the recorded side are more recordings, each of them a run of its own.
+    return RunRecord(document=document, events=events, repeats=tuple(others) if side is Side.LIVE else ())
 
 
 def store_bt_fit(run: RunFolder, scenario: Scenario, record: RunRecord) -> Path:

@@ -24,7 +24,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             _RUN,
             _SCENARIO,
             _SIDE,
-            _column("batch", pa.int32(), "0 the batch that parity compares, 1.. its repeats"),
+            _column(
+                "batch", pa.int32(), "0 the batch that parity compares; 1.. its repeats, or more recordings (judges)"
+            ),
             _column("sequence", pa.int32(), "order of arrival within the batch, from 0"),
             _column("request_id", pa.string(), "the LPS's queue id"),
             _column("correlation_id", pa.string(), "the comparison's id in the CJ engine"),
@@ -51,8 +53,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             _RUN,
             _SCENARIO,
             _SIDE,
-            _column("name", pa.string(), "trace or mode that gave the side's callbacks"),
-            _column("sha256", pa.string(), "of that trace or mode"),
+            _column("batch", pa.int32(), "first of its batches in `callbacks`; above 0 for more recordings"),
+            _column("name", pa.string(), "trace, recording or mode that gave the callbacks"),
+            _column("sha256", pa.string(), "of it"),
             _column("seed", pa.int64(), "of everything drawn"),
             _column("answers_sha256", pa.string(), "of what was answered, apart from when"),
             _column("trial", pa.bool_(), "whether the run is not the scenario's own"),
@@ -63,7 +66,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             _RUN,
             _SCENARIO,
-            _column("line", pa.int32(), "1-based line of llm_callbacks.jsonl"),
+            _column("batch", pa.int32(), "0 for the main recording; see `judges`"),
+            _column("line", pa.int32(), "1-based line of its llm_callbacks.jsonl"),
             _column("field", pa.string(), "dotted key at fault; empty when the whole line is"),
             _column("reason", pa.string(), "why the line is not a usable callback"),
             _column("raw", pa.binary(), "the line's bytes"),
