@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from cj_pipeline.cli.between import Shown, compare_between
 from cj_pipeline.cli.deployment import deployment_of, label_of
 from cj_pipeline.cli.output import (
     csv_option,
@@ -19,6 +20,7 @@ from cj_pipeline.cli.output import (
     say,
     say_wrapped,
 )
+from cj_pipeline.cli.parity_options import accept_option, strict_option
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
@@ -143,11 +145,13 @@ def live(
 @bus_option
 @label_option
 @profile_option
-@click.option("--strict", is_flag=True, help="CANNOT TELL also where gates pass on inconclusive evidence.")
+@strict_option
+@accept_option
 @click.option(
-    "--accept-unproven",
+    "--between",
+    "between",
     is_flag=True,
-    help="Exit with 0 where the comparison is too weak to tell; not for partial input, the same file, or no gate.",
+    help="Compare the recordings of a scenario with each other, both ways, instead of with the mock.",
 )
 @click.option(
     "--first-divergence",
@@ -172,6 +176,7 @@ def parity(
     profile: str,
     strict: bool,
     accept_unproven: bool,
+    between: bool,
     diverges: bool,
     markdown: Path | None,
     junit: Path | None,
@@ -187,10 +192,15 @@ def parity(
     cj-pipeline parity eng5_lower5_gpt51_low_20251202
     cj-pipeline parity eng5_lower5_gpt51_low_20251202 --mode +inverted
     cj-pipeline parity yesterday.jsonl today.jsonl
+    cj-pipeline parity my_judge --between
 
     Exits with 0 for PARITY, 1 for NO PARITY, 3 for CANNOT TELL, 2 when something cannot be used. docs/parity.md says
     what they mean.
     """
+    if between:
+        _refuse_live_options()
+        shown = Shown(diverges, markdown, junit, as_json, as_csv)
+        compare_between(recorded, find_source(recorded), shown, strict=strict, accept_unproven=accept_unproven)
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
     deployment = deployment_of(lps_url, kafka, bus_folder)
@@ -210,7 +220,7 @@ def parity(
         scenario_file=found.scenario_file,
         further=found.further_runs(),
         strict=strict,
-        provenance=found.provenance,
+        provenances=found.provenances,
     )
     divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
     mode = () if expression is None else ("--mode", expression)
@@ -230,6 +240,21 @@ def parity(
         if diverges:
             say_wrapped("Every common comparison has the same answer." if divergence is None else divergence.sentence)
     sys.exit(exit_code(report.verdict, report.reasons, accept_unproven=accept_unproven))
+
+
+def _refuse_live_options() -> None:
+    """Refuse what is about a live side, which --between does not have."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    for parameter in context.command.params:
+        about_live = parameter.name in _LIVE_OPTIONS
+        if about_live and context.get_parameter_source(str(parameter.name)) is not default:
+            raise click.UsageError(f"--between compares recordings; leave {parameter.opts[0]} out.")
+
+
+_LIVE_OPTIONS = {
+    "live_source", "expression", "seed", "realtime", "lps_url", "kafka", "bus_folder", "label", "profile",
+}  # fmt: skip
 
 
 def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) -> None:

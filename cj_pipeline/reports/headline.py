@@ -10,16 +10,16 @@ from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
 from cj_pipeline.parity.origin import CHECKS_OF_FIELD
 from cj_pipeline.parity.power import Detection
 from cj_pipeline.parity.tables import verdict_words
-from cj_pipeline.parity.values import all_events
 from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.runs.record import RunRecord
+from cj_pipeline.traces.file_scenario import BARE_ID
 
 FITTED_TO_ITSELF = (
     "One recording: the mode was fitted to what it is judged by. This shows that the mock follows its fit, not that "
     "the fit is right."
 )
 RECORD_MORE = (
-    "What helps: a second recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in "
+    "What helps: one more recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in "
     "scenario.yaml where it is known that the judge repeats its answers."
 )
 
@@ -80,7 +80,9 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
     if Doubt.SAME_FILE in doubts:
         return _command("parity", source)
     if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
-        return _command("traces", "capture", f"{report.scenario.scenario_id}_2", "--bos-batch-id", "BATCH")
+        if report.scenario.scenario_id == BARE_ID:
+            return _command("traces", "import", "NAME", "--from-folder", source)
+        return _command("traces", "import", "--into", source, "--from-folder", "FOLDER")
     return _command("tolerances", "propose", source) if report.inconclusive or Doubt.NO_GATE in doubts else None
 
 
@@ -162,7 +164,7 @@ def _sides(report: ParityReport) -> list[str]:
 
 def _who(run: RunRecord) -> str:
     """Return who answered a run and its repeats, with how many answers and what was left out."""
-    events = all_events(run)
+    events = run.pooled_events
     judges = Counter(f"{event.data.provider.value} {event.data.model}" for event in events if event.data.succeeded)
     listed = ", ".join(f"{count} answers of {judge}" for judge, count in judges.most_common(3)) or "no answer"
     errors = sum(not event.data.succeeded for event in events)

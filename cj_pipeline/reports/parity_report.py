@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -100,8 +101,12 @@ def as_junit(reports: Sequence[ParityReport]) -> str:
     A check that is off is skipped. Where NO PARITY is what the scenario expects, its failed gates are skipped too.
     """
     root = ElementTree.Element("testsuites")
+    ids = Counter(report.scenario.scenario_id for report in reports)
     for report in reports:
-        suite = ElementTree.SubElement(root, "testsuite", name=plain(report.scenario.scenario_id))
+        name = report.scenario.scenario_id
+        if ids[name] > 1:  # recordings against each other
+            name += f": {report.live.document.judge} by {report.recorded.document.judge}"
+        suite = ElementTree.SubElement(root, "testsuite", name=plain(name))
         for result in report.results:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=f"parity.{result.check.group}", name=result.check.name
