@@ -11,6 +11,7 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
+    Config,
     MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
@@ -18,6 +19,7 @@ from dagster import (
     TableMetadataValue,
     multi_asset,
 )
+from pydantic import Field
 
 from assets.sides import side_key
 from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, asset_spec, stored, table
@@ -29,10 +31,20 @@ from cj_pipeline.reports.headline import headline_lines
 from cj_pipeline.reports.parity_report import as_markdown
 from cj_pipeline.reports.plots import latency_plot, theta_plot
 from cj_pipeline.runs.record import Side
-from cj_pipeline.traces.provenance import read_provenance
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
+
+PARITY_OP = "parity"
+
+
+class ParityConfig(Config):
+    """How a comparison is judged."""
+
+    strict: bool = Field(
+        default=False, description="CANNOT TELL also where gates pass on evidence that settles nothing."
+    )
+
 
 BOTH_RUNS = [side_key(side, "run") for side in Side]
 
@@ -57,9 +69,10 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         partitions=scenarios,
     )
 
-    @multi_asset(name="parity", specs=[checks_spec, report_spec])
+    @multi_asset(name=PARITY_OP, specs=[checks_spec, report_spec])
     def parity(
         context: AssetExecutionContext,
+        config: ParityConfig,
         trace_store: TraceStoreResource,
         engine: CjEngineResource,
         warehouse: WarehouseResource,
@@ -67,8 +80,8 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         file = trace_store.scenario_file(context.partition_key)
         run = warehouse.run(context.partition_key)
-        provenance = read_provenance(trace_store.folder(context.partition_key))
-        report = compare_stored(run, scenario, scenario_file=file, provenance=provenance)
+        provenances = [recording.provenance for recording in trace_store.recordings(context.partition_key)]
+        report = compare_stored(run, scenario, scenario_file=file, strict=config.strict, provenances=provenances)
         path = store_report(run, report)
         verdict = verdict_metadata(report)
         yield MaterializeResult(asset_key=CHECKS, metadata={**stored(path, len(report.results)), **verdict})
@@ -135,6 +148,7 @@ def verdict_metadata(report: ParityReport) -> dict[str, Any]:
         "expected": report.expected.value,
         "headline": MetadataValue.md("\n".join(f"- {markdown_text(line)}" for line in headline_lines(report))),
         "reasons": MetadataValue.md("\n".join(f"- {markdown_text(one.sentence)}" for one in report.reasons) or "none"),
+        "recordings": report.recordings,
         "gates_could_fail": len(report.could_fail),
         "gates_failed": len(report.failed),
         "checks_off": len(report.results) - len(report.on),

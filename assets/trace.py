@@ -26,8 +26,10 @@ from dagster import (
 
 from assets.specs import TRACE, asset_spec, table
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.provenance import Provenance, file_sha256, read_provenance, verify_checksums
-from cj_pipeline.traces.store import CALLBACKS_FILE
+from cj_pipeline.parity.origin import missing_parts
+from cj_pipeline.traces.completeness import completeness_in_words
+from cj_pipeline.traces.provenance import Provenance, file_sha256, joint_sha256, read_provenance, verify_checksums
+from cj_pipeline.traces.store import CALLBACKS_FILE, recording_folders
 from resources.trace_store import TraceStoreResource
 
 COMPLETE = "complete"
@@ -53,11 +55,14 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     def trace(context: AssetExecutionContext, trace_store: TraceStoreResource) -> MaterializeResult[None]:
         scenario = trace_store.scenario(context.partition_key)
         folder = trace_store.folder(context.partition_key)
+        places = recording_folders(folder)
+        digests = {name: file_sha256(place / CALLBACKS_FILE) for name, place in places.items()}
         return MaterializeResult(
-            data_version=DataVersion(file_sha256(folder / CALLBACKS_FILE)),
+            data_version=DataVersion(joint_sha256(digests)),
             metadata={
                 "scenario": scenario.title,
                 "profile": scenario.profile.value,
+                "recordings": table({"name": name, "sha256": digest} for name, digest in digests.items()),
                 **recording_metadata(folder, read_provenance(folder)),
             },
         )
@@ -133,19 +138,30 @@ def complete_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinitio
     def complete(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
         """Is everything in the recording that its capture was asked for?"""
         try:
-            return completeness(read_provenance(trace_store.folder(context.partition_key)))
+            places = recording_folders(trace_store.folder(context.partition_key)).values()
+            return completeness(*(read_provenance(place) for place in places))
         except BadInput as problem:
             return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=str(problem))
 
     return complete
 
 
-def completeness(provenance: Provenance) -> AssetCheckResult:
-    """Return the result of `complete` for one recording. A reconstruction was not asked for anything and passes."""
-    missing = [
-        sentence
-        for section in (provenance.capture, provenance.imported)
-        if section is not None and section.partial
-        for sentence in section.missing or ("Something that was asked for.",)
-    ]
-    return AssetCheckResult(passed=not missing, severity=AssetCheckSeverity.WARN, description=" ".join(missing) or None)
+def completeness(*provenances: Provenance) -> AssetCheckResult:
+    """Return the result of `complete` for the recordings of a scenario, with what each was held against.
+
+    A reconstruction was not asked for anything and passes.
+    """
+    lines = [f"Recording {number}: {_complete(one)}" for number, one in enumerate(provenances, start=1)]
+    held = [section.held_against or "nothing" for one in provenances for section in one.sections]
+    return AssetCheckResult(
+        passed=not missing_parts(provenances),
+        severity=AssetCheckSeverity.WARN,
+        description=_complete(provenances[0]) if len(provenances) == 1 else " ".join(lines),
+        metadata={"held_against": ", ".join(held) or "nothing"},
+    )
+
+
+def _complete(provenance: Provenance) -> str:
+    if not provenance.sections:
+        return "Reconstructed from published figures: nothing was asked for, and nothing is missing."
+    return completeness_in_words(missing_parts([provenance]), provenance.sections[0].held_against)

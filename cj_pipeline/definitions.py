@@ -28,7 +28,7 @@ from assets.catalogue import catalogue_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
 from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
-from assets.parity import parity_asset, suite_asset
+from assets.parity import PARITY_OP, parity_asset, suite_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import ScenarioPartitions
 from assets.sensors import new_traces_sensor
@@ -121,13 +121,14 @@ def materialise(
     mode: str | None = None,
     seed: int | None = None,
     realtime: bool = False,
+    strict: bool = False,
     data_dir: Path | None = None,
     traces_dir: Path | None = None,
 ) -> Iterator[Materialised]:
     """Materialise and check every asset of some scenarios in this process, and yield each result as it ends.
 
-    mode, seed, realtime: of the live side, see LpsResource; the folders default to PipelineSettings. Dagster's own log
-    is kept off the terminal and its events are forgotten.
+    mode, seed, realtime: of the live side, see LpsResource; strict: see ParityConfig; the folders default to
+    PipelineSettings. Dagster's own log is kept off the terminal and its events are forgotten.
     Raises BadInput when there is no such scenario, before anything is materialised.
     """
     settings = PipelineSettings()
@@ -144,7 +145,10 @@ def materialise(
     with DagsterInstance.ephemeral() as instance:
         for scenario_id in wanted:
             result = job.execute_in_process(
-                run_config=QUIET, partition_key=scenario_id, instance=instance, raise_on_error=False
+                run_config={**QUIET, "ops": {PARITY_OP: {"config": {"strict": strict}}}},
+                partition_key=scenario_id,
+                instance=instance,
+                raise_on_error=False,
             )
             yield _outcome(RunFolder(data, result.run_id, scenario_id), result)
 

@@ -8,10 +8,10 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.runs.scenario_run import JudgeIdentity
+from cj_pipeline.runs.recorded_side import recorded_answers
 from cj_pipeline.runs.tables import Answers
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
-from cj_pipeline.traces.store import Trace, TraceStore
+from cj_pipeline.traces.store import Recording, Trace, TraceStore
 
 PROFILE_TAG = "cj_pipeline/profile"
 """Run tag: take scenarios of this profile only."""
@@ -46,14 +46,15 @@ class TraceStoreResource(ConfigurableResource[None]):
         self._of_profile(trace.scenario)
         return trace
 
+    def recordings(self, scenario_id: str) -> tuple[Recording, ...]:
+        """Return the verified recordings of one scenario, the main one first, without reading their callbacks."""
+        scenario, recordings = TraceStore(Path(self.root)).recordings(scenario_id)
+        self._of_profile(scenario)
+        return recordings
+
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
-        """Return what the recorded judge answered: the usable lines of the trace, and those that are not."""
-        return Answers(
-            judge=JudgeIdentity(scenario.scenario_id, trace.sha256),
-            seed=scenario.live.seed,
-            events=tuple(recorded.event for recorded in trace.callbacks.events),
-            quarantined=trace.callbacks.quarantined,
-        )
+        """Return what the recorded judge answered: the usable lines of every recording, and those that are not."""
+        return recorded_answers(scenario, trace)
 
     def _of_profile(self, scenario: Scenario) -> Scenario:
         if self._profile not in (None, scenario.profile):

@@ -20,6 +20,7 @@ from cj_pipeline.cli.output import (
     say,
     say_wrapped,
 )
+from cj_pipeline.cli.parity_options import accept_option, strict_option
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
@@ -27,7 +28,7 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.tables import CHECKS, stored_verdict
-from cj_pipeline.parity.verdict import judged_exit_code
+from cj_pipeline.parity.verdict import judged_exit_code, worst_code
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
@@ -46,11 +47,8 @@ if TYPE_CHECKING:
 @click.option("--mode", help="A mode, or +OVERLAY on each scenario's own.")
 @click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 @click.option("--realtime", is_flag=True, help="Take as long as the latencies do.")
-@click.option(
-    "--accept-unproven",
-    is_flag=True,
-    help="Take CANNOT TELL for passed where a comparison is too weak to tell; not for partial input or no gate.",
-)
+@strict_option
+@accept_option
 @json_option
 @csv_option
 def materialize(
@@ -58,6 +56,7 @@ def materialize(
     mode: str | None,
     seed: int | None,
     realtime: bool,
+    strict: bool,
     accept_unproven: bool,
     as_json: bool,
     as_csv: bool,
@@ -86,7 +85,9 @@ def materialize(
     with progress_bar("materialising", len(folders)) as progress:
         for traces_dir, together in groupby(folders, key=lambda folder: folder.parent):
             ids = [folder.name for folder in together]
-            for result in materialise(ids, mode=mode, seed=seed, realtime=realtime, traces_dir=traces_dir):
+            for result in materialise(
+                ids, mode=mode, seed=seed, realtime=realtime, strict=strict, traces_dir=traces_dir
+            ):
                 results.append(result)
                 progress(1)
     stored = [_stored(result) for result in results]
@@ -105,17 +106,7 @@ def materialize(
                 )
         say(f"What is published is in {data.catalogue_path}; ask it with: cj-pipeline sql")
     codes = [_exit_code(*one, accept_unproven) for one in zip(results, stored, strict=True)]
-    sys.exit(max(codes, key=_SEVERITY.index))
-
-
-# Of exit codes, the least severe first: a scenario that failed outweighs one that cannot tell.
-_SEVERITY = (
-    exit_codes.PASSED,
-    exit_codes.CANNOT_TELL,
-    exit_codes.CHECK_FAILED,
-    exit_codes.BAD_INPUT,
-    exit_codes.INTERNAL_ERROR,
-)
+    sys.exit(worst_code(codes))
 
 
 @click.group()

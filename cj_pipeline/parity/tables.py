@@ -13,7 +13,8 @@ from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict
 from cj_pipeline.parity.report_document import report_document, report_of
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason
 from cj_pipeline.runs.record import Side
-from cj_pipeline.runs.tables import load_run
+from cj_pipeline.runs.recorded_side import further_runs
+from cj_pipeline.runs.tables import load_answers, load_run
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.warehouse.rows import Row
@@ -62,11 +63,27 @@ def verdict_words(verdict: Parity, expected: Parity) -> str:
 
 
 def compare_stored(
-    run: RunFolder, scenario: Scenario, *, scenario_file: Path | str, provenance: Provenance | None = None
+    run: RunFolder,
+    scenario: Scenario,
+    *,
+    scenario_file: Path | str,
+    strict: bool = False,
+    provenances: Sequence[Provenance] = (),
 ) -> ParityReport:
-    """Compare the two sides of a run. Raises BadInput when this run did not make one, and as compare does."""
+    """Compare the two sides of a run, by every recording. The rest is as in `compare`.
+
+    Raises BadInput when this run did not make a side, and as compare does.
+    """
     recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
-    return compare(scenario, recorded, live, scenario_file=scenario_file, provenance=provenance)
+    return compare(
+        scenario,
+        recorded,
+        live,
+        scenario_file=scenario_file,
+        further=further_runs(scenario, load_answers(run, Side.RECORDED).further),
+        strict=strict,
+        provenances=provenances,
+    )
 
 
 def store_report(run: RunFolder, report: ParityReport) -> Path:

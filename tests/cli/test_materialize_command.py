@@ -156,6 +156,30 @@ def test_lines_that_are_no_callback_are_in_quarantine_and_cannot_tell(cj_pipelin
     assert rows[0]["field"].startswith("data.error_detail")
 
 
+def test_a_recording_without_a_usable_line_cannot_tell_in_either_command(cj_pipeline: Terminal, traces: Path) -> None:
+    folder = traces / LOWER5
+    (folder / "llm_callbacks.jsonl").write_text("{}\n[]\n")
+    covered = ("llm_callbacks.jsonl", "summary.json", "provenance.json", "published.yaml")
+    (folder / CHECKSUM_FILE).write_text(checksum_lines(folder, covered))
+    for command in ("parity", "materialize"):
+        answer = cj_pipeline(command, LOWER5, "--accept-unproven")
+        assert answer.code == 3, answer.err
+        words = " ".join(answer.out.split())
+        assert "CANNOT TELL" in words
+        assert "a recording holds no usable callback" in words
+        assert "2 lines of the recording could not be used" in words
+
+
+def test_strict_is_the_same_in_materialize_as_in_parity(cj_pipeline: Terminal, traces: Path) -> None:
+    assert cj_pipeline("parity", LOWER5).code == cj_pipeline("materialize").code == 0
+    strict = cj_pipeline("parity", LOWER5, "--strict", "--json")
+    assert (strict.code, [one["doubt"] for one in strict.document["reasons"]]) == (3, ["INCONCLUSIVE"])
+    stored = cj_pipeline("materialize", "--strict", "--json")
+    assert (stored.code, stored.document[0]["verdict"]) == (3, "CANNOT TELL")
+    assert stored.document[0]["reasons"] == [one["sentence"] for one in strict.document["reasons"]]
+    assert cj_pipeline("materialize", "--strict", "--accept-unproven").code == 3  # missing power is another doubt
+
+
 def test_the_warehouse_cannot_be_written_through_sql(cj_pipeline: Terminal, traces: Path) -> None:
     assert cj_pipeline("materialize").code == 0
     answer = cj_pipeline("sql", "drop view callbacks")
