@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -13,8 +14,9 @@ from cj_pipeline.cli.converge import converge_command
 from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.sources import find_source
-from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row
+from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row, targets
 from cj_pipeline.eng5.grades import read_grades
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.alignment import align as align_fit
 from cj_pipeline.runs.record import Side
@@ -96,20 +98,25 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
     """Compare the order of CALLBACKS with known grades: tau, inversions, anchors without a win.
 
     CALLBACKS: a scenario id, a trace folder, or a JSONL file. Without --grades, the scenario's own.
+
+    Exits with 0 when all three targets are met, 1 when one is missed, 2 when something cannot be used.
     """
     found = find_source(callbacks)
     record = found.replayed(Side.RECORDED)
     labels = {item.id: item.label for item in found.scenario.net.items}
+    scale = found.scenario.net.grade_scale or GRADE_ORDER
     if grades_file is None:
         grades = {item.id: item.grade for item in found.scenario.net.items if item.grade is not None}
     else:
-        grades = read_grades(grades_file, found.scenario.net.items)
+        grades = read_grades(grades_file, found.scenario.net.items, scale)
     if not grades:
         raise click.UsageError("No essay has a grade; give --grades FILE.")
-    aligned = align_fit(record.document.fit, record.callbacks, grades, found.scenario.net.grade_scale or GRADE_ORDER)
+    aligned = align_fit(record.document.fit, record.callbacks, grades, scale)
+    missed = [target.measure for target in targets(aligned) if not target.met]
     if as_json:
         print_json(
             {
+                "targets_missed": missed,
                 "tau_a": aligned.tau_a,
                 "inversions": [
                     {"higher": labels[pair.higher], "lower": labels[pair.lower]} for pair in aligned.inversions
@@ -120,3 +127,4 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
         )
     else:
         say(alignment_markdown(f"Anchor alignment of {found.scenario.title}", aligned, labels).rstrip("\n"))
+    sys.exit(exit_codes.CHECK_FAILED if missed else exit_codes.PASSED)

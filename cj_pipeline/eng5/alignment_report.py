@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.text import markdown_text
@@ -50,20 +51,38 @@ def anchor_row(anchor: AlignedAnchor, labels: Mapping[str, str]) -> dict[str, st
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of production's targets: what was measured, and whether it is met."""
+
+    measure: str
+    value: str
+    wanted: str
+    met: bool
+
+
+def targets(alignment: Alignment) -> tuple[Target, ...]:
+    """Hold an alignment against production's targets."""
+    inversions, zero_win = len(alignment.inversions), len(alignment.zero_win)
+    return (
+        Target("Kendall tau-a", f"{alignment.tau_a:.3f}", f">= {TARGET_TAU:.2f}", alignment.tau_a >= TARGET_TAU),
+        Target("direct inversions", f"{inversions}", f"<= {TARGET_INVERSIONS}", inversions <= TARGET_INVERSIONS),
+        Target("anchors without a win", f"{zero_win}", f"{TARGET_ZERO_WIN}", zero_win <= TARGET_ZERO_WIN),
+    )
+
+
 def alignment_markdown(title: str, alignment: Alignment, labels: Mapping[str, str]) -> str:
     """Return the report as markdown: summary against production's targets, one line per anchor, inversions if any."""
-    met = {True: "met", False: "missed"}
     names = {essay: markdown_text(label) for essay, label in labels.items()}
     lines = [
         f"## {markdown_text(title)}",
         "",
         "| measure | value | target |",
         "|---|---|---|",
-        f"| Kendall tau-a | {alignment.tau_a:.3f} | >= {TARGET_TAU:.2f}, {met[alignment.tau_a >= TARGET_TAU]} |",
-        f"| direct inversions | {len(alignment.inversions)} | "
-        f"<= {TARGET_INVERSIONS}, {met[len(alignment.inversions) <= TARGET_INVERSIONS]} |",
-        f"| anchors without a win | {len(alignment.zero_win)} | "
-        f"{TARGET_ZERO_WIN}, {met[len(alignment.zero_win) <= TARGET_ZERO_WIN]} |",
+        *(
+            f"| {target.measure} | {target.value} | {target.wanted}, {'met' if target.met else 'missed'} |"
+            for target in targets(alignment)
+        ),
         "",
         "| expected | rank | anchor | grade | theta (logits) | W | L | win rate |",
         "|---|---|---|---|---|---|---|---|",

@@ -51,6 +51,16 @@ SHARE = "tokens_prompt: {share: 0.15}"
         (SHARE, "tokens_prompt: {shares: 0.15}", "tolerances.tokens_prompt.shares: 'shares' is not a limit"),
         (SHARE, "tokens_prompt: {share: 0.6}", "0.6 is looser than the profile's 0.5"),
         ("at_least_tau: 0.60", "at_least_tau: -0.1", "-0.1 is looser than the profile's 0"),
+        (
+            "  enable_llm_batching_metadata_hints: true\n",
+            "",
+            "which the live side would not send. Write under engine: enable_llm_batching_metadata_hints: true",
+        ),
+        (
+            "  enable_llm_batching_metadata_hints: true\n",
+            "  metadata_hints: [cj_source]\n",
+            "the callbacks carry cj_batch_id, cj_llm_batching_mode, cj_request_type, comparison_iteration",
+        ),
     ],
 )
 def test_traces_validate_names_file_and_key(
@@ -177,15 +187,31 @@ def test_align_holds_a_file_against_grades(cj_pipeline: Terminal, tmp_path: Path
     bad.write_text(f"essay_id,grade\n{ids[0]},Z\n")
     callbacks = TRACES / LADDER / "llm_callbacks.jsonl"
     assert "give --grades FILE" in cj_pipeline("align", callbacks).err
-    assert cj_pipeline("align", callbacks, "--grades", upside_down, "--json").document["tau_a"] == -1.0
+    missed = cj_pipeline("align", callbacks, "--grades", upside_down, "--json")
+    assert (missed.code, missed.document["tau_a"]) == (1, -1.0)
+    assert missed.document["targets_missed"] == ["Kendall tau-a", "direct inversions"]
     answer = cj_pipeline("align", callbacks, "--grades", bad)
     assert (answer.code, "bad.csv:2: grade: 'Z' is not a grade" in answer.err) == (2, True)
 
 
-def test_align_reports_the_published_run_with_its_targets_met(cj_pipeline: Terminal) -> None:
-    report = cj_pipeline("align", LADDER).out
+def test_align_says_which_targets_the_published_run_meets_and_fails_for_the_other(cj_pipeline: Terminal) -> None:
+    answer = cj_pipeline("align", LADDER)
+    report = answer.out
     assert "| Kendall tau-a | 1.000 | >= 0.90, met |" in report
     assert "| direct inversions | 0 | <= 1, met |" in report
+    assert "| anchors without a win | 1 | 0, missed |" in report  # the last of a ladder loses every time
+    assert answer.code == 1
+
+
+def test_align_exits_with_0_where_every_target_is_met(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    anchors = cj_pipeline("align", LADDER, "--json").document["anchors"]
+    grades = tmp_path / "grades.csv"
+    rows = zip((anchors[0], anchors[5], anchors[10]), ("A", "B", "C+"), strict=True)
+    grades.write_text("essay_id,grade\n" + "".join(f"{row['essay_id']},{grade}\n" for row, grade in rows))
+    assert cj_pipeline("align", LADDER, "--grades", grades).code == 0
+    grades.write_text(grades.read_text().replace("C+", "C"))
+    other_scale = cj_pipeline("align", LADDER, "--grades", grades)
+    assert (other_scale.code, "grades.csv:4: grade: 'C' is not a grade of the scale." in other_scale.err) == (2, True)
 
 
 def test_lps_modes_lists_the_three_named_ones_and_what_overlays_break(cj_pipeline: Terminal) -> None:
