@@ -13,6 +13,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import Side
+from cj_pipeline.traces.carried_hints import require_carried_hints
 from cj_pipeline.traces.file_scenario import no_usable_line
 from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.reconstruct.trace import reconstruct_trace
@@ -58,6 +59,7 @@ def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int]]]:
     path = folder / SCENARIO_FILE
     scenario_mode(scenario, scenario_file=path)
     validate_tolerances(scenario, path)
+    require_carried_hints(scenario, path, recordings[0].path)
     return scenario, [(recording, check_callbacks(recording, scenario)) for recording in recordings]
 
 
