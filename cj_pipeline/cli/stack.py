@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json
+from cj_pipeline.cli.output import json_option, print_json, say_wrapped
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.settings import PipelineSettings
 
@@ -120,8 +120,10 @@ def drive(
     """Drive a batch of the scenario through the running stack, and compare it with the embedded stack.
 
     Scenario, mode, ports and brokers are those that the stack was started with. The callbacks are captured as a trace;
-    the embedded stack is asked the same. Exit code 1 unless parity passes and the CJ service published the scores that
-    the captured callbacks give.
+    the embedded stack is asked the same, under the same ids, so every answer must be the same.
+
+    Exits with 0 when no gate fails and the CJ service published the scores that the captured callbacks give, with 1
+    otherwise. The margins are those of the profile judge: what the scenario asks of its judge is not asked here.
     """
     from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
     from cj_pipeline.cli.deployment import label_of
@@ -223,6 +225,11 @@ def _show(found: DrivenBatch, as_json: bool) -> None:
         click.echo("The CJ service published no scores of these essays.")
     else:
         click.echo(f"Published scores differ from the replay of the capture by {difference:.1e} logits at most.")
+    if found.agrees:
+        say_wrapped(
+            "Both stacks agree: they were asked under the same ids, gave the same answers, and no gate failed. That is "
+            "no proof about a judge, which is why the verdict above says CANNOT TELL."
+        )
 
 
 def _document(found: DrivenBatch) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cj_pipeline.traces.capture.capture import capture
 from cj_pipeline.traces.capture.request import CaptureRequest
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.message_filter import Selection
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
 from cj_pipeline.traces.store import Trace, read_trace
 
 # Logits. The service and the replay fit the same answers by the same code; the order of the additions may differ.
@@ -109,8 +109,9 @@ def compare_with_embedded(scenario: Scenario, events: Events, judge: JudgeIdenti
     # The CJ service paired by itself; both sides here follow the pairs that it asked for. It was asked for one batch.
     engine = scenario.engine.model_copy(update={"pairing": Pairing.RECORDED})
     one_batch = scenario.live.model_copy(update={"repeats": None})
-    # Without its tolerances: a floor that a real judge reached says nothing about two runs of one mock.
-    scenario = scenario.model_copy(update={"engine": engine, "live": one_batch, "tolerances": {}})
+    # Without floors, its own and its profile's: what a real judge reached says nothing about two runs of one mock.
+    own = {"profile": Profile.JUDGE, "tolerances": {}, "expect": None}
+    scenario = scenario.model_copy(update={"engine": engine, "live": one_batch, **own})
     recorded = replay(scenario, events, side=Side.RECORDED, judge=judge)
     live = run_live(scenario, events, mode, same_ids=True)
     return compare(scenario, recorded, live, scenario_file=SCENARIO_FILE)

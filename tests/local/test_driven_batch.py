@@ -23,10 +23,11 @@ from cj_pipeline.local.driven_batch import (
 from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import ParityReport
+from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.runs.virtual_time import run_virtual
 from tests.services.cj.lab import LPS_URL, world
-from tests.sides import ANCHORS, LOWER5, scenario
+from tests.sides import ANCHORS, LOWER5, live, scenario
 
 
 def served(scenario_id: str) -> tuple[AssessmentResultV1, tuple[CallbackEvent, ...]]:
@@ -93,6 +94,18 @@ def test_another_mode_and_a_lost_and_a_doubled_callback_are_seen() -> None:
     for changed in (events[:-1], (*events, events[0])):
         # The embedded stack is asked what was captured; that a callback is missing is seen in the published scores.
         assert not DrivenBatch("stack", StackAnswer(result, None), Path(), 1.0, compared(LOWER5, changed)).agrees
+
+
+def test_a_wrong_mock_agrees_with_itself_whatever_the_scenario_asks_of_its_judge() -> None:
+    # Inverted on both sides: below every floor that the scenario and its profile set for the recorded judge.
+    wanted = scenario(ANCHORS)
+    events = live(ANCHORS, "+inverted").events
+    report = compare_with_embedded(
+        wanted, events, JudgeIdentity("capture", "0" * 64), load_mode(f"{wanted.mode}+inverted")
+    )
+    assert [check.check.name for check in report.failed] == []
+    assert report.verdict is Parity.CANNOT_TELL
+    assert Doubt.SAME_FILE in {reason.doubt for reason in report.reasons}
 
 
 def test_scores_that_differ_in_the_sixth_digit_are_seen() -> None:
