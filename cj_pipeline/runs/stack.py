@@ -66,14 +66,16 @@ async def embedded_stack(
     bus: Bus | None = None,
     origin: datetime | None = None,
     any_model: bool = False,
+    to_providers: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Stack]:
     """Yield a stack in this process.
 
     bus: where callbacks travel, a new one in memory by default; origin: what the stack's clock shows at the start;
-    any_model: whether the mock takes models that the manifest does not know.
+    any_model: whether the mock takes models that the manifest does not know; to_providers: the way of calls to real
+    providers, the network by default.
     """
     bus = MemoryBus() if bus is None else bus
-    service = LlmProviderService(settings, mode, bus, LoopClock(origin), any_model=any_model)
+    service = LlmProviderService(settings, mode, bus, LoopClock(origin), transport=to_providers, any_model=any_model)
 
     async def listen(topic: str) -> Subscription:
         return bus.subscribe(topic, await bus.end(topic))
