@@ -19,6 +19,7 @@ from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
+from cj_pipeline.traces.recording_provenance import RecordingProvenance
 from cj_pipeline.traces.redaction_policy import RedactionPolicy
 from cj_pipeline.traces.scenario_folders import RECORDINGS_FOLDER
 
@@ -33,6 +34,8 @@ class TraceOrigin(StrEnum):
     CAPTURED = "captured"
     RECONSTRUCTED = "reconstructed"
     IMPORTED = "imported"
+    RECORDED = "recorded"
+    """Asked of a real judge by this project itself."""
 
 
 class FieldOrigin(StrEnum):
@@ -88,6 +91,7 @@ class Provenance(FileModel):
     """None: ids and texts are as they were recorded."""
     capture: CaptureProvenance | None = None
     imported: ImportProvenance | None = None
+    recorded: RecordingProvenance | None = None
 
     @property
     def sections(self) -> tuple[CaptureProvenance | ImportProvenance, ...]:

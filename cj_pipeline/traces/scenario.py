@@ -70,6 +70,13 @@ class Net(FileModel):
         return self
 
 
+class NamedPrompt(FileModel):
+    """The prompt variant that a judge was asked with; its text is in the provenance."""
+
+    name: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class ProviderIdentity(FileModel):
     """Who judged when the trace was recorded, and the hints that were sent along."""
 
@@ -78,6 +85,8 @@ class ProviderIdentity(FileModel):
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     reasoning_effort: ReasoningEffort | None = None
     output_verbosity: OutputVerbosity | None = None
+    prompt: NamedPrompt | None = None
+    """Of a recording that this project made; another prompt is another judge."""
 
 
 class Batch(FileModel):

@@ -8,12 +8,14 @@ from __future__ import annotations
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.provenance import FieldProvenance, Provenance, RedactionProvenance, TraceOrigin
+from cj_pipeline.traces.recording_provenance import RecordingProvenance
 from cj_pipeline.traces.redaction.wire import ALL_KEYS
 from cj_pipeline.traces.redaction_policy import REDACTED, Justifications
 
 _STATEMENTS = {
     TraceOrigin.CAPTURED: "A redacted copy of a captured trace: a recording, without what it says about persons.",
     TraceOrigin.IMPORTED: "A redacted copy of an imported trace; what its source did not hold was derived or left out.",
+    TraceOrigin.RECORDED: "A redacted copy of a recording of a real judge.",
     TraceOrigin.RECONSTRUCTED: (
         "A redacted copy of a reconstruction, which is not a recording: its callbacks were computed from published "
         "figures and a seed."
@@ -46,6 +48,7 @@ def copied_provenance(original: Provenance, scenario_id: str, section: Redaction
         redaction=section,
         capture=None if original.capture is None else _capture(original.capture),
         imported=None if original.imported is None else _imported(original.imported),
+        recorded=None if original.recorded is None else _recorded(original.recorded),
     )
 
 
@@ -70,6 +73,12 @@ def _capture(capture: CaptureProvenance) -> CaptureProvenance:
 def _imported(imported: ImportProvenance) -> ImportProvenance:
     """Return how much was found and whether that is all of it."""
     return imported.model_copy(update={"missing": _missing(imported.missing)})
+
+
+def _recorded(recorded: RecordingProvenance) -> RecordingProvenance:
+    """Who was asked and what it took; not the words of the prompt, nor a digest that would confirm a guess at texts."""
+    prompt = recorded.prompt.model_copy(update={"texts": None})
+    return recorded.model_copy(update={"prompt": prompt, "texts_sha256": REDACTED})
 
 
 def _missing(sentences: tuple[str, ...]) -> tuple[str, ...]:
