@@ -1,0 +1,113 @@
+"""This module turns what a person chooses, at the terminal or in Dagster, into a request and a judge to put it to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.runs.new_trace_mode import fitted_mode_text
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge, Endpoint, embedded_judge, provider_of
+from cj_pipeline.runs.recording.essays import read_essays
+from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, load_prompt
+from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
+from cj_pipeline.runs.recording.spending import Price
+from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.grade_file import read_grade_file
+from cj_pipeline.traces.recording_provenance import RecordedJudge
+from cj_pipeline.traces.redactor import Redactor
+from cj_pipeline.traces.scenario import Profile
+
+MILLION = 1_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOptions:
+    """What a person chooses. price_per_million: US dollars for a million tokens, in and out; None for the manifest's.
+
+    model_file, model_file_sha256: of a model that is served out of a file.
+    """
+
+    scenario_id: str
+    essays: Path
+    model: str
+    grades: Path | None = None
+    base_url: str | None = None
+    provider: Provider | None = None
+    prompt: str = DEFAULT_PROMPT
+    temperature: float | None = None
+    max_tokens: int | None = None
+    effort: ReasoningEffort | None = None
+    verbosity: OutputVerbosity | None = None
+    comparisons: int | None = None
+    both_orders: bool = False
+    runs: int = 2
+    seed: int = 1
+    concurrency: int = 1
+    budget_usd: float | None = None
+    price_per_million: tuple[float, float] | None = None
+    profile: Profile | None = None
+    model_file: str | None = None
+    model_file_sha256: str | None = None
+
+
+def prepared(
+    options: RecordingOptions, traces_dir: Path, redaction: Redactor | None, folder: Path
+) -> tuple[RecordingRequest, EmbeddedJudge]:
+    """Return the request and the judge. folder: gets a manifest for a model that none describes; kept while it is used.
+
+    Raises BadInput naming the option or the file that cannot be used.
+    """
+    if options.base_url is not None and not options.base_url.startswith(("http://", "https://")):
+        problem = f"'{options.base_url}' is no URL."
+        raise BadInput(problem, path="record", field="base_url", remedy="It begins with http:// or https://.")
+    price = None if options.price_per_million is None else _price(*options.price_per_million)
+    provider = options.provider or provider_of(options.model, options.base_url)
+    endpoint = Endpoint(provider, options.base_url, price)
+    essays = read_essays(options.essays)
+    if options.grades is not None:
+        _require_known(options.grades, frozenset(essays.texts))
+    judge = RecordedJudge(
+        provider=provider,
+        model=options.model,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        reasoning_effort=options.effort,
+        output_verbosity=options.verbosity,
+        model_file=options.model_file,
+        model_file_sha256=options.model_file_sha256,
+    )
+    request = RecordingRequest(
+        scenario_id=options.scenario_id,
+        traces_dir=traces_dir,
+        essays=essays,
+        judge=judge,
+        prompt=load_prompt(options.prompt),
+        redaction=redaction,
+        choices=ScenarioChoices(grades_file=options.grades, profile=options.profile, fit_mode=fitted_mode_text),
+        comparisons=options.comparisons,
+        both_orders=options.both_orders,
+        runs=options.runs,
+        seed=options.seed,
+        concurrency=options.concurrency,
+        on_this_machine=endpoint.on_this_machine,
+        budget_usd=options.budget_usd,
+    )
+    require_usable(request)
+    return request, embedded_judge(judge, endpoint, concurrency=options.concurrency, folder=folder)
+
+
+def _price(into: float, out: float) -> Price:
+    if not (0 <= into < MILLION and 0 <= out < MILLION):
+        raise BadInput("is not two prices of 0 or more.", path="record", field="price_per_million", remedy="3 15")
+    return Price(into / MILLION, out / MILLION)
+
+
+def _require_known(grades: Path, essays: frozenset[str]) -> None:
+    """Raise BadInput where a table grades none of the essays: then it is another one's, or names them otherwise."""
+    if not essays & read_grade_file(grades).keys():
+        example = min(essays)
+        raise BadInput(
+            "grades none of the essays.", path=grades, field="essay_id", remedy=f"Name them by their files: {example}."
+        )

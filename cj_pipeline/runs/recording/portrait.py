@@ -1,0 +1,122 @@
+"""This module says what a recorded judge is like, in counts and plain sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.foundation.numbers import percentile
+
+Callbacks = Sequence[LLMComparisonResultV1]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many."""
+
+    count: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.of}" + (f" ({self.count / self.of:.2f})" if self.of else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean, median, 95 % quantile and largest of some figures."""
+
+    mean: float
+    p50: float
+    p95: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePortrait:
+    """What the callbacks of one or more runs of a judge add up to.
+
+    errors: by code and, where it is known, reason. first_shown: answers that prefer the essay shown first.
+    better_grade: of the answers about two different known grades, those for the better one. same_answer: of the
+    comparisons that two runs answered in the same order, those with the same winner. latency_s, tokens: of answers.
+    cost_usd: None where no price is known.
+    """
+
+    runs: int
+    asked: int
+    answered: Share
+    errors: Mapping[str, int]
+    first_shown: Share
+    better_grade: Share
+    same_answer: Share
+    confidences: Mapping[str, int]
+    latency_s: Spread | None
+    prompt_tokens: Spread | None
+    completion_tokens: Spread | None
+    cost_usd: float | None
+
+
+def portrait_of(runs: Sequence[Callbacks], grades: Mapping[str, int]) -> JudgePortrait:
+    """Return the portrait of a judge. grades: place of each graded essay's grade, 0 for the best."""
+    every = [callback for run in runs for callback in run]
+    answers = [callback for callback in every if callback.succeeded]
+    return JudgePortrait(
+        runs=len(runs),
+        asked=len(every),
+        answered=Share(len(answers), len(every)),
+        errors=dict(Counter(_reason(callback) for callback in every if not callback.succeeded).most_common()),
+        first_shown=Share(sum(one.winner is Winner.A for one in answers), len(answers)),
+        better_grade=_better_grade(answers, grades),
+        same_answer=_same_answer(runs),
+        confidences=_confidences(answers),
+        latency_s=_spread([one.response_time_ms / 1000 for one in answers]),
+        prompt_tokens=_spread([one.token_usage.prompt_tokens for one in answers]),
+        completion_tokens=_spread([one.token_usage.completion_tokens for one in answers]),
+        cost_usd=None
+        if any(one.request_metadata.get("cost_known") is False for one in answers)
+        else sum(one.cost_estimate for one in every),
+    )
+
+
+def _reason(callback: LLMComparisonResultV1) -> str:
+    error = callback.error_detail
+    if error is None:
+        return ""
+    details = error.details or {}
+    reason = details.get("reason") or details.get("stop_reason") or details.get("error_type")
+    return f"{error.error_code} ({reason})" if isinstance(reason, str) and reason else str(error.error_code)
+
+
+def _better_grade(answers: Callbacks, grades: Mapping[str, int]) -> Share:
+    better = of = 0
+    for answer in answers:
+        first, second = (grades.get(essay) for essay in answer.essay_ids())
+        if first is None or second is None or first == second:
+            continue
+        of += 1
+        better += (answer.winner is Winner.A) == (first < second)
+    return Share(better, of)
+
+
+def _same_answer(runs: Sequence[Callbacks]) -> Share:
+    by_order = [{one.essay_ids(): one.winner for one in run if one.succeeded} for run in runs]
+    same = of = 0
+    for one, other in combinations(by_order, 2):
+        common = one.keys() & other.keys()
+        of += len(common)
+        same += sum(one[shown] is other[shown] for shown in common)
+    return Share(same, of)
+
+
+def _confidences(answers: Callbacks) -> dict[str, int]:
+    counts = Counter("absent" if one.confidence is None else f"{one.confidence:g}" for one in answers)
+    return dict(sorted(counts.items()))
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(sum(values) / len(values), percentile(values, 50), percentile(values, 95), max(values))

@@ -1,0 +1,149 @@
+"""This module holds what a recording is asked for, as one value, and what makes two of them the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cj_pipeline.contracts.comparison import LLMConfigOverrides
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.runs.recording.design import pairs_of
+from cj_pipeline.runs.recording.draft import forget
+from cj_pipeline.runs.recording.essays import Essays
+from cj_pipeline.runs.recording.prompts import PromptVariant
+from cj_pipeline.traces.captured_scenario import ScenarioChoices
+from cj_pipeline.traces.provenance import read_provenance
+from cj_pipeline.traces.recording_provenance import RecordedJudge
+from cj_pipeline.traces.redactor import Redactor
+from cj_pipeline.traces.scenario import is_scenario_id
+
+MOST_RUNS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRequest:
+    """One recording: essays, judge and prompt, how often, and the folder `traces_dir/scenario_id` that it becomes.
+
+    comparisons: in each run; None for every pair once. both_orders: every pair once more with the other essay first.
+    on_this_machine: whether the model runs here, so that its latency is this machine's load. budget_usd: for all runs
+    together. redaction: None to keep names and sentences as they are.
+    """
+
+    scenario_id: str
+    traces_dir: Path
+    essays: Essays
+    judge: RecordedJudge
+    prompt: PromptVariant
+    redaction: Redactor | None
+    choices: ScenarioChoices = field(default_factory=ScenarioChoices)
+    comparisons: int | None = None
+    both_orders: bool = False
+    runs: int = 2
+    seed: int = 1
+    concurrency: int = 1
+    on_this_machine: bool = False
+    budget_usd: float | None = None
+
+    @property
+    def target(self) -> Path:
+        """Return the folder of the finished trace."""
+        return self.traces_dir / self.scenario_id
+
+    @property
+    def pairs(self) -> int:
+        """Return how many pairs the essays have."""
+        return pairs_of(len(self.essays.texts))
+
+    @property
+    def chosen_by_engine(self) -> bool:
+        """Return whether there are fewer comparisons than pairs, so that the engine chooses them."""
+        return self.comparisons is not None and self.comparisons < self.pairs
+
+    @property
+    def comparisons_a_run(self) -> int:
+        """Return how many comparisons each run asks."""
+        return self.comparisons or self.pairs * (2 if self.both_orders else 1)
+
+    def overrides(self) -> LLMConfigOverrides:
+        """Return whom every request asks."""
+        judge = self.judge
+        return LLMConfigOverrides(
+            provider_override=judge.provider,
+            model_override=judge.model,
+            temperature_override=judge.temperature,
+            max_tokens_override=judge.max_tokens,
+            reasoning_effort=judge.reasoning_effort,
+            output_verbosity=judge.output_verbosity,
+        )
+
+    def texts_sha256(self) -> str:
+        """Return a digest of all essays and their names, under the key of the redaction where there is one."""
+        content = json.dumps(dict(self.essays.texts), sort_keys=True, ensure_ascii=False).encode()
+        return sha256(content).hexdigest() if self.redaction is None else self.redaction.message_digest(content)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be the same for another session to go on with a recording, by name; JSON values."""
+        redaction = self.redaction
+        return {
+            **self.judge.model_dump(mode="json"),
+            "prompt": self.prompt.sha256,
+            "essays": self.texts_sha256(),
+            "comparisons": self.comparisons_a_run,
+            "both_orders": self.both_orders,
+            "runs": self.runs,
+            "seed": self.seed,
+            "redaction": None if redaction is None else [redaction.key_id, redaction.policy.model_dump(mode="json")],
+        }
+
+
+def require_usable(request: RecordingRequest) -> None:
+    """Raise BadInput for a request that cannot be meant, naming its option."""
+    if not is_scenario_id(request.scenario_id):
+        raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
+    if not 1 <= request.runs <= MOST_RUNS:
+        raise _refusal("runs", f"{request.runs} is not between 1 and {MOST_RUNS}.", "Two show its repeatability.")
+    wanted = request.comparisons
+    if wanted is None:
+        return
+    if request.both_orders:
+        raise _refusal("both_orders", "goes with every pair, not with a number of comparisons.", "Leave one out.")
+    if wanted > request.pairs:
+        problem = f"{wanted} are more than the {request.pairs} pairs of {len(request.essays.texts)} essays."
+        raise _refusal("comparisons", problem, "Leave it out for every pair, or ask both orders, or in more runs.")
+    if wanted < len(request.essays.texts) - 1:
+        problem = f"{wanted} comparisons cannot connect {len(request.essays.texts)} essays."
+        raise _refusal("comparisons", problem, f"Ask at least {len(request.essays.texts) - 1}.")
+
+
+def recorded_before(request: RecordingRequest) -> bool:
+    """Return whether the trace of this very request is there; removes what its recording left behind.
+
+    Raises BadInput where the folder is another recording's, or no recording at all.
+    """
+    if not request.target.exists():
+        return False
+    recorded = read_provenance(request.target).recorded
+    asked = {"judge": request.judge, "prompt": request.prompt.sha256, "seed": request.seed, "runs": request.runs}
+    there: dict[str, object] = {}
+    if recorded is not None:
+        design = recorded.design
+        there = {"judge": recorded.judge, "prompt": recorded.prompt.sha256, "seed": design.seed, "runs": design.runs}
+        asked["essays"], there["essays"] = request.texts_sha256(), recorded.texts_sha256
+        asked["comparisons"], there["comparisons"] = request.comparisons_a_run, design.comparisons
+    for name, value in asked.items():
+        if there.get(name) != value:
+            raise BadInput(
+                "is there already, and was not recorded with these options.",
+                path=request.target,
+                field=name,
+                remedy="Choose another scenario id, or move the folder away.",
+            )
+    forget(request.target)
+    return True
+
+
+def _refusal(field: str, problem: str, remedy: str) -> BadInput:
+    return BadInput(problem, path="record", field=field, remedy=remedy)
