@@ -17,6 +17,7 @@ from cj_pipeline.foundation import exit_codes
 
 COMMANDS = {
     "traces": ("cj_pipeline.cli.traces:traces", "Capture, import, redact, list, validate, summarise traces."),
+    "record": ("cj_pipeline.cli.record:record_command", "Record what a real judge says of your essays."),
     "replay": ("cj_pipeline.cli.runs:replay", "Run recorded answers through the engine."),
     "live": ("cj_pipeline.cli.runs:live", "Put the net of a scenario to the mock."),
     "parity": ("cj_pipeline.cli.runs:parity", "Compare a recording with the mock, check by check."),

@@ -81,6 +81,13 @@ def trace_options(command: Command) -> Command:
     return command
 
 
+def redaction_options(command: Command) -> Command:
+    """Add --no-redact, --justifications and --key; they arrive as no_redact, justifications and key_file."""
+    for option in reversed(_REDACTION_OPTIONS):
+        command = option(command)
+    return command
+
+
 def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) -> Redaction | None:
     """Return the redaction asked for; None for none. Makes the key where there is none. Raises BadInput."""
     if no_redact:

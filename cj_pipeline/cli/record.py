@@ -1,0 +1,196 @@
+"""This module is `cj-pipeline record`: a real judge, asked through the embedded LPS, becomes a trace of one's own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cj_pipeline.cli.output import json_option, print_json, say
+from cj_pipeline.cli.record_progress import shown_progress, stop_signals
+from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
+from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
+from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
+from cj_pipeline.foundation import exit_codes
+from cj_pipeline.runs.recording.draft import forget
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge
+from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estimated
+from cj_pipeline.runs.recording.options import RecordingOptions, prepared
+from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
+from cj_pipeline.runs.recording.record import RecordingStopped, record
+from cj_pipeline.runs.recording.request import RecordingRequest, recorded_before
+from cj_pipeline.traces.scenario import Profile
+
+
+@click.command("record")
+@click.argument("scenario_id")
+@click.option(
+    "--essays", type=click.Path(path_type=Path), help="Folder of essays, a file each: .txt, .md, .docx, .pdf."
+)
+@click.option("--grades", type=click.Path(path_type=Path), help="Table of known grades: essay_id, grade[, label].")
+@click.option("--model", help="Whom to ask, as the provider calls it.")
+@click.option("--base-url", help="An OpenAI-compatible server, or a provider's other address.")
+@click.option("--provider", type=click.Choice([one.value for one in Provider if one is not Provider.MOCK]),
+              help="Whose API it is.  [default: by the model; openai with --base-url]")  # fmt: skip
+@click.option("--local", is_flag=True, help="Ask the small model that `make record` installs, on this machine.")
+@click.option("--prompt", default=DEFAULT_PROMPT, show_default=True,
+              help=f"Prompt variant: {', '.join(prompt_names())}, or a file NAME.vN.yaml.")  # fmt: skip
+@click.option("--temperature", type=click.FloatRange(0.0, 2.0), help="[default: as the LPS is set, 0.7]")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="An answer may have.  [default: as the LPS is set]")
+@click.option("--effort", type=click.Choice([one.value for one in ReasoningEffort]), help="Of models that reason.")
+@click.option("--verbosity", type=click.Choice([one.value for one in OutputVerbosity]), help="Of models that take it.")
+@click.option("--comparisons", type=click.IntRange(min=1),
+              help="In each run, chosen by the engine.  [default: every pair once]")  # fmt: skip
+@click.option("--both-orders", is_flag=True, help="Every pair once more, the other essay first.")
+@click.option("--runs", type=int, default=2, show_default=True, help="How often the same is asked.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of pairs and sides.")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Asked at the same time.")
+@click.option("--budget-usd", type=click.FloatRange(min=0.0), help="Spend no more, for all runs together.")
+@click.option("--price-per-million", type=(float, float), metavar="IN OUT", default=None,
+              help="US dollars for a million tokens, where the manifest has no price.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would be asked, its price and time, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
+@click.option("--restart", is_flag=True, help="Forget an unfinished recording of this name, and what it paid for.")
+@click.option("--profile", type=click.Choice([one.value for one in Profile]), default=Profile.JUDGE.value,
+              show_default=True, help="Whose margins apply.")  # fmt: skip
+@click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder that the trace is made in.  [default: CJ_PIPELINE_TRACES_DIR, or traces]")  # fmt: skip
+@redaction_options
+@json_option
+def record_command(
+    scenario_id: str,
+    essays: Path | None,
+    grades: Path | None,
+    model: str | None,
+    base_url: str | None,
+    provider: str | None,
+    local: bool,
+    prompt: str,
+    temperature: float | None,
+    max_tokens: int | None,
+    effort: str | None,
+    verbosity: str | None,
+    comparisons: int | None,
+    both_orders: bool,
+    runs: int,
+    seed: int,
+    concurrency: int,
+    budget_usd: float | None,
+    price_per_million: tuple[float, float] | None,
+    dry_run: bool,
+    yes: bool,
+    restart: bool,
+    profile: str,
+    output_dir: Path | None,
+    no_redact: bool,
+    justifications: str,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Record what a real judge says of your essays, as the new trace SCENARIO_ID.
+
+    Every pair is asked once in each of two runs, through the LPS in this process: half of the time an essay is shown
+    first. Price and time are shown before anything is asked. Ctrl-C keeps what was answered; the same command goes
+    on, and asks nothing twice but what was in flight. At the end it says what the judge is like. More is in
+    docs/record.md.
+
+    \b
+    cj-pipeline record autumn --essays essays/ --grades grades.csv --model qwen2.5:7b --base-url http://localhost:11434/v1
+    cj-pipeline record autumn --essays essays/ --model claude-sonnet-4-5-20250929 --budget-usd 2
+    cj-pipeline record first_try --local
+
+    Exits with 0 when the recording is complete, 3 when it was stopped or the money is spent, 2 when something cannot
+    be used.
+    """
+    if restart:
+        forget(output_folder(output_dir) / scenario_id)
+    with ExitStack() as stack:
+        options = RecordingOptions(
+            scenario_id=scenario_id,
+            essays=essays or Path(),
+            model=model or "",
+            grades=grades,
+            base_url=base_url,
+            provider=None if provider is None else Provider(provider),
+            prompt=prompt,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            effort=None if effort is None else ReasoningEffort(effort),
+            verbosity=None if verbosity is None else OutputVerbosity(verbosity),
+            comparisons=comparisons,
+            both_orders=both_orders,
+            runs=runs,
+            seed=seed,
+            concurrency=concurrency,
+            budget_usd=budget_usd,
+            price_per_million=price_per_million,
+            profile=Profile(profile),
+        )
+        seconds = TYPICAL_SECONDS
+        if local:
+            options, seconds = _local(stack, options, essays, dry_run)
+        elif essays is None or model is None:
+            raise click.UsageError("Give --essays and --model, or --local.")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
+        redaction = redaction_of(no_redact, justifications, key_file)
+        request, judge = prepared(options, output_folder(output_dir), redaction, folder)
+        if not recorded_before(request):
+            estimate = estimated(request, judge, seconds)
+            show_plan(request, estimate, err=as_json)
+            if dry_run:
+                return
+            _require_consent(judge, request, estimate, yes)
+            _recorded(request, judge)
+        elif dry_run:
+            say(f"{request.target} is recorded already.")
+            return
+    if as_json:
+        print_json(recording_document(request.target))
+    else:
+        show_recording(request.target)
+
+
+def _recorded(request: RecordingRequest, judge: EmbeddedJudge) -> None:
+    with stop_signals() as stop, shown_progress(request) as on_progress:
+        try:
+            record(request, judge, on_progress=on_progress, stop=stop)
+        except RecordingStopped as stopped:
+            say(str(stopped), err=True)
+            sys.exit(exit_codes.CANNOT_TELL)
+
+
+def _local(
+    stack: ExitStack, options: RecordingOptions, essays: Path | None, dry_run: bool
+) -> tuple[RecordingOptions, float]:
+    """Start the small judge and return the options that ask it, and the seconds that an answer takes about."""
+    if options.base_url is not None or options.provider is not None or options.model:
+        raise click.UsageError("--local brings its own model; leave --model, --base-url and --provider out.")
+    from cj_pipeline.local import small_judge as local
+
+    own = essays is None
+    chosen = replace(
+        options,
+        essays=local.ESSAYS if essays is None else essays,
+        grades=local.GRADES if own and options.grades is None else options.grades,
+        model=local.MODEL_ID,
+        temperature=local.TEMPERATURE if options.temperature is None else options.temperature,
+        max_tokens=options.max_tokens or local.MAX_TOKENS,
+    )
+    model = local.model_identity()
+    chosen = replace(chosen, model_file=model.name, model_file_sha256=model.sha256)
+    base_url = "http://127.0.0.1/v1" if dry_run else stack.enter_context(local.small_judge())
+    return replace(chosen, base_url=base_url), local.TYPICAL_SECONDS
+
+
+def _require_consent(judge: EmbeddedJudge, request: RecordingRequest, estimate: Estimate, yes: bool) -> None:
+    """Ask before money is spent without a limit. Raises click.UsageError where nobody can be asked, click.Abort."""
+    free = judge.price is not None and estimate.most_usd == 0.0
+    if free or yes or request.budget_usd is not None or request.on_this_machine or not estimate.comparisons:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("This costs money: give --budget-usd, or --yes to spend without a limit.")
+    click.confirm("Ask without a limit?", abort=True, err=True)

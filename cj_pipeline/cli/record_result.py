@@ -1,0 +1,178 @@
+"""This module shows what `cj-pipeline record` is about to ask, and what the judge was like that it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cj_pipeline.cli.output import print_table, say, say_wrapped
+from cj_pipeline.cli.record_progress import duration
+from cj_pipeline.cli.sources import find_source
+from cj_pipeline.parity.compare import ParityReport, compare
+from cj_pipeline.reports.headline import headline_lines
+from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.recording.estimate import Estimate
+from cj_pipeline.runs.recording.portrait import JudgePortrait, Spread, portrait_of
+from cj_pipeline.runs.recording.request import RecordingRequest
+from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
+from cj_pipeline.traces.provenance import read_provenance
+from cj_pipeline.traces.reader import read_callbacks
+from cj_pipeline.traces.recording_provenance import RecordingProvenance
+from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.traces.store import Recording, trace_recordings
+
+
+def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> None:
+    """Print what will be asked, what it costs and how long it takes."""
+    judge, prompt = request.judge, request.prompt
+    rows: list[tuple[str, object]] = [
+        ("judge", f"{judge.model} ({'on this machine' if request.on_this_machine else judge.provider.value})"),
+        ("prompt", f"{prompt.name} (sha256 {prompt.sha256[:12]})"),
+        ("temperature", "as the LPS is set" if judge.temperature is None else judge.temperature),
+        ("essays", len(request.essays.texts)),
+        ("comparisons", f"{request.runs} x {request.comparisons_a_run} ({_pairs(request)}), seed {request.seed}"),
+        ("answered already", estimate.answered),
+        ("a prompt", f"about {estimate.prompt_tokens:.0f} tokens"),
+        ("price", _price(request, estimate)),
+        ("time", f"about {duration(estimate.seconds)}, before anything is measured"),
+        ("becomes", request.target),
+    ]
+    if err:
+        for name, value in rows:
+            say(f"{name}: {value}", err=True)
+    else:
+        print_table(f"{request.scenario_id}: to be recorded", ("what", "value"), rows)
+    if request.essays.left_out:
+        say(f"left out of the essays: {', '.join(request.essays.left_out)}", err=True)
+
+
+def _pairs(request: RecordingRequest) -> str:
+    if request.chosen_by_engine:
+        return "chosen by the engine"
+    return "every pair in both orders" if request.both_orders else "every pair once"
+
+
+def _price(request: RecordingRequest, estimate: Estimate) -> str:
+    limit = "" if request.budget_usd is None else f"; no more than {request.budget_usd:g} USD"
+    spent = f"; {estimate.spent_usd:.4f} USD spent before at most" if estimate.spent_usd else ""
+    if estimate.usd is None or estimate.most_usd is None:
+        return "unknown" + limit + spent
+    if estimate.most_usd == 0.0:
+        return "nothing"
+    return f"about {estimate.usd:.3f} USD, {estimate.most_usd:.3f} with the longest answers{limit}{spent}"
+
+
+def show_recording(folder: Path) -> None:
+    """Print what the recorded judge is like, and whether its runs agree by parity."""
+    scenario, recordings = trace_recordings(folder)
+    portrait = _portrait(scenario, recordings)
+    print_table(f"{scenario.scenario_id}: what the judge is like", ("what", "value"), _rows(portrait))
+    recorded = read_provenance(folder).recorded
+    if recorded is not None:
+        _show_costs(recorded, recordings)
+    for note in fitted_mode_notes(folder):
+        say_wrapped(note)
+    for number, report in enumerate(between(scenario, recordings, folder), start=2):
+        click.echo()
+        say_wrapped(f"Run {number}, held against run 1 as if it were the mock:")
+        for line in headline_lines(report, (str(folder),)):
+            if not line.startswith("Next: "):
+                say_wrapped(line, indent="    ")
+    click.echo()
+    say(f"{folder} is whole: every comparison has its callback.")
+    say(f"Next: cj-pipeline parity {folder}")
+
+
+def recording_document(folder: Path) -> dict[str, Any]:
+    """Return the same as one JSON document."""
+    scenario, recordings = trace_recordings(folder)
+    reports = between(scenario, recordings, folder)
+    compared = [{"verdict": one.verdict.value, "failed": [gate.check.name for gate in one.failed]} for one in reports]
+    return {
+        "scenario_id": scenario.scenario_id,
+        "folder": str(folder),
+        "recordings": [
+            {
+                "name": one.name,
+                "sha256": one.sha256,
+                "recorded": None
+                if one.provenance.recorded is None
+                else one.provenance.recorded.model_dump(mode="json", exclude_none=True),
+            }
+            for one in recordings
+        ],
+        "judge": asdict(_portrait(scenario, recordings)),
+        "notes": list(fitted_mode_notes(folder)),
+        "between_runs": compared,
+    }
+
+
+def between(scenario: Scenario, recordings: Sequence[Recording], folder: Path) -> list[ParityReport]:
+    """Return parity of each further run with the first."""
+    first = find_source(str(folder))
+    return [
+        compare(
+            scenario,
+            first.replayed(Side.RECORDED),
+            _replayed(scenario, one),
+            scenario_file=first.scenario_file,
+            provenance=first.provenance,
+        )
+        for one in recordings[1:]
+    ]
+
+
+def _replayed(scenario: Scenario, recording: Recording) -> RunRecord:
+    return replay(
+        scenario,
+        [line.event for line in read_callbacks(recording.path).events],
+        side=Side.LIVE,
+        judge=JudgeIdentity(f"{scenario.scenario_id}/{recording.name}", recording.sha256),
+    )
+
+
+def _portrait(scenario: Scenario, recordings: Sequence[Recording]) -> JudgePortrait:
+    place = {grade: number for number, grade in enumerate(scenario.net.grade_scale or ())}
+    grades = {item.id: place[item.grade] for item in scenario.net.items if item.grade is not None}
+    runs = [[line.event.data for line in read_callbacks(one.path).events] for one in recordings]
+    return portrait_of(runs, grades)
+
+
+def _rows(portrait: JudgePortrait) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = [
+        ("runs", portrait.runs),
+        ("answered", portrait.answered),
+        *((f"error: {reason}", count) for reason, count in portrait.errors.items()),
+        ("prefers the essay shown first", portrait.first_shown),
+    ]
+    if portrait.better_grade.of:
+        rows.append(("prefers the better grade", portrait.better_grade))
+    if portrait.runs > 1:
+        rows.append(("says the same again", portrait.same_answer))
+    rows.append(("confidence", ", ".join(f"{value}: {count}" for value, count in portrait.confidences.items())))
+    if portrait.latency_s is not None:
+        rows.append(("latency of answers, s", _spread(portrait.latency_s, 1)))
+    if portrait.prompt_tokens is not None and portrait.completion_tokens is not None:
+        rows.append(("prompt tokens", _spread(portrait.prompt_tokens, 0)))
+        rows.append(("completion tokens", _spread(portrait.completion_tokens, 0)))
+    rows.append(("cost, USD", "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"))
+    return rows
+
+
+def _spread(found: Spread, digits: int) -> str:
+    shown = (f"{value:.{digits}f}" for value in (found.mean, found.p50, found.p95, found.largest))
+    return "mean {}, median {}, 95 % {}, largest {}".format(*shown)
+
+
+def _show_costs(recorded: RecordingProvenance, recordings: Sequence[Recording]) -> None:
+    every = [one.provenance.recorded for one in recordings if one.provenance.recorded is not None]
+    calls = sum(one.provider_calls or 0 for one in every)
+    again = sum(one.asked_again for one in every)
+    spent = [one.spent_usd for one in every]
+    usd = "" if None in spent or recorded.on_this_machine else f", {sum(one or 0.0 for one in spent):.4f} USD at most"
+    say(f"{calls} calls to the provider{usd}; {again} comparisons were in flight at an interruption and asked again.")
