@@ -19,10 +19,9 @@ import numpy as np
 
 from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.fit import fit
-from cj_pipeline.bt.replicates import fit_replicates
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.bt.standard_errors import standard_errors
 from tests.bt.production import production_standard_errors
+from tests.bt.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,23 +103,10 @@ def errors() -> None:
     table("All standard errors, ms", ["items", "rows", "production formula", "reference", "centred", "ratio"], rows)
 
 
-def bootstrap() -> None:
-    rng = np.random.default_rng(0)
-    first, second = np.triu_indices(12, 1)
-    truth = rng.normal(0, 1, 12)
-    won = np.array([simulate(truth, first, second, rng) for _ in range(400)])
-    outcomes = [Comparisons(np.where(row, first, second), np.where(row, second, first), 12) for row in won]
-    batched = seconds(lambda: fit_replicates(first, second, won, 12))
-    one_by_one = seconds(lambda: [fit(outcome, uncertainty="skip") for outcome in outcomes])
-    rows = [["400", milliseconds(batched), milliseconds(one_by_one)]]
-    table("Replicates of 12 items, 66 comparisons, ms", ["replicates", "at once", "one by one"], rows)
-
-
 def main() -> None:
-    """Print the tables: fits, standard errors, replicates."""
+    """Print the tables: fits, standard errors."""
     fits()
     errors()
-    bootstrap()
 
 
 if __name__ == "__main__":

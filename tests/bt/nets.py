@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cj_pipeline.bt.comparisons import Comparisons
-from cj_pipeline.bt.simulate import simulate
+from tests.bt.simulate import simulate
 
 
 def ladder(n_items: int, rounds: int = 1) -> Comparisons:

@@ -14,10 +14,10 @@ from cj_pipeline.bt.diagnostics import (
     se_summary,
 )
 from cj_pipeline.bt.fit import fit, neutral_fit
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.bt.standard_errors import standard_errors
 from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome
+from tests.bt.simulate import simulate
 
 # Batch 108 (2025-11-29): 24 essays in rank order, 200 comparisons; published standard errors, wins and losses.
 BATCH_108_SE = [

@@ -6,9 +6,9 @@ import pytest
 from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.mean_squares import group_mean_squares, item_mean_squares
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome
+from tests.bt.simulate import simulate
 
 
 def test_one_expected_win_and_one_upset_have_the_mean_squares_of_the_definition() -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from cj_pipeline.bt.comparisons import InvalidComparison
 from cj_pipeline.bt.position import position_effect
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.bt.standard_errors import TooManyItems
 from cj_pipeline.foundation.errors import CjPipelineError
+from tests.bt.simulate import simulate
 
 
 def shown(n_items: int, n_rows: int, seed: int, effect: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,9 +5,9 @@ import pytest
 
 from cj_pipeline.bt.fit import fit
 from cj_pipeline.bt.reliability import scale_separation
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import outcome
+from tests.bt.simulate import simulate
 
 
 def test_three_scores_with_known_errors_have_the_reliability_of_the_definition() -> None:

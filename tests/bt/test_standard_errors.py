@@ -6,12 +6,11 @@ import pytest
 from cj_pipeline.bt import standard_errors as room
 from cj_pipeline.bt.comparisons import Comparisons, InvalidComparison
 from cj_pipeline.bt.fit import fit
-from cj_pipeline.bt.replicates import fit_replicates
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.bt.standard_errors import TooManyItems, standard_errors
 from cj_pipeline.foundation.errors import CjPipelineError
 from tests.bt.nets import ladder, outcome, random_net
 from tests.bt.production import production_standard_errors
+from tests.bt.simulate import simulate
 
 
 def information(theta: np.ndarray, net: Comparisons, largest_gap: float = np.inf) -> np.ndarray:
@@ -160,10 +159,9 @@ def test_95_percent_intervals_cover_93_to_97_percent(n_rows, seed) -> None:
         second = (first + rng.integers(1, n_items, n_rows)) % n_items
     truth = rng.normal(0, 1, n_items)
     truth -= truth.mean()
-    won = np.array([simulate(truth, first, second, rng) for _ in range(400)])
-    theta = fit_replicates(first, second, won, n_items, alpha=1e-3)
-    covered = [
-        np.abs(scores - truth) <= 1.96 * standard_errors(scores, outcome(first, second, row, n_items))
-        for scores, row in zip(theta, won, strict=True)
-    ]
+    covered = []
+    for _ in range(400):
+        net = outcome(first, second, simulate(truth, first, second, rng), n_items)
+        scores = fit(net, alpha=1e-3, uncertainty="skip").theta
+        covered.append(np.abs(scores - truth) <= 1.96 * standard_errors(scores, net))
     assert 0.93 <= np.mean(covered) <= 0.97

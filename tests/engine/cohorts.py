@@ -12,12 +12,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cj_pipeline.bt.simulate import simulate
 from cj_pipeline.engine.grades.from_scores import scored_essays
 from cj_pipeline.engine.grades.projection import ScoredEssay
 from cj_pipeline.engine.grades.scales import GradeScale
 from cj_pipeline.engine.scoring.diagnostics import Judgement, diagnose
 from cj_pipeline.engine.scoring.rankings import BatchEssay
+from tests.bt.simulate import simulate
 
 JUDGE = ("mock", "mock-model")
 
