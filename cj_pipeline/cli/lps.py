@@ -1,4 +1,4 @@
-"""This module defines `cj-pipeline lps`: the service, and its mock's modes."""
+"""This module defines `cj-pipeline lps`: the service, its mock's modes, and the models of real providers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 import yaml
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
+from cj_pipeline.cli.lps_models import models, payload
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
@@ -18,7 +19,11 @@ from cj_pipeline.services.shared.json_logs import log_as_json
 
 @click.group()
 def lps() -> None:
-    """The LLM Provider Service, and the modes of its mock."""
+    """The LLM Provider Service, the modes of its mock, and the models of real providers."""
+
+
+lps.add_command(models)
+lps.add_command(payload)
 
 
 @lps.command()

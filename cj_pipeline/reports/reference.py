@@ -18,7 +18,14 @@ from cj_pipeline.parity.margins import REASONS, limits_in_words
 from cj_pipeline.parity.power import WrongMock
 from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
 from cj_pipeline.reports.rooms import room_picture
-from cj_pipeline.reports.service_reference import cj_metrics, cj_settings, kafka_settings, lps_metrics, lps_settings
+from cj_pipeline.reports.service_reference import (
+    cj_metrics,
+    cj_settings,
+    kafka_settings,
+    lps_metrics,
+    lps_settings,
+    model_keys,
+)
 from cj_pipeline.traces.scenario import Profile
 
 
@@ -108,6 +115,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "wrong-mock-list": wrong_mock_list,
     "lps-settings": lps_settings,
     "lps-metrics": lps_metrics,
+    "model-keys": model_keys,
     "cj-settings": cj_settings,
     "cj-metrics": cj_metrics,
     "kafka-settings": kafka_settings,

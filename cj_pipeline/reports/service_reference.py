@@ -19,6 +19,7 @@ from cj_pipeline.services.cj.metrics import CjMetrics
 from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.services.lps.metrics import LpsMetrics
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
+from cj_pipeline.services.lps.providers.model import Model
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.settings import LpsSettings, QueueSettings
 
@@ -39,6 +40,15 @@ def cj_settings() -> str:
 def kafka_settings() -> str:
     """Return every setting of the Kafka client with its default."""
     return _settings(KafkaSettings.model_fields.items())
+
+
+def model_keys() -> str:
+    """Return every key of a model in a manifest, with its default."""
+    rows = [
+        f"| `{name}` | {_shown(field.default)} | {field.description or ''} |".replace("\n", " ")
+        for name, field in Model.model_fields.items()
+    ]
+    return "\n".join(["| key | default | what it does |", "|---|---|---|", *rows])
 
 
 def lps_metrics() -> str:

@@ -75,6 +75,8 @@ async def _answer(
             await asyncio.sleep(0.005)
         if server.started:
             url = server.url()
+            for change in service.manifest.changes:
+                _log.info("%s", change, extra={"manifest": str(service.settings.model_manifest_path)})
             _log.info("listening", extra={"url": url, "mode": service.mode.expression, "bus": str(bus)})
             ready(url)
         await serving

@@ -25,7 +25,7 @@ from cj_pipeline.mock.settings import with_settings
 from cj_pipeline.services.lps.http.admission import Admission
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, not_running, queue_is_full, store_is_away
 from cj_pipeline.services.lps.metrics import LpsMetrics
-from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
+from cj_pipeline.services.lps.providers.manifest import Manifest, check_time_limits, load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.mock import MockProvider
 from cj_pipeline.services.lps.providers.provider import LlmProvider
@@ -75,6 +75,7 @@ class LlmProviderService:
         self.mode = with_settings(mode, settings)
         self.clock = clock
         self.manifest: Manifest = load_manifest(settings.model_manifest_path)
+        check_time_limits(self.manifest, settings.queue_processing_timeout_seconds, settings.model_manifest_path)
         self.metrics = LpsMetrics(settings.queue_processing_mode)
         provider_metrics = ProviderMetrics(self.metrics.registry, self.manifest)
         self.real_providers = registered_providers(settings, self.manifest, provider_metrics, transport=transport)

@@ -77,7 +77,7 @@ class QueueSettings(BaseModel):
     """Before the first retry; doubled for each further one. A provider's Retry-After counts when it is longer."""
     queue_retry_backoff_max_seconds: Annotated[float, Field(ge=0.0)] = 60.0
     """The backoff never grows beyond this."""
-    queue_processing_timeout_seconds: Annotated[float, Field(gt=0.0)] = 300.0
+    queue_processing_timeout_seconds: Annotated[float, Field(gt=0.0, validate_default=True)] = 300.0
     """One attempt may take so long; a claim that nobody renews for so long is taken back."""
     shutdown_drain_seconds: Annotated[float, Field(ge=0.0)] = 25.0
     """How long a served process goes on answering after SIGTERM; 25 s, as orchestrators kill after 30."""
@@ -126,7 +126,7 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     default_llm_provider: Provider = Provider.OPENAI
     """Shown by the admin's and the providers' endpoints; a request always names its own."""
     model_manifest_path: Path | None = None
-    """A team's own list of models; the built-in one by default."""
+    """A team's own models, which are laid over the built-in ones key by key (docs/endpoints.md)."""
     max_request_bytes: Annotated[int, Field(ge=1)] = 2**20
     """A larger body is refused with 413."""
     publish_llm_usage_events: bool = True
@@ -143,6 +143,14 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """Of the JSON logs on standard error."""
     environment: str = "development"
     """Shown by /healthz."""
+
+    @field_validator("queue_processing_timeout_seconds")
+    @classmethod
+    def _outlives_a_call(cls, attempt_s: float, info: ValidationInfo) -> float:
+        call_s = info.data.get("llm_total_timeout_seconds")
+        if call_s is not None and call_s > attempt_s:
+            raise ValueError(f"must be no less than llm_total_timeout_seconds, which is {call_s:g}")
+        return attempt_s
 
     def admin_key(self) -> str:
         """Return the admin key; empty when there is none. Compose files export a variable that is not set as empty."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cj_pipeline.contracts.callback import TokenUsage
-from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,15 @@ class Usage:
         return self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
 
-def cost_usd(model: Model, usage: Usage) -> float | None:
+def cost_usd(model: Model, usage: Usage, *, in_batch: bool = False) -> float | None:
     """US dollars, to 6 decimals; None when the model's prices are unknown.
 
-    Where only the price of cached tokens is unknown they cost as much as others.
+    Where only the price of cached tokens is unknown they cost as much as others. in_batch: asked through the provider's
+    batch endpoint, which has prices of its own.
     """
     fresh, written = model.cost_per_1k_input_tokens, model.cost_per_1k_output_tokens
-    if fresh is None or written is None:
+    factor = model.batch_price_factor if in_batch else 1.0
+    if fresh is None or written is None or factor is None:
         return None
     thousandths = (
         usage.input_tokens * fresh
@@ -47,7 +49,7 @@ def cost_usd(model: Model, usage: Usage) -> float | None:
         + usage.cache_write_5m_tokens * _or(model.cost_per_1k_cache_write_5m_tokens, fresh)
         + usage.cache_write_1h_tokens * _or(model.cost_per_1k_cache_write_1h_tokens, fresh)
     )
-    return round(thousandths / 1000, 6)
+    return round(thousandths * factor / 1000, 6)
 
 
 def _or(price: float | None, otherwise: float) -> float:

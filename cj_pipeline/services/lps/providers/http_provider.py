@@ -15,13 +15,17 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.services.lps.providers.apis import failures
 from cj_pipeline.services.lps.providers.apis.api import Api, ApiCall, ErrorInReply, Reply, Truncated
+from cj_pipeline.services.lps.providers.apis.structure import LearnedStructures
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.cost import Usage, cost_usd
+from cj_pipeline.services.lps.providers.endpoint import time_limits
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model, UnknownModel
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
+from cj_pipeline.services.lps.providers.model import StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.provider import LlmProvider
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _log = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ class HttpProvider:
         api: Api,
         manifest: Manifest,
         metrics: ProviderMetrics,
+        settings: ProviderSettings,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -60,12 +65,9 @@ class HttpProvider:
         self._manifest = manifest
         self._metrics = metrics
         self._in_flight = 0
-        limits = api.timeouts
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
-            limits=httpx.Limits(max_connections=POOL_SIZE),
-        )
+        self._settings = settings
+        self._structures = LearnedStructures(api.name)
+        self._client = httpx.AsyncClient(transport=transport, limits=httpx.Limits(max_connections=POOL_SIZE))
         metrics.pool(api.name, size=POOL_SIZE, active=0)
 
     @property
@@ -110,36 +112,51 @@ class HttpProvider:
             ) from None
 
     async def _ask(self, request: QueuedRequest, model: Model) -> ProviderAnswer:
-        try:
-            call = self._api.call(request, model)
-        except InvalidPromptBlocks as invalid:
-            self._metrics.ttl_violation(self.name, model.model_id, invalid.stage)
-            raise failures.invalid_blocks(self.name, model.model_id, invalid) from None
+        structure = self._structures.of(model)
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        response = await self._send(call, model)
+        while True:
+            call = self._call(request, model, structure)
+            started = loop.time()
+            response = await self._send(call, model)
+            milder = self._structures.milder(model, structure, response.status_code, response.content)
+            if milder is None:
+                break
+            structure = milder
         received = loop.time()
+        if response.status_code != httpx.codes.OK:
+            raise failures.http_failure(
+                self.name, model.model_id, response.status_code, response.headers, response.content
+            )
+        self._structures.worked(model, structure)
         reply = self._read(response, call, model)
         self._metrics.validated(self.name, loop.time() - received)
         return self._answer(reply, model, response_time_ms=round((received - started) * 1000))
+
+    def _call(self, request: QueuedRequest, model: Model, structure: StructuredOutput) -> ApiCall:
+        try:
+            return self._api.call(request, model, structure)
+        except InvalidPromptBlocks as invalid:
+            self._metrics.ttl_violation(self.name, model.model_id, invalid.stage)
+            raise failures.invalid_blocks(self.name, model.model_id, invalid) from None
 
     async def _send(self, call: ApiCall, model: Model) -> httpx.Response:
         self._in_flight += 1
         self._metrics.pool(self.name, size=POOL_SIZE, active=self._in_flight)
         try:
+            limits = time_limits(self._api.timeouts, self._settings, self._api.endpoint, model)
             # httpx limits the silence between two bytes, not the whole.
-            async with asyncio.timeout(self._api.timeouts.total_s):
-                response = await self._client.post(call.url, headers=dict(call.headers), json=call.payload)
+            async with asyncio.timeout(limits.total_s):
+                return await self._client.post(
+                    call.url,
+                    headers=dict(call.headers),
+                    json=call.payload,
+                    timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
+                )
         except (httpx.RequestError, TimeoutError) as error:
             raise failures.connection_failure(self.name, model.model_id, error) from None
         finally:
             self._in_flight -= 1
             self._metrics.pool(self.name, size=POOL_SIZE, active=self._in_flight)
-        if response.status_code != httpx.codes.OK:
-            raise failures.http_failure(
-                self.name, model.model_id, response.status_code, response.headers, response.content
-            )
-        return response
 
     def _read(self, response: httpx.Response, call: ApiCall, model: Model) -> Reply:
         try:

@@ -1,99 +1,39 @@
-"""This module holds the models that can be asked, with what each takes and what it costs.
+"""This module holds the models that can be asked, and checks a request's overrides against one.
 
-It reads a manifest file, finds a model in one, and checks a request's overrides against it. The built-in models are
-data (models.yaml).
+What a model is says model.py; how files are read and laid over each other, manifest_file.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, model_validator
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
-from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
-from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError, did_you_mean
-from cj_pipeline.foundation.yaml_file import Key, read_yaml, read_yaml_model
+from cj_pipeline.services.lps.providers.manifest_file import (
+    BUILT_IN,
+    Change,
+    ManifestContent,
+    built_in_content,
+    read_content,
+)
+from cj_pipeline.services.lps.providers.model import Model, StructuredOutput
 
-BUILT_IN = Path(__file__).with_name("models.yaml")
-
-Count = Annotated[int, Field(gt=0)]
-Price = Annotated[float, Field(ge=0.0)] | None
-
-
-class StructuredOutput(StrEnum):
-    """How a model is made to answer in a given shape."""
-
-    TOOL_USE = "tool_use"
-    JSON_SCHEMA = "json_schema"
-    JSON_MIME_TYPE = "json_mime_type"
-    JSON_OBJECT = "json_object"
-    NATIVE_JSON = "native_json"
-
-
-class Model(FileModel):
-    """One model. Prices are US dollars per 1,000 tokens; null means unknown, which is not free of charge."""
-
-    model_id: Annotated[str, Field(min_length=1)]
-    provider: Provider
-    display_name: Annotated[str, Field(min_length=1)]
-    model_family: Annotated[str, Field(min_length=1)]
-    api_version: str
-    structured_output_method: StructuredOutput
-    supports_temperature: bool = True
-    supports_top_p: bool = True
-    supports_frequency_penalty: bool = True
-    supports_presence_penalty: bool = True
-    uses_max_completion_tokens: bool = False
-    capabilities: dict[str, bool] = Field(default_factory=dict)
-    max_tokens: Count = 4096
-    """Most that the model can write in one answer, reasoning included."""
-    context_window: Count = 200_000
-    supports_streaming: bool = True
-    release_date: date | None = None
-    is_deprecated: bool = False
-    deprecation_date: date | None = None
-    is_retired: bool = False
-    """The API does not answer for it any more."""
-    cost_per_1k_input_tokens: Price = None
-    cost_per_1k_output_tokens: Price = None
-    cost_per_1k_cached_input_tokens: Price = None
-    cost_per_1k_cache_write_5m_tokens: Price = None
-    cost_per_1k_cache_write_1h_tokens: Price = None
-    reasoning_efforts: tuple[Literal["none", "minimal", "low", "medium", "high"], ...] = ()
-    """The literals that the model's own API takes; empty for a model that has no such setting."""
-    verbosities: tuple[Literal["low", "medium", "high"], ...] = ()
-    recommended_for: tuple[str, ...] = ()
-    notes: str = ""
-
-    @model_validator(mode="after")
-    def _retired_models_are_deprecated(self) -> Self:
-        if self.is_retired and not self.is_deprecated:
-            raise ValueError("a retired model is deprecated too; set is_deprecated")
-        return self
-
-    def takes_effort(self, effort: ReasoningEffort) -> bool:
-        """Whether this effort can be asked for. NONE always can: a model that cannot reason does not."""
-        return effort is ReasoningEffort.NONE or effort.value in self.reasoning_efforts
-
-    def takes_verbosity(self, verbosity: OutputVerbosity) -> bool:
-        """Whether this verbosity can be asked for."""
-        return verbosity.value in self.verbosities
-
-
-class ManifestFile(FileModel):
-    """A manifest as it is written down."""
-
-    schema_version: Literal[1]
-    defaults: dict[Provider, str]
-    models: tuple[Model, ...]
+__all__ = [
+    "BUILT_IN",
+    "Change",
+    "Manifest",
+    "Model",
+    "Problem",
+    "StructuredOutput",
+    "UnknownModel",
+    "check_overrides",
+    "check_time_limits",
+    "load_manifest",
+]
 
 
 class UnknownModel(CjPipelineError):
@@ -115,11 +55,14 @@ class Problem:
 
 
 class Manifest:
-    """The models of one manifest, in the order of its file."""
+    """The models of one manifest, in the order of its file. changes: what a team's file said, of which models."""
 
-    def __init__(self, models: Iterable[Model], defaults: Mapping[Provider, str]) -> None:
+    def __init__(
+        self, models: Iterable[Model], defaults: Mapping[Provider, str], changes: Iterable[Change] = ()
+    ) -> None:
         self._models = {(model.provider, model.model_id): model for model in models}
         self._defaults = dict(defaults)
+        self.changes = tuple(changes)
 
     def models(self, provider: Provider | None = None, *, include_deprecated: bool = False) -> tuple[Model, ...]:
         """Models of one provider, or of all."""
@@ -136,14 +79,30 @@ class Manifest:
             raise UnknownModel(provider, model_id, [model.model_id for model in self.models(provider)])
         return found
 
+    def default_id(self, provider: Provider) -> str | None:
+        """The id of the model that the manifest proposes; None for a provider without one."""
+        return self._defaults.get(provider)
+
     def default_model(self, provider: Provider) -> Model:
         """The model that the manifest proposes. Raises UnknownModel for a provider without one (the mock)."""
         return self.find(provider, self._defaults.get(provider, ""))
 
 
 def load_manifest(path: Path | None = None) -> Manifest:
-    """The built-in manifest, or a team's own. Raises BadInput naming file, line and field."""
-    return _built_in() if path is None else _read(path)
+    """The built-in manifest, alone or below a team's own. Raises BadInput naming file, line and field."""
+    return _built_in() if path is None else _manifest(read_content(path))
+
+
+def check_time_limits(manifest: Manifest, attempt_s: float, path: Path | None) -> None:
+    """Refuse a time limit that no attempt lives to see. attempt_s: how long one may take. Raises BadInput."""
+    for model in manifest.models(include_deprecated=True):
+        if model.total_timeout_s is not None and model.total_timeout_s > attempt_s:
+            raise BadInput(
+                f"{model.model_id} may take {model.total_timeout_s:g} s, but an attempt ends after {attempt_s:g} s.",
+                path=path or BUILT_IN,
+                field="total_timeout_s",
+                remedy="Lower it, or raise LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_TIMEOUT_SECONDS.",
+            )
 
 
 def check_overrides(
@@ -194,30 +153,8 @@ def _not_taken(field: str, value: str, model: Model, taken: Iterable[str]) -> Pr
 
 @cache
 def _built_in() -> Manifest:
-    return _read(BUILT_IN)
+    return _manifest(built_in_content())
 
 
-def _read(path: Path) -> Manifest:
-    file = read_yaml_model(
-        path,
-        ManifestFile,
-        when_missing="Check the path, or leave it out for the built-in models.",
-        when_unfit="Correct it; the built-in manifest shows how: cj_pipeline/services/lps/providers/models.yaml",
-    )
-    seen: set[tuple[Provider, str]] = set()
-    for number, model in enumerate(file.models):
-        if (model.provider, model.model_id) in seen:
-            raise _bad(path, ("models", number, "model_id"), "given twice.", "Keep one of the two.")
-        seen.add((model.provider, model.model_id))
-    for provider, model_id in file.defaults.items():
-        if (provider, model_id) not in seen:
-            known = [name for owner, name in seen if owner is provider]
-            raise _bad(
-                path, ("defaults", provider.value), "names no model of this file.", did_you_mean(model_id, known)
-            )
-    return Manifest(file.models, file.defaults)
-
-
-def _bad(path: Path, keys: tuple[Key, ...], problem: str, remedy: str) -> BadInput:
-    field = ".".join(str(key) for key in keys)
-    return BadInput(problem, path=path, line=read_yaml(path).line(keys), field=field, remedy=remedy)
+def _manifest(content: ManifestContent) -> Manifest:
+    return Manifest(content.models, content.defaults, content.changes)

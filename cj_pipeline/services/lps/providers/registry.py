@@ -27,6 +27,11 @@ _APIS: dict[Provider, Callable[[ProviderSettings], Api]] = {
 }
 
 
+def api_of(settings: ProviderSettings, provider: Provider) -> Api:
+    """Return the API of a real provider, set up but not asked. Raises KeyError for the mock."""
+    return _APIS[provider](settings)
+
+
 def api_key(settings: ProviderSettings, provider: Provider) -> SecretStr:
     """The key of a real provider, empty when it has none. Raises KeyError for the mock."""
     return {
@@ -44,18 +49,18 @@ def registered_providers(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> dict[Provider, RealProvider]:
-    """Return the providers that have a key. The caller closes them.
+    """Return the providers that have a key, or need none. The caller closes them.
 
     transport: where all calls go instead of the network, in tests. Raises UnknownModel when the manifest lacks the
     default model of one of them: better at the start than on each request.
     """
     providers: dict[Provider, RealProvider] = {}
-    for name, api_of in _APIS.items():
-        if not api_key(settings, name).get_secret_value().strip():
+    for name in _APIS:
+        api = api_of(settings, name)
+        if api.endpoint.needs_a_key and not api.endpoint.has_a_key:
             continue
-        api = api_of(settings)
         manifest.find(name, api.default_model)
-        provider = HttpProvider(api, manifest, metrics, transport=transport)
+        provider = HttpProvider(api, manifest, metrics, settings, transport=transport)
         providers[name] = behind_breaker(provider, settings, metrics) if settings.circuit_breaker_enabled else provider
     return providers
 

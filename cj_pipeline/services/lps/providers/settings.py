@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
 from cj_pipeline.contracts.enums import Provider
 
+BASE_URLS = {
+    Provider.OPENAI: "https://api.openai.com/v1",
+    Provider.ANTHROPIC: "https://api.anthropic.com/v1",
+    Provider.GOOGLE: "https://generativelanguage.googleapis.com",
+    Provider.OPENROUTER: "https://openrouter.ai/api/v1",
+}
+
 _NO_KEY = SecretStr("")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _mapping(value: object) -> object:
+    """Read what a variable gives: a JSON object. Raises ValueError, without what was given: it may hold a key."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return {}
+    try:
+        read = json.loads(value)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict) or not all(isinstance(entry, str) for entry in read.values()):
+        raise ValueError('not a JSON object of texts, such as {"X-Team": "essays"}')
+    return read
+
+
+# Secret: a gateway's key may be among them. NoDecode: the reader's own complaint would quote the variable.
+Secrets = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_mapping)]
+Seconds = Annotated[float, Field(gt=0.0)] | None
 
 
 class ProviderSettings(BaseModel):
-    """Explicit settings of the real providers. A provider without a key is not registered."""
+    """Explicit settings of the real providers.
+
+    A provider without a key is not registered, unless its base URL is of this machine.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -34,12 +68,51 @@ class ProviderSettings(BaseModel):
     openrouter_default_model: Annotated[str, Field(min_length=1)] = "anthropic/claude-haiku-4-5-20251001"
     """The same."""
 
-    openai_base_url: str = "https://api.openai.com/v1"
-    """Where its API is."""
+    openai_base_url: str = BASE_URLS[Provider.OPENAI]
+    """Where its API is, or one like it (docs/endpoints.md); `{model}` becomes the model's id. No key is needed for a
+    server on this machine."""
     anthropic_base_url: str | None = None
-    """None: https://api.anthropic.com/v1."""
-    openrouter_base_url: str = "https://openrouter.ai/api/v1"
-    """Where its API is."""
+    """The same. None: https://api.anthropic.com/v1."""
+    google_base_url: str = BASE_URLS[Provider.GOOGLE]
+    """The same; the version of the API and the model follow."""
+    openrouter_base_url: str = BASE_URLS[Provider.OPENROUTER]
+    """The same."""
+
+    openai_api_key_header: str = "Authorization"
+    """Which header carries the key; in `Authorization` it is a bearer token."""
+    anthropic_api_key_header: str = "x-api-key"
+    """The same."""
+    google_api_key_header: str = "x-goog-api-key"
+    """The same."""
+    openrouter_api_key_header: str = "Authorization"
+    """The same."""
+
+    openai_extra_headers: Secrets = Field(default_factory=dict)
+    """Headers that go along with each call, as a JSON object of names and texts; never logged."""
+    anthropic_extra_headers: Secrets = Field(default_factory=dict)
+    """The same."""
+    google_extra_headers: Secrets = Field(default_factory=dict)
+    """The same."""
+    openrouter_extra_headers: Secrets = Field(default_factory=dict)
+    """The same."""
+
+    openai_extra_query: Secrets = Field(default_factory=dict)
+    """Query parameters of each call, such as Azure's `api-version`; the same form."""
+    anthropic_extra_query: Secrets = Field(default_factory=dict)
+    """The same."""
+    google_extra_query: Secrets = Field(default_factory=dict)
+    """The same."""
+    openrouter_extra_query: Secrets = Field(default_factory=dict)
+    """The same."""
+
+    llm_connect_timeout_seconds: Seconds = None
+    """For a connection. None: openai 5, anthropic 8, google 6, openrouter 10. A model's entry in the manifest counts
+    before it (`connect_timeout_s`)."""
+    llm_read_timeout_seconds: Seconds = None
+    """Between two bytes of a reply. None: 25, 35, 30, 40, and no less than the next. Before it: `read_timeout_s`."""
+    llm_total_timeout_seconds: Seconds = None
+    """For a whole call. None: 30, 45, 40, 50; 280 for a server on this machine without a key. Before it:
+    `total_timeout_s`."""
 
     llm_default_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     """Asked of models that take one, when a request says nothing."""
@@ -71,7 +144,7 @@ class ProviderSettings(BaseModel):
             Provider.OPENROUTER: self.openrouter_default_model,
         }
 
-    @field_validator("openai_base_url", "anthropic_base_url", "openrouter_base_url")
+    @field_validator("openai_base_url", "anthropic_base_url", "google_base_url", "openrouter_base_url")
     @classmethod
     def _is_a_url(cls, url: str | None) -> str | None:
         if url is None:
@@ -79,3 +152,23 @@ class ProviderSettings(BaseModel):
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator(
+        "openai_api_key_header", "anthropic_api_key_header", "google_api_key_header", "openrouter_api_key_header"
+    )
+    @classmethod
+    def _is_a_header(cls, name: str) -> str:
+        if _HEADER_NAME.fullmatch(name) is None:
+            raise ValueError("must be the name of a header")
+        return name
+
+    @field_validator(
+        "openai_extra_headers", "anthropic_extra_headers", "google_extra_headers", "openrouter_extra_headers"
+    )
+    @classmethod
+    def _are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            text = value.get_secret_value()
+            if _HEADER_NAME.fullmatch(name) is None or not text.isascii() or not text.isprintable():
+                raise ValueError("must be names of headers with texts in ASCII, without line breaks")
+        return headers

@@ -193,7 +193,7 @@ def line_of(path: Path, text: str) -> int:
         (("provider: openai", "provider: opneai"), "provider: opneai", "models.0.provider"),
         (("context_window: 272000", "context_widnow: 272000"), "context_widnow", "models.0.context_widnow"),
         (("[none, low, medium, high]", "[none, lots]"), "[none, lots]", "models.0.reasoning_efforts.1"),
-        (("display_name: GPT-5\n", "display_nam: GPT-5\n"), "- model_id: gpt-5-2025-08-07", "models.1.display_name"),
+        (("display_name: GPT-5\n", "display_nam: GPT-5\n"), "display_nam: GPT-5", "models.1.display_nam"),
         (("- model_id: gpt-5-2025-08-07\n", "- model_id: gpt-5.1 # again\n"), "# again", "models.1.model_id"),
         (("google: gemini-2.5", "google: gemini-3"), "google: gemini-3", "defaults.google"),
     ],

@@ -1,8 +1,8 @@
 """This module speaks Anthropic's Messages API: the payload of a comparison, and its reply.
 
-The verdict comes as the input of a tool. Extended thinking is refused together with a forced tool and with any
-temperature but 1, so a request that asks for effort leaves the choice to the model, tells it what to choose, and sends
-no temperature.
+The verdict comes as the input of a tool. Thinking is refused together with a forced tool and with any temperature
+but 1, so a request that asks for effort leaves the choice to the model, tells it what to choose, and sends no
+temperature.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from typing import Any
 
 from pydantic import Field
 
-from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_CHARS, TokenUsage
+from cj_pipeline.contracts.callback import TokenUsage
+from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.anthropic_caching import cached_parts
 from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
     ReplyPart,
-    Timeouts,
     Truncated,
-    effort,
     max_tokens,
     no_verdict,
     temperature,
 )
-from cj_pipeline.services.lps.providers.apis.verdict import parse_verdict, verdict_schema
+from cj_pipeline.services.lps.providers.apis.asking import effort, literal_effort, merged
+from cj_pipeline.services.lps.providers.apis.structure import FORMAT_INSTRUCTION, needs_words
+from cj_pipeline.services.lps.providers.apis.verdict import parse_verdict, parse_verdict_text, verdict_schema
 from cj_pipeline.services.lps.providers.cost import Usage
-from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.endpoint import Timeouts, endpoint_of
+from cj_pipeline.services.lps.providers.model import EffortShape, Model, StructuredOutput
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
-BASE_URL = "https://api.anthropic.com/v1"
 TOOL_NAME = "comparison_result"
 CALL_THE_TOOL = f"Give your verdict by calling the tool {TOOL_NAME}, once, and answer in no other way."
 
@@ -44,7 +45,7 @@ _BUDGETS = {"low": 2048, "medium": 8000, "high": 16_000}
 
 
 class AnthropicApi:
-    """Structured output by tool use."""
+    """Structured output by tool use, unless the manifest says otherwise or the server refuses."""
 
     name = Provider.ANTHROPIC
     timeouts = Timeouts(total_s=45, connect_s=8, read_s=35)
@@ -52,51 +53,55 @@ class AnthropicApi:
     def __init__(self, settings: ProviderSettings) -> None:
         self._settings = settings
         self.default_model = settings.anthropic_default_model
+        self.endpoint = endpoint_of(settings, self.name)
 
-    def call(self, request: QueuedRequest, model: Model) -> ApiCall:
+    def call(self, request: QueuedRequest, model: Model, structure: StructuredOutput | None = None) -> ApiCall:
         """One message."""
-        payload = self.payload(request, model)
-        headers = {
-            "x-api-key": self._settings.anthropic_api_key.get_secret_value().strip(),
-            "anthropic-version": model.api_version,
-        }
+        payload = self.payload(request, model, structure)
+        headers = {"anthropic-version": model.api_version}
         if self._settings.enable_prompt_caching:
             headers["anthropic-beta"] = CACHING_BETAS
         return ApiCall(
-            url=f"{self._settings.anthropic_base_url or BASE_URL}/messages",
-            headers=headers,
+            url=self.endpoint.url("/messages", model),
+            headers=self.endpoint.authorised(headers, model),
             payload=payload,
-            max_tokens=payload["max_tokens"],
+            max_tokens=payload.get("max_tokens") or max_tokens(request.overrides, self._settings, model),
         )
 
-    def payload(self, request: QueuedRequest, model: Model) -> dict[str, Any]:
+    def payload(
+        self, request: QueuedRequest, model: Model, structure: StructuredOutput | None = None
+    ) -> dict[str, Any]:
         """The body of the call. Raises prompts.InvalidPromptBlocks."""
         overrides = request.overrides
+        structure = structure or model.structures()[0]
         limit = max_tokens(overrides, self._settings, model)
         parts = cached_parts(_tool(), overrides.system_prompt_override, request.request, self._settings)
+        # Before the rest: what the manifest writes out may make the model think, too.
+        asked = merged(_effort(overrides, model, limit), model.request)
+        thinks = _thinks(asked)
         payload: dict[str, Any] = {
             "model": model.model_id,
             "max_tokens": limit,
-            "tools": [parts.tool],
             "messages": [{"role": "user", "content": parts.user}],
             "metadata": {"user_id": str(request.correlation_id)},
         }
         system = parts.system
-        asked = effort(overrides, model)
-        if asked in _BUDGETS and limit > _MIN_BUDGET:
-            budget = max(_MIN_BUDGET, min(_BUDGETS[asked], limit - 1))
-            payload["thinking"] = {"type": "enabled", "budget_tokens": budget}
-            payload["tool_choice"] = {"type": "auto"}
-            system = [*system, {"type": "text", "text": CALL_THE_TOOL}]
-        else:
-            payload["tool_choice"] = {"type": "tool", "name": TOOL_NAME}
-            warmth = temperature(overrides, self._settings, model)
-            if warmth is not None:
-                # Requests may ask for up to 2, which is what other providers take.
-                payload["temperature"] = min(warmth, _MAX_TEMPERATURE)
+        if structure is StructuredOutput.TOOL_USE:
+            payload["tools"] = [parts.tool]
+            payload["tool_choice"] = {"type": "auto"} if thinks else {"type": "tool", "name": TOOL_NAME}
+            if thinks:
+                system = [*system, {"type": "text", "text": CALL_THE_TOOL}]
+        elif structure is StructuredOutput.JSON_SCHEMA:
+            payload["output_config"] = {"format": {"type": "json_schema", "schema": _plain_schema()}}
+        if needs_words(structure, own_server=True):
+            system = [*system, {"type": "text", "text": FORMAT_INSTRUCTION}]
+        warmth = temperature(overrides, self._settings, model)
+        if warmth is not None and not thinks:
+            # Requests may ask for up to 2, which is what other providers take.
+            payload["temperature"] = min(warmth, _MAX_TEMPERATURE)
         if system:
             payload["system"] = system
-        return payload
+        return merged(payload, asked)
 
     def read(self, body: bytes) -> Reply:
         """See `Api.read`."""
@@ -104,19 +109,49 @@ class AnthropicApi:
         if message.stop_reason == "max_tokens":
             raise Truncated("max_tokens")
         used = next((part for part in message.content if part.type == "tool_use" and part.name == TOOL_NAME), None)
-        if used is None:
+        if used is not None:
+            return Reply(verdict=parse_verdict(used.input), usage=_usage(message.usage))
+        text = "".join(part.text for part in message.content if part.type == "text")
+        if "{" not in text:
             raise no_verdict(message.stop_reason)
-        return Reply(verdict=parse_verdict(used.input), usage=_usage(message.usage))
+        return Reply(verdict=parse_verdict_text(text), usage=_usage(message.usage))
+
+
+def _effort(overrides: LLMConfigOverrides, model: Model, limit: int) -> dict[str, Any]:
+    literal, asked = literal_effort(overrides, model), effort(overrides, model)
+    if literal is not None:
+        return literal
+    if asked is None or asked == "none":
+        return {}
+    if model.effort_shape is EffortShape.ADAPTIVE_THINKING:
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": asked}}
+    if asked not in _BUDGETS or limit <= _MIN_BUDGET:
+        return {}
+    budget = max(_MIN_BUDGET, min(_BUDGETS[asked], limit - 1))
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+
+
+def _thinks(asked: dict[str, Any]) -> bool:
+    thinking = asked.get("thinking")
+    return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
 
 
 def _tool() -> dict[str, Any]:
+    description = "Takes the verdict on the two essays."
+    return {"name": TOOL_NAME, "description": description, "input_schema": verdict_schema()}
+
+
+def _plain_schema() -> dict[str, Any]:
+    """The verdict's schema without limits of numbers, which structured output of this API refuses."""
     schema = verdict_schema()
-    schema["properties"]["justification"]["maxLength"] = MAX_JUSTIFICATION_CHARS
-    return {"name": TOOL_NAME, "description": "Takes the verdict on the two essays.", "input_schema": schema}
+    for limit in ("minimum", "maximum"):
+        schema["properties"]["confidence"].pop(limit, None)
+    return schema
 
 
 class _Block(ReplyPart):
     type: str
+    text: str = ""
     name: str | None = None
     input: object = None
 

@@ -10,24 +10,17 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
-from cj_pipeline.contracts.enums import Provider, ReasoningEffort
+from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict
 from cj_pipeline.services.lps.providers.cost import Usage
-from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.endpoint import Endpoint
+from cj_pipeline.services.lps.providers.endpoint import Timeouts as Timeouts
+from cj_pipeline.services.lps.providers.model import Model, StructuredOutput
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: for the whole call, for a connection, and between two bytes of the reply."""
-
-    total_s: float
-    connect_s: float
-    read_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +78,20 @@ class Api(Protocol):
 
     @property
     def timeouts(self) -> Timeouts:
-        """How long its calls may take."""
+        """How long its calls may take, unless somebody says otherwise."""
         ...
 
-    def call(self, request: QueuedRequest, model: Model) -> ApiCall:
-        """The HTTP call that asks for one comparison. Raises prompts.InvalidPromptBlocks."""
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+        ...
+
+    def call(self, request: QueuedRequest, model: Model, structure: StructuredOutput | None = None) -> ApiCall:
+        """The HTTP call that asks for one comparison.
+
+        structure: how the answer's shape is asked for; as the manifest says unless given. Raises
+        prompts.InvalidPromptBlocks.
+        """
         ...
 
     def read(self, body: bytes) -> Reply:
@@ -108,19 +110,6 @@ def temperature(overrides: LLMConfigOverrides, settings: ProviderSettings, model
         return None
     asked = overrides.temperature_override
     return settings.llm_default_temperature if asked is None else asked
-
-
-def effort(overrides: LLMConfigOverrides, model: Model) -> str | None:
-    """The model's own literal for the effort asked for; None when there is nothing to send.
-
-    A model that always reasons is asked for its least when the request wants none: leaving it out would mean medium.
-    """
-    asked = overrides.reasoning_effort
-    if asked is None:
-        return None
-    if asked.value in model.reasoning_efforts:
-        return asked.value
-    return "minimal" if asked is ReasoningEffort.NONE and "minimal" in model.reasoning_efforts else None
 
 
 def no_verdict(stop_reason: str | None) -> BadReply:

@@ -9,17 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.services.lps.providers.apis.api import ApiCall, Reply, Timeouts, effort, max_tokens, temperature
-from cj_pipeline.services.lps.providers.apis.chat_completion import read_chat_completion
-from cj_pipeline.services.lps.providers.apis.verdict import verdict_schema
-from cj_pipeline.services.lps.providers.manifest import Model
+from cj_pipeline.services.lps.providers.apis.api import ApiCall, Reply, max_tokens, temperature
+from cj_pipeline.services.lps.providers.apis.asking import effort, literal_effort, merged
+from cj_pipeline.services.lps.providers.apis.chat_completion import chat_messages, read_chat_completion, response_format
+from cj_pipeline.services.lps.providers.apis.structure import FORMAT_INSTRUCTION, needs_words
+from cj_pipeline.services.lps.providers.endpoint import Timeouts, endpoint_of
+from cj_pipeline.services.lps.providers.model import EffortShape, Model, StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import shown_prompt
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 
 class OpenAiApi:
-    """Structured output held to a strict schema."""
+    """Structured output held to a strict schema, where the server takes one."""
 
     name = Provider.OPENAI
     timeouts = Timeouts(total_s=30, connect_s=5, read_s=25)
@@ -27,41 +29,46 @@ class OpenAiApi:
     def __init__(self, settings: ProviderSettings) -> None:
         self._settings = settings
         self.default_model = settings.openai_default_model
+        self.endpoint = endpoint_of(settings, self.name)
 
-    def call(self, request: QueuedRequest, model: Model) -> ApiCall:
+    def call(self, request: QueuedRequest, model: Model, structure: StructuredOutput | None = None) -> ApiCall:
         """One chat completion."""
         return ApiCall(
-            url=f"{self._settings.openai_base_url}/chat/completions",
-            headers={"Authorization": f"Bearer {self._settings.openai_api_key.get_secret_value().strip()}"},
-            payload=self.payload(request, model),
+            url=self.endpoint.url("/chat/completions", model),
+            headers=self.endpoint.authorised({}, model),
+            payload=self.payload(request, model, structure),
             max_tokens=max_tokens(request.overrides, self._settings, model),
         )
 
-    def payload(self, request: QueuedRequest, model: Model) -> dict[str, Any]:
+    def payload(
+        self, request: QueuedRequest, model: Model, structure: StructuredOutput | None = None
+    ) -> dict[str, Any]:
         """The body of the call."""
         overrides = request.overrides
-        messages = [{"role": "user", "content": shown_prompt(self.name, request.request)}]
-        if overrides.system_prompt_override:
-            messages.insert(0, {"role": "system", "content": overrides.system_prompt_override})
-        limit = max_tokens(overrides, self._settings, model)
+        structure = structure or model.structures()[0]
+        system = overrides.system_prompt_override or ""
+        if needs_words(structure, own_server=self.endpoint.is_the_providers_own):
+            system = "\n\n".join(part for part in (system, FORMAT_INSTRUCTION) if part)
         payload: dict[str, Any] = {
             "model": model.model_id,
-            "messages": messages,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "comparison_result", "strict": True, "schema": verdict_schema()},
-            },
-            "max_completion_tokens" if model.uses_max_completion_tokens else "max_tokens": limit,
+            "messages": chat_messages(system, shown_prompt(self.name, request.request), model),
+            **response_format(structure),
+            "max_completion_tokens" if model.uses_max_completion_tokens else "max_tokens": max_tokens(
+                overrides, self._settings, model
+            ),
         }
         warmth = temperature(overrides, self._settings, model)
         if warmth is not None:
             payload["temperature"] = warmth
-        reasoning = effort(overrides, model)
-        if reasoning is not None:
-            payload["reasoning_effort"] = reasoning
+        literal, reasoning = literal_effort(overrides, model), effort(overrides, model)
+        if literal is not None:
+            payload = merged(payload, literal)
+        elif reasoning is not None:
+            shaped = model.effort_shape is EffortShape.REASONING
+            payload |= {"reasoning": {"effort": reasoning}} if shaped else {"reasoning_effort": reasoning}
         if overrides.output_verbosity is not None and model.takes_verbosity(overrides.output_verbosity):
             payload["verbosity"] = overrides.output_verbosity.value
-        return payload
+        return merged(payload, model.request)
 
     def read(self, body: bytes) -> Reply:
         """See `Api.read`."""
