@@ -164,6 +164,7 @@ def test_a_default_model_that_nobody_knows_is_found_at_the_start():
 
 MANIFEST = """
 schema_version: 1
+replaces_built_in: true
 defaults: {openai: gpt-5.1}
 models:
   - {model_id: gpt-5.1, provider: openai, display_name: GPT-5.1, model_family: gpt-5, api_version: v1,

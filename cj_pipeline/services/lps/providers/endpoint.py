@@ -76,17 +76,45 @@ class Endpoint:
 
 
 def endpoint_of(settings: ProviderSettings, provider: Provider) -> Endpoint:
-    """Return where a real provider is, by the settings."""
-    name = provider.value
-    base_url = getattr(settings, f"{name}_base_url") or BASE_URLS[provider]
+    """Return where a real provider is, by the settings. Raises KeyError for the mock."""
+    base_url, key, key_header, headers, query = {
+        Provider.OPENAI: (
+            settings.openai_base_url,
+            settings.openai_api_key,
+            settings.openai_api_key_header,
+            settings.openai_extra_headers,
+            settings.openai_extra_query,
+        ),
+        Provider.ANTHROPIC: (
+            settings.anthropic_base_url,
+            settings.anthropic_api_key,
+            settings.anthropic_api_key_header,
+            settings.anthropic_extra_headers,
+            settings.anthropic_extra_query,
+        ),
+        Provider.GOOGLE: (
+            settings.google_base_url,
+            settings.google_api_key,
+            settings.google_api_key_header,
+            settings.google_extra_headers,
+            settings.google_extra_query,
+        ),
+        Provider.OPENROUTER: (
+            settings.openrouter_base_url,
+            settings.openrouter_api_key,
+            settings.openrouter_api_key_header,
+            settings.openrouter_extra_headers,
+            settings.openrouter_extra_query,
+        ),
+    }[provider]
     return Endpoint(
         provider=provider,
-        base_url=base_url,
-        key=getattr(settings, f"{name}_api_key"),
-        key_header=getattr(settings, f"{name}_api_key_header"),
-        headers=getattr(settings, f"{name}_extra_headers"),
-        query=getattr(settings, f"{name}_extra_query"),
-        is_the_providers_own=base_url == BASE_URLS[provider],
+        base_url=base_url or BASE_URLS[provider],
+        key=key,
+        key_header=key_header,
+        headers=headers,
+        query=query,
+        is_the_providers_own=base_url in (None, BASE_URLS[provider]),
     )
 
 

@@ -196,6 +196,8 @@ class Model(FileModel):
     @classmethod
     def _usual(cls, given: Any) -> Any:
         """Fill in what follows from provider and id."""
+        if isinstance(given, dict) and given.get("provider") == Provider.MOCK:
+            raise ValueError("provider: the mock takes any model; list those of the others")
         if not isinstance(given, dict) or given.get("provider") not in _API_VERSIONS:
             return given
         provider = Provider(given["provider"])
@@ -212,7 +214,6 @@ class Model(FileModel):
     @model_validator(mode="after")
     def _can_be_asked_like_this(self) -> Self:
         for problem in (
-            _of_the_mock(self),
             _retired_only(self),
             _of_structure(self),
             _of_effort(self),
@@ -240,10 +241,6 @@ class Model(FileModel):
 
 def _plain(structure: StructuredOutput) -> StructuredOutput:
     return StructuredOutput.WORDS if structure is StructuredOutput.NATIVE_JSON else structure
-
-
-def _of_the_mock(model: Model) -> str:
-    return "provider: the mock takes any model; list those of the others" if model.provider is Provider.MOCK else ""
 
 
 def _retired_only(model: Model) -> str:

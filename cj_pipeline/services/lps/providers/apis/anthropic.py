@@ -76,9 +76,9 @@ class AnthropicApi:
         structure = structure or model.structures()[0]
         limit = max_tokens(overrides, self._settings, model)
         parts = cached_parts(_tool(), overrides.system_prompt_override, request.request, self._settings)
-        # Before the rest: what the manifest writes out may make the model think, too.
-        asked = merged(_effort(overrides, model, limit), model.request)
-        thinks = _thinks(asked)
+        asked = _effort(overrides, model, limit)
+        # What the manifest writes out may make the model think, too.
+        thinks = _thinks(merged(asked, model.request))
         payload: dict[str, Any] = {
             "model": model.model_id,
             "max_tokens": limit,
@@ -101,7 +101,7 @@ class AnthropicApi:
             payload["temperature"] = min(warmth, _MAX_TEMPERATURE)
         if system:
             payload["system"] = system
-        return merged(payload, asked)
+        return merged(merged(payload, asked), model.request)
 
     def read(self, body: bytes) -> Reply:
         """See `Api.read`."""

@@ -53,5 +53,5 @@ def literal_effort(overrides: LLMConfigOverrides, model: Model) -> dict[str, Any
         return None
     for word in (asked.value, effort(overrides, model)):
         if word in model.effort_requests:
-            return model.effort_requests[word]  # type: ignore[index]  # a literal, or it would not be in
+            return model.effort_requests[word]
     return None
