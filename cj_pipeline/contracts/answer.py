@@ -49,6 +49,8 @@ class Failure:
     retryable: bool = False
     retry_after_s: float | None = None
     """How long the provider asked to be left alone, seconds; None when it did not say."""
+    spares_attempt: bool = False
+    """The call was made to find out whether the provider is back; the request may be tried as often as before."""
 
     @property
     def worth_retrying(self) -> bool:

@@ -70,6 +70,11 @@ class LpsMetrics:
             registry=self.registry,
         )
         self._retries = self._counter("queue_retries_total", "Attempts that are made again.", "provider", "error_code")
+        self._held = self._counter(
+            "queue_held_total",
+            "Requests put back without losing an attempt.",
+            "provider",
+        )
         self._reclaimed = self._counter(
             "queue_reclaimed_total", "Claims that ran out and were taken back.", "provider", "queue_processing_mode"
         )
@@ -127,6 +132,10 @@ class LpsMetrics:
     def retried(self, provider: Provider, code: ErrorCode) -> None:
         """An attempt failed and will be made again."""
         self._retries.labels(provider, code).inc()
+
+    def held(self, provider: Provider) -> None:
+        """A request went back without losing an attempt."""
+        self._held.labels(provider).inc()
 
     def reclaimed(self, provider: Provider) -> None:
         """A claim ran out and its request waits again."""

@@ -57,6 +57,7 @@ OURS = {
     "usage_events_dropped": ("counter", "", None),
     "queue_retries": ("counter", "provider error_code", None),
     "queue_reclaimed": ("counter", "provider queue_processing_mode", None),
+    "queue_held": ("counter", "provider", None),
 }
 
 SERIES = PRODUCTION | OURS

@@ -38,6 +38,12 @@ class Misfitting(Moody):
         return answer
 
 
+class LeftAlone(Moody):
+    """Must not be asked."""
+
+    held_s = 100.0
+
+
 def raising(error):
     return lambda: Moody(lambda *_: error)
 
@@ -53,12 +59,13 @@ ENDINGS = {
     "success at the last attempt": (lambda: Moody(first_attempts_of(0, late(), attempts=3)), {}, None, 4),
     "hangs": (Hanging, {}, "TIMEOUT", 4),
     "hangs, and is expired before its last attempt": (Hanging, {"queue_request_ttl_hours": 0.1}, "TIMEOUT", 2),
-    "waits out its time to live between attempts": (
+    "would not live until its next attempt": (
         raising(late(90.0)),
         {"queue_request_ttl_hours": 0.01},
-        "TIMEOUT",
+        "RATE_LIMIT",
         1,
     ),
+    "its provider is left alone for all its life": (LeftAlone, {"queue_request_ttl_hours": 0.5}, "TIMEOUT", 0),
     "nonsense": (raising(ValueError(ESSAY)), {}, "PROCESSING_ERROR", 1),
     "a timeout of its own": (raising(TimeoutError(ESSAY)), {}, "PROCESSING_ERROR", 1),
     "a group of errors": (raising(ExceptionGroup(ESSAY, [KeyError(ESSAY)])), {}, "PROCESSING_ERROR", 1),

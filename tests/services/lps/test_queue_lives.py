@@ -20,6 +20,7 @@ from tests.services.lps.queues import (
     fill,
     ids,
     never,
+    order,
     request,
 )
 
@@ -87,6 +88,30 @@ def test_a_retry_waits_its_delay_and_nobody_waits_for_it(store: Store) -> None:
         began = asyncio.get_running_loop().time()
         assert ids(*await queue.claim(64)) == ids(first)
         assert 0.05 < asyncio.get_running_loop().time() - began < 0.5
+
+    store.check(script)
+
+
+def test_what_is_held_waits_its_delay_and_has_no_attempt_more(store: Store) -> None:
+    async def script(queue: RequestQueue) -> None:
+        await fill(queue, request(0), request(1))
+        (held,) = await queue.claim(1)
+        await queue.hold(replace(held, worked_s=0.25), 0.2)
+        assert await order(queue, 1) == [ids(request(1))]
+        (again,) = await queue.claim(1)
+        assert again.correlation_id == held.correlation_id
+        assert (again.attempts, again.worked_s) == (0, 0.25)
+
+    store.check(script)
+
+
+def test_what_is_held_expires_too(store: Store) -> None:
+    async def script(queue: RequestQueue) -> None:
+        await fill(queue, request(0, ttl_s=0.3))
+        (held,) = await queue.claim(1)
+        await queue.hold(held, 60.0)
+        lapse = await queue.lapsed()
+        assert (lapse.kind, lapse.request.attempts) == (LapseKind.EXPIRED, 0)
 
     store.check(script)
 

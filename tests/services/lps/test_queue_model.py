@@ -198,6 +198,13 @@ class Play:
                 entry.status, entry.ready_at = "queued", self._model.now + delay_steps * STEP_S
                 entry.attempts += 1
 
+    async def put_back(self, which: int, delay_steps: int) -> None:
+        if (found := self._handle(which)) is not None:
+            handle, entry = found
+            await self._queue.hold(handle, delay_steps * STEP_S)
+            if entry is not None:
+                entry.status, entry.ready_at = "queued", self._model.now + delay_steps * STEP_S
+
     async def release(self, which: int) -> None:
         if (found := self._handle(which)) is not None:
             handle, entry = found
@@ -248,6 +255,7 @@ CALLS = st.one_of(
     st.tuples(st.just("claim"), st.sampled_from([1, 3, 64])),
     st.tuples(st.just("answer"), WHICH),
     st.tuples(st.just("retry"), WHICH, st.sampled_from([0, 1, 3])),
+    st.tuples(st.just("put_back"), WHICH, st.sampled_from([0, 1, 3])),
     st.tuples(st.just("release"), WHICH),
     st.tuples(st.just("renew"), WHICH),
     st.tuples(st.just("publish")),

@@ -51,6 +51,7 @@ class HttpProvider:
     """Asks one API. transport: where calls go instead of the network, in tests."""
 
     circuit_state = CircuitState.CLOSED
+    held_s = 0.0
 
     def __init__(
         self,

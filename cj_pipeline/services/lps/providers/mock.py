@@ -16,6 +16,7 @@ class MockProvider:
     """A provider that answers as its mode says, after as long as its mode says."""
 
     name = Provider.MOCK
+    held_s = 0.0
 
     def __init__(self, mode: Mode, seed: int, token_counter: TokenCounter | None = None) -> None:
         self._judge = MockJudge(mode, seed, token_counter)

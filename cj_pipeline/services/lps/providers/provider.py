@@ -17,6 +17,11 @@ class LlmProvider(Protocol):
         """Who this is, in metadata and metrics."""
         ...
 
+    @property
+    def held_s(self) -> float:
+        """For how many seconds no request may be put to it; 0 when one may now."""
+        ...
+
     async def answer(self, request: QueuedRequest, attempt: int) -> ProviderAnswer:
         """Judge one comparison. attempt: 0 for the first. Raises ProviderError."""
         ...

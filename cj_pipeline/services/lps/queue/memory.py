@@ -144,12 +144,11 @@ class MemoryQueue:
 
     async def retry(self, request: QueuedRequest, delay_s: float) -> None:
         """As the protocol says."""
-        entry = self._held(request)
-        if entry is None:
-            return
-        entry.request = replace(request, attempts=request.attempts + 1)
-        self._give_back(entry)
-        self._delayed[request.queue_id] = self._loop.call_later(delay_s, self._delay_is_over, entry)
+        self._delay(request, replace(request, attempts=request.attempts + 1), delay_s)
+
+    async def hold(self, request: QueuedRequest, delay_s: float) -> None:
+        """As the protocol says."""
+        self._delay(request, request, delay_s)
 
     async def release(self, requests: Sequence[QueuedRequest]) -> None:
         """As the protocol says."""
@@ -271,6 +270,13 @@ class MemoryQueue:
         entry.status = QueueStatus.QUEUED
         self._queued += 1
         self._set_alarm(entry)
+
+    def _delay(self, claimed: QueuedRequest, again: QueuedRequest, delay_s: float) -> None:
+        entry = self._held(claimed)
+        if entry is not None:
+            entry.request = again
+            self._give_back(entry)
+            self._delayed[claimed.queue_id] = self._loop.call_later(delay_s, self._delay_is_over, entry)
 
     def _delay_is_over(self, entry: _Entry) -> None:
         del self._delayed[entry.request.queue_id]

@@ -162,6 +162,10 @@ class RequestQueue(Protocol):
         """Give a claimed request back, to be claimed again after a while, with one attempt more."""
         ...
 
+    async def hold(self, request: QueuedRequest, delay_s: float) -> None:
+        """Give a claimed request back, to be claimed again after a while, without a further attempt: none was made."""
+        ...
+
     async def release(self, requests: Sequence[QueuedRequest]) -> None:
         """Give claimed requests back as they were: their turn never began."""
         ...

@@ -20,6 +20,7 @@ from uuid import UUID
 from cj_pipeline.contracts.answer import Failure, ProviderAnswer, ProviderError
 from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import REASON, Reason
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.lps.metrics import LpsMetrics
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
@@ -213,7 +214,8 @@ class Workers:
         took_s = self._clock.monotonic() - started
         if took_s > _SLOW_BUNDLE_S:
             _log.info("a bundle of %d took %.1f s", len(members), took_s, extra=ids_of(lead))
-        self._metrics.bundled(lead.resolved_provider, lead.model_label, len(members))
+        if asked := sum(request.queue_id in self._turns for request in members):
+            self._metrics.bundled(lead.resolved_provider, lead.model_label, asked)
         await self._conclude(members, outcomes)
 
     async def _run_job(self, members: tuple[QueuedRequest, ...]) -> None:
@@ -237,7 +239,11 @@ class Workers:
         await self._call_back(endings)
 
     async def _take_turn(self, request: QueuedRequest) -> Outcome:
-        """One attempt at one request."""
+        """Make one attempt at one request, or say for how long its provider must not be asked."""
+        provider = self._providers.get(request.provider)
+        if provider is not None and (held_s := provider.held_s) > 0.0:
+            await self._breathe()
+            return _held(request, held_s)
         turn = self._turns[request.queue_id] = _Turn(self._clock.monotonic())
         if self._usage is not None:
             self._usage.started(request)
@@ -245,15 +251,22 @@ class Workers:
         turn.took_s = self._clock.monotonic() - turn.began_at
         self._metrics.processed(request.resolved_provider, result=_result(outcome), took_s=turn.took_s)
         self._stats.attempted(request.resolved_provider, outcome)
+        await self._breathe()
+        return outcome
+
+    async def _breathe(self) -> None:
         self._answered += 1
         if self._answered % _ANSWERS_PER_BREATH == 0:
             await asyncio.sleep(0)
-        return outcome
 
     async def _answer(self, request: QueuedRequest) -> Outcome:
         provider = self._providers.get(request.provider)
         if provider is None:  # it was registered when the request was accepted, by a process set up differently
-            return Failure(ErrorCode.CONFIGURATION_ERROR, f"Provider '{request.provider}' is not registered here.")
+            return Failure(
+                ErrorCode.CONFIGURATION_ERROR,
+                f"Provider '{request.provider}' is not registered here.",
+                {REASON: Reason.NOT_REGISTERED.value, "provider": request.provider.value},
+            )
         self._provider_metrics.dispatched(request.resolved_provider, request.model_label, request.request)
         try:
             async with asyncio.timeout(self._settings.queue_processing_timeout_seconds) as limit:
@@ -278,13 +291,18 @@ class Workers:
         """Whether the request went back to the queue for another attempt."""
         if isinstance(outcome, ProviderAnswer):
             return False
-        delay_s = retry_delay_s(request, outcome, self._settings)
+        turn = self._turns.get(request.queue_id)
+        again = request if turn is None else replace(request, worked_s=request.worked_s + turn.took_s)
+        if outcome.spares_attempt:
+            self._metrics.held(request.resolved_provider)
+            await self._queue.hold(again, outcome.retry_after_s or 0.0)
+            return True
+        delay_s = retry_delay_s(request, outcome, self._settings, self._clock.monotonic())
         if delay_s is None:
             return False
         _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
         self._metrics.retried(request.resolved_provider, outcome.code)
-        worked_s = request.worked_s + self._turns[request.queue_id].took_s
-        await self._queue.retry(replace(request, worked_s=worked_s), delay_s)
+        await self._queue.retry(again, delay_s)
         return True
 
     async def _call_back(self, endings: Sequence[tuple[QueuedRequest, Outcome, str]]) -> None:
@@ -346,7 +364,12 @@ class Workers:
             "The request expired before its turn came."
             if lapse.kind is LapseKind.EXPIRED
             else f"None of {request.attempts} attempts came to an end; each may take {timeout_s:g} s.",
-            {"provider": request.provider.value, "expiry_reason": reason, "age_seconds": round(lapse.age_s, 3)},
+            {
+                REASON: (Reason.EXPIRED if lapse.kind is LapseKind.EXPIRED else Reason.GIVEN_UP).value,
+                "provider": request.provider.value,
+                "expiry_reason": reason,
+                "age_seconds": round(lapse.age_s, 3),
+            },
         )
         await self._call_back([(request, failure, "expired")])
 
@@ -359,6 +382,17 @@ class Workers:
 
 def _result(outcome: Outcome) -> str:
     return "success" if isinstance(outcome, ProviderAnswer) else "failure"
+
+
+def _held(request: QueuedRequest, seconds: float) -> Failure:
+    """Nothing was sent: the request goes back as it was."""
+    return Failure(
+        ErrorCode.EXTERNAL_SERVICE_ERROR,
+        f"{request.provider} failed repeatedly and is left alone for now.",
+        {REASON: Reason.CIRCUIT_OPEN.value, "provider": request.provider.value},
+        retry_after_s=seconds,
+        spares_attempt=True,
+    )
 
 
 def _where(error: Exception) -> dict[str, str]:

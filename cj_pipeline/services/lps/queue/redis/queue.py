@@ -165,16 +165,11 @@ class RedisQueue:
 
     async def retry(self, request: QueuedRequest, delay_s: float) -> None:
         """As the protocol says."""
-        due = self._clock.monotonic() + delay_s
-        await self._calls.tell(
-            "retry",
-            str(request.queue_id),
-            request.attempts,
-            request.worked_s,
-            self._epoch_s + due,
-            then=self._on_line,
-        )
-        self._alarm.ring_by(min(due, request.expires_at) + _LATE_S)
+        await self._delay(request, delay_s, attempts=1)
+
+    async def hold(self, request: QueuedRequest, delay_s: float) -> None:
+        """As the protocol says."""
+        await self._delay(request, delay_s, attempts=0)
 
     async def release(self, requests: Sequence[QueuedRequest]) -> None:
         """As the protocol says."""
@@ -285,6 +280,20 @@ class RedisQueue:
             if request is not None:
                 members.append(request)
         return tuple(members)
+
+    async def _delay(self, request: QueuedRequest, delay_s: float, *, attempts: int) -> None:
+        """Give a claim back until then. attempts: how many more it then has behind it."""
+        due = self._clock.monotonic() + delay_s
+        await self._calls.tell(
+            "retry",
+            str(request.queue_id),
+            request.attempts,
+            request.worked_s,
+            self._epoch_s + due,
+            attempts,
+            then=self._on_line,
+        )
+        self._alarm.ring_by(min(due, request.expires_at) + _LATE_S)
 
     def _give_back(self, reply: Reply) -> None:
         fences = [part for queue_id, attempts, _, _ in reply[1] for part in (queue_id, attempts)]

@@ -96,11 +96,11 @@ calls.renew = {
   end,
 }
 
--- id, attempts, worked_s, when it may be claimed again
+-- id, attempts, worked_s, when it may be claimed again, how many attempts it then has more: 1, or 0 when none was made
 calls.retry = {
   run = function(a)
     if not holds_claim(a[1], a[2]) then return {} end
-    call('HINCRBY', state_of(a[1]), 'attempts', 1)
+    call('HINCRBY', state_of(a[1]), 'attempts', a[5])
     call('HSET', state_of(a[1]), 'worked_s', a[3])
     give_back(a[1], me, tonumber(a[4]) > now and a[4])
     return {}
