@@ -12,14 +12,14 @@ import click
 from cj_pipeline.cli.output import print_table, say, say_wrapped
 from cj_pipeline.cli.record_progress import duration
 from cj_pipeline.cli.sources import find_source
-from cj_pipeline.parity.compare import ParityReport, compare
+from cj_pipeline.parity.between import compare_recordings
+from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.reports.headline import headline_lines
 from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
-from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.recording.estimate import Estimate
 from cj_pipeline.runs.recording.portrait import JudgePortrait, Spread, portrait_of
 from cj_pipeline.runs.recording.request import RecordingRequest
-from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
 from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.recording_provenance import RecordingProvenance
@@ -77,7 +77,7 @@ def show_recording(folder: Path) -> None:
         _show_costs(recorded, recordings)
     for note in fitted_mode_notes(folder):
         say_wrapped(note)
-    for number, report in enumerate(between(scenario, recordings, folder), start=2):
+    for number, report in enumerate(between(folder), start=2):
         click.echo()
         say_wrapped(f"Run {number}, held against run 1 as if it were the mock:")
         for line in headline_lines(report, (str(folder),)):
@@ -91,7 +91,7 @@ def show_recording(folder: Path) -> None:
 def recording_document(folder: Path) -> dict[str, Any]:
     """Return the same as one JSON document."""
     scenario, recordings = trace_recordings(folder)
-    reports = between(scenario, recordings, folder)
+    reports = between(folder)
     compared = [{"verdict": one.verdict.value, "failed": [gate.check.name for gate in one.failed]} for one in reports]
     return {
         "scenario_id": scenario.scenario_id,
@@ -112,28 +112,14 @@ def recording_document(folder: Path) -> dict[str, Any]:
     }
 
 
-def between(scenario: Scenario, recordings: Sequence[Recording], folder: Path) -> list[ParityReport]:
-    """Return parity of each further run with the first."""
+def between(folder: Path) -> list[ParityReport]:
+    """Return parity of each further run with the first, which the judge model is fitted to."""
     first = find_source(str(folder))
-    return [
-        compare(
-            scenario,
-            first.replayed(Side.RECORDED),
-            _replayed(scenario, one),
-            scenario_file=first.scenario_file,
-            provenance=first.provenance,
-        )
-        for one in recordings[1:]
-    ]
-
-
-def _replayed(scenario: Scenario, recording: Recording) -> RunRecord:
-    return replay(
-        scenario,
-        [line.event for line in read_callbacks(recording.path).events],
-        side=Side.LIVE,
-        judge=JudgeIdentity(f"{scenario.scenario_id}/{recording.name}", recording.sha256),
-    )
+    names = [one.name for one in first.recordings]
+    runs = dict(zip(names, (first.replayed(Side.RECORDED), *first.further_runs()), strict=True))
+    provenances = dict(zip(names, first.provenances, strict=True))
+    reports = compare_recordings(first.scenario, runs, provenances, scenario_file=first.scenario_file)
+    return [one.report for one in reports if one.fitted == names[0]]
 
 
 def _portrait(scenario: Scenario, recordings: Sequence[Recording]) -> JudgePortrait:

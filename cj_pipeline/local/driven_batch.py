@@ -110,7 +110,7 @@ def compare_with_embedded(scenario: Scenario, events: Events, judge: JudgeIdenti
     engine = scenario.engine.model_copy(update={"pairing": Pairing.RECORDED})
     one_batch = scenario.live.model_copy(update={"repeats": None})
     # Without floors, its own and its profile's: what a real judge reached says nothing about two runs of one mock.
-    own = {"profile": Profile.JUDGE, "tolerances": {}, "expect": None}
+    own: dict[str, object] = {"profile": Profile.JUDGE, "tolerances": {}, "expect": None}
     scenario = scenario.model_copy(update={"engine": engine, "live": one_batch, **own})
     recorded = replay(scenario, events, side=Side.RECORDED, judge=judge)
     live = run_live(scenario, events, mode, same_ids=True)

@@ -21,6 +21,7 @@ from cj_pipeline.runs.recording.spending import MeteredTransport, Price, Purse, 
 from cj_pipeline.runs.stack import Stack, embedded_stack
 from cj_pipeline.services.lps.providers.apis.api import max_tokens
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model, StructuredOutput, UnknownModel, load_manifest
+from cj_pipeline.services.lps.providers.model import SHAPES
 from cj_pipeline.services.lps.providers.registry import api_key
 from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend, settings_from_environment
 from cj_pipeline.traces.recording_provenance import RecordedJudge
@@ -156,6 +157,7 @@ def _described(judge: RecordedJudge, endpoint: Endpoint) -> Model:
         max_tokens=max(4096, judge.max_tokens or 0),
         cost_per_1k_input_tokens=None if price is None else price.per_input_token * 1000,
         cost_per_1k_output_tokens=None if price is None else price.per_output_token * 1000,
+        effort_shape=SHAPES[endpoint.provider][0],
         reasoning_efforts=() if judge.reasoning_effort is None else (judge.reasoning_effort.value,),
         verbosities=() if judge.output_verbosity is None else (judge.output_verbosity.value,),
     )
