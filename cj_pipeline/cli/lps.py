@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.lps_models import models, payload
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.foundation.environment import warn_of_unread
 from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
-from cj_pipeline.services.lps.settings import QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.settings import LpsEnvironment, QueueBackend, settings_from_environment
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
@@ -70,6 +72,7 @@ def serve(
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
     log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)
+    warn_of_unread(LpsEnvironment, os.environ)
     bus = bus_of_a_service(callbacks, kafka, "--callbacks")
     serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
 
