@@ -12,6 +12,7 @@ from typing import Any
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import BILLED, PRICE
 
 # A provider may still say no to a retry of these (an EXTERNAL_SERVICE_ERROR that is a 401 was retried 3 times by
 # production), never yes to one of the others.
@@ -56,6 +57,13 @@ class Failure:
     def worth_retrying(self) -> bool:
         """Whether another attempt can help."""
         return self.retryable and self.code in RETRYABLE_CODES
+
+
+def billed(failure: Failure) -> tuple[TokenUsage | None, float]:
+    """Return the tokens that a failure was billed for and their price in US dollars; 0.0 where it is unknown."""
+    stated, price = failure.details.get(BILLED), failure.details.get(PRICE)
+    tokens = TokenUsage.model_validate(stated) if isinstance(stated, Mapping) else None
+    return tokens, float(price) if tokens is not None and isinstance(price, int | float) else 0.0
 
 
 class ProviderError(Exception):

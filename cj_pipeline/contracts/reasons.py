@@ -80,6 +80,14 @@ class Explanation:
     what_next: str
 
 
+# An answer of the judge's without a usable verdict in it; above temperature 0 the next may have one.
+ASKED_AGAIN = frozenset(
+    {
+        *(Reason.TRUNCATED, Reason.REFUSED, Reason.EMPTY_ANSWER, Reason.UNREADABLE, Reason.NO_OBJECT),
+        *(Reason.NO_WINNER, Reason.TIE, Reason.BOTH_NAMED, Reason.CONTRADICTION),
+    }
+)
+
 _AGAIN = "tried again"
 _FINAL = "final"
 _ASKED = "asked once more"

@@ -10,6 +10,14 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u2
 # What markdown or the HTML in it would take for markup, and what would end the cell of a table.
 _MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)|^[#+-](?=\s)")
 
+# Half of a character, which UTF-8 has no bytes for, and NUL, which PostgreSQL does not store in a text.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return a text that every store takes: what it could not hold is replaced by the replacement character."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
 
 def plain(value: object) -> str:
     """Return the text of a value with every control character as a visible escape, as in a Python string."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import BILLED, PRICE, TOOK
 from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES
 from cj_pipeline.foundation.seeding import uniform
 from cj_pipeline.mock.draws import Draws
@@ -14,9 +15,6 @@ from cj_pipeline.mock.mode.errors import RETRY_AFTER_STATUS, Bursts, ErrorKinds,
 from cj_pipeline.mock.mode.mode import Cost
 
 NO_COST = Cost()
-
-# Where the details of an error say what the failed call took and was billed for: the names that answers have for it.
-TOOK, BILLED, PRICE = "response_time_ms", "token_usage", "cost_estimate"
 
 
 class BurstChain:

@@ -19,6 +19,7 @@ from cj_pipeline.contracts.answer import Failure
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import REASON, Reason
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.settings import with_settings
@@ -50,7 +51,11 @@ from cj_pipeline.services.lps.work.worker import Workers
 
 # What is answered when the drain ends still has to reach the bus.
 _LAST_CALLBACKS_S = 5.0
-_SHUTTING_DOWN = Failure(ErrorCode.SERVICE_UNAVAILABLE, "The service was shut down before the request's turn came.")
+_SHUTTING_DOWN = Failure(
+    ErrorCode.SERVICE_UNAVAILABLE,
+    "The service was shut down before the request's turn came.",
+    {REASON: Reason.SHUT_DOWN.value},
+)
 
 
 class LlmProviderService:

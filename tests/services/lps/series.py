@@ -57,6 +57,9 @@ OURS = {
     "usage_events_dropped": ("counter", "", None),
     "queue_retries": ("counter", "provider error_code", None),
     "queue_reclaimed": ("counter", "provider queue_processing_mode", None),
+    "failure_reasons": ("counter", "provider error_code reason", None),
+    "verdict_retries": ("counter", "provider reason", None),
+    "verdict_forgiven": ("counter", "provider model forgiven", None),
     "queue_held": ("counter", "provider", None),
 }
 

@@ -108,7 +108,9 @@ async def ask_anthropic(lab, number, blocks=BLOCKS):
 
 
 async def for_real(lab):
-    """An answer, a call under way, blocks that cannot be cached, and failures until the breaker opens."""
+    """An answer at the second ask, a call under way, blocks that cannot be cached, failures until the breaker opens."""
+    lab.service.fake.then(200, {"content": [], "stop_reason": "end_turn"})
+    lab.service.fake.verdict |= {"winner": "B."}
     await ask_anthropic(lab, 0)
     await asyncio.sleep(0.5)
     during, _ = await scrape(lab)
@@ -335,6 +337,10 @@ def test_a_real_provider_is_counted():
     assert value(after, "circuit_breaker_state", **circuit) == 1
     assert value(after, "circuit_breaker_state_changes", "_total", from_state="closed", to_state="open", **circuit) == 1
     assert value(after, "circuit_breaker_calls", "_total", result="failure", **circuit) == 3
+    assert value(after, "verdict_retries", "_total", provider="anthropic", reason="empty_answer") == 1
+    assert value(after, "verdict_forgiven", "_total", forgiven="winner_spelling", **haiku) == 1
+    failed = {"provider": "anthropic", "error_code": "EXTERNAL_SERVICE_ERROR", "reason": "server_error"}
+    assert value(after, "failure_reasons", "_total", **failed) == 3
     assert value(after, "queue_held", "_total", provider="anthropic") == 1
     assert value(after, "cost_dollars", "_total", **haiku) > 0
 

@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any, Protocol
 
 import httpx
 from pydantic import ValidationError
 
 from cj_pipeline.contracts.answer import ProviderAnswer, ProviderError
-from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.forgiven import Forgiven
+from cj_pipeline.contracts.reasons import (
+    ASKED_AGAIN,
+    CONFIDENCE_KNOWN,
+    FORGIVEN,
+    REASON,
+    UNKNOWN_CONFIDENCE,
+    Reason,
+)
 from cj_pipeline.services.lps.providers.apis import failures
-from cj_pipeline.services.lps.providers.apis.api import Api, ApiCall, ErrorInReply, Reply, Truncated
+from cj_pipeline.services.lps.providers.apis.api import Api, ApiCall, ErrorInReply, Reply, Truncated, temperature
 from cj_pipeline.services.lps.providers.apis.structure import LearnedStructures
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.breaker import CircuitState
-from cj_pipeline.services.lps.providers.cost import Usage, cost_usd
 from cj_pipeline.services.lps.providers.endpoint import time_limits
+from cj_pipeline.services.lps.providers.kept_replies import kept_replies
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model, UnknownModel
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.model import StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.provider import LlmProvider
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
+from cj_pipeline.services.lps.providers.spending import Spending
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _log = logging.getLogger(__name__)
 
 # As many as the service may ask at the same time: waiting for a free connection would look like a slow provider.
 POOL_SIZE = 1024
+
+# After a slower answer a second one may not be there before the attempt's time is over (300 s).
+_SLOW_S = 100.0
 
 
 class RealProvider(LlmProvider, Protocol):
@@ -68,6 +81,7 @@ class HttpProvider:
         self._in_flight = 0
         self._settings = settings
         self._structures = LearnedStructures(api.name)
+        self._kept = kept_replies(settings.keep_replies_dir, settings.keep_replies_max_mb)
         self._client = httpx.AsyncClient(transport=transport, limits=httpx.Limits(max_connections=POOL_SIZE))
         metrics.pool(api.name, size=POOL_SIZE, active=0)
 
@@ -81,7 +95,10 @@ class HttpProvider:
         await self._client.aclose()
 
     async def answer(self, request: QueuedRequest, attempt: int) -> ProviderAnswer:
-        """Ask once. attempt: for the log alone; every attempt asks the same. Raises ProviderError."""
+        """Ask until there is a verdict, as often as the settings say. attempt: for the log alone.
+
+        Raises ProviderError.
+        """
         model_id = request.overrides.model_override or self._api.default_model
         try:
             return await self._ask(request, self._model(model_id))
@@ -92,7 +109,7 @@ class HttpProvider:
             _log.warning(
                 "%s gave no answer: %s",
                 self.name.value,
-                error_type,
+                details[REASON],
                 extra={
                     "correlation_id": str(request.correlation_id),
                     "queue_id": str(request.queue_id),
@@ -109,34 +126,68 @@ class HttpProvider:
             raise ProviderError(
                 ErrorCode.CONFIGURATION_ERROR,
                 str(unknown),
-                {"provider": self.name.value, "error_type": "client_error", "retryable": False},
+                {
+                    REASON: Reason.UNKNOWN_MODEL.value,
+                    "provider": self.name.value,
+                    "error_type": "client_error",
+                    "retryable": False,
+                },
             ) from None
 
     async def _ask(self, request: QueuedRequest, model: Model) -> ProviderAnswer:
+        """Ask once, and again where the answer holds no verdict and another one may."""
+        spending = Spending(model)
+        while True:
+            try:
+                return self._answer(await self._ask_once(request, model, spending), model, spending)
+            except ProviderError as error:
+                reason = error.failure.details[REASON]
+                if not self._asks_again(reason, request, spending):
+                    told = {**error.failure.details, **spending.of_failure()}
+                    error.failure = replace(error.failure, details=told)
+                    raise
+                self._metrics.asked_again(self.name, reason)
+
+    def _asks_again(self, reason: str, request: QueuedRequest, spending: Spending) -> bool:
+        if reason not in ASKED_AGAIN or spending.asks > self._settings.llm_bad_verdict_retries:
+            return False
+        if spending.took_s > _SLOW_S:
+            return False
+        # Left out, the temperature is the model's own, which is none that always writes the same.
+        return reason == Reason.EMPTY_ANSWER or temperature(request.overrides, self._settings, spending.model) != 0.0
+
+    async def _ask_once(self, request: QueuedRequest, model: Model, spending: Spending) -> Reply:
         structure = self._structures.of(model)
         loop = asyncio.get_running_loop()
+        spending.asks += 1
         while True:
-            call = self._call(request, model, structure)
+            call = self._call(request, model, structure, spending)
             started = loop.time()
-            response = await self._send(call, model)
+            try:
+                response = await self._send(call, model)
+            finally:
+                spending.took_s += loop.time() - started
             milder = self._structures.milder(model, structure, response.status_code, response.content)
             if milder is None:
                 break
             structure = milder
+        if self._kept is not None:
+            self._kept.keep(request, model.model_id, spending.asks, response.status_code, response.content)
         received = loop.time()
         if response.status_code != httpx.codes.OK:
             raise failures.http_failure(
                 self.name, model.model_id, response.status_code, response.headers, response.content
             )
         self._structures.worked(model, structure)
-        reply = self._read(response, call, model)
+        reply = self._read(response, call, model, spending)
         self._metrics.validated(self.name, loop.time() - received)
-        return self._answer(reply, model, response_time_ms=round((received - started) * 1000))
+        return reply
 
-    def _call(self, request: QueuedRequest, model: Model, structure: StructuredOutput) -> ApiCall:
+    def _call(self, request: QueuedRequest, model: Model, structure: StructuredOutput, spending: Spending) -> ApiCall:
         try:
             return self._api.call(request, model, structure)
         except InvalidPromptBlocks as invalid:
+            spending.asks = 0  # nothing was sent
             self._metrics.ttl_violation(self.name, model.model_id, invalid.stage)
             raise failures.invalid_blocks(self.name, model.model_id, invalid) from None
 
@@ -159,53 +210,50 @@ class HttpProvider:
             self._in_flight -= 1
             self._metrics.pool(self.name, size=POOL_SIZE, active=self._in_flight)
 
-    def _read(self, response: httpx.Response, call: ApiCall, model: Model) -> Reply:
+    def _read(self, response: httpx.Response, call: ApiCall, model: Model, spending: Spending) -> Reply:
         try:
-            return self._api.read(response.content)
+            reply = self._api.read(response.content)
         except ErrorInReply as error:
-            failure = failures.http_failure(self.name, model.model_id, error.status, response.headers, response.content)
+            if error.usage is not None:
+                spending.usages.append(error.usage)
+            raise failures.http_failure(
+                self.name, model.model_id, response.status_code, response.headers, response.content
+            ) from None
         except Truncated as cut:
-            failure = failures.truncated(self.name, model.model_id, cut.stop_reason, call.max_tokens)
+            spending.usages.append(cut.usage)
+            raise failures.truncated(self.name, model.model_id, cut.stop_reason, call.max_tokens) from None
         except BadReply as bad:
-            failure = failures.bad_reply(self.name, model.model_id, bad)
+            if bad.usage is not None or bad.reason in ASKED_AGAIN:
+                spending.usages.append(bad.usage)
+            raise failures.bad_reply(self.name, model.model_id, bad, response.headers) from None
         except ValidationError as error:
-            failure = failures.bad_reply(self.name, model.model_id, _misshapen(error))
-        raise failure
+            raise failures.bad_reply(self.name, model.model_id, _misshapen(error), response.headers) from None
+        spending.usages.append(reply.usage)
+        return reply
 
-    def _answer(self, reply: Reply, model: Model, *, response_time_ms: int) -> ProviderAnswer:
-        usage = reply.usage
-        cost = None if usage is None else cost_usd(model, usage)
+    def _answer(self, reply: Reply, model: Model, spending: Spending) -> ProviderAnswer:
+        usage, verdict = reply.usage, reply.verdict
         if usage is not None and usage.reports_cache:
             self._metrics.cached(self.name, model.model_id, usage.cache_read_tokens, usage.cache_creation_tokens)
+        marks: dict[str, Any] = {}
+        if verdict.confidence is None:
+            marks[CONFIDENCE_KNOWN] = False
+        if forgiven := [*verdict.forgiven, *((Forgiven.USAGE_UNKNOWN,) if usage is None else ())]:
+            marks[FORGIVEN] = [mark.value for mark in forgiven]
         return ProviderAnswer(
-            winner=reply.verdict.winner,
-            justification=reply.verdict.justification,
-            confidence=reply.verdict.confidence,
+            winner=verdict.winner,
+            justification=verdict.justification,
+            confidence=UNKNOWN_CONFIDENCE if verdict.confidence is None else verdict.confidence,
             model=model.model_id,
-            response_time_ms=response_time_ms,
-            token_usage=TokenUsage() if usage is None else usage.reported,
-            cost_estimate=cost or 0.0,
-            metadata=_metadata(usage) | ({"cost_known": False} if cost is None else {}),
+            response_time_ms=spending.took_ms,
+            token_usage=spending.tokens(),
+            cost_estimate=spending.cost_usd()[0],
+            metadata=spending.of_answer() | marks,
         )
-
-
-def _metadata(usage: Usage | None) -> dict[str, Any]:
-    if usage is None:
-        return {}
-    cached: dict[str, int] = {}
-    if usage.reports_cache:
-        cached = {
-            "cache_read_input_tokens": usage.cache_read_tokens,
-            "cache_creation_input_tokens": usage.cache_creation_tokens,
-        }
-    # The cache figures stand inside `usage` as well: so they do on production's wire.
-    return {"usage": usage.reported.model_dump() | cached, **cached}
 
 
 def _misshapen(error: ValidationError) -> BadReply:
     """Pydantic's first complaint about a reply, by the place alone."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        return BadReply(ErrorCode.PARSING_ERROR, "The reply is not JSON.")
     field = ".".join(str(part) for part in first["loc"]) or "(body)"
-    return BadReply(ErrorCode.INVALID_RESPONSE, f"The reply's {field} is not as the API documents it.", field=field)
+    return BadReply(Reason.MISSHAPEN, f"The reply's {field} is not as the API documents it.", field=field)

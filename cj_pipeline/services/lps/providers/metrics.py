@@ -10,9 +10,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cj_pipeline.contracts.answer import ProviderAnswer
+from cj_pipeline.contracts.answer import Failure, ProviderAnswer, billed
+from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.contracts.reasons import FORGIVEN, REASON, Reason
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
@@ -21,6 +23,8 @@ from cj_pipeline.services.lps.providers.prompts import normalised_ttl
 from cj_pipeline.services.lps.series import Series
 
 _STATE_VALUES = {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.HALF_OPEN: 2}
+
+_REASONS = frozenset(reason.value for reason in Reason)
 
 # Metadata that ties a comparison to a batch or an assignment, whose comparisons share what is cached.
 _ASSIGNMENT_KEYS = ("assignment_id", "bos_batch_id", "cj_batch_id")
@@ -48,6 +52,19 @@ class ProviderMetrics:
             "api_errors_total",
             "The same by HTTP status; none where there was no reply.",
             *("provider", "error_type", "http_status_code"),
+        )
+        self._reasons = counter(
+            "failure_reasons_total", "Attempts that gave no answer, by the reason.", "provider", "error_code", "reason"
+        )
+        self._asked_again = counter(
+            "verdict_retries_total",
+            "Answers without a usable verdict, after which the judge was asked again.",
+            *("provider", "reason"),
+        )
+        self._forgiven = counter(
+            "verdict_forgiven_total",
+            "Answers that were read although they were not as asked for.",
+            *(*by_model, "forgiven"),
         )
         self._blocks = counter(
             "prompt_blocks_total",
@@ -112,15 +129,33 @@ class ProviderMetrics:
     ) -> None:
         """A provider gave a winner. model: as for `dispatched`."""
         name, label = provider, self.model_label(model)
-        usage = answer.token_usage
-        self._tokens.labels(name, label, "prompt").inc(usage.prompt_tokens)
-        self._tokens.labels(name, label, "completion").inc(usage.completion_tokens)
-        self._cost.labels(name, label).inc(answer.cost_estimate)
+        self._spent(name, label, answer.token_usage, answer.cost_estimate)
+        for mark in answer.metadata.get(FORGIVEN, ()):
+            self._forgiven.labels(name, label, mark).inc()
         read, written = (
             answer.metadata.get("cache_read_input_tokens", 0),
             answer.metadata.get("cache_creation_input_tokens", 0),
         )
         self._cache_scope.labels(name, label, _scope(request.metadata), _cache_result(read, written)).inc()
+
+    def unanswered(self, provider: Provider, model: str | None, failure: Failure) -> None:
+        """An attempt at a provider is over without an answer; it may have been billed. model: as for `dispatched`."""
+        reason = failure.details.get(REASON)
+        # A mode may call a failure anything, and each name would be a series.
+        named = reason if reason in _REASONS else ("none" if reason is None else "other")
+        self._reasons.labels(provider, failure.code, named).inc()
+        tokens, cost = billed(failure)
+        if tokens is not None:
+            self._spent(provider, self.model_label(model), tokens, cost)
+
+    def asked_again(self, provider: Provider, reason: str) -> None:
+        """An answer held no verdict, and the judge is asked once more."""
+        self._asked_again.labels(provider, reason).inc()
+
+    def _spent(self, provider: Provider, label: str, tokens: TokenUsage, cost: float) -> None:
+        self._tokens.labels(provider, label, "prompt").inc(tokens.prompt_tokens)
+        self._tokens.labels(provider, label, "completion").inc(tokens.completion_tokens)
+        self._cost.labels(provider, label).inc(cost)
 
     def failed(self, provider: Provider, model: str, error_type: str, http_status: int | None) -> None:
         """An attempt gave no answer. http_status: None when there was no reply."""

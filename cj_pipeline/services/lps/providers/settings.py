@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
@@ -126,8 +127,17 @@ class ProviderSettings(BaseModel):
     use_extended_ttl_for_service_constants: bool = False
     """Cache tool and system prompt for 1h in requests without blocks, if prompt_cache_ttl_seconds is 3600 or more."""
 
+    llm_bad_verdict_retries: Annotated[int, Field(ge=0, le=3)] = 1
+    """How often the judge is asked once more within an attempt when its answer holds no usable verdict. At temperature
+    0 the answer would be the same, so only an empty one is asked for again."""
+    keep_replies_dir: Path | None = None
+    """Keep what judges reply in this folder, byte for byte: replies quote essays. Nothing is kept unless it is set; it
+    must not be a folder of traces."""
+    keep_replies_max_mb: Annotated[float, Field(gt=0.0)] = 100.0
+    """Of the kept replies together; the oldest go first."""
+
     circuit_breaker_enabled: bool = True
-    """Whether a provider that fails repeatedly is left alone for a while."""
+    """Whether a provider that fails repeatedly is left alone for a while; its requests wait."""
     llm_circuit_breaker_failure_threshold: Annotated[int, Field(ge=1)] = 3
     """Failures in a row that open a provider's breaker."""
     llm_circuit_breaker_recovery_timeout: Annotated[float, Field(gt=0)] = 120
@@ -152,6 +162,16 @@ class ProviderSettings(BaseModel):
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator("keep_replies_dir")
+    @classmethod
+    def _is_no_trace(cls, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
+        resolved = folder.resolve()
+        if any(place.name == "traces" or (place / "scenario.yaml").exists() for place in (resolved, *resolved.parents)):
+            raise ValueError("must not lie in a folder of traces: replies quote essays")
+        return folder
 
     @field_validator(
         "openai_api_key_header", "anthropic_api_key_header", "google_api_key_header", "openrouter_api_key_header"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from cj_pipeline.contracts.answer import Failure, ProviderAnswer
+from cj_pipeline.contracts.answer import Failure, ProviderAnswer, billed
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.clock import LoopClock
 
@@ -46,6 +46,7 @@ class ProviderStats:
         if isinstance(outcome, Failure):
             record.failures += 1
             record.last_failure = now
+            self._cost_today += billed(outcome)[1]
             return
         record.successes += 1
         record.last_success = now

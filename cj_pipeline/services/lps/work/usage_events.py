@@ -13,6 +13,7 @@ from typing import Any
 
 from cj_pipeline.bus.protocol import Bus, Outgoing
 from cj_pipeline.contracts.answer import Failure
+from cj_pipeline.contracts.reasons import BILLED, PRICE, REASON, TOOK
 from cj_pipeline.contracts.topics import (
     LPS_SOURCE_SERVICE,
     USAGE_COMPLETED_EVENT_TYPE,
@@ -53,6 +54,7 @@ class UsageEvents:
         """A request is over: it was answered, or there is no answer."""
         if isinstance(outcome, Failure):
             data: dict[str, Any] = {"error_code": outcome.code.value, "retryable": outcome.retryable}
+            data |= {key: outcome.details[key] for key in (REASON, TOOK, BILLED, PRICE) if key in outcome.details}
             self._add(USAGE_FAILURE_TOPIC, USAGE_FAILURE_EVENT_TYPE, request, data)
             return
         data = {

@@ -20,7 +20,7 @@ from uuid import UUID
 from cj_pipeline.contracts.answer import Failure, ProviderAnswer, ProviderError
 from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.contracts.reasons import REASON, Reason
+from cj_pipeline.contracts.reasons import REASON, TOOK, Reason
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.lps.metrics import LpsMetrics
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
@@ -32,6 +32,7 @@ from cj_pipeline.services.lps.settings import LpsSettings
 from cj_pipeline.services.lps.work.batch_jobs import BatchJobs
 from cj_pipeline.services.lps.work.batch_window import seconds_until_window
 from cj_pipeline.services.lps.work.callbacks import Outcome, answer_of
+from cj_pipeline.services.lps.work.earlier import EarlierAttempts
 from cj_pipeline.services.lps.work.json_logs import ids_of
 from cj_pipeline.services.lps.work.retries import retry_delay_s
 from cj_pipeline.services.lps.work.usage_events import UsageEvents
@@ -79,6 +80,7 @@ class Workers:
         self._usage = usage
         self._in_progress: dict[UUID, QueuedRequest] = {}
         self._turns: dict[UUID, _Turn] = {}
+        self._earlier = EarlierAttempts()
         self._answered = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._claiming: set[asyncio.Task[None]] = set()
@@ -251,6 +253,8 @@ class Workers:
         turn.took_s = self._clock.monotonic() - turn.began_at
         self._metrics.processed(request.resolved_provider, result=_result(outcome), took_s=turn.took_s)
         self._stats.attempted(request.resolved_provider, outcome)
+        if isinstance(outcome, Failure):
+            self._provider_metrics.unanswered(request.resolved_provider, request.model_label, outcome)
         await self._breathe()
         return outcome
 
@@ -280,7 +284,13 @@ class Workers:
             return Failure(
                 ErrorCode.TIMEOUT,
                 f"No answer within {self._settings.queue_processing_timeout_seconds:g} s.",
-                {"provider": request.provider.value, "error_type": "timeout"},
+                {
+                    REASON: Reason.TIMEOUT.value,
+                    "provider": request.provider.value,
+                    "model": request.model_label,
+                    "error_type": "timeout",
+                    TOOK: round(self._settings.queue_processing_timeout_seconds * 1000),
+                },
                 retryable=True,
             )
         except Exception as error:
@@ -294,12 +304,14 @@ class Workers:
         turn = self._turns.get(request.queue_id)
         again = request if turn is None else replace(request, worked_s=request.worked_s + turn.took_s)
         if outcome.spares_attempt:
+            self._earlier.failed(request.queue_id, outcome)
             self._metrics.held(request.resolved_provider)
             await self._queue.hold(again, outcome.retry_after_s or 0.0)
             return True
         delay_s = retry_delay_s(request, outcome, self._settings, self._clock.monotonic())
         if delay_s is None:
             return False
+        self._earlier.failed(request.queue_id, outcome)
         _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
         self._metrics.retried(request.resolved_provider, outcome.code)
         await self._queue.retry(again, delay_s)
@@ -320,6 +332,7 @@ class Workers:
                 _log.warning("%s: %s", outcome.code, outcome.message, extra=ids_of(request))
 
     def _settled(self, request: QueuedRequest, outcome: Outcome, result: str) -> tuple[QueuedRequest, Outcome, Answer]:
+        outcome = self._earlier.with_all(request.queue_id, outcome)
         try:
             return request, outcome, answer_of(request, outcome, self._mode, self._clock.now(), result)
         except Exception as error:
@@ -406,5 +419,5 @@ def _unexpected(request: QueuedRequest, error: Exception) -> Failure:
     return Failure(
         ErrorCode.PROCESSING_ERROR,
         f"The comparison could not be processed ({type(error).__name__}).",
-        {"provider": request.provider.value},
+        {REASON: Reason.INTERNAL.value, "provider": request.provider.value},
     )

@@ -106,7 +106,7 @@ def test_a_reply_without_usage_says_that_its_cost_is_unknown() -> None:
     at.fake.then(200, {"choices": [{"message": {"content": at.fake.text()}, "finish_reason": "stop"}]})
     told = run_virtual(at.ask())
     assert told.token_usage == TokenUsage()
-    assert told.metadata == {"cost_known": False}
+    assert told.metadata == {"tokens_known": False, "cost_known": False, "forgiven": ["usage_unknown"]}
 
 
 def test_tokens_are_those_that_the_api_counts() -> None:

@@ -32,7 +32,7 @@ TRUNCATION = {
 
 
 def failure_after(provider: Provider, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Failure:
-    at = stand(provider)
+    at = stand(provider, llm_bad_verdict_retries=0)
     if body is None:
         at.fake.then_error(status, f"no: {MARKER}", headers)
     else:
@@ -122,7 +122,11 @@ def test_an_error_page_of_something_in_between_is_understood_by_its_status(body:
         # By the server's own clock: its answer is dated 90 s before it wants to be asked again.
         ({"date": "Fri, 21 Nov 2025 12:00:00 GMT", "retry-after": "Fri, 21 Nov 2025 12:01:30 GMT"}, 90.0),
         ({"date": "Fri, 21 Nov 2025 12:00:00 GMT", "retry-after": "Fri, 21 Nov 2025 11:00:00 GMT"}, 0.0),
-        ({"retry-after": "Fri, 21 Nov 2025 12:01:30 GMT"}, None),
+        # Without its date, by our own: that was in 2025, and 2100 is further away than anybody waits.
+        ({"retry-after": "Fri, 21 Nov 2025 12:01:30 GMT"}, 0.0),
+        ({"retry-after": "Mon, 01 Feb 2100 10:00:30 GMT"}, 86_400.0),
+        ({"retry-after": "1e9"}, 86_400.0),
+        ({"retry-after": "Fri, 21 Nov 2025 12:01:30"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "inf"}, None),
         ({}, None),
@@ -147,13 +151,16 @@ def test_google_says_in_the_body_how_long_to_wait() -> None:
 
 @pytest.mark.parametrize("place", ["top", "choice"])
 @pytest.mark.parametrize(("status", "code"), [(429, ErrorCode.RATE_LIMIT), (502, ErrorCode.EXTERNAL_SERVICE_ERROR)])
-def test_an_error_inside_a_reply_of_openrouter_counts_as_its_status(place: str, status: int, code: ErrorCode) -> None:
+def test_an_error_inside_a_reply_counts_as_its_status_and_names_the_real_one(
+    place: str, status: int, code: ErrorCode
+) -> None:
     error = {"code": status, "message": MARKER}
     body = {"error": error} if place == "top" else {"choices": [{"error": error, "finish_reason": "error"}]}
     failure = failure_after(Provider.OPENROUTER, 200, body)
     assert failure.code is code
     assert failure.worth_retrying
-    assert failure.details["http_status"] == status
+    assert (failure.details["http_status"], failure.details["provider_error_code"]) == (200, str(status))
+    assert "HTTP status 200 and an error in the body" in failure.message
 
 
 @pytest.mark.parametrize("provider", REAL)
@@ -212,8 +219,20 @@ def test_a_reply_without_a_verdict_is_an_invalid_response(provider: Provider, bo
 
 
 @pytest.mark.parametrize("provider", REAL)
-def test_a_reply_that_is_not_json_is_a_parsing_error(provider: Provider) -> None:
-    assert failure_after(provider, 200, f"<html>{MARKER}</html>").code is ErrorCode.PARSING_ERROR
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "empty_body"),
+        (" \n", "empty_body"),
+        (f"<!DOCTYPE html><html>{MARKER}</html>", "web_page"),
+        ("upstream connect error or disconnect/reset before headers", "not_json"),
+        ('{"id": "x", "choi', "not_json"),
+    ],
+)
+def test_a_reply_that_is_not_json_is_no_answer_and_is_tried_again(provider: Provider, body: str, reason: str) -> None:
+    failure = failure_after(provider, 200, body)
+    assert (failure.code, failure.details["reason"]) == (ErrorCode.EXTERNAL_SERVICE_ERROR, reason)
+    assert failure.worth_retrying
 
 
 @pytest.mark.parametrize(
@@ -221,18 +240,15 @@ def test_a_reply_that_is_not_json_is_a_parsing_error(provider: Provider) -> None
     [
         (Provider.OPENAI, {"choices": MARKER}, "choices"),
         (Provider.OPENAI, {"choices": [{"message": {"content": 3}}]}, "choices.0.message.content"),
-        (
-            Provider.OPENAI,
-            {"usage": {"prompt_tokens": -1, "completion_tokens": 1, "total_tokens": 1}},
-            "usage.prompt_tokens",
-        ),
-        (Provider.ANTHROPIC, {"content": [{"name": MARKER}]}, "content.0.type"),
+        (Provider.OPENAI, {"choices": [{"message": MARKER}]}, "choices.0.message"),
+        (Provider.ANTHROPIC, {"content": 3}, "content"),
         (Provider.GOOGLE, {"candidates": {}}, "candidates"),
+        (Provider.GOOGLE, 3, "(body)"),
     ],
 )
 def test_a_misshapen_reply_names_the_field(provider: Provider, body: Any, field: str) -> None:
     failure = failure_after(provider, 200, body)
-    assert failure.code is ErrorCode.INVALID_RESPONSE
+    assert (failure.code, failure.details["reason"]) == (ErrorCode.INVALID_RESPONSE, "misshapen")
     assert failure.details["field"] == field
 
 
@@ -343,7 +359,7 @@ def test_nothing_of_the_prompt_gets_into_failures_or_logs(
     provider: Provider, scenario: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    at = stand(provider)
+    at = stand(provider, llm_bad_verdict_retries=0)
     asked: dict[str, Any] = {}
     match scenario:
         case "refused":

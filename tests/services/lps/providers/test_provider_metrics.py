@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cj_pipeline.contracts.answer import ProviderAnswer
+from cj_pipeline.contracts.answer import Failure, ProviderAnswer
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider, Winner
+from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.manifest import Manifest
@@ -33,6 +34,12 @@ SERIES = {
     "circuit_breaker_calls": {"service", "circuit_name", "result"},
     "connection_pool_size": {"provider"},
     "connection_pool_active": {"provider"},
+}
+# What production cannot tell.
+OURS = {
+    "failure_reasons": {"provider", "error_code", "reason"},
+    "verdict_retries": {"provider", "reason"},
+    "verdict_forgiven": {"provider", "model", "forgiven"},
 }
 BUCKETS = {
     "prompt_tokens_histogram": [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192],
@@ -62,7 +69,9 @@ def test_names_labels_and_buckets_are_productions() -> None:
     counted = Counted()
     metrics = counted.metrics
     metrics.dispatched(Provider.MOCK, None, queued(Provider.MOCK).request)
-    metrics.answered(Provider.MOCK, None, queued(Provider.MOCK).request, an_answer())
+    metrics.answered(Provider.MOCK, None, queued(Provider.MOCK).request, an_answer(forgiven=["nested"]))
+    metrics.unanswered(Provider.MOCK, None, Failure(ErrorCode.TIMEOUT, "Late."))
+    metrics.asked_again(Provider.OPENAI, "tie")
     metrics.failed(Provider.OPENAI, "gpt-5.1", "rate_limit", 429)
     metrics.cached(Provider.ANTHROPIC, "gpt-5.1", 1, 1)
     metrics.ttl_violation(Provider.ANTHROPIC, "gpt-5.1", "user_blocks")
@@ -72,9 +81,9 @@ def test_names_labels_and_buckets_are_productions() -> None:
     metrics.circuit_changed("llm_openai", CircuitState.CLOSED, CircuitState.OPEN)
     metrics.circuit_called("llm_openai", "success")
     families = {family.name.removeprefix("llm_provider_"): family for family in counted.registry.collect()}
-    assert families.keys() == SERIES.keys()
+    assert families.keys() == SERIES.keys() | OURS.keys()
     for name, family in families.items():
-        assert {frozenset(sample.labels) - {"le"} for sample in family.samples} == {frozenset(SERIES[name])}
+        assert {frozenset(sample.labels) - {"le"} for sample in family.samples} == {frozenset((SERIES | OURS)[name])}
     for name, bounds in BUCKETS.items():
         told = {float(sample.labels["le"]) for sample in families[name].samples if "le" in sample.labels}
         assert told == {*bounds, float("inf")}
@@ -190,3 +199,23 @@ def test_reading_a_reply_is_timed() -> None:
     run_virtual(at.ask())
     labels = {"provider": "openai", "validation_type": "comparison_response"}
     assert at.count("validation_duration_seconds_count", **labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("details", "label"), [({"reason": "tie"}, "tie"), ({"reason": "made up by a mode"}, "other"), ({}, "none")]
+)
+def test_failures_are_counted_by_their_reason_and_labels_are_bounded(details: dict[str, str], label: str) -> None:
+    counted = Counted()
+    counted.metrics.unanswered(Provider.MOCK, None, Failure(ErrorCode.TIMEOUT, "Late.", details))
+    assert counted.registry.get_sample_value(
+        "llm_provider_failure_reasons_total", {"provider": "mock", "error_code": "TIMEOUT", "reason": label}
+    ) == 1  # fmt: skip
+
+
+def test_tokens_and_dollars_of_failures_count_too() -> None:
+    counted = Counted()
+    billed = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+    failure = Failure(ErrorCode.INVALID_RESPONSE, "No.", {"token_usage": billed, "cost_estimate": 0.25})
+    counted.metrics.unanswered(Provider.MOCK, None, failure)
+    assert counted.value("tokens_used_total", token_type="completion") == 20  # noqa: S106 - a kind of token
+    assert counted.value("cost_dollars_total") == 0.25

@@ -1,6 +1,9 @@
+"""What is read of an answer, and what is not: the winner is all that is needed, and it must be one."""
+
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -9,111 +12,219 @@ from hypothesis import strategies as st
 
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import EXPLANATIONS, Reason
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.lps.providers.apis.verdict import (
-    DEFAULT_JUSTIFICATION,
-    BadReply,
-    parse_verdict,
-    parse_verdict_text,
-)
+from cj_pipeline.services.lps.providers.apis.verdict import BadReply, parse_verdict, parse_verdict_text, parse_verdicts
+from cj_pipeline.services.lps.providers.replies.objects import decoded
+from cj_pipeline.services.lps.providers.replies.words import winner_of
 from tests.services.lps.providers.fake_api import VERDICT
 from tests.services.lps.providers.stand import REAL, stand
 
-WORDS_FOR_A = ("Essay A", "essay a", "ESSAY A", "A", "a", "option a", "First", "left", " Essay A ")
-WORDS_FOR_B = ("Essay B", "essay b", "ESSAY B", "B", "b", "Option B", "second", "right", "Essay B\n")
-NONSENSE = (
-    "Essay C",
-    "",
-    "neither",
-    "tie",
-    "both",
-    "A or B",
-    "essay_a",
-    "Essay A and Essay B",
-    "1",
-    None,
-    1,
-    True,
-    ["A"],
+FOR_A = (
+    *("Essay A", "essay a", "ESSAY A", "A", "a", "option a", "First", "left", " Essay A ", "A.", "essay_a", "Essay-A"),
+    *("**Essay A**", '"A"', "(a)", "Essay: A", "winner: A", "The winner is Essay A", "the first essay", "Text A"),
+    *("Essay A is better", "Essay A is better than Essay B.", "A wins", "Essay A is the stronger one", "Uppsats A"),
+    *("Essay A is slightly better, because Essay B has no end.", "the better essay is Essay A", "first one"),
+)
+FOR_B = (
+    *("Essay B", "essay b", "ESSAY B", "B", "b", "Option B", "second", "right", "Essay B\n", "`B`", "[B]", "answer b"),
+    *("Essay B is clearly better than the other essay", "Winner: Essay B!", "the second", "B is the winner"),
+)
+NOBODY: tuple[tuple[Any, Reason], ...] = (
+    *(("Essay C", Reason.NO_WINNER), ("", Reason.NO_WINNER), ("1", Reason.NO_WINNER), (None, Reason.NO_WINNER)),
+    *((1, Reason.NO_WINNER), (True, Reason.NO_WINNER), (["A"], Reason.NO_WINNER), ("yes", Reason.NO_WINNER)),
+    *(("not A", Reason.NO_WINNER), ("Essay A is worse", Reason.NO_WINNER), ("Essay A is not better", Reason.NO_WINNER)),
+    *(("better than A", Reason.NO_WINNER), ("a well-written essay", Reason.NO_WINNER)),
+    *(("tie", Reason.TIE), ("It is a tie.", Reason.TIE), ("Neither", Reason.TIE), ("EQUAL", Reason.TIE)),
+    *(("A or B", Reason.BOTH_NAMED), ("Essay A and Essay B", Reason.BOTH_NAMED), ("both", Reason.BOTH_NAMED)),
+    *(("A/B", Reason.BOTH_NAMED), ("Essay A is better than Essay A or B", Reason.BOTH_NAMED)),
+    *(("Essay B, not Essay A", Reason.BOTH_NAMED), ("first, then second", Reason.BOTH_NAMED)),
 )
 
 
-@pytest.mark.parametrize("word", WORDS_FOR_A)
+@pytest.mark.parametrize("word", FOR_A)
 def test_words_for_essay_a(word: str) -> None:
     assert parse_verdict(VERDICT | {"winner": word}).winner is Winner.A
 
 
-@pytest.mark.parametrize("word", WORDS_FOR_B)
+@pytest.mark.parametrize("word", FOR_B)
 def test_words_for_essay_b(word: str) -> None:
     assert parse_verdict(VERDICT | {"winner": word}).winner is Winner.B
 
 
-@pytest.mark.parametrize("word", NONSENSE)
-def test_any_other_winner_is_an_error_and_never_essay_a(word: Any) -> None:
+@pytest.mark.parametrize(("word", "reason"), NOBODY)
+def test_any_other_winner_is_an_error_and_never_essay_a(word: Any, reason: Reason) -> None:
     with pytest.raises(BadReply, match="neither Essay A nor Essay B") as caught:
         parse_verdict(VERDICT | {"winner": word})
-    assert caught.value.code is ErrorCode.INVALID_RESPONSE
+    assert (caught.value.code, caught.value.reason) == (ErrorCode.INVALID_RESPONSE, reason)
     assert caught.value.details == {"field": "winner"}
 
 
-def test_a_missing_winner_is_an_error() -> None:
-    with pytest.raises(BadReply, match="neither"):
-        parse_verdict({"justification": "Good.", "confidence": 3})
+@given(st.text(alphabet=st.sampled_from("abAB cdnotieseay.,:_*'\"-/\n"), max_size=30) | st.text())
+def test_a_text_that_names_no_essay_or_both_is_no_winner(text: str) -> None:
+    words = "".join(letter.lower() if letter.isalnum() else " " for letter in text.replace("_", " ")).split()
+    first = bool({"a", "first", "left"} & set(words))
+    second = bool({"b", "second", "right"} & set(words))
+    if first == second and "than" not in words and "because" not in words:
+        assert winner_of(text) not in tuple(Winner)
 
 
-@given(st.text() | st.sampled_from((*WORDS_FOR_A, *WORDS_FOR_B)))
-def test_no_text_but_the_known_words_names_a_winner(word: str) -> None:
-    known = {each.strip().lower() for each in (*WORDS_FOR_A, *WORDS_FOR_B)}
-    try:
-        parse_verdict(VERDICT | {"winner": word})
-    except BadReply:
-        assert word.strip().lower() not in known
-    else:
-        assert word.strip().lower() in known
+PLAIN = json.dumps(VERDICT)
+# An answer's text -> what was forgiven. All name Essay B with confidence 4.
+READ: dict[str, tuple[str, ...]] = {
+    PLAIN: (),
+    f"\n {PLAIN} \n": (),
+    f"```json\n{PLAIN}\n```": ("code_fence",),
+    f"```\n{PLAIN}\n```": ("code_fence",),
+    f"~~~\n{PLAIN}\n~~~": ("text_around",),
+    f"Sure! Here you go:\n\n```Json\n{PLAIN}\n```\nI hope this helps {{smile}}.": ("code_fence", "text_around"),
+    f"My verdict {{as asked}}: {PLAIN}": ("text_around",),
+    f'<think>A? {{"winner": "Essay A"}} No.</think>{PLAIN}': ("thinking",),
+    f"so essay A {{'winner': 'Essay A'}} hm\n</think>\n\n{PLAIN}": ("thinking",),
+    f"[THINK]first B, then A[/THINK]{PLAIN}": ("thinking",),
+    f"<Thinking>one</Thinking><thinking>two</thinking>\n{PLAIN}": ("thinking",),
+    json.dumps([VERDICT]): ("nested",),
+    json.dumps({"comparison": VERDICT}): ("nested",),
+    json.dumps({"output": {"verdict": VERDICT}}): ("nested",),
+    json.dumps({"winner": "Essay B", "confidence": 4, "analysis": {"essay_a": "weak"}, "justification": "x"}): (),
+    json.dumps(PLAIN): ("as_text",),
+    '{"Winner": "Essay B", "Reason": "x", "Confidence_Level": 4}': ("key_spelling",),
+    '{"better_essay": "B", "why": "x", "certainty": 4}': ("key_spelling", "winner_spelling"),
+    '{"winner": "Essay B", "decision": "Clear argument wins.", "reason": "x", "confidence": 4}': ("key_spelling",),
+    '{"winner": "Essay B", "justification": "x", "confidence": 4,}': ("trailing_comma",),
+    '{"winner": "Essay B", "justification": "one\ntwo\tthree", "confidence": 4}': ("control_characters",),
+    '{"winner": "Essay B", "winner": "Essay B", "justification": "x", "confidence": 4}': ("repeated",),
+    f"{PLAIN}\n{PLAIN}": ("repeated",),
+    '{"winner": "Essay B", "justification": "x", "confidence": " 4.0 "}': ("confidence_as_text",),
+    '{"winner": "Essay B", "justification": 7, "confidence": 4}': ("justification_missing",),
+    '{"winner": "Essay B", "confidence": 4}': ("justification_missing",),
+    '{"winner": "Essay B", "justification": "\\ud83d half", "confidence": 4}': ("justification_mended",),
+    '{"winner": "Essay B", "justification": "nul \\u0000", "confidence": 4}': ("justification_mended",),
+    '{"type": "object", "properties": {"winner": {"enum": ["Essay A", "Essay B"]}}}\n' + PLAIN: (),
+}
+
+
+@pytest.mark.parametrize("text", READ)
+def test_a_verdict_is_found_and_what_was_forgiven_is_told(text: str) -> None:
+    verdict = parse_verdict_text(text)
+    assert (verdict.winner, verdict.confidence) == (Winner.B, 4.0)
+    assert verdict.forgiven == READ[text]
+    verdict.justification.encode()
+
+
+# An answer's text -> why it is no verdict.
+NONE: dict[str, Reason] = {
+    "": Reason.EMPTY_ANSWER,
+    " \n\t": Reason.EMPTY_ANSWER,
+    "Essay A is better.": Reason.UNREADABLE,
+    "{": Reason.UNREADABLE,
+    '{"winner": "Essay A", "justif': Reason.UNREADABLE,
+    "[" * 100_000: Reason.UNREADABLE,
+    '<think>Essay A, I would say {"winner": "Essay A"}': Reason.UNREADABLE,
+    "I'm sorry, but I cannot judge pupils' work.": Reason.REFUSED,
+    "As an AI, I do not rank people.": Reason.REFUSED,
+    "I won\u2019t compare these.": Reason.REFUSED,
+    "[]": Reason.NO_OBJECT,
+    "3": Reason.NO_OBJECT,
+    "null": Reason.NO_OBJECT,
+    '"Essay A"': Reason.NO_OBJECT,
+    "{}": Reason.NO_WINNER,
+    '{"confidence": 4, "justification": "x"}': Reason.NO_WINNER,
+    '{"winner": {"name": "Essay A"}}': Reason.NO_WINNER,
+    '{"winner": "tie"}': Reason.TIE,
+    '{"winner": "Essay A or Essay B"}': Reason.BOTH_NAMED,
+    '{"winner": "Essay A", "winner": "Essay B"}': Reason.CONTRADICTION,
+    '{"winner": "Essay A", "Winner": "Essay B"}': Reason.CONTRADICTION,
+    '{"winner": "Essay A", "preference": "B"}': Reason.CONTRADICTION,
+    '{"winner": "Essay A", "final": {"winner": "Essay B"}}': Reason.CONTRADICTION,
+    '{"winner": "Essay A"} no, wait: {"winner": "Essay B"}': Reason.CONTRADICTION,
+    '{"winner": "tie"} if I must: {"winner": "Essay B"}': Reason.CONTRADICTION,
+    '[{"winner": "Essay A"}, {"winner": "Essay B"}]': Reason.CONTRADICTION,
+    '{"a": {"b": {"c": {"winner": "Essay A"}}}}': Reason.NO_WINNER,
+}
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_names_no_winner_or_two_is_no_verdict_and_says_why(text: str) -> None:
+    with pytest.raises(BadReply) as caught:
+        parse_verdict_text(text)
+    assert caught.value.reason is NONE[text]
+    assert caught.value.code is EXPLANATIONS[NONE[text]].codes[0]
+    assert "pupils" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("told", "confidence"),
-    [(1, 1.0), (1.0, 1.0), (3, 3.0), (4.5, 4.5), (5, 5.0), (0, 1.0), (0.9, 1.0), (-2, 1.0), (9, 5.0)],
+    ("told", "confidence", "mark"),
+    [
+        *((1, 1.0, None), (1.0, 1.0, None), (3, 3.0, None), (4.5, 4.5, None), (5, 5.0, None)),
+        # Production read 1 as a share of one, which made its least sure verdicts its surest.
+        *((value, None, "confidence_outside") for value in (0, 0.9, -2, 5.01, 9, 85, 1e15, 10**400, float("inf"))),
+        *((value, None, "confidence_unreadable") for value in ("high", "4/5", "80 %", True, [4], {}, float("nan"))),
+        *(("4", 4.0, "confidence_as_text"), ("4.5", 4.5, "confidence_as_text"), ("85", None, "confidence_outside")),
+        *((None, None, "confidence_missing"), ("nan", None, "confidence_unreadable")),
+    ],
 )
-def test_confidence_is_on_one_scale_from_1_to_5(told: float, confidence: float) -> None:
-    # Production read 1 as a share of one, which made its least sure verdicts its surest.
-    assert parse_verdict(VERDICT | {"confidence": told}).confidence == confidence
+def test_a_confidence_is_from_1_to_5_or_not_known_and_never_moved(told: Any, confidence: Any, mark: str | None) -> None:
+    verdict = parse_verdict(VERDICT | {"confidence": told})
+    assert (verdict.winner, verdict.confidence) == (Winner.B, confidence)
+    assert verdict.forgiven == (() if mark is None else (mark,))
 
 
-@pytest.mark.parametrize("told", ["high", "4", None, True, [4], float("nan"), float("inf")])
-def test_a_confidence_that_is_no_number_is_an_error(told: Any) -> None:
-    with pytest.raises(BadReply, match="confidence is not a number"):
-        parse_verdict(VERDICT | {"confidence": told})
+def test_two_confidences_that_differ_are_none() -> None:
+    verdict = parse_verdict_text('{"winner": "A", "confidence": 2, "justification": "x", "confidence": 5}')
+    assert verdict.confidence is None
+    assert "confidence_twice" in verdict.forgiven
 
 
-@pytest.mark.parametrize("told", [None, "", "  ", 7])
-def test_a_missing_justification_is_filled_in(told: Any) -> None:
-    assert parse_verdict(VERDICT | {"justification": told}).justification == DEFAULT_JUSTIFICATION
+def test_a_missing_confidence_and_justification_cost_nothing_but_themselves() -> None:
+    verdict = parse_verdict({"winner": "Essay A"})
+    assert (verdict.winner, verdict.justification, verdict.confidence) == (Winner.A, "", None)
 
 
-def test_a_justification_may_have_any_length() -> None:
-    assert parse_verdict(VERDICT | {"justification": "x" * 5000}).justification == "x" * 5000
+def test_a_justification_is_cut_at_what_a_callback_carries() -> None:
+    assert parse_verdict(VERDICT | {"justification": "x" * 5000}).justification == "x" * 500
 
 
-@pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "```\n{}\n```", "\n {} \n"])
-def test_a_verdict_may_stand_in_a_code_fence(fence: str) -> None:
-    assert parse_verdict_text(fence.replace("{}", json.dumps(VERDICT))).winner is Winner.B
-
-
-@pytest.mark.parametrize("text", ["Essay A is better.", "{", "", "[" * 100_000])
-def test_text_that_is_not_json_is_a_parsing_error_that_does_not_repeat_it(text: str) -> None:
+def test_several_inputs_of_a_tool_are_one_verdict_if_they_agree() -> None:
+    assert parse_verdicts([VERDICT, PLAIN]).forgiven == ("as_text", "repeated")
     with pytest.raises(BadReply) as caught:
-        parse_verdict_text(text)
-    assert caught.value.code is ErrorCode.PARSING_ERROR
-    assert str(caught.value) == "The verdict is not JSON."
+        parse_verdicts([VERDICT, VERDICT | {"winner": "Essay A"}])
+    assert caught.value.reason is Reason.CONTRADICTION
 
 
-@pytest.mark.parametrize("text", ["[]", "3", "null", '"Essay A"'])
-def test_json_that_is_no_object_is_no_verdict(text: str) -> None:
-    with pytest.raises(BadReply, match="not a JSON object") as caught:
+def test_keys_that_an_object_has_twice_are_seen_also_where_the_whole_body_was_read_at_once() -> None:
+    body = decoded(b'{"input": {"winner": "Essay A", "winner": "Essay B"}}')
+    with pytest.raises(BadReply) as caught:
+        parse_verdict(body["input"])
+    assert caught.value.reason is Reason.CONTRADICTION
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 300_000,
+        '{"a":' * 100_000,
+        "<think>" * 100_000,
+        '{"winner": "' * 50_000,
+        ("{}" + ",") * 100_000,
+        '{"winner": ' + "9" * 100_000 + "}",
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(BadReply):
         parse_verdict_text(text)
-    assert caught.value.code is ErrorCode.INVALID_RESPONSE
+    assert time.process_time() - began < 2.0
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_whatever_stands_around_it_a_verdict_is_read_or_refused(before: str, after: str) -> None:
+    try:
+        found = parse_verdict_text(before + PLAIN + after).winner
+    except BadReply as bad:
+        found = None
+        reason = bad.reason
+    assert found in tuple(Winner) if found is not None else reason in EXPLANATIONS
 
 
 @pytest.mark.parametrize("provider", REAL)
@@ -124,11 +235,15 @@ def test_an_unknown_winner_in_a_reply_is_a_failure_that_is_not_retried(provider:
     assert failure.code is ErrorCode.INVALID_RESPONSE
     assert not failure.worth_retrying
     assert failure.details["error_type"] == "invalid_response"
+    assert failure.details["reason"] == "no_winner"
     assert failure.details["provider"] == provider.value
 
 
 @pytest.mark.parametrize("provider", REAL)
-def test_a_long_justification_is_passed_on_whole(provider: Provider) -> None:
+@pytest.mark.parametrize("text", [text for text in READ if "winner" in text])
+def test_every_provider_reads_the_same(provider: Provider, text: str) -> None:
     at = stand(provider)
-    at.fake.verdict = VERDICT | {"justification": "x" * 900}
-    assert len(run_virtual(at.ask()).justification) == 900
+    at.fake.verdict = text
+    answer = run_virtual(at.ask())
+    assert (answer.winner, answer.confidence) == (Winner.B, 4.0)
+    assert answer.metadata.get("forgiven", []) == list(READ[text])

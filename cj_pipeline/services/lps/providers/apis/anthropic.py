@@ -9,27 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
-from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.anthropic_caching import cached_parts
 from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
-    ReplyPart,
-    Truncated,
     max_tokens,
-    no_verdict,
     temperature,
 )
 from cj_pipeline.services.lps.providers.apis.asking import effort, literal_effort, merged
 from cj_pipeline.services.lps.providers.apis.structure import FORMAT_INSTRUCTION, needs_words
-from cj_pipeline.services.lps.providers.apis.verdict import parse_verdict, parse_verdict_text, verdict_schema
-from cj_pipeline.services.lps.providers.cost import Usage
+from cj_pipeline.services.lps.providers.apis.verdict import verdict_schema
 from cj_pipeline.services.lps.providers.endpoint import Timeouts, endpoint_of
 from cj_pipeline.services.lps.providers.model import EffortShape, Model, StructuredOutput
+from cj_pipeline.services.lps.providers.replies.anthropic import read_message
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
@@ -105,16 +99,7 @@ class AnthropicApi:
 
     def read(self, body: bytes) -> Reply:
         """See `Api.read`."""
-        message = _Message.model_validate_json(body)
-        if message.stop_reason == "max_tokens":
-            raise Truncated("max_tokens")
-        used = next((part for part in message.content if part.type == "tool_use" and part.name == TOOL_NAME), None)
-        if used is not None:
-            return Reply(verdict=parse_verdict(used.input), usage=_usage(message.usage))
-        text = "".join(part.text for part in message.content if part.type == "text")
-        if "{" not in text:
-            raise no_verdict(message.stop_reason)
-        return Reply(verdict=parse_verdict_text(text), usage=_usage(message.usage))
+        return read_message(body, TOOL_NAME)
 
 
 def _effort(overrides: LLMConfigOverrides, model: Model, limit: int) -> dict[str, Any]:
@@ -147,50 +132,3 @@ def _plain_schema() -> dict[str, Any]:
     for limit in ("minimum", "maximum"):
         schema["properties"]["confidence"].pop(limit, None)
     return schema
-
-
-class _Block(ReplyPart):
-    type: str
-    text: str = ""
-    name: str | None = None
-    input: object = None
-
-
-class _CacheCreation(ReplyPart):
-    five_minutes: int = Field(default=0, ge=0, alias="ephemeral_5m_input_tokens")
-    one_hour: int = Field(default=0, ge=0, alias="ephemeral_1h_input_tokens")
-
-
-class _Usage(ReplyPart):
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
-    cache_read_input_tokens: int | None = Field(default=None, ge=0)
-    cache_creation_input_tokens: int | None = Field(default=None, ge=0)
-    cache_creation: _CacheCreation | None = None
-
-
-class _Message(ReplyPart):
-    content: tuple[_Block, ...] = ()
-    stop_reason: str | None = None
-    usage: _Usage | None = None
-
-
-def _usage(usage: _Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    one_hour = usage.cache_creation.one_hour if usage.cache_creation else 0
-    created = usage.cache_creation_input_tokens or 0
-    return Usage(
-        # As the API counts: its input tokens leave out what the cache read or wrote.
-        reported=TokenUsage(
-            prompt_tokens=usage.input_tokens,
-            completion_tokens=usage.output_tokens,
-            total_tokens=usage.input_tokens + usage.output_tokens,
-        ),
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_input_tokens or 0,
-        cache_write_5m_tokens=max(0, created - one_hour),
-        cache_write_1h_tokens=one_hour,
-        reports_cache=usage.cache_read_input_tokens is not None or usage.cache_creation_input_tokens is not None,
-    )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import Reason
+from cj_pipeline.services.lps.providers.apis.identifiers import identifier
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.endpoint import Endpoint
@@ -20,7 +18,18 @@ from cj_pipeline.services.lps.providers.model import Model, StructuredOutput
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# What the four APIs call a refusal of the model, and a filter before or behind it. Any other reply without a verdict in
+# it is an empty one.
+_STOP_REASONS = {
+    **dict.fromkeys(("refusal", "refused"), Reason.REFUSED),
+    **dict.fromkeys(
+        (
+            *("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "image_safety"),
+            *("guardrail_intervened", "sensitive"),
+        ),
+        Reason.FILTERED,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +53,18 @@ class Reply:
 class Truncated(Exception):
     """The model stopped because it had written as much as it may. stop_reason: the API's word for it."""
 
-    def __init__(self, stop_reason: str) -> None:
+    def __init__(self, stop_reason: str, usage: Usage | None = None) -> None:
         self.stop_reason = stop_reason
+        self.usage = usage
         super().__init__(stop_reason)
 
 
 class ErrorInReply(Exception):
-    """A reply with status 200 that carries an error. status: the HTTP status that it would have had."""
+    """A reply with status 200 that carries an error, which its body says. usage: what was billed all the same."""
 
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(str(status))
-
-
-class ReplyPart(BaseModel):
-    """Base of the models of replies: what is not declared is of no interest, and APIs add fields all the time."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    def __init__(self, usage: Usage | None = None) -> None:
+        self.usage = usage
+        super().__init__("an error in the body")
 
 
 class Api(Protocol):
@@ -112,14 +116,17 @@ def temperature(overrides: LLMConfigOverrides, settings: ProviderSettings, model
     return settings.llm_default_temperature if asked is None else asked
 
 
-def no_verdict(stop_reason: str | None) -> BadReply:
-    """A reply without the part that should hold the verdict: a refusal, a filter."""
-    return BadReply(
-        ErrorCode.INVALID_RESPONSE, "The reply holds no verdict.", stop_reason=identifier(stop_reason) or "none"
-    )
+def no_verdict(stop_reason: str | None, usage: Usage | None = None) -> BadReply:
+    """Return the failure of a reply without the part that should hold the verdict: a refusal, a filter, nothing."""
+    word = identifier(stop_reason) or "none"
+    reason = _STOP_REASONS.get(word.lower(), Reason.EMPTY_ANSWER)
+    return BadReply(reason, "The reply holds no verdict.", usage=usage, stop_reason=word)
 
 
-def identifier(value: object) -> str | None:
-    """A short name or number from a reply, None for anything that could be prose: errors can quote the prompt."""
-    text = str(value) if isinstance(value, str | int) else ""
-    return text if _IDENTIFIER.fullmatch(text) else None
+def with_usage(usage: Usage | None, read: Callable[[], Verdict]) -> Reply:
+    """Return a reply with what it cost; where it holds no verdict, the failure says what it cost all the same."""
+    try:
+        return Reply(verdict=read(), usage=usage)
+    except (BadReply, Truncated) as failure:
+        failure.usage = usage
+        raise

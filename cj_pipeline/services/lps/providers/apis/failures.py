@@ -1,4 +1,4 @@
-"""This module says what a failed call means: its code, and whether another attempt can help.
+"""This module says what a failed call means: its code and reason, and whether another attempt can help.
 
 The details are flat and name the provider, so that a consumer can tell whose failure it is. What the API said in prose
 is left out of them: validation messages quote the prompt.
@@ -6,48 +6,57 @@ is left out of them: validation messages quote the prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from math import isfinite
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from cj_pipeline.contracts.answer import ProviderError
+from cj_pipeline.contracts.answer import RETRYABLE_CODES, ProviderError
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
-from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES
-from cj_pipeline.services.lps.providers.apis.api import identifier
+from cj_pipeline.contracts.reasons import EXPLANATIONS, REASON, Reason
+from cj_pipeline.services.lps.providers.apis.failure_table import meaning_of
+from cj_pipeline.services.lps.providers.apis.retry_after import retry_after_s
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
+from cj_pipeline.services.lps.providers.replies.errors import error_in_bytes
 
-_REQUEST_TIMEOUT = 408
-_TOO_MANY_REQUESTS = 429
-_OVERLOADED = 529
-
-# OpenAI says 429 to an account without money too; no waiting helps that.
-_OUT_OF_QUOTA = "insufficient_quota"
+# A reply that holds nothing of the model's: nothing was answered, and the same request can be answered later.
+_NOTHING_ANSWERED = frozenset({Reason.EMPTY_BODY, Reason.WEB_PAGE, Reason.NOT_JSON, Reason.GENERATION_FAILED})
 
 
 def http_failure(
-    provider: Provider, model_id: str, status: int, headers: Mapping[str, str], body: bytes
+    provider: Provider,
+    model_id: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime | None = None,
 ) -> ProviderError:
-    """A status that is not 200, or an error in the body of one that is."""
-    error = _error_object(body)
-    kind, number = identifier(error.get("type") or error.get("status")), identifier(error.get("code"))
-    code, error_type, retryable = _meaning(status, kind, number)
-    details: dict[str, Any] = _details(provider, model_id, status, error_type, retryable)
-    if number is not None:
-        details["provider_error_code"] = number
-    if kind is not None:
-        details["provider_error_type"] = kind
+    """Return the failure of a reply whose status is not 200, or that has an error in its body.
+
+    now: our own clock, aware; the machine's unless given.
+    """
+    words = error_in_bytes(body)
+    meaning = meaning_of(status, words)
+    wait_s = retry_after_s(headers, words, meaning.reason, now or datetime.now(UTC))
+    retryable = _retryable(meaning.retryable, meaning.code, headers)
+    if meaning.reason is Reason.DAILY_LIMIT and wait_s is None:
+        retryable = False  # some hours from now, and nobody says when
+    details = _details(provider, model_id, status, meaning.error_type, meaning.reason, retryable)
+    if words.number is not None:
+        details["provider_error_code"] = words.number
+    if words.kind is not None:
+        details["provider_error_type"] = words.kind
+    where = " and an error in the body" if status == httpx.codes.OK else ""
     return ProviderError(
-        code,
-        f"{provider} answered with HTTP status {status} ({error_type}).",
+        meaning.code,
+        f"{provider} answered with HTTP status {status}{where} ({meaning.reason}).",
         details,
         retryable=retryable,
-        retry_after_s=_retry_after_s(headers, error) if retryable else None,
+        retry_after_s=wait_s if retryable else None,
     )
 
 
@@ -55,29 +64,47 @@ def connection_failure(provider: Provider, model_id: str, error: Exception) -> P
     """No reply, or half of one. error: httpx's, or the TimeoutError of the whole call's limit."""
     match error:
         case httpx.TimeoutException() | TimeoutError():
-            code, error_type, retryable = ErrorCode.TIMEOUT, "timeout", True
+            code, error_type, reason, retryable = ErrorCode.TIMEOUT, "timeout", Reason.TIMEOUT, True
             message = f"{provider} did not answer in time."
+        case httpx.ConnectError() | httpx.ProxyError():
+            code, error_type, reason, retryable = (
+                *(ErrorCode.CONNECTION_ERROR, "connection_error"),
+                *(Reason.UNREACHABLE, True),
+            )
+            message = f"{provider} could not be reached."
         case httpx.TransportError():
-            code, error_type, retryable = ErrorCode.CONNECTION_ERROR, "connection_error", True
-            message = f"{provider} could not be reached, or broke off."
+            code, error_type, reason, retryable = (
+                *(ErrorCode.CONNECTION_ERROR, "connection_error"),
+                *(Reason.BROKEN_OFF, True),
+            )
+            message = f"{provider} broke off."
         case _:
-            code, error_type, retryable = ErrorCode.EXTERNAL_SERVICE_ERROR, "unexpected", False
+            code, error_type, reason, retryable = (
+                *(ErrorCode.EXTERNAL_SERVICE_ERROR, "unexpected"),
+                *(Reason.NOT_JSON, False),
+            )
             message = f"{provider} sent something that is no HTTP reply."
-    details = _details(provider, model_id, None, error_type, retryable) | {"exception": type(error).__name__}
+    details = _details(provider, model_id, None, error_type, reason, retryable) | {"exception": type(error).__name__}
     return ProviderError(code, message, details, retryable=retryable)
 
 
-def bad_reply(provider: Provider, model_id: str, bad: BadReply) -> ProviderError:
-    """A complete reply that holds no verdict. Not retried: the same prompt went wrong once and was paid for."""
-    details = _details(provider, model_id, httpx.codes.OK, "invalid_response", retryable=False) | bad.details
-    return ProviderError(bad.code, f"{provider}: {bad.problem}", details)
+def bad_reply(
+    provider: Provider, model_id: str, bad: BadReply, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """Return the failure of a complete reply that holds no verdict.
+
+    It is tried again only where nothing was answered at all; whether the model is asked once more is not said here.
+    """
+    retryable = _retryable(bad.reason in _NOTHING_ANSWERED, bad.code, headers or {})
+    details = _details(provider, model_id, httpx.codes.OK, "invalid_response", bad.reason, retryable) | bad.details
+    return ProviderError(bad.code, f"{provider}: {bad.problem}", details, retryable=retryable)
 
 
 def truncated(provider: Provider, model_id: str, stop_reason: str, max_tokens: int) -> ProviderError:
-    """An answer that was cut off at its limit, and would be again."""
-    details = _details(provider, model_id, httpx.codes.OK, "invalid_response", retryable=False)
+    """An answer that was cut off at its limit."""
+    details = _details(provider, model_id, httpx.codes.OK, "invalid_response", Reason.TRUNCATED, retryable=False)
     return ProviderError(
-        ErrorCode.EXTERNAL_SERVICE_ERROR,
+        EXPLANATIONS[Reason.TRUNCATED].codes[0],
         f"{provider} stopped at {max_tokens} tokens, before the verdict was complete. Raise max_tokens_override.",
         details | {"stop_reason": stop_reason, "max_tokens": max_tokens},
     )
@@ -85,14 +112,17 @@ def truncated(provider: Provider, model_id: str, stop_reason: str, max_tokens: i
 
 def invalid_blocks(provider: Provider, model_id: str, invalid: InvalidPromptBlocks) -> ProviderError:
     """A request whose blocks cannot be sent; no call was made."""
-    details = _details(provider, model_id, None, "client_error", retryable=False)
+    details = _details(provider, model_id, None, "client_error", Reason.INVALID_BLOCKS, retryable=False)
     return ProviderError(
         ErrorCode.VALIDATION_ERROR, str(invalid), details | {"field": invalid.field, "stage": invalid.stage}
     )
 
 
-def _details(provider: Provider, model_id: str, status: int | None, error_type: str, retryable: bool) -> dict[str, Any]:
+def _details(
+    provider: Provider, model_id: str, status: int | None, error_type: str, reason: Reason, retryable: bool
+) -> dict[str, Any]:
     details: dict[str, Any] = {
+        REASON: reason.value,
         "provider": provider.value,
         "model": model_id,
         "error_type": error_type,
@@ -104,64 +134,9 @@ def _details(provider: Provider, model_id: str, status: int | None, error_type: 
     return details
 
 
-def _meaning(status: int, kind: str | None, number: str | None) -> tuple[ErrorCode, str, bool]:
-    """(code, error type, whether a retry can help)."""
-    retryable = status in RETRYABLE_STATUSES
-    if status == _TOO_MANY_REQUESTS:
-        return ErrorCode.RATE_LIMIT, "rate_limit", retryable and _OUT_OF_QUOTA not in (kind, number)
-    if status == _OVERLOADED or kind == "overloaded_error":
-        return ErrorCode.EXTERNAL_SERVICE_ERROR, "overloaded", True
-    if status in (401, 403):
-        return ErrorCode.AUTHENTICATION_ERROR, "authentication", retryable
-    if status == _REQUEST_TIMEOUT:
-        return ErrorCode.TIMEOUT, "timeout", retryable
-    if status >= 400:
-        return ErrorCode.EXTERNAL_SERVICE_ERROR, "server_error" if status >= 500 else "client_error", retryable
-    return ErrorCode.EXTERNAL_SERVICE_ERROR, "unknown", retryable
-
-
-def _error_object(body: bytes) -> dict[str, Any]:
-    """The `error` object that all four APIs put into a failed reply; empty when this one has none."""
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    error = reply.get("error") if isinstance(reply, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def _retry_after_s(headers: Mapping[str, str], error: Mapping[str, Any]) -> float | None:
-    milliseconds = _seconds(headers.get("retry-after-ms"))  # OpenAI's own, more exact
-    if milliseconds is not None:
-        return milliseconds / 1000
-    header = headers.get("retry-after")
-    if header is None:
-        return _google_retry_delay_s(error)
-    seconds = _seconds(header)
-    return _seconds_between(headers.get("date"), header) if seconds is None else seconds
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if isfinite(seconds) else None
-
-
-def _seconds_between(start: str | None, end: str) -> float | None:
-    """By the server's own clock, which need not agree with ours."""
-    try:
-        return max(0.0, (parsedate_to_datetime(end) - parsedate_to_datetime(start or "")).total_seconds())
-    except (ValueError, TypeError):  # TypeError: one of the two dates names no zone
-        return None
-
-
-def _google_retry_delay_s(error: Mapping[str, Any]) -> float | None:
-    """Google has no Retry-After; a `RetryInfo` among the error's details says `"37s"`."""
-    details = error.get("details")
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str):
-            return _seconds(delay.removesuffix("s"))
-    return None
+def _retryable(sorted_so: bool, code: ErrorCode, headers: Mapping[str, str]) -> bool:
+    """Whether a retry can help; the provider knows better where it says so (OpenAI and Anthropic do)."""
+    said = headers.get("x-should-retry", "").strip().lower()
+    if said == "false":
+        return False
+    return sorted_so or (said == "true" and code in RETRYABLE_CODES)

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
-from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.services.lps.providers.apis.api import (
     ApiCall,
     Reply,
-    ReplyPart,
-    Truncated,
     max_tokens,
-    no_verdict,
     temperature,
 )
 from cj_pipeline.services.lps.providers.apis.asking import effort, literal_effort, merged
@@ -23,13 +17,12 @@ from cj_pipeline.services.lps.providers.apis.verdict import (
     CONFIDENCE_DESCRIPTION,
     JUSTIFICATION_DESCRIPTION,
     WINNER_DESCRIPTION,
-    parse_verdict_text,
     verdict_schema,
 )
-from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.endpoint import Timeouts, endpoint_of
 from cj_pipeline.services.lps.providers.model import EffortShape, Model, StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.replies.google import read_generated_content
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
@@ -85,16 +78,7 @@ class GoogleApi:
 
     def read(self, body: bytes) -> Reply:
         """See `Api.read`."""
-        content = _GeneratedContent.model_validate_json(body)
-        if not content.candidates:
-            raise no_verdict(content.prompt_feedback.block_reason if content.prompt_feedback else None)
-        candidate = content.candidates[0]
-        if candidate.finish_reason == "MAX_TOKENS":
-            raise Truncated("MAX_TOKENS")
-        text = "".join(part.text for part in candidate.content.parts if not part.thought)
-        if not text or candidate.finish_reason not in (None, "STOP"):
-            raise no_verdict(candidate.finish_reason)
-        return Reply(verdict=parse_verdict_text(text), usage=_usage(content.usage_metadata))
+        return read_generated_content(body)
 
 
 def _thinking(word: str, model: Model, limit: int) -> dict[str, Any]:
@@ -132,48 +116,3 @@ def _response_schema() -> dict[str, Any]:
         "required": ["winner", "justification", "confidence"],
         "propertyOrdering": ["winner", "justification", "confidence"],
     }
-
-
-class _Part(ReplyPart):
-    text: str = ""
-    thought: bool = False
-
-
-class _Content(ReplyPart):
-    parts: tuple[_Part, ...] = ()
-
-
-class _Candidate(ReplyPart):
-    content: _Content = _Content()
-    finish_reason: str | None = Field(default=None, alias="finishReason")
-
-
-class _PromptFeedback(ReplyPart):
-    block_reason: str | None = Field(default=None, alias="blockReason")
-
-
-class _UsageMetadata(ReplyPart):
-    prompt: int = Field(default=0, ge=0, alias="promptTokenCount")
-    candidates: int = Field(default=0, ge=0, alias="candidatesTokenCount")
-    thoughts: int = Field(default=0, ge=0, alias="thoughtsTokenCount")
-    cached: int | None = Field(default=None, ge=0, alias="cachedContentTokenCount")
-
-
-class _GeneratedContent(ReplyPart):
-    candidates: tuple[_Candidate, ...] = ()
-    prompt_feedback: _PromptFeedback | None = Field(default=None, alias="promptFeedback")
-    usage_metadata: _UsageMetadata | None = Field(default=None, alias="usageMetadata")
-
-
-def _usage(usage: _UsageMetadata | None) -> Usage | None:
-    if usage is None:
-        return None
-    output = usage.candidates + usage.thoughts
-    cached = usage.cached or 0
-    return Usage(
-        reported=TokenUsage(prompt_tokens=usage.prompt, completion_tokens=output, total_tokens=usage.prompt + output),
-        input_tokens=max(0, usage.prompt - cached),
-        output_tokens=output,
-        cache_read_tokens=cached,
-        reports_cache=usage.cached is not None,
-    )

@@ -11,11 +11,12 @@ from typing import Any
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.apis.api import ApiCall, Reply, max_tokens, temperature
 from cj_pipeline.services.lps.providers.apis.asking import effort, literal_effort, merged
-from cj_pipeline.services.lps.providers.apis.chat_completion import chat_messages, read_chat_completion, response_format
+from cj_pipeline.services.lps.providers.apis.chat_completion import chat_messages, response_format
 from cj_pipeline.services.lps.providers.apis.structure import FORMAT_INSTRUCTION, needs_words
 from cj_pipeline.services.lps.providers.endpoint import Timeouts, endpoint_of
 from cj_pipeline.services.lps.providers.model import EffortShape, Model, StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import shown_prompt
+from cj_pipeline.services.lps.providers.replies.chat import read_chat_completion
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
