@@ -68,6 +68,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     GIVEN_UP = "given_up"
     SHUT_DOWN = "shut_down"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
     INTERNAL = "internal"
 
 
@@ -140,5 +142,7 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.EXPIRED: Explanation((ErrorCode.TIMEOUT,), "the time to live passed before its turn came", _FINAL),
     Reason.GIVEN_UP: Explanation((ErrorCode.TIMEOUT,), "no attempt came to an end", _FINAL),
     Reason.SHUT_DOWN: Explanation((ErrorCode.SERVICE_UNAVAILABLE,), "the service was stopped", _FINAL),
+    Reason.CANCELLED: Explanation((_SERVICE,), "somebody stopped the batch job at the provider", _FINAL),
+    Reason.MISSING: Explanation((ErrorCode.PROCESSING_ERROR,), "the results of the batch job lack it", _FINAL),
     Reason.INTERNAL: Explanation((ErrorCode.PROCESSING_ERROR,), "a defect of the service; see its log", _FINAL),
 }

@@ -26,6 +26,8 @@ from cj_pipeline.mock.settings import with_settings
 from cj_pipeline.services.lps.http.admission import Admission
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, not_running, queue_is_full, store_is_away
 from cj_pipeline.services.lps.metrics import LpsMetrics
+from cj_pipeline.services.lps.providers.batches.jobs import ProviderBatches
+from cj_pipeline.services.lps.providers.batches.setup import provider_batches
 from cj_pipeline.services.lps.providers.manifest import Manifest, check_time_limits, load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.mock import MockProvider
@@ -96,8 +98,17 @@ class LlmProviderService:
         self.queue = _queue(settings, clock, self._admission)
         self.publisher = Publisher(self.queue, bus, self.metrics)
         self._usage = UsageEvents(bus, clock, self.metrics) if settings.publish_llm_usage_events else None
+        self.batches = _batches(settings, self.manifest, provider_metrics, clock, transport)
         self._workers = Workers(
-            settings, self.queue, self.providers, clock, self.metrics, provider_metrics, self.stats, self._usage
+            settings,
+            self.queue,
+            self.providers,
+            clock,
+            self.metrics,
+            provider_metrics,
+            self.stats,
+            self._usage,
+            self.batches,
         )
         self._senders: list[asyncio.Task[None]] = []
         self._entered = False
@@ -114,6 +125,8 @@ class LlmProviderService:
             self._senders.append(asyncio.create_task(self._usage.run(), name="lps-usage"))
         for task in self._senders:
             task.add_done_callback(self._on_senders_end)
+        if self.batches is not None:
+            self.batches.look_back()
         self._workers.start()
         self._accepting = True
         return self
@@ -131,6 +144,8 @@ class LlmProviderService:
             await self.queue.close()
             for provider in self.real_providers.values():
                 await provider.aclose()
+            if self.batches is not None:
+                await self.batches.aclose()
 
     @property
     def running(self) -> bool:
@@ -248,6 +263,22 @@ def _providers(
     if settings.use_mock_llm:
         return dict.fromkeys(Provider, mock)
     return {**real, Provider.MOCK: mock} if settings.allow_mock_provider else dict(real)
+
+
+def _batches(
+    settings: LpsSettings,
+    manifest: Manifest,
+    metrics: ProviderMetrics,
+    clock: LoopClock,
+    transport: httpx.AsyncBaseTransport | None,
+) -> ProviderBatches | None:
+    """The providers' batch endpoints, where jobs go to them."""
+    folder = settings.batch_api_jobs_path
+    if settings.use_mock_llm or not settings.asks_batch_endpoints or folder is None:
+        return None
+    return provider_batches(
+        settings, manifest, metrics, clock, folder, settings.batch_api_poll_seconds, transport=transport
+    )
 
 
 def _queue(settings: LpsSettings, clock: LoopClock, admission: Admission) -> RequestQueue:

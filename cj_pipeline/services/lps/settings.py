@@ -37,6 +37,13 @@ class QueueBackend(StrEnum):
     REDIS = "redis"
 
 
+class BatchEndpointChoice(StrEnum):
+    """Who works off the jobs of batch_api."""
+
+    SERVICE = "service"
+    PROVIDER = "provider"
+
+
 class QueueSettings(BaseModel):
     """The queue, its strategies, and how it tries again."""
 
@@ -59,6 +66,15 @@ class QueueSettings(BaseModel):
     """UTC."""
     batch_api_nightly_hours: Annotated[int, Field(ge=1, le=24)] = 4
     """How long the nightly window stays open."""
+    batch_api_endpoint: BatchEndpointChoice = BatchEndpointChoice.SERVICE
+    """Who works off batch_api's jobs. service: this process, request by request. provider: the batch endpoint of OpenAI
+    or Anthropic, at its price, within 24 hours; requests for other providers go one by one (docs/endpoints.md)."""
+    batch_api_jobs_path: Annotated[Path | None, Field(validate_default=True)] = None
+    """Folder of the open jobs at providers, which outlives the process; instances of one queue share it."""
+    batch_api_poll_seconds: Annotated[float, Field(gt=0.0)] = 60.0
+    """Between two looks at a job at a provider; the first looks come sooner."""
+    batch_api_max_requests_per_job: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Cap of a job whose lead asks for nothing else. None: as SERIAL_BUNDLE_MAX_REQUESTS_PER_CALL."""
     llm_max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 1
     """Requests (bundles, jobs) answered at the same time. 1 keeps callbacks in the order of the queue."""
     queue_max_size: Annotated[int, Field(ge=1)] = 1000
@@ -89,6 +105,13 @@ class QueueSettings(BaseModel):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return url
 
+    @field_validator("batch_api_jobs_path")
+    @classmethod
+    def _needed_for_jobs_elsewhere(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("batch_api_endpoint") is BatchEndpointChoice.PROVIDER:
+            raise ValueError("must name a folder where batch_api_endpoint is provider: a job there is paid for")
+        return path
+
     @field_validator("queue_low_watermark")
     @classmethod
     def _low_below_high(cls, low: float, info: ValidationInfo) -> float:
@@ -97,6 +120,21 @@ class QueueSettings(BaseModel):
         if high is not None and low >= high:
             raise ValueError(f"must be less than queue_high_watermark, which is {high:g}")
         return low
+
+    @property
+    def asks_batch_endpoints(self) -> bool:
+        """Whether jobs go to the providers' own batch endpoints."""
+        return (
+            self.queue_processing_mode is QueueProcessingMode.BATCH_API
+            and self.batch_api_endpoint is BatchEndpointChoice.PROVIDER
+        )
+
+    @property
+    def job_cap(self) -> int:
+        """How many requests a bundle or job may have."""
+        if self.queue_processing_mode is QueueProcessingMode.BATCH_API:
+            return self.batch_api_max_requests_per_job or self.serial_bundle_max_requests_per_call
+        return self.serial_bundle_max_requests_per_call
 
     def queue_limits(self) -> QueueLimits:
         """What the queue needs of these."""

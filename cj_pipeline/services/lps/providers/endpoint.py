@@ -19,7 +19,7 @@ from cj_pipeline.services.lps.providers.settings import BASE_URLS, ProviderSetti
 # A model on this machine writes a few tokens a second, and the first answer waits for it to be loaded.
 _ON_THIS_MACHINE_S = 280.0
 # The name of a deployment is part of Azure's address.
-_MODEL_PLACE = "{model}"
+MODEL_PLACE = "{model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Endpoint:
 
     def url(self, path: str, model: Model | None = None) -> str:
         """Return the address of a path below the base URL, with whatever the query is to hold."""
-        base = self.base_url if model is None else self.base_url.replace(_MODEL_PLACE, model.model_id)
+        base = self.base_url if model is None else self.base_url.replace(MODEL_PLACE, model.model_id)
         query = {name: value.get_secret_value() for name, value in self.query.items()}
         if model is not None:
             query |= model.query
@@ -124,7 +124,7 @@ def is_loopback(url: str) -> bool:
     >>> is_loopback("http://localhost:11434/v1"), is_loopback("http://10.0.0.7:8000/v1")
     (True, False)
     """
-    host = httpx.URL(url.replace(_MODEL_PLACE, "model")).host
+    host = httpx.URL(url.replace(MODEL_PLACE, "model")).host
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

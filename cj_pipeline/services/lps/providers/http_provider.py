@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import httpx
@@ -58,6 +58,16 @@ class RealProvider(LlmProvider, Protocol):
     async def aclose(self) -> None:
         """Close its connections."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with the call that would ask for it."""
+
+    request: QueuedRequest
+    model: Model
+    structure: StructuredOutput
+    call: ApiCall
 
 
 class HttpProvider:
@@ -118,6 +128,55 @@ class HttpProvider:
                 },
             )
             raise
+
+    def prepared(self, request: QueuedRequest) -> Prepared:
+        """Return the call of a request, for a batch endpoint that takes many at once. Raises ProviderError."""
+        model = self._model(request.overrides.model_override or self._api.default_model)
+        structure = self._structures.of(model)
+        return Prepared(request, model, structure, self._call(request, model, structure, Spending(model)))
+
+    def answer_in_batch(
+        self,
+        request: QueuedRequest,
+        structure: StructuredOutput,
+        response: httpx.Response,
+        *,
+        took_s: float,
+        batch_id: str,
+    ) -> ProviderAnswer:
+        """Return the answer that a batch endpoint has for a request, at its prices. Raises ProviderError.
+
+        structure: how it was asked. took_s: the whole job; an endpoint says nothing of single requests.
+        """
+        asked = self.prepared(request)
+        spending = Spending(asked.model, asks=1, took_s=took_s, in_batch=True)
+        try:
+            answer = self._answer(self._read_in_batch(asked, structure, response, spending), asked.model, spending)
+        except ProviderError as error:
+            failure = error.failure
+            status = failure.details.get("http_status")
+            self._metrics.failed(self.name, asked.model.model_id, str(failure.details["error_type"]), status)
+            error.failure = replace(failure, details={**failure.details, **spending.of_failure()})
+            raise
+        return replace(answer, metadata={**answer.metadata, "provider_batch_id": batch_id})
+
+    def _read_in_batch(
+        self, asked: Prepared, structure: StructuredOutput, response: httpx.Response, spending: Spending
+    ) -> Reply:
+        model, status = asked.model, response.status_code
+        if self._kept is not None:
+            self._kept.keep(asked.request, model.model_id, 1, status, response.content)
+        if status == httpx.codes.OK:
+            self._structures.worked(model, structure)
+            return self._read(response, asked.call, model, spending)
+        error = failures.http_failure(self.name, model.model_id, status, response.headers, response.content)
+        milder = self._structures.milder(model, structure, status, response.content)
+        if milder is not None:
+            self._structures.worked(model, milder)  # the next job asks more mildly
+            error.failure = replace(
+                error.failure, details={**error.failure.details, "retryable": True}, retryable=True
+            )
+        raise error
 
     def _model(self, model_id: str) -> Model:
         try:

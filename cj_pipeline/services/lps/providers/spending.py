@@ -19,6 +19,8 @@ class Spending:
     asks: int = 0
     took_s: float = 0.0
     usages: list[Usage | None] = field(default_factory=list)
+    in_batch: bool = False
+    """Whether a batch endpoint was asked, which has prices of its own."""
 
     @property
     def took_ms(self) -> int:
@@ -38,7 +40,7 @@ class Spending:
 
     def cost_usd(self) -> tuple[float, bool]:
         """Return US dollars, as far as they are known, and whether that is all of them."""
-        costs = [None if usage is None else cost_usd(self.model, usage) for usage in self.usages]
+        costs = [None if usage is None else cost_usd(self.model, usage, in_batch=self.in_batch) for usage in self.usages]
         return round(sum(cost for cost in costs if cost is not None), 6), bool(costs) and None not in costs
 
     def of_answer(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """This module runs the jobs of `batch_api`: many requests handed over at once, their answers collected when all are in.
 
-A job runs in this process, through the same providers; nothing is sent to a provider's own batch endpoint. It lives in
-memory: its requests stay claimed in the queue, which takes them back if the process dies.
+A job runs in this process, through the same providers, request by request; or it is handed over as a whole, to a
+provider's own batch endpoint. It lives in memory: its requests stay claimed in the queue, which takes them back if the
+process dies. What was handed over by then is found again (providers/batches).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cj_pipeline.services.lps.settings import QueueSettings
 from cj_pipeline.services.lps.work.callbacks import Outcome
 
 Attempt = Callable[[QueuedRequest], Awaitable[Outcome]]
+Together = Callable[[Sequence[QueuedRequest]], Awaitable[Mapping[UUID, Outcome]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,10 +36,22 @@ class BatchJob:
 
 
 class BatchJobs:
-    """The jobs of one service. attempt: makes one attempt at one request and never raises."""
+    """The jobs of one service.
 
-    def __init__(self, attempt: Attempt, clock: LoopClock, metrics: LpsMetrics, concurrency: int) -> None:
+    attempt: makes one attempt at one request and never raises; together: the same for all of a job, or None where
+    there is no such endpoint for them.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        clock: LoopClock,
+        metrics: LpsMetrics,
+        concurrency: int,
+        together: Callable[[QueuedRequest], Together | None] = lambda _: None,
+    ) -> None:
         self._attempt = attempt
+        self._together = together
         self._clock = clock
         self._metrics = metrics
         # One for all jobs: several of them at once must not ask the provider that many times as much.
@@ -111,9 +125,13 @@ class BatchJobs:
                     job.outcomes[request.queue_id] = await self._attempt(request)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(job.requests))):
-                    group.create_task(work())
+            together = self._together(job.requests[0])
+            if together is not None:
+                job.outcomes.update(await together(job.requests))
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(self._concurrency, len(job.requests))):
+                        group.create_task(work())
             job.status = BatchJobStatus.COMPLETED
         except asyncio.CancelledError:
             job.status = BatchJobStatus.CANCELLED

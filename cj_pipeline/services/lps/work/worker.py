@@ -23,13 +23,14 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.reasons import REASON, TOOK, Reason
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.lps.metrics import LpsMetrics
+from cj_pipeline.services.lps.providers.batches.jobs import ProviderBatches
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.provider import LlmProvider
 from cj_pipeline.services.lps.providers.stats import ProviderStats
 from cj_pipeline.services.lps.queue.queue import Answer, Lapse, LapseKind, RequestQueue
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.settings import LpsSettings
-from cj_pipeline.services.lps.work.batch_jobs import BatchJobs
+from cj_pipeline.services.lps.work.batch_jobs import BatchJobs, Together
 from cj_pipeline.services.lps.work.batch_window import seconds_until_window
 from cj_pipeline.services.lps.work.callbacks import Outcome, answer_of
 from cj_pipeline.services.lps.work.earlier import EarlierAttempts
@@ -68,6 +69,7 @@ class Workers:
         provider_metrics: ProviderMetrics,
         stats: ProviderStats,
         usage: UsageEvents | None,
+        batches: ProviderBatches | None = None,
     ) -> None:
         self._settings = settings
         self._mode = settings.queue_processing_mode
@@ -89,7 +91,8 @@ class Workers:
         """Whether requests get answered; kept up to date by the tasks' ends, as each POST asks."""
         self._busy = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._jobs = BatchJobs(self._take_turn, clock, metrics, settings.llm_max_concurrent_requests)
+        self._batches = batches
+        self._jobs = BatchJobs(self._take_turn, clock, metrics, settings.llm_max_concurrent_requests, self._elsewhere)
 
     def start(self) -> None:
         """Set them to work."""
@@ -176,11 +179,7 @@ class Workers:
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._claiming.add(task)
         try:
-            cap = (
-                1
-                if self._mode is QueueProcessingMode.PER_REQUEST
-                else self._settings.serial_bundle_max_requests_per_call
-            )
+            cap = 1 if self._mode is QueueProcessingMode.PER_REQUEST else self._settings.job_cap
             members = await self._queue.claim(cap)
             if self._mode is not QueueProcessingMode.BATCH_API:
                 return members
@@ -228,6 +227,8 @@ class Workers:
             await self._conclude(members, job.outcomes)
             raise
         await self._conclude(members, outcomes)
+        if self._batches is not None:
+            await self._batches.forget([request for request in members if request.queue_id in outcomes])
         # The others were cancelled before their turn was over.
         await self._queue.release([request for request in members if request.queue_id not in outcomes])
 
@@ -262,6 +263,33 @@ class Workers:
         self._answered += 1
         if self._answered % _ANSWERS_PER_BREATH == 0:
             await asyncio.sleep(0)
+
+    def _elsewhere(self, lead: QueuedRequest) -> Together | None:
+        """Who answers a job as a whole; None where its requests are answered one by one."""
+        if self._batches is None or not self._batches.takes(lead):
+            return None
+        return self._take_turns_together
+
+    async def _take_turns_together(self, requests: Sequence[QueuedRequest]) -> Mapping[UUID, Outcome]:
+        """One attempt at each of these, by their provider's batch endpoint."""
+        assert self._batches is not None  # noqa: S101 - `_elsewhere` has looked
+        began_at = self._clock.monotonic()
+        for request in requests:
+            self._turns[request.queue_id] = _Turn(began_at)
+            if self._usage is not None:
+                self._usage.started(request)
+            self._provider_metrics.dispatched(request.resolved_provider, request.model_label, request.request)
+        outcomes = await self._batches.answer(requests)
+        for request in requests:
+            outcome, turn = outcomes[request.queue_id], self._turns[request.queue_id]
+            turn.took_s = self._clock.monotonic() - began_at
+            self._metrics.processed(request.resolved_provider, result=_result(outcome), took_s=turn.took_s)
+            self._stats.attempted(request.resolved_provider, outcome)
+            if isinstance(outcome, ProviderAnswer):
+                self._provider_metrics.answered(
+                    request.resolved_provider, request.model_label, request.request, outcome
+                )
+        return outcomes
 
     async def _answer(self, request: QueuedRequest) -> Outcome:
         provider = self._providers.get(request.provider)

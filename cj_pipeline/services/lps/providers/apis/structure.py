@@ -60,6 +60,9 @@ class LearnedStructures:
         """Keep what a model has answered to."""
         if structure is self.of(model):
             return
+        if structure is model.structures()[0]:
+            del self._learned[model.model_id]  # what was refused before was something else
+            return
         self._learned[model.model_id] = structure
         _log.warning(
             "%s does not take structured output by %s for %s; it is asked by %s from now on",

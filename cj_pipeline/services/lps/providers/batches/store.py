@@ -1,0 +1,74 @@
+"""This module keeps the open jobs of batch endpoints: one small file each, so that they outlive the process.
+
+A file holds ids and no text of any essay. Instances that share a queue share this folder as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from pydantic import ValidationError
+
+from cj_pipeline.services.lps.providers.batches.job import Job
+
+_log = logging.getLogger(__name__)
+
+
+class JobStore:
+    """The open jobs below a folder, which is made when the first one is stored."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def jobs(self) -> list[Job]:
+        """Return the open jobs, oldest first; a file that cannot be read is named in the log and left where it is."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(Job.model_validate_json(path.read_bytes()))
+            except FileNotFoundError:
+                continue
+            except ValidationError:
+                _log.error("'%s' is no stored job; move it away", path)
+        return sorted(found, key=lambda job: (job.created_at, job.job_id))
+
+    def put(self, job: Job) -> None:
+        """Store a job, so that it survives a kill and a loss of power."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=self._folder, prefix=".job-", delete=False) as file:
+            file.write(job.model_dump_json().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self._path(job))
+        self._sync()
+
+    def drop(self, job: Job, custom_ids: Collection[str]) -> Job | None:
+        """Forget requests of a job: their answers were collected. Returns the job as it was when none is left."""
+        try:
+            stored = Job.model_validate_json(self._path(job).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        left = tuple(custom_id for custom_id in stored.custom_ids if custom_id not in custom_ids)
+        if left:
+            if left != stored.custom_ids:
+                self.put(stored.model_copy(update={"custom_ids": left}))
+            return None
+        with suppress(FileNotFoundError):
+            self._path(job).unlink()
+        self._sync()
+        return stored
+
+    def _path(self, job: Job) -> Path:
+        return self._folder / f"{job.job_id}.json"
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
