@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from cj_pipeline.foundation.retrying import Waits, backoff_s
 from cj_pipeline.services.lps.providers.apis.api import ReplyPart
 from cj_pipeline.services.lps.providers.batches.http import BatchHttp, created_id
 from cj_pipeline.services.lps.providers.batches.job import End, Item, Job, Result, Stage, State
+
+_log = logging.getLogger(__name__)
 
 # The clock of the provider need not agree with ours.
 _SKEW = timedelta(minutes=10)
@@ -98,6 +101,9 @@ class AnthropicBatches:
                 continue
             looks = 0
             while (await self.state(batch.id)).stage is Stage.RUNNING:
+                if looks == 0:
+                    about = {"job_id": job.job_id, "batch_id": batch.id, "provider": job.provider.value}
+                    _log.info("a job may be the one that is looked for; only its end can tell", extra=about)
                 looks += 1
                 await asyncio.sleep(backoff_s(looks, self._waits))
             if wanted <= {result.custom_id for result in await self.results(batch.id)}:
