@@ -17,6 +17,7 @@ from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_f
 from cj_pipeline.cli.kafka import DEFAULT_PORT
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table
 from cj_pipeline.cli.sources import trace_store
+from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
@@ -26,6 +27,9 @@ from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_vers
 from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.services.lps.providers.endpoint import endpoint_of
+from cj_pipeline.services.lps.providers.manifest import load_manifest
+from cj_pipeline.services.lps.settings import settings_from_environment
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -84,6 +88,26 @@ def _modes() -> Finding:
     except CjPipelineError as error:
         return Finding("modes", "missing", str(error))
     return Finding("modes", "ok", f"{len(loaded)} built in")
+
+
+def _models() -> Finding:
+    """The models that the LPS would ask, and where."""
+    try:
+        settings = settings_from_environment()
+        manifest = load_manifest(settings.model_manifest_path)
+    except CjPipelineError as error:
+        return Finding("models", "missing", str(error))
+    added = sum(change.is_new for change in manifest.changes)
+    known = f"{len(manifest.models(include_deprecated=True)) - added} built in"
+    if settings.model_manifest_path is not None:
+        changed = len(manifest.changes) - added
+        known += f", {added} added and {changed} changed by '{settings.model_manifest_path}'"
+    reachable = [
+        f"{at.provider.value} at {at.base_url}{'' if at.has_a_key else ' without a key'}"
+        for at in (endpoint_of(settings, provider) for provider in Provider if provider is not Provider.MOCK)
+        if at.has_a_key or not at.needs_a_key
+    ]
+    return Finding("models", "ok", f"{known}; {', '.join(reachable) or 'no provider has a key, so the mock alone'}")
 
 
 def _data() -> Finding:
@@ -167,6 +191,7 @@ LOOKS: tuple[Callable[[], Finding], ...] = (
     _python,
     _scenarios,
     _modes,
+    _models,
     _data,
     _dagster,
     _kafka,

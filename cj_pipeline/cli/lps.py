@@ -10,7 +10,7 @@ import click
 import yaml
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
-from cj_pipeline.cli.lps_models import models, payload
+from cj_pipeline.cli.lps_models import jobs, models, payload
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.foundation.environment import warn_of_unread
@@ -26,6 +26,7 @@ def lps() -> None:
 
 lps.add_command(models)
 lps.add_command(payload)
+lps.add_command(jobs)
 
 
 @lps.command()

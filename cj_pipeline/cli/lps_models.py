@@ -1,4 +1,4 @@
-"""This module defines `cj-pipeline lps models` and `lps payload`: what can be asked, and what exactly would be sent."""
+"""This module defines `cj-pipeline lps models`, `payload` and `jobs`: what can be asked, how, and what is under way."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_jso
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
+from cj_pipeline.services.lps.providers.batches.store import JobStore
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model, check_overrides, load_manifest
 from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environment
 
 _HIDDEN = SecretStr("***")
 _COLUMNS = ("provider", "model", "$/M in", "out", "asked by", "from")
+_JOB_COLUMNS = ("submitted", "provider", "model", "id there", "requests")
 _PROMPT = "Essay A:\nThe sun rises in the east.\n\nEssay B:\nSun east.\n\nWhich of the two essays is better?"
 
 manifest_option = click.option(
@@ -133,6 +135,40 @@ def payload(
     say(f"(time limits: {limits['connect']:g} s to connect, {limits['read']:g} s of silence, {limits['total']:g} s)")
     say("")
     say(json.dumps(call["body"], indent=2, ensure_ascii=False))
+
+
+@click.command()
+@json_option
+@csv_option
+def jobs(as_json: bool, as_csv: bool) -> None:
+    """List the jobs that are open at the batch endpoints of providers.
+
+    Each is paid for. It goes on when its requests come back to a service with this folder of open jobs
+    [LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH].
+    """
+    folder = settings_from_environment().batch_api_jobs_path
+    if folder is None:
+        raise CjPipelineError("no folder of open jobs: set LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH.")
+    found = JobStore(folder).jobs()
+    if as_json:
+        print_json([job.model_dump(mode="json") for job in found])
+        return
+    rows = [
+        (
+            job.created_at.isoformat(timespec="seconds"),
+            job.provider.value,
+            job.model,
+            job.remote_id or "not known",
+            len(job.custom_ids),
+        )
+        for job in found
+    ]
+    if as_csv:
+        print_csv(_JOB_COLUMNS, rows)
+    elif rows:
+        print_table("Open jobs", _JOB_COLUMNS, rows)
+    else:
+        say(f"no job is open in '{folder}'")
 
 
 def _call(settings: LpsSettings, manifest: Manifest, model: Model, asked: dict[str, Any]) -> dict[str, Any]:

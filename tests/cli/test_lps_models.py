@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.services.lps.providers.batches.job import Job
+from cj_pipeline.services.lps.providers.batches.store import JobStore
+from cj_pipeline.services.lps.providers.model import StructuredOutput
 from tests.cli.terminal import Terminal
 
 OWN = """schema_version: 1
@@ -85,3 +90,47 @@ def test_what_cannot_be_asked_is_bad_input(
     answer = cj_pipeline("lps", "payload", *arguments, "--manifest", own)
     assert answer.code == 2
     assert said in answer.err
+
+
+def test_jobs_lists_what_is_under_way_at_providers(
+    cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cj_pipeline("lps", "jobs").code == 2
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH", str(tmp_path / "jobs"))
+    assert cj_pipeline("lps", "jobs").out == f"no job is open in '{tmp_path / 'jobs'}'\n"
+    JobStore(tmp_path / "jobs").put(
+        Job(
+            job_id="j1",
+            provider=Provider.OPENAI,
+            base_url="https://api.openai.com/v1",
+            model="gpt-5.1",
+            structure=StructuredOutput.JSON_SCHEMA,
+            created_at=datetime(2025, 12, 1, tzinfo=UTC),
+            custom_ids=("a", "b"),
+            submitted=2,
+            remote_id="batch_7",
+        )
+    )
+    rows = cj_pipeline("lps", "jobs", "--csv").out.splitlines()
+    assert rows[1] == "2025-12-01T00:00:00+00:00,openai,gpt-5.1,batch_7,2"
+    assert cj_pipeline("lps", "jobs", "--json").document[0]["custom_ids"] == ["a", "b"]
+    assert "batch_7" in cj_pipeline("lps", "jobs").out
+
+
+def test_doctor_says_which_models_are_asked_where(
+    cj_pipeline: Terminal, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def models() -> dict[str, str]:
+        found = cj_pipeline("doctor", "--json").document
+        return next(finding for finding in found if finding["what"] == "models")
+
+    assert models()["detail"] == "13 built in; no provider has a key, so the mock alone"
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_MODEL_MANIFEST_PATH", str(own))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_OPENAI_BASE_URL", "http://localhost:11434/v1")
+    assert models()["detail"] == (
+        f"13 built in, 1 added and 1 changed by '{own}'; anthropic at https://api.anthropic.com/v1,"
+        " openai at http://localhost:11434/v1 without a key"
+    )
+    own.write_text(OWN.replace("adaptive_thinking", "by_magic"))
+    assert models()["state"] == "missing"

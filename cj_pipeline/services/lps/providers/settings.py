@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -161,6 +162,12 @@ class ProviderSettings(BaseModel):
             return None
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        parts = urlsplit(url)
+        # An address is shown and logged, and paths are put behind it.
+        if "@" in parts.netloc:
+            raise ValueError("must not hold a user or password: set the API key, or extra headers")
+        if "?" in url or "#" in url:
+            raise ValueError("must not hold a query: set the extra query")
         return url.rstrip("/")
 
     @field_validator("keep_replies_dir")

@@ -134,6 +134,8 @@ def test_an_answer_that_takes_40_s_is_waited_for_where_the_manifest_allows_it(
     "wrong",
     [
         {"google_base_url": "gateway"},
+        {"openai_base_url": "https://me:X-Evil@gateway/v1"},
+        {"openai_base_url": "https://gateway/v1?key=X-Evil"},
         {"openai_api_key_header": "api key"},
         {"openai_extra_headers": {"X Team": "a"}},
         {"openai_extra_headers": {"X-Team": "a\r\nX-Evil: b"}},

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 
+from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort, Winner
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.apis.openrouter import OpenRouterApi
 from cj_pipeline.services.lps.providers.manifest import Model, check_overrides, load_manifest
+from cj_pipeline.services.lps.providers.model import STRUCTURES, StructuredOutput
+from cj_pipeline.services.lps.providers.registry import api_of
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from tests.services.lps.providers.stand import CORRELATION_ID, PROMPT, REAL, ask, queued, stand
 
@@ -236,3 +241,18 @@ def test_a_request_that_names_no_model_gets_the_one_of_the_settings() -> None:
     at = stand(Provider.OPENAI)
     answer = run_virtual(at.ask(model_override=None))
     assert at.fake.received[0].body["model"] == answer.model == "gpt-5.1"
+
+
+@pytest.mark.parametrize(
+    ("provider", "structure"), [(provider, structure) for provider in REAL for structure in STRUCTURES[provider]]
+)
+def test_every_way_of_asking_names_one_limit_for_the_justification(
+    provider: Provider, structure: StructuredOutput
+) -> None:
+    """Production's prompt said 50 words and its schema 50 characters."""
+    model = load_manifest().default_model(provider)
+    request = queued(provider, model_override=model.model_id, prompt="Which is better?")
+    sent = json.dumps(api_of(ProviderSettings(), provider).call(request, model, structure).payload)
+    assert "maxLength" not in sent
+    assert set(re.findall(r"at most (\d+ \w+)", sent)) <= {f"{MAX_JUSTIFICATION_WORDS} words"}
+    assert f"at most {MAX_JUSTIFICATION_WORDS} words" in sent
