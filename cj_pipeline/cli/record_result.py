@@ -161,4 +161,6 @@ def _show_costs(recorded: RecordingProvenance, recordings: Sequence[Recording]) 
     again = sum(one.asked_again for one in every)
     spent = [one.spent_usd for one in every]
     usd = "" if None in spent or recorded.on_this_machine else f", {sum(one or 0.0 for one in spent):.4f} USD at most"
-    say(f"{calls} calls to the provider{usd}; {again} comparisons were in flight at an interruption and asked again.")
+    say_wrapped(
+        f"{calls} calls to the provider{usd}; {again} comparisons were in flight at an interruption and asked again."
+    )

@@ -99,8 +99,13 @@ def prepared(
 
 
 def _price(into: float, out: float) -> Price:
-    if not (0 <= into < MILLION and 0 <= out < MILLION):
-        raise BadInput("is not two prices of 0 or more.", path="record", field="price_per_million", remedy="3 15")
+    if not (0 <= into <= MILLION and 0 <= out <= MILLION):
+        raise BadInput(
+            "is not two prices, of 0 to a million dollars.",
+            path="record",
+            field="price_per_million",
+            remedy="For example: 3 15.",
+        )
     return Price(into / MILLION, out / MILLION)
 
 

@@ -1,0 +1,197 @@
+"""This module tests `cj-pipeline record` against an OpenAI-compatible server on loopback, kill -9 included."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.house import REPOSITORY
+from tests.runs.recording.fake_judge import TEXTS, reply
+
+ASKED = 10  # pairs of five essays
+
+
+@dataclass
+class Server:
+    """An OpenAI-compatible server. hangs_at: the call, from 1, that waits until `release` is set."""
+
+    url: str = ""
+    hangs_at: int = 0
+    prompts: list[str] = field(default_factory=list)
+    hanging: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def asked(self) -> Counter[str]:
+        return Counter(self.prompts)
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.prompts.append(body["messages"][-1]["content"])
+        if len(self.prompts) == self.hangs_at:
+            self.hanging.set()
+            assert self.release.wait(60)
+        return reply(body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    served = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def do_POST(self) -> None:
+            answer = served.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            content = json.dumps(answer).encode()
+            try:
+                self.send_response(200)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            except OSError:  # whoever asked was killed
+                self.close_connection = True
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        served.url = f"http://127.0.0.1:{http.server_port}/v1"
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield served
+        served.release.set()
+        http.shutdown()
+
+
+@pytest.fixture
+def essays(tmp_path: Path) -> Path:
+    folder = tmp_path / "essays"
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / f"{name}.txt").write_text(text)
+    (tmp_path / "grades.csv").write_text("essay_id,grade\ne1,E\ne2,D\ne3,C\ne4,B\ne5,A\n")
+    return folder
+
+
+def arguments(essays: Path, server: Server, *more: str) -> list[str]:
+    folder = essays.parent
+    return [
+        *("record", "tried", "--essays", str(essays), "--grades", str(folder / "grades.csv"), "--model", "tiny"),
+        *("--base-url", server.url, "--output-dir", str(folder / "traces"), *more),
+    ]
+
+
+def test_it_shows_plan_judge_and_parity_of_the_runs(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    shown = cj_pipeline(*arguments(essays, server), columns=80)
+    assert shown.code == 0, shown.err
+    for words in ("2 x 10 (every pair once)", "20 of 20 (1.00)", "prefers the better grade       20 of 20 (1.00)"):
+        assert words in shown.out
+    assert "says the same again            10 of 10 (1.00)" in shown.out
+    assert "Run 2, held against run 1" in shown.out
+    assert "PARITY" in shown.out or "CANNOT TELL" in shown.out
+    assert max(len(line) for line in shown.out.splitlines() if str(essays.parent) not in line) <= 80
+    assert set(server.asked.values()) == {2}
+    again = cj_pipeline(*arguments(essays, server))
+    assert again.code == 0
+    assert len(server.prompts) == 2 * ASKED
+    assert "what the judge is like" in again.out
+
+
+def test_a_killed_recording_goes_on_and_asks_again_what_was_in_flight_alone(
+    cj_pipeline: Terminal, essays: Path, server: Server, tmp_path: Path
+) -> None:
+    server.hangs_at = 8
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "CJ_PIPELINE_DATA_DIR": str(tmp_path / "data")}
+    code = "from cj_pipeline.cli.main import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code, *arguments(essays, server)], env=environment) as process:
+        assert server.hanging.wait(60)
+        process.send_signal(signal.SIGKILL)
+    server.release.set()
+    shown = cj_pipeline(*arguments(essays, server, "--json"))
+    assert shown.code == 0, shown.err
+    assert "answered already: 7" in shown.err
+    killed = server.prompts[7]
+    assert server.asked[killed] == 3
+    assert {count for prompt, count in server.asked.items() if prompt != killed} == {2}
+    recorded = [one["recorded"] for one in shown.document["recordings"]]
+    assert [one["asked_again"] for one in recorded] == [1, 0]
+    assert [one["provider_calls"] for one in recorded] == [ASKED + 1, ASKED]
+
+
+def test_a_dry_run_asks_nothing_and_leaves_nothing(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    shown = cj_pipeline(*arguments(essays, server, "--dry-run", "--price-per-million", "3", "15"))
+    assert shown.code == 0
+    assert "USD" in shown.out
+    assert server.prompts == []
+    assert not (essays.parent / "traces").exists()
+
+
+def test_a_limit_ends_the_recording_with_3_and_a_higher_one_goes_on(
+    cj_pipeline: Terminal, essays: Path, server: Server
+) -> None:
+    priced = ("--price-per-million", "1000000", "1000000", "--max-tokens", "100")
+    stopped = cj_pipeline(*arguments(essays, server, *priced, "--budget-usd", "4500"))
+    assert stopped.code == 3
+    assert "spend limit of 4500 USD" in stopped.err
+    asked = len(server.prompts)
+    assert 0 < asked < 2 * ASKED
+    done = cj_pipeline(*arguments(essays, server, *priced, "--budget-usd", "100000"))
+    assert done.code == 0, done.err
+    assert set(server.asked.values()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("--prompt", "plan.v1"), "Did you mean 'plain.v1'?"),
+        (("--comparisons", "11"), "more than the 10 pairs"),
+        (("--comparisons", "3"), "cannot connect 5 essays"),
+        (("--runs", "0"), "not between 1 and 20"),
+        (("--base-url", "localhost:11434"), "no URL"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
+    cj_pipeline: Terminal, essays: Path, server: Server, change: tuple[str, ...], sentence: str
+) -> None:
+    refused = cj_pipeline(*arguments(essays, server, *change))
+    assert refused.code == 2
+    assert sentence in refused.err
+    assert server.prompts == []
+
+
+def test_a_limit_needs_a_price(
+    cj_pipeline: Terminal, essays: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    elsewhere = ("--base-url", "http://judge.invalid/v1", "--budget-usd", "1")
+    refused = cj_pipeline(*arguments(essays, server, *elsewhere))
+    assert refused.code == 2
+    assert "no limit could hold" in refused.err
+
+
+def test_money_is_not_spent_without_a_limit_unless_somebody_agrees(
+    cj_pipeline: Terminal, essays: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    refused = cj_pipeline(*arguments(essays, server, "--base-url", "http://judge.invalid/v1"))
+    assert refused.code == 2
+    assert "give --budget-usd, or --yes" in refused.err
+
+
+def test_grades_of_other_essays_are_refused(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    (essays.parent / "grades.csv").write_text("essay_id,grade\nx1,E\nx2,D\n")
+    refused = cj_pipeline(*arguments(essays, server))
+    assert refused.code == 2
+    assert "grades none of the essays. Name them by their files: e1." in refused.err
