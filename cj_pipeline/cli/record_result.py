@@ -33,7 +33,7 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> No
     rows: list[tuple[str, object]] = [
         ("judge", f"{judge.model} ({'on this machine' if request.on_this_machine else judge.provider.value})"),
         ("prompt", f"{prompt.name} (sha256 {prompt.sha256[:12]})"),
-        ("temperature", "as the LPS is set" if judge.temperature is None else judge.temperature),
+        ("temperature", "none" if judge.temperature is None else judge.temperature),
         ("essays", len(request.essays.texts)),
         ("comparisons", f"{request.runs} x {request.comparisons_a_run} ({_pairs(request)}), seed {request.seed}"),
         ("answered already", estimate.answered),

@@ -8,7 +8,7 @@ from pathlib import Path
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.new_trace_mode import fitted_mode_text
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge, Endpoint, embedded_judge, provider_of
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge, provider_of
 from cj_pipeline.runs.recording.essays import read_essays
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, load_prompt
 from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
@@ -63,13 +63,11 @@ def prepared(
         problem = f"'{options.base_url}' is no URL."
         raise BadInput(problem, path="record", field="base_url", remedy="It begins with http:// or https://.")
     price = None if options.price_per_million is None else _price(*options.price_per_million)
-    provider = options.provider or provider_of(options.model, options.base_url)
-    endpoint = Endpoint(provider, options.base_url, price)
     essays = read_essays(options.essays)
     if options.grades is not None:
         _require_known(options.grades, frozenset(essays.texts))
-    judge = RecordedJudge(
-        provider=provider,
+    wanted = RecordedJudge(
+        provider=options.provider or provider_of(options.model, options.base_url),
         model=options.model,
         temperature=options.temperature,
         max_tokens=options.max_tokens,
@@ -78,11 +76,14 @@ def prepared(
         model_file=options.model_file,
         model_file_sha256=options.model_file_sha256,
     )
+    judge = embedded_judge(
+        wanted, base_url=options.base_url, price=price, concurrency=options.concurrency, folder=folder
+    )
     request = RecordingRequest(
         scenario_id=options.scenario_id,
         traces_dir=traces_dir,
         essays=essays,
-        judge=judge,
+        judge=judge.judge,
         prompt=load_prompt(options.prompt),
         redaction=redaction,
         choices=ScenarioChoices(grades_file=options.grades, profile=options.profile, fit_mode=fitted_mode_text),
@@ -91,11 +92,11 @@ def prepared(
         runs=options.runs,
         seed=options.seed,
         concurrency=options.concurrency,
-        on_this_machine=endpoint.on_this_machine,
+        on_this_machine=judge.on_this_machine,
         budget_usd=options.budget_usd,
     )
     require_usable(request)
-    return request, embedded_judge(judge, endpoint, concurrency=options.concurrency, folder=folder)
+    return request, judge
 
 
 def _price(into: float, out: float) -> Price:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.runs.new_trace_mode import fitted_mode_text
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge, Endpoint, embedded_judge
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge
 from cj_pipeline.runs.recording.essays import Essays
 from cj_pipeline.runs.recording.prompts import load_prompt
 from cj_pipeline.runs.recording.request import RecordingRequest
@@ -66,8 +66,9 @@ class FakeJudge:
 
     def behind_lps(self, folder: Path, *, price: Price | None = None, **settings: object) -> EmbeddedJudge:
         """The judge behind an embedded LPS whose retries wait for nothing."""
-        endpoint = Endpoint(Provider.OPENAI, "http://127.0.0.1:9/v1", price)
-        made = embedded_judge(_JUDGE, endpoint, concurrency=1, folder=folder / "manifest")
+        made = embedded_judge(
+            _JUDGE, base_url="http://127.0.0.1:9/v1", price=price, concurrency=1, folder=folder / "manifest"
+        )
         quick = {"queue_retry_backoff_seconds": 0.0, **settings}
         return replace(made, settings=made.settings.model_copy(update=quick), open_client=self.client)
 
