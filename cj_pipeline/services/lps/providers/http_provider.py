@@ -173,9 +173,7 @@ class HttpProvider:
         milder = self._structures.milder(model, structure, status, response.content)
         if milder is not None:
             self._structures.worked(model, milder)  # the next job asks more mildly
-            error.failure = replace(
-                error.failure, details={**error.failure.details, "retryable": True}, retryable=True
-            )
+            error.failure = replace(error.failure, details={**error.failure.details, "retryable": True}, retryable=True)
         raise error
 
     def _model(self, model_id: str) -> Model:

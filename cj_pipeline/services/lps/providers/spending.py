@@ -40,7 +40,9 @@ class Spending:
 
     def cost_usd(self) -> tuple[float, bool]:
         """Return US dollars, as far as they are known, and whether that is all of them."""
-        costs = [None if usage is None else cost_usd(self.model, usage, in_batch=self.in_batch) for usage in self.usages]
+        costs = [
+            None if usage is None else cost_usd(self.model, usage, in_batch=self.in_batch) for usage in self.usages
+        ]
         return round(sum(cost for cost in costs if cost is not None), 6), bool(costs) and None not in costs
 
     def of_answer(self) -> dict[str, Any]:

@@ -218,7 +218,7 @@ class ProviderBatches:
             _log.warning("the provider has no such job any more; its requests are submitted again", extra=_about(job))
             self._store.drop(job, {_custom_id(request) for request in requests})
             return await self._start(at, requests)
-        took_ms = round((self._clock.now() - job.created_at).total_seconds() * 1000)
+        took_s = (self._clock.now() - job.created_at).total_seconds()
         by_id = {result.custom_id: result for result in results}
         outcomes: Outcomes = {}
         for request in requests:
@@ -226,7 +226,7 @@ class ProviderBatches:
                 outcomes[request.queue_id] = unworked(job, state, LONGEST)
             else:
                 result = by_id.get(_custom_id(request), Result(_custom_id(request), End.LOST))
-                outcomes[request.queue_id] = outcome(at.provider, job, request, result, took_ms)
+                outcomes[request.queue_id] = outcome(at.provider, job, request, result, took_s)
         again = {
             _custom_id(request)
             for request in requests

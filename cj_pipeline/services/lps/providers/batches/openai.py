@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cj_pipeline.services.lps.providers.apis.api import ReplyPart, identifier
-from cj_pipeline.services.lps.providers.batches.http import BatchHttp, created_id
+from cj_pipeline.services.lps.providers.apis.identifiers import identifier
+from cj_pipeline.services.lps.providers.batches.http import BatchHttp, ReplyPart, created_id
 from cj_pipeline.services.lps.providers.batches.job import BatchRefused, End, Item, Job, Result, Stage, State
 
 ENDPOINT = "/v1/chat/completions"

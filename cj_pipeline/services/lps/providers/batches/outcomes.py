@@ -18,14 +18,12 @@ Outcome = ProviderAnswer | Failure
 NOT_FOUND = 404
 
 
-def outcome(provider: HttpProvider, job: Job, request: QueuedRequest, result: Result, took_ms: int) -> Outcome:
-    """Read one result. took_ms: how long the job took."""
+def outcome(provider: HttpProvider, job: Job, request: QueuedRequest, result: Result, took_s: float) -> Outcome:
+    """Read one result. took_s: how long the job took."""
     try:
         if result.end is End.ANSWERED:
             reply = httpx.Response(result.status, content=result.body)
-            return provider.answer_in_batch(
-                request, job.structure, reply, response_time_ms=took_ms, batch_id=job.remote_id or ""
-            )
+            return provider.answer_in_batch(request, job.structure, reply, took_s=took_s, batch_id=job.remote_id or "")
     except ProviderError as error:
         return error.failure
     details = {
