@@ -146,3 +146,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.MISSING: Explanation((ErrorCode.PROCESSING_ERROR,), "the results of the batch job lack it", _FINAL),
     Reason.INTERNAL: Explanation((ErrorCode.PROCESSING_ERROR,), "a defect of the service; see its log", _FINAL),
 }
+
+
+def is_measured(metadata: Mapping[str, object]) -> bool:
+    """Return whether the tokens of an answer are known, and so whether they and their price can be compared."""
+    return metadata.get(TOKENS_KNOWN) is not False

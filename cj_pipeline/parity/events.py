@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 
 GROUP = "events"
@@ -81,6 +82,8 @@ CHECKS = (counts, recorded_lines, live_lines, schema)
 
 # What a service puts into its own errors is its own affair; its keys are not part of the callback's shape.
 _FREE_FORM = frozenset({"data.error_detail.details"})
+# Nor are marks on single answers that did not come as asked for.
+_MARKS = frozenset(f"data.request_metadata.{mark}" for mark in ANSWER_MARKS)
 
 Shape = dict[str, frozenset[str]]
 
@@ -91,12 +94,19 @@ def _shapes(events: Sequence[CallbackEvent], bare: bool) -> dict[str, tuple[Shap
     bare: of the verdict alone.
     """
     documents: dict[str, list[dict[str, str]]] = {}
+    unknown: dict[str, list[dict[str, str]]] = {}
     for event in events:
         error = event.data.error_detail
         outcome = "success" if error is None else error.error_code
         document = event.model_dump(mode="json", exclude_unset=True, include={"data"} if bare else None)
-        documents.setdefault(outcome, []).append(dict(_paths(document, "")))
-    return {outcome: _merged(paths) for outcome, paths in documents.items()}
+        # An answer whose tokens are not known lacks what says how many they were.
+        known = documents if is_measured(event.data.request_metadata) else unknown
+        known.setdefault(outcome, []).append(_shape_of(document))
+    return {outcome: _merged(paths) for outcome, paths in (unknown | documents).items()}
+
+
+def _shape_of(document: dict[str, object]) -> dict[str, str]:
+    return {path: kind for path, kind in _paths(document, "") if path not in _MARKS}
 
 
 def _merged(documents: list[dict[str, str]]) -> tuple[Shape, Shape]:

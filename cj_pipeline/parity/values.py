@@ -13,6 +13,7 @@ from datetime import timedelta
 import numpy as np
 
 from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.reasons import is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.traces.redaction_policy import REDACTED
 
@@ -138,7 +139,7 @@ def times(case: Case, limits: Limits) -> Outcome:
 @check("cost", group=GROUP)
 def cost(case: Case, limits: Limits) -> Outcome:
     """Does a token cost the same on both sides, and are tokens added up rightly?"""
-    recorded, live = (_answers(events) for events in case.events)
+    recorded, live = (_measured(_answers(events)) for events in case.events)
     problems = []
     wrong_sums = [_wrong_sums(side) for side in (recorded, live)]
     if wrong_sums[1] > wrong_sums[0]:
@@ -230,6 +231,11 @@ def is_bare(event: CallbackEvent) -> bool:
 def _answers(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
     """A failed call may not know its model; only answers say who judged."""
     return [event for event in events if event.data.succeeded]
+
+
+def _measured(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
+    """An answer whose tokens are not known has no price to compare."""
+    return [event for event in events if is_measured(event.data.request_metadata)]
 
 
 def _id_problems(events: Events, known: set[str]) -> list[str]:

@@ -22,12 +22,12 @@ from cj_pipeline.contracts.topics import (
     USAGE_STARTED_EVENT_TYPE,
 )
 
+# What the service publishes beside its callbacks: nothing is lost with it, and there are two to each callback.
+_USAGE_TYPES = frozenset({USAGE_STARTED_EVENT_TYPE, USAGE_COMPLETED_EVENT_TYPE, USAGE_FAILURE_EVENT_TYPE})
+
 # Named to people, and therefore none that only a message names: it could hold anything.
 _EVENT_TYPES = frozenset(
     {
-        USAGE_STARTED_EVENT_TYPE,
-        USAGE_COMPLETED_EVENT_TYPE,
-        USAGE_FAILURE_EVENT_TYPE,
         "ELS_CJAssessmentRequestV1",
         "CJAssessmentCompletedV1",
         "CJAssessmentFailedV1",
@@ -159,6 +159,8 @@ class MessageFilter:
 
     def _unusable(self, rejection: Rejection, value: bytes) -> MessageOutcome | Unusable:
         event_type = _type_of(value)
+        if event_type in _USAGE_TYPES:
+            return MessageOutcome.FOREIGN
         if event_type not in (None, COMPARISON_RESULT_EVENT_TYPE):
             named = event_type if event_type in _EVENT_TYPES else "another"
             return Unusable(MessageOutcome.FOREIGN, "event_type", f"another event type: {named}", concerns=False)

@@ -123,6 +123,28 @@ def test_what_may_differ_between_recordings_is_said_and_fails_nothing(name: str,
     assert any(words in note for note in found.notes)
 
 
+def unknown_tokens(number: int, event: dict) -> None:
+    if number == 5:
+        asked(event).update(tokens_known=False, cost_known=False, forgiven=["usage_unknown"])
+        asked(event).pop("usage", None)
+        data(event).update(token_usage=dict.fromkeys(data(event)["token_usage"], 0), cost_estimate=0.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n, e: n % 3 == 0 and asked(e).update(forgiven=["text_around"], asks=2),
+        lambda n, e: n == 5 and asked(e).update(confidence_known=False, forgiven=["confidence_outside"]),
+        unknown_tokens,
+    ],
+)
+def test_marks_on_single_answers_are_no_difference_of_shape_or_price(
+    change: Callable[[int, dict], object], tmp_path: Path
+) -> None:
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "marked.jsonl", change))
+    assert failed(found).isdisjoint({"schema", "cost"})
+
+
 def test_a_copy_fails_nothing_notes_nothing_and_proves_nothing(tmp_path: Path) -> None:
     found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: None))
     assert (failed(found), found.notes, found.verdict) == (set(), (), Parity.CANNOT_TELL)

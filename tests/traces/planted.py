@@ -51,6 +51,10 @@ _METADATA: Document = {
     "cache_creation_input_tokens": 5,
     "streaming_simulated": True,
     "cost_known": False,
+    "confidence_known": False,
+    "tokens_known": False,
+    "asks": 2,
+    "forgiven": ["confidence_outside", "text_around"],
 }
 _DATA: Document = {
     "request_id": "",
@@ -95,6 +99,11 @@ FAILURE["data"] |= {
         "details": {
             "status_code": 429,
             "error_type": "rate_limit",
+            "reason": "no_credit",
+            "response_time_ms": 1603,
+            "token_usage": {"prompt_tokens": 5, "completion_tokens": 17, "total_tokens": 22},
+            "cost_estimate": 0.02,
+            "asks": 2,
             "provider": "openai",
             "model": "gpt-5.1",
             "exception": "ReadTimeout",

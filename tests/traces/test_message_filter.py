@@ -9,6 +9,11 @@ from uuid import UUID
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.topics import (
+    USAGE_COMPLETED_EVENT_TYPE,
+    USAGE_FAILURE_EVENT_TYPE,
+    USAGE_STARTED_EVENT_TYPE,
+)
 from cj_pipeline.traces.message_filter import MessageFilter, MessageOutcome, Selection, Unusable
 from tests.contracts.messages import DROP
 from tests.traces.capture.topics import ANOTHER_BATCH, BATCH, NOON, callback
@@ -116,6 +121,12 @@ def test_an_event_of_another_type_is_foreign() -> None:
     found = judged(json.dumps(event).encode())
     assert isinstance(found, Unusable)
     assert (found.outcome, found.concerns) == (MessageOutcome.FOREIGN, False)
+
+
+@pytest.mark.parametrize("event_type", [USAGE_STARTED_EVENT_TYPE, USAGE_COMPLETED_EVENT_TYPE, USAGE_FAILURE_EVENT_TYPE])
+def test_a_usage_event_of_the_service_is_counted_and_not_quarantined(event_type: str) -> None:
+    event = json.loads(callback(1)) | {"event_type": event_type, "data": {"request_id": "x", "attempt": 0}}
+    assert judged(json.dumps(event).encode()) is MessageOutcome.FOREIGN
 
 
 def test_a_reason_quotes_nothing_of_the_message() -> None:

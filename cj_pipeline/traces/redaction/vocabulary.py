@@ -11,7 +11,19 @@ from collections.abc import Collection
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import (
+    ASKS,
+    BILLED,
+    CONFIDENCE_KNOWN,
+    COST_KNOWN,
+    PRICE,
+    REASON,
+    TOKENS_KNOWN,
+    TOOK,
+    Reason,
+)
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+from cj_pipeline.traces.redaction.wire import TOKEN_KEYS, is_count
 
 SERVICES = frozenset({LPS_SOURCE_SERVICE, CJ_SOURCE_SERVICE})
 SOURCES = frozenset({"els", "bos"})
@@ -46,9 +58,12 @@ _PROVIDER_WORDS = (
 )
 
 _WORD_DETAILS: dict[str, Collection[str]] = {
+    REASON: frozenset(reason.value for reason in Reason),
+    "expiry_reason": ("ttl", "processing_timeout"),
+    "circuit_breaker_state": ("open", "half_open"),
     "error_type": (
         *("rate_limit", "overloaded", "authentication", "timeout", "server_error", "client_error", "unknown"),
-        *("connection_error", "unexpected", "invalid_response", "expired"),
+        *("connection_error", "unexpected", "invalid_response", "expired", "circuit_open"),
     ),
     "exception": (
         *("TimeoutError", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "ConnectError", "ReadError"),
@@ -64,6 +79,7 @@ _WORD_DETAILS: dict[str, Collection[str]] = {
 _NUMBER_DETAILS = (
     *("status_code", "http_status", "provider_error_code", "retryable", "retry_after", "retry_after_s", "timeout_ms"),
     *("max_tokens", "attempts", "retry_count", "queue_size", "max_queue_size"),
+    *(TOOK, PRICE, COST_KNOWN, ASKS, "age_seconds"),
 )
 
 # Keys of `request_metadata` whose values are figures on the wire; a row's number has been seen as one too.
@@ -71,6 +87,7 @@ FIGURES = frozenset(
     {
         *("cj_batch_id", "preferred_bundle_size", "comparison_iteration", "retry_iteration"),
         *("cache_read_input_tokens", "cache_creation_input_tokens", "streaming_simulated", "cost_known"),
+        *(CONFIDENCE_KNOWN, TOKENS_KNOWN, ASKS),
     }
 )
 
@@ -97,6 +114,8 @@ def is_grade(text: str) -> bool:
 
 def may_stay(key: str, value: object) -> bool:
     """Return whether an entry of an error's `details` tells of the failure and of nothing else."""
+    if key == BILLED:
+        return isinstance(value, dict) and value.keys() <= TOKEN_KEYS and all(map(is_count, value.values()))
     if isinstance(value, str):
         return value in _WORD_DETAILS.get(key, ()) or (key == "model" and is_model(value))
     return key in _NUMBER_DETAILS and is_figure(value)

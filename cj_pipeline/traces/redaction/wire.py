@@ -14,6 +14,8 @@ from cj_pipeline.contracts.enums import (
     ReasoningEffort,
 )
 from cj_pipeline.contracts.errors import ErrorDetail
+from cj_pipeline.contracts.forgiven import Forgiven
+from cj_pipeline.contracts.reasons import ASKS, CONFIDENCE_KNOWN, FORGIVEN, TOKENS_KNOWN
 
 # Beyond it a double is no longer exact; no count comes near.
 _MOST = 2**53
@@ -41,6 +43,8 @@ def _one_of(*words: str) -> Callable[[object], bool]:
     known = frozenset(words)
     return lambda value: type(value) is str and value in known
 
+
+_MARKS = tuple(mark.value for mark in Forgiven)
 
 ENVELOPE_KEYS = frozenset(CallbackEvent.model_fields)
 RESULT_KEYS = frozenset(LLMComparisonResultV1.model_fields)
@@ -71,6 +75,10 @@ METADATA_TYPES: dict[str, Callable[[object], bool]] = {
     "cache_creation_input_tokens": is_count,
     "streaming_simulated": _is_switch,
     "cost_known": _is_switch,
+    CONFIDENCE_KNOWN: _is_switch,
+    TOKENS_KNOWN: _is_switch,
+    ASKS: is_count,
+    FORGIVEN: lambda value: isinstance(value, list) and all(mark in _MARKS for mark in value),
 }
 
 ALL_KEYS = ENVELOPE_KEYS | RESULT_KEYS | ERROR_KEYS | USAGE_KEYS | METADATA_TYPES.keys()

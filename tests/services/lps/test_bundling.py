@@ -187,7 +187,12 @@ def test_an_expired_request_is_left_out_of_the_bundle_and_told_so_at_once(proces
         await lab.post(2)
         told = [await lab.next_result() for _ in range(3)]
         assert moody.asked == [(correlation_id(number), 0) for number in (0, 2)]
-        assert told[0].error_detail.details == {"provider": "mock", "expiry_reason": "ttl", "age_seconds": 3.6}
+        assert told[0].error_detail.details == {
+            "reason": "expired",
+            "provider": "mock",
+            "expiry_reason": "ttl",
+            "age_seconds": 3.6,
+        }
         return [(result.correlation_id, seconds(result)) for result in told]
 
     # 0.001 h = 3.6 s to wait at most; the last one waits 2 s for its turn.

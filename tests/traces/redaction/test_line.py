@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
+from cj_pipeline.contracts.forgiven import Forgiven
+from cj_pipeline.contracts.reasons import Reason
 from tests.traces.folders import SCENARIOS, TRACES, one_event
 from tests.traces.planted import FAILURE, leaks, plant
 from tests.traces.redaction.lines import callback, redacted, redaction
@@ -20,6 +22,12 @@ def failure(**error: object) -> dict[str, Any]:
     event["event_id"], event["correlation_id"] = ids["event_id"], ids["correlation_id"]
     event["data"] |= {key: ids["data"][key] for key in ("request_id", "correlation_id")}
     event["data"]["error_detail"] |= error
+    return event
+
+
+def success(**metadata: object) -> dict[str, Any]:
+    event = one_event()
+    event["data"]["request_metadata"] |= metadata
     return event
 
 
@@ -190,6 +198,52 @@ def test_an_error_keeps_its_code_and_its_numbers() -> None:
     assert error["details"] == {"status_code": 429, "error_type": "rate_limit"}
     assert (error["stack_trace"], error["trace_id"], error["span_id"]) == ("redacted", "redacted", None)
     assert by.dropped["error_details"] == 3
+
+
+TOOK = {
+    "reason": "truncated",
+    "response_time_ms": 2500,
+    "token_usage": {"prompt_tokens": 300, "completion_tokens": 128, "total_tokens": 428},
+    "cost_estimate": 0.0125,
+    "cost_known": False,
+    "asks": 2,
+    "model": "gpt-5.1",
+}
+
+
+def test_the_reason_of_a_failure_stays_and_what_it_took() -> None:
+    by = redaction()
+    assert redacted(failure(details=TOOK), by)["data"]["error_detail"]["details"] == TOOK
+    assert by.dropped["error_details"] == 0
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_may_stay(reason: Reason) -> None:
+    details = redacted(failure(details={"reason": reason.value}), redaction())["data"]["error_detail"]["details"]
+    assert details == {"reason": reason.value}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"reason": "Anna"},
+        {"token_usage": {"Anna": 1}},
+        {"token_usage": {"prompt_tokens": "Anna"}},
+        {"token_usage": "Anna"},
+        {"cost_estimate": "Anna"},
+    ],
+)
+def test_what_only_looks_like_it_goes(details: dict[str, Any]) -> None:
+    assert redacted(failure(details=details), redaction())["data"]["error_detail"]["details"] == {}
+
+
+def test_marks_on_an_answer_stay_and_unknown_ones_go() -> None:
+    forgiven = [mark.value for mark in Forgiven]
+    marks = {"confidence_known": False, "tokens_known": False, "asks": 2, "forgiven": forgiven}
+    kept = redacted(success(**marks), redaction())["data"]["request_metadata"]
+    assert marks.items() <= kept.items()
+    for wrong in (["Anna"], "Anna", [["nested"]], {"nested": "Anna"}):
+        assert "forgiven" not in redacted(success(forgiven=wrong), redaction())["data"]["request_metadata"]
 
 
 def test_an_unknown_code_stays_a_code_and_the_same_for_the_same() -> None:
