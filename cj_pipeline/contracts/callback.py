@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
@@ -144,6 +145,8 @@ class Rejection:
 def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     """Read one callback from its JSON bytes: an enveloped event, or a bare verdict, which then gets an envelope."""
     message = message.removeprefix(BYTE_ORDER_MARK)
+    if _has_two_winners(message):
+        return _TWO_WINNERS
     event: CallbackEvent
     try:
         if is_bare(message):
@@ -162,6 +165,8 @@ def parse_result(message: bytes) -> LLMComparisonResultV1 | Rejection:
 
     What is taken and what is refused is the same as with `parse_callback`.
     """
+    if _has_two_winners(message):
+        return _TWO_WINNERS
     event = _decode_event(message)
     found: LLMComparisonResultV1 | None = _decode_bare(message) if event is None else event.data
     if found is not None:
@@ -189,6 +194,31 @@ def callback_json(event: CallbackEvent) -> bytes:
     A bare verdict is written bare.
     """
     return (event.data if event.bare else event).model_dump_json(exclude_unset=True).encode()
+
+
+_TWO_WINNERS = Rejection(field="data.winner", reason="the key winner is there twice, with different values")
+
+
+def _has_two_winners(message: bytes) -> bool:
+    """Return whether an object has the key `winner` twice and its values differ: which of them counts, nobody knows.
+
+    In a string the quotes are escaped, so almost every message is done with by counting.
+    """
+    if message.count(b'"winner"') < 2:
+        return False
+    found = False
+
+    def pairs(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        winners = [value for key, value in entries if key == "winner"]
+        found = found or any(value != winners[0] for value in winners)
+        return dict(entries)
+
+    try:
+        json.loads(message, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return False  # what is wrong with it is for the model to say
+    return found
 
 
 _decode_event = fast_decoder(CallbackEvent, lambda event: _broken_envelope(event) or broken_rule(event.data))

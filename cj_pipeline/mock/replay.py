@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cj_pipeline.contracts.answer import ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import REASON, TOOK
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.mode.mode import Mode, ReplayWinner
 from cj_pipeline.mock.mode.recording import RecordedAnswer
@@ -35,6 +36,10 @@ class Replayed:
         details: dict[str, object] = {"recorded_error_code": code}
         if self.answer.status_code is not None:
             details["status_code"] = self.answer.status_code
+        if self.answer.reason is not None:
+            details[REASON] = self.answer.reason
+        if self.answer.response_time_ms > 0:
+            details[TOOK] = self.answer.response_time_ms
         return ProviderError(
             ErrorCode(code) if code in _CODES else ErrorCode.EXTERNAL_SERVICE_ERROR,
             f"The recorded comparison of these essays failed ({code}).",

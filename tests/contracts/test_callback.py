@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback, parse_result
 from tests.contracts.messages import DROP, ERROR_DETAIL, changed, error
 
 
@@ -130,3 +131,19 @@ def test_deep_nesting_is_refused_and_not_followed() -> None:
     # Python's own parser runs out of stack here, and a consumer that dies of a message dies of it again on restart.
     rejected(b"[" * 100_000 + b"NaN")
     rejected(changed().replace(b'"a"', b"[" * 5000 + b"NaN" + b"]" * 5000))
+
+
+@pytest.mark.parametrize("read", [parse_callback, parse_result])
+def test_a_winner_that_is_there_twice_is_none_unless_both_are_the_same(read: Callable[[bytes], object]) -> None:
+    one = changed({"winner": "Essay A"})
+    twice = one.replace(b'"winner"', b'"winner": "Essay B", "winner"', 1)
+    assert twice.count(b'"winner"') == 2
+    found = read(twice)
+    assert isinstance(found, Rejection)
+    assert found.field == "data.winner"
+    assert not isinstance(read(one.replace(b'"winner"', b'"winner": "Essay A", "winner"', 1)), Rejection)
+
+
+def test_a_justification_may_speak_of_winners() -> None:
+    message = changed({"justification": 'They say "winner" and "winner": "Essay B".'})
+    assert accepted(message).data.winning_essay() == "a"

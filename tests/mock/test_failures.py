@@ -10,6 +10,7 @@ import pytest
 
 from cj_pipeline.contracts.answer import Failure, ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import EXPLANATIONS
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.failures import BurstChain, drawn_failure
 from cj_pipeline.mock.judge import MockJudge
@@ -182,6 +183,20 @@ def test_a_failure_reaches_the_callback_without_any_of_the_prompt():
 def test_every_code_can_be_mocked_with_a_reason(code):
     (failure,) = failures(1, rate=1.0, codes_mix=[{"code": code, "reason": "truncated", "share": 1.0}])
     assert (failure.code, dict(failure.details), failure.retryable) == (code, {"reason": "truncated"}, False)
+
+
+def test_every_code_and_reason_of_real_providers_reaches_a_callback():
+    pairs = [(code.value, reason.value) for reason, one in EXPLANATIONS.items() for code in one.codes]
+    mix = [{"code": code, "reason": reason, "share": 1.0} for code, reason in pairs]
+    calls = 12 * len(pairs)  # one of them is left out by chance once in 4,000 runs of other seeds
+
+    async def script(lab: Any) -> set[tuple[str, str]]:
+        for number in range(calls):
+            await lab.post(number)
+        errors = [(await lab.next_result()).error_detail for _ in range(calls)]
+        return {(error.error_code, error.details["reason"]) for error in errors}
+
+    assert in_lab(script, mode(errors={"rate": 1.0, "codes_mix": mix})) == set(pairs)
 
 
 def test_codes_come_in_their_shares():

@@ -111,6 +111,23 @@ def test_a_recorded_failure_is_given_again_for_good_and_without_its_words(tmp_pa
     assert "Visby" not in repr(failure)
 
 
+def test_a_recorded_failure_keeps_its_reason_and_takes_as_long(tmp_path):
+    cut = failed(2, "b", "c", "EXTERNAL_SERVICE_ERROR", reason="truncated", response_time_ms=2500)
+    failure = ask(replaying(tmp_path, [recorded(1, "a", "b"), cut]), "b", "c")
+    assert failure.details == {
+        "recorded_error_code": "EXTERNAL_SERVICE_ERROR", "reason": "truncated", "response_time_ms": 2500,
+    }  # fmt: skip
+
+
+def test_a_reason_changes_the_digest_of_a_mode_and_none_does_not(tmp_path):
+    def digest(name, **details):
+        (folder := tmp_path / name).mkdir()
+        return replaying(folder, [recorded(1, "a", "b"), failed(2, "b", "c", **details)]).sha256()
+
+    assert digest("plain") == digest("again")
+    assert digest("plain2", reason="truncated") != digest("other", reason="refused")
+
+
 def test_a_code_of_another_service_becomes_one_of_ours(tmp_path):
     of = replaying(tmp_path, [recorded(1, "a", "b"), failed(2, "b", "c", "ESSAY_TOO_LONG")])
     failure = ask(of, "b", "c")

@@ -14,6 +14,7 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, par
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.essay_ids import essay_rejection
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.reasons import REASON, TOOK
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.json_lines import read_lines
 
@@ -28,9 +29,13 @@ class RecordedAnswer(FileModel):
     error_code: str | None
     status_code: int | None
     """Of a failure that names one."""
+    # Left out of a mode's digest where there is none: older recordings have none, and their modes are the same.
+    reason: Annotated[str | None, Field(exclude_if=lambda reason: reason is None)] = None
+    """Of a failure that names one, in its details."""
     confidence: float
     """1 to 5; 0 for a failure."""
     response_time_ms: int
+    """Of a failure, what its details say that it took; 0 where they say nothing, as on the wire."""
     prompt_tokens: int
     completion_tokens: int
 
@@ -72,15 +77,17 @@ def _unusable(rejection: Rejection, path: Path, number: int) -> BadInput:
 
 def _answer(result: LLMComparisonResultV1) -> RecordedAnswer:
     failure = result.error_detail
-    status = None if failure is None else failure.details.get("status_code")
+    details = {} if failure is None else failure.details
+    status, reason, took = details.get("status_code"), details.get(REASON), details.get(TOOK)
     return RecordedAnswer(
         essay_a=result.request_metadata["essay_a_id"],
         essay_b=result.request_metadata["essay_b_id"],
         winner=result.winner,
         error_code=None if failure is None else failure.error_code,
         status_code=status if type(status) is int else None,
+        reason=reason if isinstance(reason, str) and reason else None,
         confidence=result.confidence or 0.0,
-        response_time_ms=result.response_time_ms,
+        response_time_ms=took if failure is not None and type(took) is int and took >= 0 else result.response_time_ms,
         prompt_tokens=result.token_usage.prompt_tokens,
         completion_tokens=result.token_usage.completion_tokens,
     )
