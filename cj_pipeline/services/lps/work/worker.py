@@ -289,6 +289,8 @@ class Workers:
                 self._provider_metrics.answered(
                     request.resolved_provider, request.model_label, request.request, outcome
                 )
+            else:
+                self._provider_metrics.unanswered(request.resolved_provider, request.model_label, outcome)
         return outcomes
 
     async def _answer(self, request: QueuedRequest) -> Outcome:
