@@ -21,6 +21,8 @@ from cj_pipeline.reports.rooms import room_picture
 from cj_pipeline.reports.service_reference import (
     cj_metrics,
     cj_settings,
+    failure_reasons,
+    forgiven_marks,
     kafka_settings,
     lps_metrics,
     lps_settings,
@@ -115,6 +117,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "wrong-mock-list": wrong_mock_list,
     "lps-settings": lps_settings,
     "lps-metrics": lps_metrics,
+    "failure-reasons": failure_reasons,
+    "forgiven-marks": forgiven_marks,
     "model-keys": model_keys,
     "cj-settings": cj_settings,
     "cj-metrics": cj_metrics,

@@ -14,6 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.enums import QueueProcessingMode
+from cj_pipeline.contracts.forgiven import MEANINGS
+from cj_pipeline.contracts.reasons import EXPLANATIONS
 from cj_pipeline.mock.settings import MockSettings
 from cj_pipeline.services.cj.metrics import CjMetrics
 from cj_pipeline.services.cj.settings import CjSettings
@@ -56,6 +58,21 @@ def lps_metrics() -> str:
     metrics = LpsMetrics(QueueProcessingMode.PER_REQUEST)
     ProviderMetrics(metrics.registry)
     return _series(metrics.registry)
+
+
+def failure_reasons() -> str:
+    """Return every reason of a failure with its codes and what comes next."""
+    rows = [
+        f"| `{reason}` | {', '.join(one.codes)} | {one.meaning} | {one.what_next} |"
+        for reason, one in EXPLANATIONS.items()
+    ]
+    return "\n".join(["| reason | code | what it means | then |", "|---|---|---|---|", *rows])
+
+
+def forgiven_marks() -> str:
+    """Return everything that is forgiven in an answer."""
+    rows = [f"| `{mark}` | {meaning} |" for mark, meaning in MEANINGS.items()]
+    return "\n".join(["| mark | what was forgiven |", "|---|---|", *rows])
 
 
 def cj_metrics() -> str:
