@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class KeptReplies:
 
     def keep(self, request: QueuedRequest, model_id: str, ask: int, status: int, body: bytes) -> None:
         """Keep one reply. A folder that cannot be written to costs a line in the log and no verdict."""
-        now = datetime.now(UTC)
+        now = utc_now()
         entry = {
             "received_at": now.isoformat(),
             "correlation_id": str(request.correlation_id),

@@ -7,7 +7,7 @@ is left out of them: validation messages quote the prompt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from cj_pipeline.contracts.answer import RETRYABLE_CODES, ProviderError
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.reasons import EXPLANATIONS, REASON, Reason
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.services.lps.providers.apis.failure_table import meaning_of
 from cj_pipeline.services.lps.providers.apis.retry_after import retry_after_s
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
@@ -41,7 +42,7 @@ def http_failure(
     """
     words = error_in_bytes(body)
     meaning = meaning_of(status, words)
-    wait_s = retry_after_s(headers, words, meaning.reason, now or datetime.now(UTC))
+    wait_s = retry_after_s(headers, words, meaning.reason, now or utc_now())
     retryable = _retryable(meaning.retryable, meaning.code, headers)
     if meaning.reason is Reason.DAILY_LIMIT and wait_s is None:
         retryable = False  # some hours from now, and nobody says when
