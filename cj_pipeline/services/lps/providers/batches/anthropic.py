@@ -18,8 +18,8 @@ import httpx
 from pydantic import AwareDatetime, ValidationError
 
 from cj_pipeline.foundation.retrying import Waits, backoff_s
-from cj_pipeline.services.lps.providers.batches.http import BatchHttp, ReplyPart, created_id
-from cj_pipeline.services.lps.providers.batches.job import End, Item, Job, Result, Stage, State
+from cj_pipeline.services.lps.providers.batches.http import BatchHttp, created_id
+from cj_pipeline.services.lps.providers.batches.job import End, Item, Job, ReplyPart, Result, Stage, State
 
 _log = logging.getLogger(__name__)
 

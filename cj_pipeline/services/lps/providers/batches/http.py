@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict
 
 from cj_pipeline.services.lps.providers.apis.identifiers import identifier
 from cj_pipeline.services.lps.providers.batches.job import BatchRefused
@@ -17,12 +16,6 @@ from cj_pipeline.services.lps.providers.endpoint import Endpoint
 _TOTAL_S = 300.0
 _READ_S = 60.0
 _CONNECT_S = 10.0
-
-
-class ReplyPart(BaseModel):
-    """Base of the models of replies: what is not declared is of no interest, and APIs add fields all the time."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 class BatchHttp:

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.services.lps.providers.model import StructuredOutput
+
+
+class ReplyPart(BaseModel):
+    """Base of the models of replies about jobs: what is not declared is of no interest here."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 class Job(FileModel):

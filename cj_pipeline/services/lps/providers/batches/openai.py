@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from cj_pipeline.services.lps.providers.apis.identifiers import identifier
-from cj_pipeline.services.lps.providers.batches.http import BatchHttp, ReplyPart, created_id
-from cj_pipeline.services.lps.providers.batches.job import BatchRefused, End, Item, Job, Result, Stage, State
+from cj_pipeline.services.lps.providers.batches.http import BatchHttp, created_id
+from cj_pipeline.services.lps.providers.batches.job import BatchRefused, End, Item, Job, ReplyPart, Result, Stage, State
 
 ENDPOINT = "/v1/chat/completions"
 NOTE = "cj_pipeline_job"

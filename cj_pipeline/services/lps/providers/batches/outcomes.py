@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import httpx
 
 from cj_pipeline.contracts.answer import Failure, ProviderAnswer, ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import REASON, Reason
 from cj_pipeline.services.lps.providers.apis import failures
 from cj_pipeline.services.lps.providers.batches.job import BatchRefused, End, Job, Result, Stage, State
 from cj_pipeline.services.lps.providers.http_provider import HttpProvider
@@ -16,6 +19,9 @@ from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 Outcome = ProviderAnswer | Failure
 
 NOT_FOUND = 404
+
+# Until other jobs have ended, so that there is room for more tokens.
+_FULL_S = 600.0
 
 
 def outcome(provider: HttpProvider, job: Job, request: QueuedRequest, result: Result, took_s: float) -> Outcome:
@@ -26,37 +32,33 @@ def outcome(provider: HttpProvider, job: Job, request: QueuedRequest, result: Re
             return provider.answer_in_batch(request, job.structure, reply, took_s=took_s, batch_id=job.remote_id or "")
     except ProviderError as error:
         return error.failure
-    details = {
-        "provider": job.provider.value,
-        "model": job.model,
-        "batch_id": job.remote_id,
-        "batch_end": result.end.value,
-    }
     match result.end:
         case End.EXPIRED:
             message = "The batch endpoint did not get to the request within its time."
-            return Failure(ErrorCode.TIMEOUT, message, details | {"error_type": "timeout"}, retryable=True)
+            details = _details(job, Reason.TIMEOUT, "timeout", retryable=True)
+            return Failure(ErrorCode.TIMEOUT, message, details, retryable=True)
         case End.CANCELLED:
             message = "The job was cancelled at the provider before the request's turn came."
-            return Failure(ErrorCode.EXTERNAL_SERVICE_ERROR, message, details | {"error_type": "cancelled"})
+            return Failure(ErrorCode.EXTERNAL_SERVICE_ERROR, message, _details(job, Reason.CANCELLED, "cancelled"))
         case _:
             message = "The results of the job have no answer to the request."
-            return Failure(ErrorCode.PROCESSING_ERROR, message, details | {"error_type": "invalid_response"})
+            return Failure(ErrorCode.PROCESSING_ERROR, message, _details(job, Reason.MISSING, "invalid_response"))
 
 
 def unworked(job: Job, state: State, longest: timedelta) -> Failure:
     """Say why none of a job's requests was answered."""
-    details = {"provider": job.provider.value, "model": job.model, "batch_id": job.remote_id}
     if state.stage is Stage.RUNNING:
         message = f"The job did not end within {longest.total_seconds() / 3600:g} hours."
-        return Failure(ErrorCode.TIMEOUT, message, details | {"error_type": "timeout"})
+        return Failure(ErrorCode.TIMEOUT, message, _details(job, Reason.TIMEOUT, "timeout"))
     full = state.code == "token_limit_exceeded"  # of all jobs that wait; it passes
+    reason, kind = (Reason.RATE_LIMITED, "rate_limit") if full else (Reason.BAD_REQUEST, "client_error")
+    details = _details(job, reason, kind, retryable=full)
     return Failure(
         ErrorCode.RATE_LIMIT if full else ErrorCode.EXTERNAL_SERVICE_ERROR,
         f"The provider refused the job as a whole ({state.code or 'without a code'}).",
-        details | {"error_type": "rate_limit" if full else "client_error", "provider_error_code": state.code},
+        details if state.code is None else details | {"provider_error_code": state.code},
         retryable=full,
-        retry_after_s=600.0 if full else None,
+        retry_after_s=_FULL_S if full else None,
     )
 
 
@@ -65,25 +67,27 @@ def given_up(job: Job, what: str, patience: timedelta) -> ProviderError:
     return ProviderError(
         ErrorCode.CONNECTION_ERROR,
         f"The job could not be {what} for {patience.total_seconds() / 3600:g} hours.",
-        {
-            "provider": job.provider.value,
-            "model": job.model,
-            "batch_id": job.remote_id,
-            "error_type": "connection_error",
-        },
+        _details(job, Reason.UNREACHABLE, "connection_error"),
     )
 
 
 def not_submitted(job: Job, error: Exception) -> Failure:
     """Say why a job was not taken. error: what submitting it raised."""
     if not isinstance(error, BatchRefused):
-        failure: Failure = failures.connection_failure(job.provider, job.model, error).failure
-        return failure
-    if error.status == NOT_FOUND:
-        return Failure(
-            ErrorCode.CONFIGURATION_ERROR,
-            f"There is no batch endpoint at the base URL of {job.provider}. Set BATCH_API_ENDPOINT=service.",
-            {"provider": job.provider.value, "error_type": "client_error", "http_status": error.status},
-        )
-    refused: Failure = failures.http_failure(job.provider, job.model, error.status, error.headers, error.body).failure
-    return refused
+        return failures.connection_failure(job.provider, job.model, error).failure
+    refused = failures.http_failure(job.provider, job.model, error.status, error.headers, error.body).failure
+    if error.status != NOT_FOUND:
+        return refused
+    message = f"There is no batch endpoint at the base URL of {job.provider}. Set BATCH_API_ENDPOINT=service."
+    return replace(refused, message=message)
+
+
+def _details(job: Job, reason: Reason, error_type: str, *, retryable: bool = False) -> dict[str, Any]:
+    details: dict[str, Any] = {
+        REASON: reason.value,
+        "provider": job.provider.value,
+        "model": job.model,
+        "error_type": error_type,
+        "retryable": retryable,
+    }
+    return details if job.remote_id is None else details | {"provider_batch_id": job.remote_id}

@@ -67,18 +67,18 @@ def test_an_answer_costs_half(provider: Provider, dollars: float, tmp_path: Path
 
 @both
 @pytest.mark.parametrize(
-    ("fate", "code", "again"),
+    ("fate", "code", "reason", "again"),
     [
-        ("expired", ErrorCode.TIMEOUT, True),
-        ("cancelled", ErrorCode.EXTERNAL_SERVICE_ERROR, False),
-        ("missing", ErrorCode.PROCESSING_ERROR, False),
-        (500, ErrorCode.EXTERNAL_SERVICE_ERROR, True),
-        (429, ErrorCode.RATE_LIMIT, True),
-        (400, ErrorCode.EXTERNAL_SERVICE_ERROR, False),
+        ("expired", ErrorCode.TIMEOUT, "timeout", True),
+        ("cancelled", ErrorCode.EXTERNAL_SERVICE_ERROR, "cancelled", False),
+        ("missing", ErrorCode.PROCESSING_ERROR, "missing", False),
+        (500, ErrorCode.EXTERNAL_SERVICE_ERROR, "server_error", True),
+        (429, ErrorCode.RATE_LIMIT, "rate_limited", True),
+        (400, ErrorCode.EXTERNAL_SERVICE_ERROR, "bad_request", False),
     ],
 )
 def test_one_request_fails_and_its_neighbours_are_answered(
-    fate: str | int, code: ErrorCode, again: bool, provider: Provider, tmp_path: Path
+    fate: str | int, code: ErrorCode, reason: str, again: bool, provider: Provider, tmp_path: Path
 ) -> None:
     asked = requests(provider, 3)
     bad = str(asked[1].queue_id)
@@ -91,7 +91,7 @@ def test_one_request_fails_and_its_neighbours_are_answered(
     outcomes, stored = at_a_stand(provider, tmp_path, script, judge=lambda name, _: fate if name == bad else "answered")
     assert [type(outcome) for outcome in outcomes] == [ProviderAnswer, Failure, ProviderAnswer]
     failure = outcomes[1]
-    assert (failure.code, failure.worth_retrying) == (code, again)
+    assert (failure.code, failure.details["reason"], failure.worth_retrying) == (code, reason, again)
     assert failure.details["provider"] == provider.value
     # One that will be tried again must not find this job once more.
     assert (bad in stored) is not again
@@ -148,7 +148,7 @@ def test_a_server_without_a_batch_endpoint_says_what_to_set(provider: Provider, 
         return (await stand.process(**url).answer(asked))[asked[0].queue_id]
 
     failure = at_a_stand(provider, tmp_path, script)
-    assert failure.code is ErrorCode.CONFIGURATION_ERROR
+    assert failure.details["reason"] == "not_found"
     assert "BATCH_API_ENDPOINT=service" in failure.message
 
 
