@@ -39,8 +39,11 @@ class LocalServer:
     ignores_schemas: bool = False
     received: list[Received] = field(default_factory=list)
 
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route(self.path, self._serve, methods=["POST"])])
+
     def transport(self) -> httpx.ASGITransport:
-        return httpx.ASGITransport(Starlette(routes=[Route(self.path, self._serve, methods=["POST"])]))
+        return httpx.ASGITransport(self.app())
 
     async def _serve(self, request: Request) -> Response:
         body = json.loads(await request.body())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.manifest import check_time_limits, load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.registry import registered_providers
+from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.settings import settings_from_environment
+from cj_pipeline.services.shared.http_server import HttpServer, bound
 from tests.house import REPOSITORY
 from tests.services.lps.providers import endpoints as at
 from tests.services.lps.providers.fake_api import Received
@@ -238,3 +241,30 @@ def test_no_key_leaves_its_own_providers_address(provider: Provider, monkeypatch
     run_virtual(providers[provider].answer(queued(provider), 0))
     others = {"sk-of-openai", "sk-of-anthropic"} - {f"sk-of-{provider.value}"}
     assert not any(other in value for other in others for value in server.received[0].headers.values())
+
+
+@pytest.mark.parametrize("name", ["Ollama", "llama.cpp", "LM Studio"])
+def test_a_server_on_this_machine_is_asked_over_a_socket(name: str, tmp_path: Path) -> None:
+    """The same block with the port of a server that listens, and no transport in between."""
+    listening = bound("127.0.0.1", 0)
+    variables = dict(BLOCKS[name].variables)
+    variables["LLM_PROVIDER_SERVICE_OPENAI_BASE_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    path = tmp_path / "models.yaml"
+    path.write_text(BLOCKS[name].manifest or "", encoding="utf-8")
+    settings = ProviderSettings(
+        **{variable.removeprefix("LLM_PROVIDER_SERVICE_").lower(): value for variable, value in variables.items()}
+    )
+
+    async def main() -> ProviderAnswer:
+        server = HttpServer(SERVERS[name][1]().app())
+        serving = asyncio.create_task(server.serve([listening]))
+        manifest = load_manifest(path)
+        (provider,) = registered_providers(settings, manifest, ProviderMetrics(CollectorRegistry())).values()
+        try:
+            return await provider.answer(queued(Provider.OPENAI, model_override=None), 0)
+        finally:
+            await provider.aclose()
+            server.stop()
+            await serving
+
+    assert asyncio.run(main()).winner is Winner.B

@@ -94,7 +94,11 @@ class ProviderBatches:
         await self._close()
 
     def look_back(self) -> None:
-        """Tell the log of the jobs that are still open, and forget those whose results nobody has any more."""
+        """Tell the log of the jobs that are still open, and forget those whose results nobody has any more.
+
+        Raises BadInput when no job can be stored: found out later, it would cost requests their turn.
+        """
+        self._store.open()
         for job in self._store.jobs():
             if self._clock.now() - job.created_at > _KEPT:
                 _log.warning("a job was never asked for again; it is forgotten", extra=_about(job))

@@ -14,16 +14,30 @@ from tempfile import NamedTemporaryFile
 
 from pydantic import ValidationError
 
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.services.lps.providers.batches.job import Job
 
 _log = logging.getLogger(__name__)
 
 
 class JobStore:
-    """The open jobs below a folder, which is made when the first one is stored."""
+    """The open jobs below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def open(self) -> None:
+        """Make the folder. Raises BadInput when nothing can be written there."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=self._folder, prefix=".job-"):
+                pass
+        except OSError as error:
+            raise BadInput(
+                f"no job can be stored here: {error.strerror}.",
+                path=self._folder,
+                remedy="Point LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH to a folder that can be written.",
+            ) from None
 
     def jobs(self) -> list[Job]:
         """Return the open jobs, oldest first; a file that cannot be read is named in the log and left where it is."""

@@ -13,6 +13,7 @@ import pytest
 
 from cj_pipeline.contracts.answer import Failure, ProviderAnswer
 from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.foundation.errors import BadInput
 from tests.services.lps.providers.batches.stand import BOTH, Stand, at_a_stand, requests
 
 both = pytest.mark.parametrize("provider", BOTH)
@@ -199,3 +200,13 @@ def test_a_stored_file_that_is_no_job_stops_nobody(
     outcomes = at_a_stand(provider, tmp_path, script)
     assert all(isinstance(outcome, ProviderAnswer) for outcome in outcomes.values())
     assert "half.json' is no stored job" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("a file where the folder should be")
+
+    async def script(stand: Stand) -> None:
+        with pytest.raises(BadInput, match="BATCH_API_JOBS_PATH"):
+            stand.process().look_back()
+
+    at_a_stand(Provider.OPENAI, tmp_path, script)
