@@ -44,9 +44,14 @@ class Endpoint:
     is_the_providers_own: bool
 
     @property
+    def on_this_machine(self) -> bool:
+        """Whether calls never leave this machine; they then go past any proxy of the environment, too."""
+        return is_loopback(self.base_url)
+
+    @property
     def needs_a_key(self) -> bool:
         """Whether it cannot be asked without one: a server on this machine can."""
-        return not is_loopback(self.base_url)
+        return not self.on_this_machine
 
     @property
     def has_a_key(self) -> bool:
@@ -138,7 +143,7 @@ def time_limits(usual: Timeouts, settings: ProviderSettings, endpoint: Endpoint,
 
     usual: the provider's. Where a server on this machine is asked without a key, it is a model on this machine.
     """
-    if not endpoint.needs_a_key and not endpoint.has_a_key:
+    if endpoint.on_this_machine and not endpoint.has_a_key:
         usual = Timeouts(total_s=_ON_THIS_MACHINE_S, connect_s=usual.connect_s, read_s=_ON_THIS_MACHINE_S)
     total = model.total_timeout_s or settings.llm_total_timeout_seconds
     return Timeouts(

@@ -92,7 +92,11 @@ class HttpProvider:
         self._settings = settings
         self._structures = LearnedStructures(api.name)
         self._kept = kept_replies(settings.keep_replies_dir, settings.keep_replies_max_mb)
-        self._client = httpx.AsyncClient(transport=transport, limits=httpx.Limits(max_connections=POOL_SIZE))
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            limits=httpx.Limits(max_connections=POOL_SIZE),
+            trust_env=not api.endpoint.on_this_machine,
+        )
         metrics.pool(api.name, size=POOL_SIZE, active=0)
 
     @property

@@ -244,8 +244,14 @@ def test_no_key_leaves_its_own_providers_address(provider: Provider, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["Ollama", "llama.cpp", "LM Studio"])
-def test_a_server_on_this_machine_is_asked_over_a_socket(name: str, tmp_path: Path) -> None:
-    """The same block with the port of a server that listens, and no transport in between."""
+def test_a_server_on_this_machine_is_asked_over_a_socket(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same block with the port of a server that listens, no transport in between, and past a proxy."""
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
     listening = bound("127.0.0.1", 0)
     variables = dict(BLOCKS[name].variables)
     variables["LLM_PROVIDER_SERVICE_OPENAI_BASE_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"

@@ -30,7 +30,11 @@ class BatchHttp:
     ) -> None:
         self.endpoint = endpoint
         self._own = own
-        self._client = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S))
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S),
+            trust_env=not endpoint.on_this_machine,
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

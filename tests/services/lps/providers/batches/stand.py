@@ -86,7 +86,7 @@ class Stand:
     lost: dict[str, list[str]] = field(default_factory=dict)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
-    def process(self, **settings: Any) -> ProviderBatches:
+    def process(self, *, poll_s: float = 60.0, **settings: Any) -> ProviderBatches:
         """A new process with the same settings."""
         self.registry = CollectorRegistry()
         name = self.provider.value
@@ -96,7 +96,7 @@ class Stand:
             ProviderMetrics(self.registry),
             self.clock,
             self.folder,
-            60.0,
+            poll_s,
             transport=Network(self.fake, self.lost),
         )
 

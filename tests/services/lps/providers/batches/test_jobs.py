@@ -132,7 +132,7 @@ def test_a_job_of_openai_that_fails_in_validation(code: str, again: bool, tmp_pa
 def test_a_job_that_never_ends_is_stopped_and_its_requests_fail(provider: Provider, tmp_path: Path) -> None:
     async def script(stand: Stand) -> Any:
         asked = requests(provider, 1)
-        outcome = (await stand.process().answer(asked))[asked[0].queue_id]
+        outcome = (await stand.process(poll_s=3600.0).answer(asked))[asked[0].queue_id]
         assert [job.cancelled for job in stand.fake.jobs.values()] == [True]
         return outcome
 
