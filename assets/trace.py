@@ -88,6 +88,15 @@ def recording_metadata(folder: Path, provenance: Provenance) -> Mapping[str, Any
             "source": imported.source,
             **{f"messages_{name}": number for name, number in imported.counts.items()},
         }
+    if (recorded := provenance.recorded) is not None:
+        shown |= {
+            "judge": recorded.judge.model_dump(mode="json", exclude_none=True),
+            "prompt": recorded.prompt.model_dump(mode="json", exclude_none=True),
+            "design": recorded.design.model_dump(mode="json"),
+            "asked_again": recorded.asked_again,
+            **({} if recorded.provider_calls is None else {"provider_calls": recorded.provider_calls}),
+            **({} if recorded.spent_usd is None else {"spent_usd": recorded.spent_usd}),
+        }
     if (capture := provenance.capture) is not None:
         shown |= {
             "partial": capture.partial,

@@ -31,6 +31,7 @@ from assets.mode import mode_asset
 from assets.parity import PARITY_OP, parity_asset, suite_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import ScenarioPartitions
+from assets.record import record_job
 from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
@@ -82,7 +83,7 @@ def build_defs(
     return Definitions(
         assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios), kafka_topic()],
         asset_checks=checks,
-        jobs=[*parity_jobs(), capture_job(), observe_kafka],
+        jobs=[*parity_jobs(), capture_job(), record_job(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
         sensors=[new_traces_sensor(scenarios)],
         resources={

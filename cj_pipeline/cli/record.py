@@ -171,17 +171,7 @@ def _local(
         raise click.UsageError("--local brings its own model; leave --model, --base-url and --provider out.")
     from cj_pipeline.local import small_judge as local
 
-    own = essays is None
-    chosen = replace(
-        options,
-        essays=local.ESSAYS if essays is None else essays,
-        grades=local.GRADES if own and options.grades is None else options.grades,
-        model=local.MODEL_ID,
-        temperature=local.TEMPERATURE if options.temperature is None else options.temperature,
-        max_tokens=options.max_tokens or local.MAX_TOKENS,
-    )
-    model = local.model_identity()
-    chosen = replace(chosen, model_file=model.name, model_file_sha256=model.sha256)
+    chosen = local.local_options(options, own_essays=essays is None)
     base_url = "http://127.0.0.1/v1" if dry_run else stack.enter_context(local.small_judge())
     return replace(chosen, base_url=base_url), local.TYPICAL_SECONDS
 

@@ -18,12 +18,10 @@ from cj_pipeline.reports.headline import headline_lines
 from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.recording.estimate import Estimate
-from cj_pipeline.runs.recording.portrait import JudgePortrait, Spread, portrait_of
+from cj_pipeline.runs.recording.portrait import JudgePortrait, Spread, portrait_of_trace
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.traces.provenance import read_provenance
-from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.recording_provenance import RecordingProvenance
-from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.store import Recording, trace_recordings
 
 
@@ -70,7 +68,7 @@ def _price(request: RecordingRequest, estimate: Estimate) -> str:
 def show_recording(folder: Path) -> None:
     """Print what the recorded judge is like, and whether its runs agree by parity."""
     scenario, recordings = trace_recordings(folder)
-    portrait = _portrait(scenario, recordings)
+    portrait = portrait_of_trace(folder)
     print_table(f"{scenario.scenario_id}: what the judge is like", ("what", "value"), _rows(portrait))
     recorded = read_provenance(folder).recorded
     if recorded is not None:
@@ -106,7 +104,7 @@ def recording_document(folder: Path) -> dict[str, Any]:
             }
             for one in recordings
         ],
-        "judge": asdict(_portrait(scenario, recordings)),
+        "judge": asdict(portrait_of_trace(folder)),
         "notes": list(fitted_mode_notes(folder)),
         "between_runs": compared,
     }
@@ -120,13 +118,6 @@ def between(folder: Path) -> list[ParityReport]:
     provenances = dict(zip(names, first.provenances, strict=True))
     reports = compare_recordings(first.scenario, runs, provenances, scenario_file=first.scenario_file)
     return [one.report for one in reports if one.fitted == names[0]]
-
-
-def _portrait(scenario: Scenario, recordings: Sequence[Recording]) -> JudgePortrait:
-    place = {grade: number for number, grade in enumerate(scenario.net.grade_scale or ())}
-    grades = {item.id: place[item.grade] for item in scenario.net.items if item.grade is not None}
-    runs = [[line.event.data for line in read_callbacks(one.path).events] for one in recordings]
-    return portrait_of(runs, grades)
 
 
 def _rows(portrait: JudgePortrait) -> list[tuple[str, object]]:

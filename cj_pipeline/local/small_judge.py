@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from cj_pipeline.local.programs import CannotStart, Unavailable
+from cj_pipeline.runs.recording.options import RecordingOptions
 from cj_pipeline.traces.provenance import file_sha256
 
 MODEL_ID = "smollm2-135m-instruct"
@@ -40,6 +41,24 @@ def model_identity() -> ModelFile:
     """Return what the server runs. Raises Unavailable where a package is not installed."""
     path = model_path()
     return ModelFile(path.name, file_sha256(path))
+
+
+def local_options(options: RecordingOptions, *, own_essays: bool) -> RecordingOptions:
+    """Return options that ask this model, of which the address is still missing.
+
+    own_essays: whether the twelve texts of the project are judged. Raises Unavailable.
+    """
+    model = model_identity()
+    return replace(
+        options,
+        essays=ESSAYS if own_essays else options.essays,
+        grades=GRADES if own_essays and options.grades is None else options.grades,
+        model=MODEL_ID,
+        temperature=TEMPERATURE if options.temperature is None else options.temperature,
+        max_tokens=options.max_tokens or MAX_TOKENS,
+        model_file=model.name,
+        model_file_sha256=model.sha256,
+    )
 
 
 @contextmanager

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.foundation.numbers import percentile
+from cj_pipeline.traces.reader import read_callbacks
+from cj_pipeline.traces.store import trace_recordings
 
 Callbacks = Sequence[LLMComparisonResultV1]
 
@@ -57,6 +60,14 @@ class JudgePortrait:
     prompt_tokens: Spread | None
     completion_tokens: Spread | None
     cost_usd: float | None
+
+
+def portrait_of_trace(folder: Path) -> JudgePortrait:
+    """Return the portrait of the judge of a trace folder, over all its recordings. Raises BadInput as read_trace."""
+    scenario, recordings = trace_recordings(folder)
+    place = {grade: number for number, grade in enumerate(scenario.net.grade_scale or ())}
+    grades = {item.id: place[item.grade] for item in scenario.net.items if item.grade is not None}
+    return portrait_of([[line.event.data for line in read_callbacks(one.path).events] for one in recordings], grades)
 
 
 def portrait_of(runs: Sequence[Callbacks], grades: Mapping[str, int]) -> JudgePortrait:

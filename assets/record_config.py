@@ -1,0 +1,136 @@
+"""This module holds the run configuration of a recording, and translates it into a request and a judge."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from dagster import Config
+from pydantic import Field
+
+from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
+from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.local.small_judge import local_options, small_judge
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge
+from cj_pipeline.runs.recording.options import RecordingOptions, prepared
+from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT
+from cj_pipeline.runs.recording.request import RecordingRequest
+from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
+from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.scenario import Profile
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class RecordConfig(Config):
+    """One recording. `scenario_id` has to be given, and `essays` with `model`, or `local`. No key belongs here."""
+
+    scenario_id: str = Field(
+        description="Name of the new scenario, and of its folder: lower case, digits, underscores."
+    )
+    essays: str | None = Field(default=None, description="Folder of essays: .txt, .md, .docx, .pdf, a file each.")
+    grades_file: str | None = Field(default=None, description="Table of known grades: essay_id, grade[, label].")
+    local: bool = Field(default=False, description="Ask the small model on this machine (make judge).")
+    model: str | None = Field(default=None, description="Whom to ask, as the provider calls it.")
+    base_url: str | None = Field(default=None, description="An OpenAI-compatible server, or another address.")
+    provider: str | None = Field(default=None, description="Whose API it is; empty: by the model.")
+    prompt: str = Field(default=DEFAULT_PROMPT, description="Prompt variant, or a file NAME.vN.yaml.")
+    temperature: float | None = Field(default=None, description="Empty: as the LPS is set.")
+    max_tokens: int | None = Field(default=None, description="That an answer may have; empty: as the LPS is set.")
+    effort: str | None = Field(default=None, description="Of models that reason: none, low, medium, high.")
+    verbosity: str | None = Field(default=None, description="Of models that take it: low, medium, high.")
+    comparisons: int | None = Field(default=None, description="In each run; empty: every pair once.")
+    both_orders: bool = Field(default=False, description="Every pair once more, the other essay first.")
+    runs: int = Field(default=2, description="How often the same is asked.")
+    seed: int = Field(default=1, description="Of pairs and sides.")
+    concurrency: int = Field(default=1, description="Asked at the same time.")
+    budget_usd: float | None = Field(
+        default=None, description="Spend no more, for all runs together. Needed where a call may cost something."
+    )
+    input_usd_per_million: float | None = Field(default=None, description="Price where the manifest has none.")
+    output_usd_per_million: float | None = Field(default=None, description="The same.")
+    redact: bool = Field(default=True, description="Give essays pseudonyms and keep only metadata that names nobody.")
+    justifications: str = Field(
+        default=Justifications.DROP.value, description="What becomes of the judge's sentences: drop, hash or keep."
+    )
+    key_file: str | None = Field(
+        default=None,
+        description="File of the key of the pseudonyms, made when it is not there; empty: "
+        "CJ_PIPELINE_REDACTION_KEY_FILE, or a file in the data folder.",
+    )
+    profile: str = Field(default=Profile.JUDGE.value, description=f"One of {', '.join(Profile)}.")
+
+    @contextmanager
+    def prepared(
+        self, traces_dir: Path, data_dir: Path, folder: Path
+    ) -> Iterator[tuple[RecordingRequest, EmbeddedJudge]]:
+        """Yield request and judge, with the small model running where it is asked. folder: for temporary files.
+
+        Raises BadInput naming the field that cannot be used.
+        """
+        options, redaction = self._options(), self._redaction(data_dir)
+        if not self.local:
+            yield self._within_means(*prepared(options, traces_dir, redaction, folder))
+            return
+        with small_judge() as base_url:
+            yield prepared(replace(options, base_url=base_url), traces_dir, redaction, folder)
+
+    def _options(self) -> RecordingOptions:
+        if not self.local and (self.essays is None or self.model is None):
+            field = "essays" if self.essays is None else "model"
+            raise _refusal(field, "is missing.", "Give essays and model, or local: true.")
+        if self.local and (self.model or self.base_url or self.provider):
+            raise _refusal("local", "brings its own model.", "Leave model, base_url and provider out.")
+        given = (self.input_usd_per_million, self.output_usd_per_million)
+        if (given[0] is None) != (given[1] is None):
+            raise _refusal("output_usd_per_million", "goes with input_usd_per_million.", "Give both, or none.")
+        options = RecordingOptions(
+            scenario_id=self.scenario_id,
+            essays=Path(self.essays or ""),
+            model=self.model or "",
+            grades=None if self.grades_file is None else Path(self.grades_file),
+            base_url=self.base_url,
+            provider=None if self.provider is None else _word(Provider, "provider", self.provider),
+            prompt=self.prompt,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            effort=None if self.effort is None else _word(ReasoningEffort, "effort", self.effort),
+            verbosity=None if self.verbosity is None else _word(OutputVerbosity, "verbosity", self.verbosity),
+            comparisons=self.comparisons,
+            both_orders=self.both_orders,
+            runs=self.runs,
+            seed=self.seed,
+            concurrency=self.concurrency,
+            budget_usd=self.budget_usd,
+            price_per_million=None if given[0] is None or given[1] is None else (given[0], given[1]),
+            profile=_word(Profile, "profile", self.profile),
+        )
+        return local_options(options, own_essays=self.essays is None) if self.local else options
+
+    def _redaction(self, data_dir: Path) -> Redaction | None:
+        if not self.redact:
+            return None
+        key_file = default_key_file(data_dir) if self.key_file is None else Path(self.key_file)
+        policy = RedactionPolicy(justifications=_word(Justifications, "justifications", self.justifications))
+        return Redaction(policy, Pseudonyms(key_from(key_file)))
+
+    def _within_means(self, request: RecordingRequest, judge: EmbeddedJudge) -> tuple[RecordingRequest, EmbeddedJudge]:
+        """Refuse to spend without a limit: nobody sits at a job to be asked."""
+        if request.budget_usd is None and not request.on_this_machine:
+            raise _refusal("budget_usd", "is missing, and a call may cost money.", "Say how much may be spent.")
+        return request, judge
+
+
+def _refusal(field: str, problem: str, remedy: str) -> BadInput:
+    return BadInput(problem, path="run configuration", field=f"ops.record.config.{field}", remedy=remedy)
+
+
+def _word(kind: type[Word], field: str, given: str) -> Word:
+    try:
+        return kind(given)
+    except ValueError:
+        raise _refusal(field, f"'{given}' is not known.", did_you_mean(given, kind)) from None
