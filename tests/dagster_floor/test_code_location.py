@@ -150,7 +150,7 @@ def test_every_check_is_partitioned_and_described_and_all_but_two_are_gates() ->
 def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     parity = {"parity_all", "parity_judge", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
-    assert set(jobs) == parity | {"capture_callbacks", "observe_kafka"}
+    assert set(jobs) == parity | {"capture_callbacks", "observe_kafka", "record_judge"}
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything
