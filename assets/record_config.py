@@ -72,7 +72,8 @@ class RecordConfig(Config):
 
         Raises BadInput naming the field that cannot be used.
         """
-        options, redaction = self._options(), self._redaction(data_dir)
+        options = self._options()
+        redaction = self._redaction(data_dir, options.model)
         if not self.local:
             yield self._within_means(*prepared(options, traces_dir, redaction, folder))
             return
@@ -111,12 +112,12 @@ class RecordConfig(Config):
         )
         return local_options(options, own_essays=self.essays is None) if self.local else options
 
-    def _redaction(self, data_dir: Path) -> Redaction | None:
+    def _redaction(self, data_dir: Path, model: str) -> Redaction | None:
         if not self.redact:
             return None
         key_file = default_key_file(data_dir) if self.key_file is None else Path(self.key_file)
         policy = RedactionPolicy(justifications=_word(Justifications, "justifications", self.justifications))
-        return Redaction(policy, Pseudonyms(key_from(key_file)))
+        return Redaction(policy, Pseudonyms(key_from(key_file)), frozenset({model}))
 
     def _within_means(self, request: RecordingRequest, judge: EmbeddedJudge) -> tuple[RecordingRequest, EmbeddedJudge]:
         """Refuse to spend without a limit: nobody sits at a job to be asked."""

@@ -136,7 +136,7 @@ def record_command(
         elif essays is None or model is None:
             raise click.UsageError("Give --essays and --model, or --local.")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
-        redaction = redaction_of(no_redact, justifications, key_file)
+        redaction = redaction_of(no_redact, justifications, key_file, (options.model,))
         request, judge = prepared(options, output_folder(output_dir), redaction, folder)
         if not recorded_before(request):
             estimate = estimated(request, judge, seconds)

@@ -88,13 +88,18 @@ def redaction_options(command: Command) -> Command:
     return command
 
 
-def redaction_of(no_redact: bool, justifications: str, key_file: Path | None) -> Redaction | None:
-    """Return the redaction asked for; None for none. Makes the key where there is none. Raises BadInput."""
+def redaction_of(
+    no_redact: bool, justifications: str, key_file: Path | None, public_models: tuple[str, ...] = ()
+) -> Redaction | None:
+    """Return the redaction asked for; None for none. Makes the key where there is none. Raises BadInput.
+
+    public_models: names of models that stay.
+    """
     if no_redact:
         return None
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
     policy = RedactionPolicy(justifications=Justifications(justifications))
-    return Redaction(policy, Pseudonyms(key_from(path)))
+    return Redaction(policy, Pseudonyms(key_from(path)), frozenset(public_models))
 
 
 def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) -> str:

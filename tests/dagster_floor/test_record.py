@@ -86,6 +86,7 @@ def test_a_recording_is_a_trace_and_a_materialised_partition(tmp_path: Path, ess
     assert shown["judge"]["temperature"] == 0.5
     assert shown["prompt"]["name"] == "plain.v1"
     assert trace.provenance.redaction is not None  # redacted unless somebody says otherwise
+    assert {line.event.data.model for line in trace.callbacks.events} == {"tiny"}  # a name that was given for a model
     assert set(judge.asked.values()) == {2}
 
 

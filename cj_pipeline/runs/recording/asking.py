@@ -17,7 +17,8 @@ import httpx
 from cj_pipeline.bus.protocol import Subscription
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
-from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.errors import ErrorCode, ErrorDetail
+from cj_pipeline.contracts.reasons import REASON, Reason
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.state import Batch, Comparison
 from cj_pipeline.foundation.errors import CjPipelineError
@@ -29,12 +30,14 @@ from cj_pipeline.runs.recording.prompts import PromptVariant, asked_request
 NOT_THE_JUDGE = frozenset({ErrorCode.SERVICE_UNAVAILABLE})
 # No further comparison will fare better until somebody mends something.
 MENDED_BY_A_PERSON = frozenset({ErrorCode.AUTHENTICATION_ERROR, ErrorCode.CONFIGURATION_ERROR})
+REASONS_TO_MEND = frozenset({Reason.NO_CREDIT, Reason.MODEL_NOT_FOUND, Reason.NOT_FOUND, Reason.REDIRECTED})
 # A judge may fail so; several times in a row without an answer in between, it is not there.
 MAYBE_AWAY = frozenset({ErrorCode.CONNECTION_ERROR})
 MOST_AWAY_IN_A_ROW = 3
 
 # The longest attempt (300 s) with its retries and their waits; a judge that says nothing for longer is gone.
 PATIENCE_S = 1500.0
+_LOOK_S = 0.5
 
 
 class JudgeAway(CjPipelineError):
@@ -54,7 +57,8 @@ class Asked:
 class Session:
     """One session's means. affords: whether one more comparison, beside so many in flight, can be paid for.
 
-    broke: whether a call was not made for want of money. stop: set by anybody, it ends the asking; what is in flight
+    broke: whether a call was not made for want of money. nobody_there: whether no call of this session found anybody,
+    and several were made. stop: set by anybody, it ends the asking; what is in flight
     is waited for. on_callback: called with each new callback, as it came.
     """
 
@@ -64,6 +68,7 @@ class Session:
     concurrency: int
     affords: Callable[[ComparisonRequest, int], bool]
     broke: Callable[[], bool]
+    nobody_there: Callable[[], bool]
     stop: Flag
     on_callback: Callable[[CallbackEvent], None]
     patience_s: float = PATIENCE_S
@@ -148,14 +153,28 @@ class RecordingJudge:
             raise ServiceRefused(f"{response.request.url}: {response.status_code} {response.text[:300]}")
 
     async def _message(self) -> bytes:
+        """Return the next message of the topic. Raises JudgeAway when none can be expected any more."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._session.patience_s
+        # A task of its own, looked at now and then: cancelling a reader in the middle could lose a message.
+        reading = asyncio.ensure_future(self._session.subscription.next())
         try:
-            async with asyncio.timeout(self._session.patience_s):
-                return (await self._session.subscription.next()).value
-        except TimeoutError:
-            raise JudgeAway(
-                f"no callback came within {self._session.patience_s:g} s, and the recording was stopped. What was "
-                "answered is kept; go on with the same command once the judge answers."
-            ) from None
+            while True:
+                done, _ = await asyncio.wait({reading}, timeout=min(_LOOK_S, max(0.0, deadline - loop.time())))
+                if done:
+                    return reading.result().value
+                if self._session.nobody_there():
+                    raise JudgeAway(
+                        "nobody answers at the judge's address. Is it running, at the address that was given? Nothing "
+                        "was recorded of it; go on with the same command."
+                    )
+                if loop.time() >= deadline:
+                    raise JudgeAway(
+                        f"no callback came within {self._session.patience_s:g} s, and the recording was stopped. What "
+                        "was answered is kept; go on with the same command once the judge answers."
+                    )
+        finally:
+            reading.cancel()
 
     def _arrived(self, raw: bytes, in_flight: dict[UUID, Comparison]) -> _Arrived | None:
         """Return the callback of one message, kept or held back; None for one that is no part of the recording."""
@@ -169,7 +188,7 @@ class RecordingJudge:
         error = event.data.error_detail
         if error is not None and (error.error_code in NOT_THE_JUDGE or self._session.broke()):
             return None
-        if error is not None and error.error_code in MENDED_BY_A_PERSON:
+        if error is not None and _needs_mending(error):
             raise JudgeAway(f"the judge cannot be asked: {error.message} Mend it, and go on with the same command.")
         if error is not None and error.error_code in MAYBE_AWAY:
             self._hold_back(arrived, error.message)
@@ -193,6 +212,10 @@ class RecordingJudge:
             self._draft.take([(one.event, one.raw) for one in kept])
         for one in kept:
             self._session.on_callback(one.event)
+
+
+def _needs_mending(error: ErrorDetail) -> bool:
+    return error.error_code in MENDED_BY_A_PERSON or (error.details or {}).get(REASON) in REASONS_TO_MEND
 
 
 def _of(comparison: Comparison, event: CallbackEvent) -> CallbackEvent:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, COST_KNOWN, PRICE, REASON
 from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.store import trace_recordings
@@ -86,9 +87,7 @@ def portrait_of(runs: Sequence[Callbacks], grades: Mapping[str, int]) -> JudgePo
         latency_s=_spread([one.response_time_ms / 1000 for one in answers]),
         prompt_tokens=_spread([one.token_usage.prompt_tokens for one in answers]),
         completion_tokens=_spread([one.token_usage.completion_tokens for one in answers]),
-        cost_usd=None
-        if any(one.request_metadata.get("cost_known") is False for one in answers)
-        else sum(one.cost_estimate for one in every),
+        cost_usd=_cost(every),
     )
 
 
@@ -96,9 +95,17 @@ def _reason(callback: LLMComparisonResultV1) -> str:
     error = callback.error_detail
     if error is None:
         return ""
-    details = error.details or {}
-    reason = details.get("reason") or details.get("stop_reason") or details.get("error_type")
-    return f"{error.error_code} ({reason})" if isinstance(reason, str) and reason else str(error.error_code)
+    reason = (error.details or {}).get(REASON)
+    return f"{error.error_code} ({reason})" if isinstance(reason, str) else str(error.error_code)
+
+
+def _cost(every: Callbacks) -> float | None:
+    """Return dollars, those of failures included; None where the price of an answer is unknown."""
+    if any(one.request_metadata.get(COST_KNOWN) is False for one in every if one.succeeded):
+        return None
+    failed = [(one.error_detail.details or {}).get(PRICE, 0.0) for one in every if one.error_detail is not None]
+    billed = [float(usd) for usd in failed if isinstance(usd, int | float)]
+    return sum(one.cost_estimate for one in every) + sum(billed)
 
 
 def _better_grade(answers: Callbacks, grades: Mapping[str, int]) -> Share:
@@ -123,7 +130,9 @@ def _same_answer(runs: Sequence[Callbacks]) -> Share:
 
 
 def _confidences(answers: Callbacks) -> dict[str, int]:
-    counts = Counter("absent" if one.confidence is None else f"{one.confidence:g}" for one in answers)
+    counts = Counter(
+        "unknown" if one.request_metadata.get(CONFIDENCE_KNOWN) is False else f"{one.confidence:g}" for one in answers
+    )
     return dict(sorted(counts.items()))
 
 

@@ -134,6 +134,7 @@ async def _ask(
                     concurrency=request.concurrency,
                     affords=books.affords,
                     broke=lambda: books.purse.refused,
+                    nobody_there=lambda: meter.nobody_there,
                     stop=stop,
                     on_callback=on_callback,
                     patience_s=patience_s,

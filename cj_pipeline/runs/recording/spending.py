@@ -19,6 +19,9 @@ from cj_pipeline.services.lps.providers.manifest import Model
 BYTES_PER_TOKEN = 4.0
 TYPICAL_COMPLETION_TOKENS = 120
 
+# So many calls are made to an address before nobody is said to be there.
+CALLS_TO_NOBODY = 2
+
 # Kept away from the client: the inner one has unpacked the body.
 _OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
@@ -96,10 +99,17 @@ class MeteredTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, purse: Purse, price: Price | None, most_output_tokens: int, inner: httpx.AsyncClient) -> None:
         self.calls = 0
+        self._nobody = 0
+        self._somebody = False
         self._purse = purse
         self._price = price
         self._most_output_tokens = most_output_tokens
         self._inner = inner
+
+    @property
+    def nobody_there(self) -> bool:
+        """Whether several calls found nobody at the address, and none found anybody."""
+        return not self._somebody and self._nobody >= CALLS_TO_NOBODY
 
     def worst_usd(self, request_bytes: int) -> float:
         """Return the most that a call of so many bytes can cost: no token is shorter than a byte."""
@@ -115,8 +125,10 @@ class MeteredTransport(httpx.AsyncBaseTransport):
         usd: float | None = None
         try:
             response = await self._inner.send(request)
+            self._somebody = True
             usd = self._cost(response)
-        except httpx.ConnectError:
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self._nobody += 1
             usd = 0.0  # nothing was sent
             raise
         finally:

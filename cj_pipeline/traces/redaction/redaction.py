@@ -54,12 +54,14 @@ _decode = msgspec.json.Decoder(Document).decode
 class Redaction:
     """A policy and a key, at work. For one thread at a time; `dropped` is this instance's own count.
 
+    public_models: names that stay although they are not made like a model's, since a person gave them for one.
     dropped: `fields` and `metadata_keys` that are gone; `words` that were replaced because no list knows them;
     `error_texts` and `error_details` that are gone.
     """
 
     policy: RedactionPolicy
     pseudonyms: Pseudonyms
+    public_models: frozenset[str] = frozenset()
     dropped: Counter[str] = field(default_factory=Counter, compare=False)
     _models: Cache = field(init=False, repr=False, compare=False)
 
@@ -202,4 +204,6 @@ class Redaction:
         return REDACTED
 
     def _model(self, model: str) -> str:
-        return model if is_model(model) else f"model-{self.pseudonyms.of('model', model)}"
+        return (
+            model if model in self.public_models or is_model(model) else f"model-{self.pseudonyms.of('model', model)}"
+        )

@@ -21,7 +21,7 @@ def callback(first: str, second: str, winner: Winner | None, **changes: object) 
         timestamp=NOON,
         service="llm_provider_service",
         operation="process_comparison",
-        details={"stop_reason": "length"},
+        details={"reason": "truncated", "cost_estimate": 0.5},
     )
     answered = {"winner": winner, "justification": "x", "confidence": 3.0}
     made = LLMComparisonResultV1(
@@ -31,7 +31,7 @@ def callback(first: str, second: str, winner: Winner | None, **changes: object) 
         model="m",
         response_time_ms=1000 if winner else 0,
         token_usage=TokenUsage(prompt_tokens=100, completion_tokens=20, total_tokens=120),
-        cost_estimate=0.25,
+        cost_estimate=0.25 if winner else 0.0,
         requested_at=NOON,
         completed_at=NOON,
         request_metadata={"essay_a_id": first, "essay_b_id": second},
@@ -48,14 +48,14 @@ GRADES = {"a": 0, "b": 1}
 def test_two_runs_add_up() -> None:
     portrait = portrait_of([ONE, TWO], GRADES)
     assert portrait.answered == Share(5, 6)
-    assert portrait.errors == {"EXTERNAL_SERVICE_ERROR (length)": 1}
+    assert portrait.errors == {"EXTERNAL_SERVICE_ERROR (truncated)": 1}
     assert portrait.first_shown == Share(4, 5)
     assert portrait.better_grade == Share(1, 2)  # only `a` and `b` have a grade
     assert portrait.same_answer == Share(1, 2)  # one of the three pairs has one answer only
     assert portrait.confidences == {"3": 5}
     assert portrait.latency_s is not None
     assert portrait.latency_s.mean == 1.0  # of answers: a failure takes no 0 s
-    assert portrait.cost_usd == 1.5
+    assert portrait.cost_usd == 1.75  # five answers, and a failure that was billed
 
 
 def test_the_same_pair_in_the_other_order_is_another_question() -> None:

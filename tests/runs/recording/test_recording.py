@@ -178,11 +178,36 @@ def test_a_judge_that_is_not_there_ends_the_recording_and_is_no_part_of_it(tmp_p
 
     judge = FakeJudge()
     request = request_of(tmp_path)
-    away = replace(judge.behind_lps(tmp_path, queue_max_retries=0, circuit_breaker_enabled=False), open_client=nobody)
-    with pytest.raises(JudgeAway, match="in a row found no judge"):
-        record(request, away)
+    with pytest.raises(JudgeAway, match="nobody answers at the judge's address"):
+        record(request, replace(judge.behind_lps(tmp_path), open_client=nobody))
     folder = record(request, judge.behind_lps(tmp_path)).folder
     assert all(line.event.data.succeeded for line in read_trace(folder).callbacks.events)
+
+
+def test_a_judge_that_goes_away_in_the_middle_ends_the_recording_and_is_no_part_of_it(tmp_path: Path) -> None:
+    def breaks_off(call: int) -> Response | None:
+        if call > 5:
+            raise httpx.ReadError("gone")
+        return None
+
+    judge = FakeJudge(answer=breaks_off)
+    request = request_of(tmp_path)
+    with pytest.raises(JudgeAway, match="3 comparisons in a row found no judge"):
+        record(request, judge.behind_lps(tmp_path, queue_max_retries=0, circuit_breaker_enabled=False))
+    judge.answer = lambda _: None
+    folder = record(request, judge.behind_lps(tmp_path)).folder
+    assert all(line.event.data.succeeded for line in read_trace(folder).callbacks.events)
+    recorded = read_provenance(folder).recorded
+    assert recorded is not None
+    assert recorded.asked_again == 3
+
+
+def test_a_model_that_the_server_lacks_ends_the_recording_at_once(tmp_path: Path) -> None:
+    lacks = JSONResponse({"error": {"message": "model 'tiny' not found", "type": "not_found_error"}}, 404)
+    judge = FakeJudge(answer=lambda _: lacks)
+    with pytest.raises(JudgeAway, match="cannot be asked"):
+        record(request_of(tmp_path), judge.behind_lps(tmp_path))
+    assert len(judge.bodies) == 1
 
 
 def test_the_judges_own_failures_are_part_of_the_recording(tmp_path: Path) -> None:
