@@ -25,6 +25,11 @@ _SIDES = ("recorded", "live")
 
 # A clock may be read a little before or after the call that it times.
 _CLOCK = timedelta(milliseconds=2)
+# The clocks of two processes differ by more.
+_CLOCKS = timedelta(seconds=1)
+
+# Years in which an LLM can have been asked; 1970 is what a lost time becomes.
+_FIRST_YEAR, _LAST_YEAR = 2015, 2100
 
 # One or two answers have no variety to compare.
 _FEW_TEXTS = 3
@@ -73,7 +78,7 @@ IDENTITY: dict[str, Callable[[CallbackEvent], object]] = {
 }
 _OF_ENVELOPE = {"source_service", "schema_version"}
 
-LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source")
+LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source", "cj_request_type")
 
 
 @check("identity", group=GROUP)
@@ -106,6 +111,7 @@ def ids(case: Case, limits: Limits) -> Outcome:
     problems = []
     for side, events in zip(_SIDES, case.events, strict=True):
         problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
+    problems += _shared_hashes([event for events in case.events for event in events])
     for side, run in case.runs:
         for batch in (run.events, *run.repeats):
             named = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
@@ -121,7 +127,7 @@ def ids(case: Case, limits: Limits) -> Outcome:
 
 @check("times", group=GROUP)
 def times(case: Case, limits: Limits) -> Outcome:
-    """Can the times be true: asked before answered, and as long apart as the answer took?"""
+    """Can the times be true: asked, answered, then sent, and as long apart as the answer took?"""
     problems = []
     compared = 0
     for side, events in zip(_SIDES, case.events, strict=True):
@@ -133,6 +139,10 @@ def times(case: Case, limits: Limits) -> Outcome:
                 problems.append(f"{side}: {data.request_id} is completed before it is requested")
             elif took + _CLOCK < timedelta(milliseconds=data.response_time_ms):
                 problems.append(f"{side}: {data.request_id} took longer than the time between request and completion")
+            if not _FIRST_YEAR <= data.requested_at.year <= data.completed_at.year <= _LAST_YEAR:
+                problems.append(f"{side}: {data.request_id} is of the year {data.requested_at.year}")
+            if not is_bare(event) and event.event_timestamp + _CLOCKS < data.completed_at:
+                problems.append(f"{side}: {data.request_id} is sent before it is completed")
     return _exact(problems, f"{compared} callbacks have times that can be true")
 
 
@@ -220,7 +230,26 @@ def notes(case: Case) -> tuple[str, ...]:
             values = [{event.data.request_metadata.get(name) for event in side} for side in sides]
             if values[0] != values[1]:
                 found.append(f"{name}: recorded {_named(values[0])}, live {_named(values[1])}")
+    # Of other keys only that they differ: nobody knows what is in them.
+    others = [name for name in _other_keys(sides) if _texts(sides[0], name) != _texts(sides[1], name)]
+    if others:
+        found.append(f"other values in request_metadata: {', '.join(others)}")
     return tuple(found)
+
+
+# Keys of `request_metadata` that a check looks at, or that belong to one comparison.
+_KNOWN_KEYS = {
+    *IDENTITY, *LABELS, "bos_batch_id", "cj_batch_id", "essay_a_id", "essay_b_id", "prompt_sha256", "cost_known",
+    "comparison_iteration", "retry_iteration",
+}  # fmt: skip
+
+
+def _other_keys(sides: Iterable[Events]) -> list[str]:
+    return sorted({key for side in sides for event in side for key in event.data.request_metadata} - _KNOWN_KEYS)
+
+
+def _texts(side: Events, key: str) -> set[str]:
+    return {str(event.data.request_metadata.get(key)) for event in side}
 
 
 def is_bare(event: CallbackEvent) -> bool:
@@ -240,7 +269,6 @@ def _measured(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
 
 def _id_problems(events: Events, known: set[str]) -> list[str]:
     problems = []
-    pairs: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     requests: defaultdict[str, int] = defaultdict(int)
     for event in events:
         data = event.data
@@ -249,17 +277,25 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
             problems.append(f"{data.request_id}: envelope and data have different correlation ids")
         problems += [f"{data.request_id}: essay '{e}' is not in the net" for e in data.essay_ids() if e not in known]
         digest = data.request_metadata.get("prompt_sha256")
-        if isinstance(digest, str):
-            if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-                problems.append(f"{data.request_id}: prompt_sha256 is not 64 hex digits")
-            pairs[digest].add(data.essay_ids())
-    shared = [digest for digest, found in pairs.items() if len(found) > 1]
-    if shared:
-        problems.append(f"one prompt hash stands for {len(pairs[shared[0]])} different pairs")
+        if isinstance(digest, str) and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):
+            problems.append(f"{data.request_id}: prompt_sha256 is not 64 hex digits")
     repeated = sum(count > 1 for count in requests.values())
     if repeated:
         problems.append(f"{repeated} request ids came back more than once")
     return problems
+
+
+def _shared_hashes(events: Events) -> list[str]:
+    """Return what is wrong where one prompt hash is there for two pairs or two orders, on one side or on both."""
+    pairs: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for event in events:
+        digest = event.data.request_metadata.get("prompt_sha256")
+        if isinstance(digest, str):
+            pairs[digest].add(event.data.essay_ids())
+    shared = [found for found in pairs.values() if len(found) > 1]
+    unordered = {frozenset(pair) for found in shared[:1] for pair in found}
+    what = "both orders of a pair" if len(unordered) == 1 else f"{len(unordered)} different pairs"
+    return [f"{len(shared)} prompt hashes are there more than once; the first for {what}"] if shared else []
 
 
 def _wrong_sums(events: Events) -> int:

@@ -78,6 +78,11 @@ WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "justification identical": ("justification", lambda n, e: data(e).update(justification="a reason of usual length")),
     "completed before requested": ("times", lambda n, e: data(e).update(completed_at="2025-11-30T00:00:00Z")),
     "answered in less time than it took": ("times", lambda n, e: data(e).update(completed_at=data(e)["requested_at"])),
+    "of the year 1970": ("times", lambda n, e: moved(e, 1970)),
+    "of the year 2190": ("times", lambda n, e: moved(e, 2190)),
+    "sent before it was completed": ("times", lambda n, e: e.update(event_timestamp="2025-11-30T00:00:00Z")),
+    "sides swapped under one hash": ("ids", lambda n, e: swapped(e)),
+    "ids of the next pair under one hash": ("ids", lambda n, e: asked(e).update(essay_b_id=RECORDED_B[n - 1])),
     "bundle of 1,000": ("labels", lambda n, e: asked(e).update(preferred_bundle_size=1000)),
     "a lost field": ("schema", lambda n, e: e.pop("schema_version", None)),
     "a key too many": ("schema", lambda n, e: data(e).update(another_key=1)),
@@ -92,8 +97,22 @@ WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
 NOTED: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "prompt": ("no prompt is the same", lambda n, e: asked(e).update(prompt_sha256=f"{n:064x}")),
     "another batch": ("bos_batch_id", lambda n, e: asked(e).update(bos_batch_id="somebody-elses", cj_batch_id="9")),
+    "request type": ("cj_request_type", lambda n, e: asked(e).update(cj_request_type="retry")),
     "queue mode": ("queue_processing_mode", lambda n, e: asked(e).update(queue_processing_mode="batch_api")),
 }
+
+
+RECORDED_B = [json.loads(line)["data"]["request_metadata"]["essay_b_id"] for line in RECORDING.read_text().splitlines()]
+
+
+def moved(event: dict, year: int) -> None:
+    for holder, key in ((event, "event_timestamp"), (data(event), "requested_at"), (data(event), "completed_at")):
+        holder[key] = f"{year}{holder[key][4:]}"
+
+
+def swapped(event: dict) -> None:
+    a, b = asked(event)["essay_a_id"], asked(event)["essay_b_id"]
+    asked(event).update(essay_a_id=b, essay_b_id=a)
 
 
 def slower(event: dict, factor: float) -> None:
@@ -143,6 +162,16 @@ def test_marks_on_single_answers_are_no_difference_of_shape_or_price(
 ) -> None:
     found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "marked.jsonl", change))
     assert failed(found).isdisjoint({"schema", "cost"})
+
+
+def test_a_key_that_nobody_knows_is_named_where_its_values_differ_and_they_are_not_shown(tmp_path: Path) -> None:
+    sides = [
+        changed_copy(
+            RECORDING, tmp_path / f"{name}.jsonl", lambda n, e, name=name: asked(e).update(pupil=name, term="autumn")
+        )
+        for name in ("anna", "bo")
+    ]
+    assert compared(*sides).notes == ("other values in request_metadata: pupil",)
 
 
 def test_a_copy_fails_nothing_notes_nothing_and_proves_nothing(tmp_path: Path) -> None:
