@@ -167,10 +167,11 @@ class SimulatedJudge:
 def judge_of(kind: Kind, rng: np.random.Generator) -> SimulatedJudge:
     """Draw one judge of a kind, with its net."""
     upper = np.array(np.triu_indices(kind.essays, 1)).T
-    order = np.concatenate([rng.permutation(len(upper)), rng.permutation(len(upper))])[: kind.pairs]
-    pairs = upper[order]
-    swapped = rng.random(len(pairs)) < 0.5
-    swapped[len(upper) :] = ~swapped[: max(0, len(pairs) - len(upper))]
+    order = rng.permutation(len(upper))
+    side = rng.random(len(upper)) < 0.5
+    # Beyond all pairs they are asked again with sides swapped, so that no prompt is asked twice in a batch.
+    pairs = upper[np.concatenate([order, order])[: kind.pairs]]
+    swapped = np.concatenate([side, ~side])[: kind.pairs]
     first, second = np.where(swapped, pairs[:, 1], pairs[:, 0]), np.where(swapped, pairs[:, 0], pairs[:, 1])
     theta = rng.normal(0, kind.spread, kind.essays)
     chance = 1 / (1 + np.exp(-(theta[first] - theta[second] + kind.position)))
