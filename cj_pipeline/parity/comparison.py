@@ -18,8 +18,8 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from cj_pipeline.bt.judgements import Draws, information, posterior
-from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray
-from cj_pipeline.mock.model.errors import ErrorFit, draw_errors, fit_errors
+from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray, RealArray
+from cj_pipeline.mock.model.errors import CodeArray, ErrorFit, draw_errors, fit_errors
 from cj_pipeline.mock.model.measures import MeasureFit, draw_measures, fit_measures
 from cj_pipeline.mock.model.winner import AskedPrompts, WinnerFit, asked_prompts, counted, draw_wins, fit_winner
 
@@ -31,7 +31,7 @@ REFIT_STEPS = 12
 _DENSE = 200  # essays up to which a dense design is faster than a sparse one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One live side, or many drawn ones.
 
@@ -41,12 +41,18 @@ class Sample:
     """
 
     wins: FloatArray | None = None
-    latency_ms: FloatArray | None = None
-    completion_tokens: FloatArray | None = None
-    prompt_tokens: FloatArray | None = None
-    confidence: FloatArray | None = None
-    errors: IntArray | None = None
+    latency_ms: RealArray | None = None
+    completion_tokens: RealArray | None = None
+    prompt_tokens: RealArray | None = None
+    confidence: RealArray | None = None
+    errors: CodeArray | None = None
     retries: BoolArray | None = None
+
+    @cached_property
+    def sorted_latency(self) -> RealArray:
+        """(d, n) latencies of the answers of each draw, ascending."""
+        assert self.latency_ms is not None  # noqa: S101  (a gate is not applicable where its part is missing)
+        return np.sort(self.latency_ms, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 from scipy.stats import kendalltau
 
-from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.mock.model.answers import FloatArray, RealArray
+from cj_pipeline.mock.model.errors import CodeArray
 from cj_pipeline.mock.model.measures import normal_scores
 from cj_pipeline.parity.comparison import Comparison, Sample
 
@@ -119,12 +120,12 @@ def repeatability(case: Comparison, sample: Sample) -> FloatArray:
 
 def confidence_mean(case: Comparison, sample: Sample) -> FloatArray:
     """Mean confidence, points of 5."""
-    return np.asarray(_filled(sample.confidence).mean(axis=1))
+    return _mean(_filled(sample.confidence))
 
 
 def confidence_spread(case: Comparison, sample: Sample) -> FloatArray:
     """Standard deviation of confidence, points of 5."""
-    return np.asarray(_filled(sample.confidence).std(axis=1))
+    return _deviation(_filled(sample.confidence))
 
 
 def confidence_link(case: Comparison, sample: Sample) -> FloatArray:
@@ -134,26 +135,26 @@ def confidence_link(case: Comparison, sample: Sample) -> FloatArray:
 
 def latency_mean(case: Comparison, sample: Sample) -> FloatArray:
     """Mean latency of answers, ms."""
-    return np.asarray(_filled(sample.latency_ms).mean(axis=1))
+    return _mean(_filled(sample.latency_ms))
 
 
 def latency_p95(case: Comparison, sample: Sample) -> FloatArray:
     """95th percentile of the latency of answers, ms."""
-    return np.asarray(np.percentile(_filled(sample.latency_ms), 95, axis=1))
+    return _quantile(sample.sorted_latency, 0.95)
 
 
 def latency_p99(case: Comparison, sample: Sample) -> FloatArray:
     """99th percentile of the latency of answers, ms."""
-    return np.asarray(np.percentile(_filled(sample.latency_ms), 99, axis=1))
+    return _quantile(sample.sorted_latency, 0.99)
 
 
 def latency_shape(case: Comparison, sample: Sample) -> FloatArray:
     """Mean distance between the two distributions of latency, in units of the recorded mean (Wasserstein)."""
     recorded = np.sort(case.recorded.latency_ms[case.recorded.answered])
-    live = np.sort(_filled(sample.latency_ms), axis=1)
+    live = sample.sorted_latency
     at = (np.arange(200) + 0.5) / 200
     near = [np.minimum((at * side.shape[-1]).astype(int), side.shape[-1] - 1) for side in (recorded, live)]
-    return np.asarray(np.abs(live[:, near[1]] - recorded[near[0]]).mean(axis=1) / max(float(recorded.mean()), 1e-9))
+    return _mean(np.abs(live[:, near[1]] - recorded[near[0]])) / max(float(recorded.mean()), 1e-9)
 
 
 def latency_drift(case: Comparison, sample: Sample) -> FloatArray:
@@ -163,19 +164,19 @@ def latency_drift(case: Comparison, sample: Sample) -> FloatArray:
     late = place >= 0.5
     if late.all() or not late.any():
         return np.ones(len(values))
-    first, second = values[:, ~late].mean(axis=1), values[:, late].mean(axis=1)
+    first, second = _mean(values[:, ~late]), _mean(values[:, late])
     # Latencies are whole milliseconds: a half of a millisecond more on both sides makes 0 over 0 a 1.
     return np.asarray((second + 0.5) / (first + 0.5))
 
 
 def latency_link(case: Comparison, sample: Sample) -> FloatArray:
     """Correlation between latency and completion tokens (of their logarithms)."""
-    return _correlation(np.log1p(_filled(sample.latency_ms)), np.log1p(_filled(sample.completion_tokens)))
+    return _correlation(np.log(_filled(sample.latency_ms) + 1), np.log(_filled(sample.completion_tokens) + 1))
 
 
 def prompt_tokens(case: Comparison, sample: Sample) -> FloatArray:
     """Mean prompt tokens of answers."""
-    return np.asarray(_filled(sample.prompt_tokens).mean(axis=1))
+    return _mean(_filled(sample.prompt_tokens))
 
 
 def prompt_tokens_per_essay(case: Comparison, sample: Sample) -> FloatArray:
@@ -190,7 +191,7 @@ def prompt_tokens_per_essay(case: Comparison, sample: Sample) -> FloatArray:
 
 def completion_tokens(case: Comparison, sample: Sample) -> FloatArray:
     """Mean completion tokens of answers."""
-    return np.asarray(_filled(sample.completion_tokens).mean(axis=1))
+    return _mean(_filled(sample.completion_tokens))
 
 
 def total_tokens(case: Comparison, sample: Sample) -> FloatArray:
@@ -201,7 +202,7 @@ def total_tokens(case: Comparison, sample: Sample) -> FloatArray:
 def completion_spread(case: Comparison, sample: Sample) -> FloatArray:
     """Standard deviation of completion tokens over their mean."""
     values = _filled(sample.completion_tokens)
-    return np.asarray(values.std(axis=1) / np.maximum(values.mean(axis=1), 1e-9))
+    return _deviation(values) / np.maximum(_mean(values), 1e-9)
 
 
 def standard_error(case: Comparison, sample: Sample) -> FloatArray:
@@ -289,9 +290,28 @@ def _signs(differences: FloatArray) -> npt.NDArray[np.int8]:
     return (differences > _TIE).astype(np.int8) - (differences < -_TIE)
 
 
-def _correlation(left: FloatArray, right: FloatArray) -> FloatArray:
+def _mean(values: RealArray) -> FloatArray:
+    """(d,) means of the rows. Added up in double precision: equal values have that value as their mean."""
+    return np.asarray(values.mean(axis=1, dtype=np.float64))
+
+
+def _deviation(values: RealArray) -> FloatArray:
+    """(d,) standard deviations of the rows."""
+    return np.asarray(values.std(axis=1, dtype=np.float64))
+
+
+def _quantile(ordered: RealArray, share: float) -> FloatArray:
+    """(d,) quantiles of rows in ascending order, between two values by their distance."""
+    place = share * (ordered.shape[1] - 1)
+    below = int(place)
+    above = min(below + 1, ordered.shape[1] - 1)
+    low, high = (ordered[:, at].astype(np.float64) for at in (below, above))
+    return np.asarray(low + (high - low) * (place - below))
+
+
+def _correlation(left: RealArray, right: RealArray) -> FloatArray:
     """(d,) correlation of the rows; 0 where one does not vary."""
-    a, b = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
+    a, b = (values - values.mean(axis=1, keepdims=True) for values in (left, right))
     products = (np.einsum("ij,ij->i", one, other) for one, other in ((a, a), (b, b), (a, b)))
     of_left, of_right, of_both = products
     size = np.sqrt(of_left * of_right)
@@ -299,13 +319,15 @@ def _correlation(left: FloatArray, right: FloatArray) -> FloatArray:
 
 
 def _wins(sample: Sample) -> FloatArray:
-    return _filled(sample.wins)
+    assert sample.wins is not None  # noqa: S101  (the gate is not applicable where the part is missing)
+    return sample.wins
 
 
-def _errors(sample: Sample) -> FloatArray:
-    return _filled(None if sample.errors is None else sample.errors.astype(float))
+def _errors(sample: Sample) -> CodeArray:
+    assert sample.errors is not None  # noqa: S101  (the gate is not applicable where the part is missing)
+    return sample.errors
 
 
-def _filled(part: FloatArray | None) -> FloatArray:
+def _filled(part: RealArray | None) -> RealArray:
     assert part is not None  # noqa: S101  (the gate is not applicable where the part is missing)
     return part

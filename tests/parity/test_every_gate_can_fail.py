@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.operating_characteristics import Kind, comparison, judge_of, noise_by_gate
+from benchmarks.operating_characteristics import comparison, noise_by_gate
+from benchmarks.simulated_judges import Kind, judge_of
 from cj_pipeline.parity.comparison import Comparison, Sample
 from cj_pipeline.parity.gates import GATES
 from cj_pipeline.parity.noise import Noise, differences

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.operating_characteristics import Kind, comparison, judge_of, noise_by_gate
+from benchmarks.operating_characteristics import comparison, noise_by_gate
+from benchmarks.simulated_judges import Kind, judge_of
 from cj_pipeline.parity.comparison import Comparison
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of, holm
 from cj_pipeline.parity.noise import Noise, differences

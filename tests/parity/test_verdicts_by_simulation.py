@@ -8,7 +8,8 @@ from functools import cache
 import pytest
 from scipy.stats import binom
 
-from benchmarks.operating_characteristics import Kind, point_c, tally
+from benchmarks.operating_characteristics import tally
+from benchmarks.simulated_judges import Kind, point_c
 from cj_pipeline.parity.power import OF_WINS, WrongMock
 
 ESSENTIAL = (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from cj_pipeline.mock.model.answers import Answers, IntArray
+
+CodeArray: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 # Fewer recorded errors say nothing of bursts and codes.
 LEAST_ERRORS = 5
@@ -48,7 +52,7 @@ def fit_errors(recordings: tuple[Answers, ...]) -> ErrorFit:
     return ErrorFit(codes, counts, (begins[0], begins[1]), (stays[0], stays[1]))
 
 
-def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator) -> IntArray:
+def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator) -> CodeArray:
     """Draw (draws, calls) errors: -1 for an answer, else the place of its code in `codes`, or one more.
 
     Rates are drawn from their posterior (Jeffreys' prior), so that no error in 120 is not taken for a rate of 0.
@@ -61,13 +65,14 @@ def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator)
     stationary = begins / np.maximum(begins + 1 - stays, 1e-12)
     state = rng.random(draws) < stationary
     failed = np.empty((calls, draws), dtype=np.bool_)
-    uniform = rng.random((calls, draws))
+    uniform = rng.random((calls, draws), dtype=np.float32)
     for call in range(calls):
         if call:
             state = uniform[call] < np.where(state, stays, begins)
         failed[call] = state
     weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
     cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
-    pick = rng.random((draws, calls))
-    code = (pick[:, :, None] > cumulative[:, None, :]).sum(axis=2) if failed.any() else np.zeros(pick.shape)
-    return np.where(failed.T, code, -1).astype(np.intp)
+    errors = np.full((draws, calls), -1, dtype=np.int16)
+    draw, call = np.nonzero(failed.T)
+    errors[draw, call] = (rng.random(len(draw))[:, None] > cumulative[draw]).sum(axis=1)
+    return errors

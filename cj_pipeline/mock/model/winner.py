@@ -104,15 +104,16 @@ def draw_wins(draws: Draws, asked: AskedPrompts, rng: np.random.Generator) -> Fl
     With probability r an answer is fixed: the recorded one where all recorded answers are equal (the more of them, the
     likelier), another draw where nothing was recorded, never where recorded answers differ.
     """
-    chance = expit(draws.log_odds(asked.first, asked.second))
-    r = draws.repeatability[:, None]
-    wins, n = asked.recorded_wins, asked.recorded
+    chance = expit(draws.log_odds(asked.first, asked.second).astype(np.float32))
+    r = draws.repeatability[:, None].astype(np.float32)
+    wins, n = asked.recorded_wins, asked.recorded.astype(np.float32)
     equal = (wins == 0) | (wins == n)
     likely = np.where(wins > 0, chance, 1 - chance)
     with np.errstate(invalid="ignore", divide="ignore"):
-        known = np.where(equal, r * likely / ((1 - r) * likely**n + r * likely), 0.0)
-    fixed = rng.random(chance.shape) < np.where(n > 0, np.nan_to_num(known, nan=1.0), r)
-    free_answer = rng.random(chance.shape) < chance
+        # r p / ((1 - r) p^n + r p)
+        known = np.where(equal, r / ((1 - r) * likely ** (n - 1) + r), 0.0)
+    fixed = rng.random(chance.shape, dtype=np.float32) < np.where(n > 0, known, r)
+    free_answer = rng.random(chance.shape, dtype=np.float32) < chance
     answer = np.where(n > 0, wins > 0, free_answer)
     if asked.answers.max(initial=0) > 1:
         free = rng.binomial(asked.answers.astype(np.int64), chance).astype(float)
