@@ -20,6 +20,7 @@ COMMANDS = {
     "record": ("cj_pipeline.cli.record:record_command", "Record what a real judge says of your essays."),
     "replay": ("cj_pipeline.cli.runs:replay", "Run recorded answers through the engine."),
     "live": ("cj_pipeline.cli.runs:live", "Put the net of a scenario to the mock."),
+    "calibrate": ("cj_pipeline.cli.calibrate:calibrate", "Fit a mode to a judge, and measure it on held-out answers."),
     "parity": ("cj_pipeline.cli.runs:parity", "Compare a recording with the mock, check by check."),
     "materialize": ("cj_pipeline.cli.warehouse:materialize", "Fill the warehouse and print the parity table."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),

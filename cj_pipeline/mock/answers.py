@@ -5,7 +5,6 @@ Every draw has a purpose of its own in its key, so that an overlay which changes
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil, exp, tanh
@@ -52,10 +51,6 @@ from cj_pipeline.mock.tokenizer import TokenCounter
 _LEAST_PROBABILITY = 2.0**-54
 
 _STANDARD_NORMAL = NormalDist()
-
-# A sample comes from the nearest eighth of all, by gap: confidence keeps its link to the gap, and each answer is drawn.
-_NEIGHBOURHOODS = 8
-_LEAST_NEIGHBOURS = 5
 
 
 def inverse_cdf(values: Sequence[float], probability: float) -> float:
@@ -110,34 +105,6 @@ def share_fixed(repeatability: float, chance: float, letters: str) -> float:
     likely = chance if letters[0] == "A" else 1.0 - chance
     fixed, free = repeatability * likely, (1.0 - repeatability) * likely ** len(letters)
     return fixed / (fixed + free) if fixed > 0.0 else repeatability
-
-
-def sample(mode: Mode, request: MockRequest, draws: Draws) -> Sample | None:
-    """Draw one of the mode's samples, from those whose gap is like that of the request's essays; None without any.
-
-    Any of them, where the mode's winners have no abilities.
-    """
-    if not mode.samples:
-        return None
-    ordered, gaps = _by_gap(mode.samples)
-    ids = request.essay_ids()
-    model = mode.winner
-    drawn = draws.uniform("sample")
-    if not isinstance(model, AbilityWinner) or ids is None:
-        return ordered[int(drawn * len(ordered))]
-    gap = abs(ability(model, mode.name, ids[0]) - ability(model, mode.name, ids[1]))
-    width = min(len(ordered), max(_LEAST_NEIGHBOURS, len(ordered) // _NEIGHBOURHOODS))
-    middle = (bisect_left(gaps, gap) + bisect_right(gaps, gap)) // 2
-    place = middle - width // 2 + int(drawn * width)
-    # Reflected at both ends, so that the samples there are drawn as often as the others.
-    place = -1 - place if place < 0 else place
-    return ordered[2 * len(ordered) - 1 - place if place >= len(ordered) else place]
-
-
-@lru_cache(maxsize=16)
-def _by_gap(samples: tuple[Sample, ...]) -> tuple[list[Sample], list[float]]:
-    ordered = sorted(samples, key=lambda row: row[3])
-    return ordered, [row[3] for row in ordered]
 
 
 def probability_of_a(model: AbilityWinner, mode_name: str, essay_a: str, essay_b: str) -> float:

@@ -17,6 +17,7 @@ from cj_pipeline.mock.failures import BurstChain, cost_usd, drawn_failure, takes
 from cj_pipeline.mock.mode.mode import CompletionWords, ConstantTokens, Justification, Mode, Sample
 from cj_pipeline.mock.replay import ReplayBook, Replayed
 from cj_pipeline.mock.request import MockRequest
+from cj_pipeline.mock.samples import SampleBook
 from cj_pipeline.mock.tokenizer import TokenCounter, cl100k_counter
 
 MOCK_MODEL = "mock-model-v1"
@@ -59,6 +60,7 @@ class MockJudge:
         self.mode = mode
         self._seed = seed
         self._bursts = BurstChain(mode.errors.bursts, seed)
+        self._samples = SampleBook(mode)
         self._replays = None if mode.recording is None else ReplayBook(mode)
         self._count = (token_counter or cl100k_counter()) if mode.tokens.tokenizer == "tiktoken" else None
         self._sentences = {winner: _sentences(mode.justification, winner) for winner in Winner}
@@ -73,7 +75,7 @@ class MockJudge:
             replayed = self._replayed(request, draws)
         except ProviderError as unknown_essays:
             return Attempt(0, unknown_essays)
-        sampled = answers.sample(self.mode, request, draws)
+        sampled = self._samples.draw(request, draws)
         latency_ms = takes_ms(errors, failure, answers.latency_ms(self.mode, draws, replayed, sampled))
         if failure is None and replayed is not None:
             failure = replayed.failure

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.essays import essays_named
 from cj_pipeline.mock.mode.files import load_mode, mode_names
-from cj_pipeline.mock.mode.mode import FittedFrom
 from cj_pipeline.mock.mode.text import mode_text
-from cj_pipeline.mock.model.fit_mode import mode_of
+from cj_pipeline.runs.calibration import HEADING, CalibratedFrom, calibrated
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.traces.provenance import file_sha256
 from cj_pipeline.traces.reader import read_callbacks
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cj_pipeline.traces.captured_scenario import ScenarioChoices
+    from cj_pipeline.traces.provenance import Provenance
     from cj_pipeline.traces.scenario import Scenario
 
 _REMEDY = (
@@ -32,17 +32,11 @@ _REMEDY = (
 )
 
 
-def fitted_mode_text(callbacks: Path, scenario: Scenario) -> str | None:
-    """Return the text of a mode file that fits a file of callbacks; None where none of them has a winner."""
-    recorded = [event.event.data for event in read_callbacks(callbacks).events]
-    mode = mode_of(
-        [recorded],
-        {item.id for item in scenario.net.items}.union(*(callback.essay_ids() for callback in recorded)),
-        name=scenario.scenario_id,
-        fitted_from=FittedFrom(scenario_id=scenario.scenario_id, trace_sha256=file_sha256(callbacks)),
-        repeatability=None if scenario.judge is None else scenario.judge.repeatability,
-    )
-    return None if mode is None else mode_text(mode, "The judge of the callbacks beside it, as fitted to them.")
+def fitted_mode_text(callbacks: Path, scenario: Scenario, provenance: Provenance | None = None) -> str | None:
+    """Return the text of a mode file that is calibrated to callbacks; None where none of them has a winner."""
+    recorded = CalibratedFrom([event.event.data for event in read_callbacks(callbacks).events], file_sha256(callbacks))
+    mode = calibrated(scenario, [recorded], provenance=provenance)
+    return None if mode is None else mode_text(mode, HEADING)
 
 
 def fitted_mode_notes(folder: Path) -> tuple[str, ...]:

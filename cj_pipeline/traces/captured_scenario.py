@@ -20,7 +20,7 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.file_scenario import NO_MODE
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
-from cj_pipeline.traces.provenance import PROVENANCE_FILE, read_provenance
+from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance
 from cj_pipeline.traces.scenario import (
     SCENARIO_FILE,
     Batch,
@@ -43,7 +43,7 @@ NO_BATCH = "unknown"
 
 Word = TypeVar("Word", bound=StrEnum)
 
-FitMode: TypeAlias = Callable[[Path, Scenario], str | None]
+FitMode: TypeAlias = Callable[[Path, Scenario, Provenance], str | None]
 """Fits a mode to a file of callbacks, and returns the text of its file; None where no callback has a winner."""
 
 # How often the live side asks a new trace's pairs once more, so that means are not the noise of one batch; of large

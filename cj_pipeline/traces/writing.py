@@ -221,7 +221,9 @@ def _write_lines(folder: Path, lines: Iterable[bytes], quarantine: Iterable[byte
 def _with_fitted_mode(folder: Path, described: TraceDescription) -> Scenario:
     """Write the mode that fits the callbacks, if one is wanted, and return the scenario that runs under it."""
     scenario = described.scenario
-    text = None if described.fit_mode is None else described.fit_mode(folder / CALLBACKS_FILE, scenario)
+    if described.fit_mode is None:
+        return scenario
+    text = described.fit_mode(folder / CALLBACKS_FILE, scenario, described.provenance)
     if text is None:
         return scenario
     _write(folder / MODE_FILE, text.encode())
@@ -260,7 +262,7 @@ def _checksums(folder: Path, callbacks_digest: str) -> str:
     digests = {
         name: callbacks_digest if name == CALLBACKS_FILE else file_sha256(folder / name)
         for name in sorted(files)
-        if name != SCENARIO_FILE
+        if name not in (SCENARIO_FILE, MODE_FILE)  # people edit them, and calibrate writes the latter again
     }
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 

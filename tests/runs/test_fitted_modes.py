@@ -36,9 +36,15 @@ def test_a_mode_is_the_fit_of_the_trace_that_it_names(scenario_id: str, name: st
     changes: dict[str, object] = {"description": mode.description}
     if scenario_id == LOWER5:
         # Its scale and gaps are the production estimator's; its latencies are drawn apart: see the mode file.
-        changes |= {"winner": mode.winner, "samples": mode.samples, "latency": mode.latency}
+        changes |= {"winner": mode.winner, "samples": mode.samples, "latency": mode.latency, "origins": mode.origins}
         assert [row[:3] for row in mode.samples] == [row[:3] for row in again.samples]
     assert mode == again.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("name", [name for _, name in FITTED])
+def test_a_fitted_mode_says_where_its_numbers_come_from(name: str) -> None:
+    mode = load_mode(name)
+    assert {"winner.abilities", "winner.repeatability", "samples", "tokens.prompt", "cost", "errors"} <= set(mode.origins)
 
 
 def test_lower5_has_the_production_scores_and_the_recorded_answers() -> None:

@@ -9,6 +9,9 @@ import yaml
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.mock.mode.mode import AbilityWinner, Mode, PerItemTokens
 
+# Digests that name other files, and sentences that a person may have written.
+_LEFT_OUT = {"overlays", "fitted_from", "version", "origins", "held_out"}
+
 
 class CannotRename(CjPipelineError):
     """A mode that names essays in a place that no mode file can hold."""
@@ -30,16 +33,16 @@ def essays_named(mode: Mode) -> frozenset[str]:
 def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str], rename_model: Callable[[str], str] = str) -> str:
     """The text of a mode file that answers as the mode does, to essays under other names.
 
-    name: the new mode's. Overlays are laid in. What the mode was fitted from is left out, with the sentences that its
-    answers quote, and its description is replaced. Raises CannotRename for a mode that replays a recording: its essays
-    are in the recording.
+    name: the new mode's. Overlays are laid in. What the mode was fitted from and measured on is left out, with the
+    sentences that its answers quote, and its description is replaced. Raises CannotRename for a mode that replays a
+    recording: its essays are in the recording.
     """
     if mode.recording is not None:
         raise CannotRename(
             f"mode '{mode.name}' replays a recording, which names essays as they were. Choose another mode (--mode), "
             "and let it replay the new trace afterwards."
         )
-    content = mode.model_dump(mode="json", exclude_none=True, exclude={"overlays", "fitted_from"})
+    content = mode.model_dump(mode="json", exclude_none=True, exclude=_LEFT_OUT)
     content |= {"name": name, "description": "A mode under the names of a redacted trace."}
     if isinstance(mode.winner, AbilityWinner):
         content["winner"]["abilities"] = {rename(essay): theta for essay, theta in mode.winner.abilities.items()}

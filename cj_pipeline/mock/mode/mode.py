@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.mock.mode.errors import Errors
+from cj_pipeline.mock.mode.held_out import HeldOut
 
 # Readers of a Mode find its classes here.
 from cj_pipeline.mock.mode.latency import LatencyModel, ReplayLatency, SampledLatency
@@ -25,7 +26,9 @@ from cj_pipeline.mock.mode.numbers import (
     NonNegative,
     Number,
     Positive,
+    PositiveCount,
     Probability,
+    Sha256,
     Switch,
     non_decreasing,
 )
@@ -46,10 +49,10 @@ _LATER_KEYS = {
     "winner": ("repeatability", "answers"),
     "fitted_from": ("further_sha256",),
 }
-_LATER_SECTIONS = ("model", "samples", "cost", "metadata", "justification")
+_LATER_SECTIONS = ("version", "model", "samples", "cost", "metadata", "justification")
 
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# What is known about the numbers and changes none of them.
+_ABOUT_NUMBERS = {"origins", "held_out"}
 
 
 class FittedFrom(FileModel):
@@ -219,7 +222,13 @@ class Mode(FileModel):
     schema_version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
     description: Annotated[str, Field(min_length=1)]
+    version: PositiveCount = 1
+    """Which calibration of this name it is: each later one into the same file is one more."""
     fitted_from: FittedFrom | None = None
+    origins: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """Where each number comes from: a sentence by section, or by key of a section (`winner.repeatability`)."""
+    held_out: HeldOut | None = None
+    """How well the mode foretold answers that it was not fitted to; written by `cj-pipeline calibrate`."""
     model: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """The model that answers name where the request names none; null for the mock's own name."""
     winner: WinnerModel
@@ -246,6 +255,14 @@ class Mode(FileModel):
             if section.callbacks is not recording and section.callbacks != recording:
                 raise ValueError(f"{key}.callbacks is another recording than the other sections replay")
         return self
+
+    @field_validator("origins")
+    @classmethod
+    def _of_something(cls, origins: dict[str, str]) -> dict[str, str]:
+        for name in origins:
+            if name.partition(".")[0] not in cls.model_fields:
+                raise ValueError(f"'{name}' is no section of a mode")
+        return origins
 
     @model_validator(mode="after")
     def _something_to_sample(self) -> Self:
@@ -278,8 +295,8 @@ class Mode(FileModel):
         return "+".join((self.name, *self.overlays))
 
     def sha256(self) -> str:
-        """Hex digest of the content: equal exactly when two modes behave and read alike."""
-        content = self.model_dump(mode="json")
+        """Hex digest of the content: equal exactly when two modes behave alike and are named and described alike."""
+        content = self.model_dump(mode="json", exclude=_ABOUT_NUMBERS)
         for section, keys in _LATER_KEYS.items():
             _drop_defaults(getattr(self, section), content[section], keys)
         _drop_defaults(self, content, _LATER_SECTIONS)

@@ -17,6 +17,8 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 PositiveCount = Annotated[int, Field(strict=True, ge=1)]
 Switch = Annotated[bool, Field(strict=True)]
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 def non_decreasing(values: tuple[float, ...]) -> tuple[float, ...]:
     """The values as they are. Raises ValueError naming the first that is less than the one before it."""

@@ -1,0 +1,107 @@
+"""A mode is measured on answers that it was not fitted to."""
+
+from __future__ import annotations
+
+import json
+from math import log
+
+import numpy as np
+import pytest
+
+from benchmarks.judge_files import JudgeKind, recording
+from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
+from cj_pipeline.mock.mode.held_out import HeldOut, held_out_checks
+from cj_pipeline.mock.model.answers import answers_of
+from cj_pipeline.mock.model.fit_mode import constants_of
+from cj_pipeline.mock.model.held_out import Judge, held_out_fit
+from cj_pipeline.mock.model.likelihood import COIN
+
+READER = JudgeKind(position=0.0, spread=3.0)
+
+
+def callbacks(kind: JudgeKind, seed: int = 1, run: int = 1) -> list[LLMComparisonResultV1]:
+    found = []
+    for line in recording(kind, seed, run):
+        event = parse_callback(json.dumps(line).encode())
+        assert not isinstance(event, Rejection)
+        found.append(event.data)
+    return found
+
+
+def held_out(fitted: list[list[LLMComparisonResultV1]], held: list[list[LLMComparisonResultV1]] = []) -> HeldOut | None:  # noqa: B006
+    everything = [callback for run in (*fitted, *held) for callback in run]
+    items = tuple(sorted({essay for callback in everything for essay in callback.essay_ids()}))
+    constants = constants_of(fitted)
+    assert constants is not None
+    sides = ([answers_of([run]) for run in side] for side in (fitted, held))
+    return held_out_fit(Judge("judge", items), constants, *sides)
+
+
+def failing(found: HeldOut | None) -> set[str]:
+    assert found is not None
+    return {row.name for row in held_out_checks(found) if not row.passed}
+
+
+def test_of_one_recording_every_answer_is_held_out_once() -> None:
+    found = held_out([callbacks(READER)])
+    assert found is not None
+    assert (found.parts, found.answers, found.by) == (5, 66, "parts of the recording in turn")
+    assert failing(found) == set()
+    assert found.winners.mode > COIN + 0.1
+    # New prompts: there is no recorded answer to repeat.
+    assert found.winners.mode == found.winners.scale
+
+
+def test_of_two_recordings_each_is_held_out() -> None:
+    found = held_out([callbacks(READER, run=1), callbacks(READER, run=2)])
+    assert found is not None
+    assert (found.parts, found.answers, found.by) == (2, 132, "recordings in turn")
+    assert failing(found) == set()
+
+
+def test_a_judge_that_repeats_itself_is_foretold_better_with_its_recorded_answers() -> None:
+    kind = JudgeKind(repeatability=0.9, spread=1.0)
+    found = held_out([callbacks(kind, run=1), callbacks(kind, run=2)], [callbacks(kind, run=3)])
+    assert found is not None
+    assert found.winners.above_scale > 3 * found.winners.above_scale_error
+    assert failing(found) == set()
+
+
+def test_a_judge_without_repeats_is_not_foretold_worse_once_there_are_two_recordings() -> None:
+    kind = JudgeKind(repeatability=0.0, spread=1.0)
+    found = held_out([callbacks(kind, run=1), callbacks(kind, run=2)], [callbacks(kind, run=3)])
+    assert "winners_scale" not in failing(found)
+
+
+def test_another_judge_is_found_out() -> None:
+    other = JudgeKind(position=0.0, spread=3.0, sigma=0.8)
+    assert {"winners_coin", "latency"} <= failing(held_out([callbacks(READER)], [callbacks(other, seed=9)]))
+
+
+def test_errors_that_come_more_often_are_found_out() -> None:
+    often = JudgeKind(position=0.0, spread=3.0, error_rate=0.4)
+    assert "error_rate" in failing(held_out([callbacks(READER)], [callbacks(often, run=2)]))
+
+
+def test_one_prompt_holds_nothing_out() -> None:
+    assert held_out([callbacks(JudgeKind(essays=2, calls=1))]) is None
+
+
+def test_a_hosts_latency_is_shown_and_not_judged() -> None:
+    fitted = callbacks(READER)
+    held = [one.model_copy(update={"response_time_ms": 3 * one.response_time_ms}) for one in callbacks(READER, run=2)]
+    constants = constants_of([fitted])
+    items = tuple(sorted({essay for callback in fitted for essay in callback.essay_ids()}))
+    assert constants is not None
+    sides = [answers_of([fitted])], [answers_of([held])]
+    judged, hosted = (held_out_fit(Judge("j", items, host_latency=host), constants, *sides) for host in (False, True))
+    assert "latency" in failing(judged)
+    assert "latency" not in failing(hosted)
+
+
+def test_the_score_of_a_prompt_is_the_likelihood_of_all_its_answers() -> None:
+    found = held_out([callbacks(READER)] * 1, [callbacks(READER, run=2)])
+    assert found is not None
+    assert found.winners.coin == pytest.approx(-log(2), abs=1e-4)
+    assert found.winners.own > found.winners.scale - 0.05
+    assert np.isfinite(found.winners.mode)
