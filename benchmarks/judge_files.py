@@ -1,4 +1,4 @@
-"""Recordings of simulated judges, as files of bare callbacks.
+"""Recordings of simulated judges, as files of bare callbacks with every key that the LPS writes.
 
     python -m benchmarks.judge_files out.jsonl [--essays 12] [--calls 66] [--seed 1] [--run 1]
 
@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from uuid import UUID
@@ -68,9 +69,12 @@ def recording(kind: JudgeKind, seed: int, run: int) -> Iterator[dict[str, object
                 "total_tokens": prompt + int(tokens[number]),
             },
             "cost_estimate": round(2e-6 * prompt + 8e-6 * int(tokens[number]), 8),
+            "error_detail": None,
         }
         if failed[number]:
-            outcome = {"error_detail": _error(identity, ended), "token_usage": {}, "cost_estimate": 0.0}
+            nothing = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
+            outcome = dict.fromkeys(("winner", "justification", "confidence"))
+            outcome |= {"token_usage": nothing, "cost_estimate": 0.0, "error_detail": _error(identity, ended)}
         yield {
             "request_id": f"{run}-{number}",
             "correlation_id": identity,
@@ -79,10 +83,19 @@ def recording(kind: JudgeKind, seed: int, run: int) -> Iterator[dict[str, object
             "response_time_ms": 0 if failed[number] else int(latency[number]),
             "requested_at": at.isoformat(),
             "completed_at": ended.isoformat(),
+            "trace_id": None,
             "request_metadata": {
                 "essay_a_id": f"essay_{first[number]:03d}",
                 "essay_b_id": f"essay_{second[number]:03d}",
                 "bos_batch_id": f"run_{run}",
+                "cj_batch_id": "1",
+                "cj_source": "els",
+                "cj_request_type": "cj_comparison",
+                "cj_llm_batching_mode": "per_request",
+                "resolved_provider": "openai",
+                "queue_processing_mode": "per_request",
+                "resolved_model": "a-model",
+                "prompt_sha256": sha256(f"{seed} {first[number]} {second[number]}".encode()).hexdigest(),
             },
             **outcome,
         }
@@ -97,7 +110,10 @@ def _error(identity: str, at: datetime) -> dict[str, object]:
         "timestamp": at.isoformat(),
         "service": "llm_provider_service",
         "operation": "process_comparison",
-        "details": {},
+        "details": {"error_type": "timeout"},
+        "stack_trace": None,
+        "trace_id": None,
+        "span_id": None,
     }
 
 

@@ -18,7 +18,6 @@ from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint, 
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.file_scenario import NO_MODE
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance
 from cj_pipeline.traces.scenario import (
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.redactor import Redactor
 
 NO_BATCH = "unknown"
+NO_MODE = "default"
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -126,7 +126,7 @@ def captured_scenario(
             for essay, entry in known.items()
         }
     if like is None:
-        return _from_callbacks(scenario_id, facts, choices, known)
+        return scenario_of_facts(scenario_id, facts, choices, known)
     if redaction is not None and not _is_redacted(choices.like):
         like = redaction.scenario(like, scenario_id, like.mode)
     elif redaction is not None:
@@ -171,9 +171,11 @@ def scenario_text(scenario: Scenario, heading: str) -> str:
     return f"# {heading}\n# {advice}\n{text}"
 
 
-def _from_callbacks(
-    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, known: Mapping[str, KnownGrade]
+def scenario_of_facts(
+    scenario_id: str, facts: TraceFacts, choices: ScenarioChoices, known: Mapping[str, KnownGrade] | None = None
 ) -> Scenario:
+    """Make a scenario of what callbacks say. choices: its profile and mode. known: grades by essay."""
+    known = known or {}
     metadata = facts.first.data.request_metadata
     items = tuple(_graded(Item(id=essay, label=essay), known.get(essay)) for essay in facts.essays)
     queue_mode = _word(QueueProcessingMode, metadata.get("queue_processing_mode"))

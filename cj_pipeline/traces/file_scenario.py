@@ -1,18 +1,17 @@
 """This module makes a scenario for a file of callbacks that has none.
 
-Such a scenario has what a replay needs, taken from the callbacks, and no grades, tolerances or mode.
+It is that of an imported trace without a choice: what the callbacks say, and no grades, tolerances or mode.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
+from cj_pipeline.contracts.engine_settings import MetadataHint
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, scenario_of_facts
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine
-from cj_pipeline.traces.scenario import Batch, Item, Live, Net, Profile, ProviderIdentity, Scenario
-
-NO_MODE = "default"
+from cj_pipeline.traces.scenario import Profile, Scenario
 
 BARE_ID = "bare_callbacks"
 """Of the scenario of a file that has none."""
@@ -29,30 +28,17 @@ def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
     essays = sorted({essay for verdict in verdicts for essay in verdict.essay_ids()})
     if len(essays) < 2:
         raise BadInput("compares one essay with itself only.", path=callbacks.path)
-    comparisons = len({verdict.correlation_id for verdict in verdicts})
-    first_verdict = verdicts[0]
-    return Scenario(
-        schema_version=1,
-        scenario_id=BARE_ID,
+    keys = {key for verdict in verdicts for key in verdict.request_metadata}
+    facts = TraceFacts(
+        essays=tuple(essays),
+        comparisons=len({verdict.correlation_id for verdict in verdicts}),
+        first=callbacks.events[0].event,
+        started_at=min(verdict.requested_at for verdict in verdicts),
         title=f"callbacks of {callbacks.path.name}",
-        profile=profile,
-        mode=NO_MODE,
-        net=Net(items=tuple(Item(id=essay, label=essay) for essay in essays)),
-        provider=ProviderIdentity(name=first_verdict.provider),
-        batch=Batch(
-            bos_batch_id=str(first_verdict.request_metadata.get("bos_batch_id", "unknown")),
-            cj_batch_id=0,
-            started_at=min(verdict.requested_at for verdict in verdicts),
-        ),
-        engine=EngineSettings(
-            pairing=Pairing.RECORDED,
-            max_pairwise_comparisons=comparisons,
-            # Above the budget: what was recorded is replayed to its end, whatever the scores do.
-            min_comparisons_for_stability_check=comparisons + 1,
-            enable_llm_batching_metadata_hints="cj_llm_batching_mode" in first_verdict.request_metadata,
-        ),
-        live=Live(callback_budget_s=3600),
+        hints=frozenset(hint for hint in MetadataHint if hint in keys),
     )
+    scenario = scenario_of_facts(BARE_ID, facts, ScenarioChoices(profile=profile))
+    return scenario.model_copy(update={"live": scenario.live.model_copy(update={"repeats": None})})
 
 
 def no_usable_line(path: Path, first: QuarantinedLine) -> BadInput:
