@@ -24,6 +24,7 @@ OWNER = "team:assessment-platform"
 
 TRACE = AssetKey("trace")
 MODE = AssetKey("mode")
+CALIBRATION = AssetKey("calibration")
 CHECKS = AssetKey(["parity", "checks"])
 REPORT = AssetKey(["parity", "report"])
 SUITE = AssetKey(["parity", "suite"])

@@ -23,6 +23,7 @@ from dagster import (
 from dagster._core.events import RunFailureReason
 
 from assets.alignment import alignment_asset
+from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
@@ -74,6 +75,7 @@ def build_defs(
     with warnings.catch_warnings():
         # Checks with partitions are a preview of Dagster 1.13; its warning does not help a user of the command line.
         warnings.simplefilter("ignore", PreviewWarning)
+        assets.append(calibration_asset(scenarios))
         checks = [
             checksums_check(scenarios),
             complete_check(scenarios),

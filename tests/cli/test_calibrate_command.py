@@ -65,7 +65,9 @@ def test_a_scenario_is_named_by_its_id(cj_pipeline: Terminal) -> None:
     assert "did not hold it" in answer.document["origins"]["confidence"]
 
 
-def test_a_second_calibration_is_the_next_version(cj_pipeline: Terminal, runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_second_calibration_is_the_next_version(
+    cj_pipeline: Terminal, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
     file = tmp_path / "mode.yaml"
     for source, version in ((runs[0], 1), (runs[0], 1), (runs[1], 2), (runs[0], 3)):
         cj_pipeline("calibrate", source, "--name", "judge", "-o", file)

@@ -20,6 +20,7 @@ from dagster import (
     build_schedule_context,
 )
 
+from assets.calibrate import QUESTIONS
 from cj_pipeline.definitions import build_defs, defs
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -33,6 +34,8 @@ SIDE = ("callbacks", "summary", "run", "bt_fit")
 GRAPH = {
     "trace": set(),
     "mode": set(),
+    # Read by nothing: what a mode can say of a judge decides no verdict.
+    "calibration": {"trace"},
     # Only looked at, and read by nothing: a trace does not go stale because another batch is judged.
     "kafka/callbacks": set(),
     "recorded/callbacks": {"trace"},
@@ -101,7 +104,9 @@ def test_all_but_topic_suite_and_catalogue_have_the_scenarios_as_partitions() ->
 def test_every_asset_says_whose_it_is_and_what(name: str) -> None:
     spec = specs()[name]
     assert list(spec.owners) == ["team:assessment-platform"]
-    assert spec.group_name == {"trace": "judges", "mode": "judges"}.get(name, name.split("/")[0])
+    assert spec.group_name == {"trace": "judges", "mode": "judges", "calibration": "judges"}.get(
+        name, name.split("/")[0]
+    )
     assert spec.kinds
     assert spec.code_version == "1"
     assert len(spec.description or "") > 20
@@ -122,7 +127,7 @@ def test_every_dataset_that_an_asset_is_shows_its_columns() -> None:
     assert (theta.type, theta.constraints.nullable) == ("double", True)
 
 
-def test_the_checks_are_parity_s_own_and_three_on_the_recording() -> None:
+def test_the_checks_are_parity_s_own_three_on_the_recording_and_those_of_the_held_out_fit() -> None:
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {(key.asset_key.to_user_string(), key.name) for key in keys}
     assert found == {
@@ -130,19 +135,21 @@ def test_the_checks_are_parity_s_own_and_three_on_the_recording() -> None:
         ("trace", "complete"),
         ("recorded/callbacks", "quarantine"),
         ("parity/report", "verdict"),
+        *(("calibration", name) for name in QUESTIONS),
         *(("parity/report", check.name) for check in ALL_CHECKS),
     }
     # 39 at the time of writing; a suite that lost half its checks would still equal itself.
     assert len(found) >= 38
 
 
-def test_every_check_is_partitioned_and_described_and_all_but_two_are_gates() -> None:
+def test_every_check_is_partitioned_and_described_and_gates_are_those_of_the_recording_and_of_parity() -> None:
     # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario.
     # The quarantine's gate is parity's recorded_lines; what is in a partial trace is true all the same.
     graph = defs.resolve_asset_graph()
     for key in graph.asset_check_keys:
         node = graph.get(key)
-        assert node.blocking is (key.name not in {"quarantine", "complete"}), key
+        only_told = key.name in {"quarantine", "complete"} or key.asset_key == AssetKey("calibration")
+        assert node.blocking is not only_told, key
         assert node.partitions_def == graph.get(AssetKey("trace")).partitions_def, key
         assert node.description, key
 
@@ -154,7 +161,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything
-        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + 4
+        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 4
 
 
 def test_no_parity_job_has_to_do_with_kafka() -> None:

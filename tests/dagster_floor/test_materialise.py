@@ -11,6 +11,7 @@ import pytest
 from dagster import AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
+from assets.calibrate import QUESTIONS
 from assets.parity_checks import outcome_of
 from cj_pipeline.definitions import materialise
 from cj_pipeline.foundation.errors import BadInput
@@ -77,7 +78,7 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
     assert materialised(faithful) == MATERIALISED
-    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + 4
+    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + len(QUESTIONS) + 4
     assert red_checks(faithful) == set()
 
 

@@ -44,7 +44,9 @@ def test_a_mode_is_the_fit_of_the_trace_that_it_names(scenario_id: str, name: st
 @pytest.mark.parametrize("name", [name for _, name in FITTED])
 def test_a_fitted_mode_says_where_its_numbers_come_from(name: str) -> None:
     mode = load_mode(name)
-    assert {"winner.abilities", "winner.repeatability", "samples", "tokens.prompt", "cost", "errors"} <= set(mode.origins)
+    assert {"winner.abilities", "winner.repeatability", "samples", "tokens.prompt", "cost", "errors"} <= set(
+        mode.origins
+    )
 
 
 def test_lower5_has_the_production_scores_and_the_recorded_answers() -> None:

@@ -20,7 +20,7 @@ By = Literal["recording", "recordings in turn", "parts of the recording in turn"
 
 MEASURES: Mapping[Measure, str] = {
     "latency": "latency, Wasserstein distance over the mean",
-    "latency_p99": "latency, 99 % quantile over the held-out one, less 1",
+    "latency_p99": "latency, 99 % quantile, logarithm of its ratio to the held-out one",
     "prompt_tokens": "prompt tokens, Wasserstein distance over the mean",
     "completion_tokens": "completion tokens, Wasserstein distance over the mean",
     "confidence": "confidence, Wasserstein distance over the mean",

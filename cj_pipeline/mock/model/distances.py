@@ -44,10 +44,10 @@ def distance(measure: Measure, values: Values, rng: np.random.Generator) -> tupl
     pooled = np.concatenate([values.fitted, values.held])
     draws = int(np.clip(_MOST_VALUES // len(pooled), 10, DIVISIONS))
     if measure == "latency_p99":
-        apart = _tails_apart(values.mock, values.held)
+        apart = float(np.abs(_log_p99(values.mock) - _log_p99(values.held)))
         shuffled = rng.permuted(np.broadcast_to(pooled, (draws, len(pooled))), axis=1)
         first, second = np.split(shuffled, [len(values.fitted)], axis=1)
-        return apart, np.abs(_p99(first) / np.maximum(_p99(second), 1.0) - 1.0)
+        return apart, np.abs(_log_p99(first) - _log_p99(second))
     scale = max(float(values.held.mean()), 1e-9)
     in_first = np.arange(len(pooled)) < len(values.fitted)
     divided = rng.permuted(np.broadcast_to(in_first, (draws, len(pooled))), axis=1)
@@ -95,12 +95,8 @@ def _divided(ordered: FloatArray, in_first: np.ndarray) -> FloatArray:
     return np.asarray(gaps @ np.diff(ordered))
 
 
-def _p99(values: FloatArray) -> FloatArray:
-    return np.asarray(np.quantile(values, 0.99, axis=1))
-
-
-def _tails_apart(first: FloatArray, second: FloatArray) -> float:
-    return abs(float(np.quantile(first, 0.99)) / max(float(np.quantile(second, 0.99)), 1.0) - 1.0)
+def _log_p99(values: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.maximum(np.quantile(values, 0.99, axis=-1), 1.0)))
 
 
 def _short(value: float) -> float:

@@ -16,7 +16,7 @@ from cj_pipeline.mock.model.fit_mode import constants_of
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
 from cj_pipeline.mock.model.likelihood import COIN
 
-READER = JudgeKind(position=0.0, spread=3.0)
+READER = JudgeKind(position=0.0, spread=6.0)
 
 
 def callbacks(kind: JudgeKind, seed: int = 1, run: int = 1) -> list[LLMComparisonResultV1]:

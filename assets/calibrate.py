@@ -1,0 +1,124 @@
+"""This module declares the asset `calibration` and its checks: does a mode that fits the recordings foretell others?
+
+Nothing is written and nothing depends on it: the mode that fits is shown, and `cj-pipeline calibrate` writes it. The
+checks only warn. They are about what a mode can say of this judge; whether the scenario's own mode is faithful is for
+the gates of `parity/report`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    multi_asset,
+)
+
+from assets.specs import CALIBRATION, TRACE, asset_spec, table
+from cj_pipeline.mock.mode.held_out import MEASURES, HeldOutCheck, held_out_checks
+from cj_pipeline.mock.mode.mode import Mode
+from cj_pipeline.mock.mode.text import mode_text
+from cj_pipeline.runs.calibration import HEADING, CalibratedFrom, calibrated
+from cj_pipeline.traces.reader import CallbackFile, read_callbacks
+from cj_pipeline.traces.store import Trace
+from resources.trace_store import TraceStoreResource
+
+QUESTIONS = {
+    "winners_coin": "Does the mode foretell held-out winners better than a coin?",
+    "winners_scale": "Do recorded answers foretell held-out ones no worse than the scale alone?",
+    **{
+        name: f"Does the mock lie no farther from held-out answers than two samples of this judge? ({measure})"
+        for name, measure in MEASURES.items()
+    },
+}
+
+# What the event log keeps of the mode's file; a larger one is written by the command.
+MOST_SHOWN = 50_000
+
+
+def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    """Declare `calibration` and the checks of its held-out fit."""
+    spec = asset_spec(
+        CALIBRATION,
+        "The mode that fits all recordings of a scenario, where each of its numbers comes from, and how well it "
+        "foretells answers that it was not fitted to. `cj-pipeline calibrate SCENARIO -o FILE` writes it.",
+        reads=[TRACE],
+        group="judges",
+        partitions=scenarios,
+    )
+    checks = [
+        AssetCheckSpec(name, asset=CALIBRATION, description=question, partitions_def=scenarios)
+        for name, question in QUESTIONS.items()
+    ]
+
+    @multi_asset(name="calibration", specs=[spec], check_specs=checks)
+    def calibration(
+        context: AssetExecutionContext, trace_store: TraceStoreResource
+    ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+        trace = trace_store.trace(context.partition_key)
+        mode = calibrated(trace.scenario, _recordings(trace), provenance=trace.provenance)
+        yield MaterializeResult(
+            asset_key=CALIBRATION,
+            data_version=None if mode is None else DataVersion(mode.sha256()),
+            metadata={"calibrated": "no: no callback has a winner"} if mode is None else _shown(mode),
+        )
+        yield from held_out_results(mode)
+
+    return calibration
+
+
+def held_out_results(mode: Mode | None) -> Iterator[AssetCheckResult]:
+    """Yield one result for each check; one that cannot be measured here is passed, and says why it is off."""
+    held = None if mode is None else mode.held_out
+    rows = {} if held is None else {row.name: row for row in held_out_checks(held)}
+    for name in QUESTIONS:
+        yield _result(name, rows.get(name), "nothing can be held out" if held is None else "too few answers for it")
+
+
+def _result(name: str, row: HeldOutCheck | None, reason: str) -> AssetCheckResult:
+    if row is None:
+        return AssetCheckResult(
+            asset_key=CALIBRATION,
+            check_name=name,
+            passed=True,
+            severity=AssetCheckSeverity.WARN,
+            description=f"Off: {reason}.",
+        )
+    return AssetCheckResult(
+        asset_key=CALIBRATION,
+        check_name=name,
+        passed=row.passed,
+        severity=AssetCheckSeverity.WARN,
+        description=row.sentence,
+        metadata={"value": row.value, "limit": row.limit},
+    )
+
+
+def _recordings(trace: Trace) -> list[CalibratedFrom]:
+    main, *further = trace.recordings
+    recorded = [_of(trace.callbacks, main.sha256)]
+    return recorded + [_of(read_callbacks(recording.path), recording.sha256) for recording in further]
+
+
+def _of(callbacks: CallbackFile, sha256: str) -> CalibratedFrom:
+    return CalibratedFrom([line.event.data for line in callbacks.events], sha256)
+
+
+def _shown(mode: Mode) -> dict[str, Any]:
+    text = mode_text(mode, HEADING)
+    held = mode.held_out
+    return {
+        "description": MetadataValue.md(mode.description),
+        "origins": table({"section": name, "origin": origin} for name, origin in mode.origins.items()),
+        "held_out": {} if held is None else held.model_dump(mode="json"),
+        "mode": MetadataValue.md(f"```yaml\n{text}```")
+        if len(text) <= MOST_SHOWN
+        else f"{len(text)} characters; cj-pipeline calibrate writes them",
+    }
