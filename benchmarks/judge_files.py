@@ -1,6 +1,6 @@
 """Recordings of simulated judges, as files of bare callbacks with every key that the LPS writes.
 
-    python -m benchmarks.judge_files out.jsonl [--essays 12] [--calls 66] [--seed 1] [--run 1]
+    python -m benchmarks.judge_files out.jsonl [--essays 12] [--calls 66] [--spread 3] [--seed 3] [--run 1]
 
 The judge is drawn from the seed: abilities, position, what is special to each prompt. The run draws the rest.
 """
@@ -76,7 +76,7 @@ def recording(kind: JudgeKind, seed: int, run: int) -> Iterator[dict[str, object
             outcome = dict.fromkeys(("winner", "justification", "confidence"))
             outcome |= {"token_usage": nothing, "cost_estimate": 0.0, "error_detail": _error(identity, ended)}
         yield {
-            "request_id": f"{run}-{number}",
+            "request_id": f"{seed}-{run}-{number}",
             "correlation_id": identity,
             "provider": "openai",
             "model": "a-model",
@@ -128,7 +128,8 @@ if __name__ == "__main__":
     parser.add_argument("output", type=Path)
     parser.add_argument("--essays", type=int, default=12)
     parser.add_argument("--calls", type=int, default=66)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--spread", type=float, default=3.0)
+    parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--run", type=int, default=1)
     given = parser.parse_args()
-    write(given.output, JudgeKind(essays=given.essays, calls=given.calls), given.seed, given.run)
+    write(given.output, JudgeKind(essays=given.essays, calls=given.calls, spread=given.spread), given.seed, given.run)

@@ -17,6 +17,7 @@ from cj_pipeline.parity.gates import GATES, Direction
 from cj_pipeline.parity.margins import REASONS, limits_in_words
 from cj_pipeline.parity.power import WrongMock
 from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
+from cj_pipeline.reports.mode_reference import mode_keys
 from cj_pipeline.reports.rooms import room_picture
 from cj_pipeline.reports.service_reference import (
     cj_metrics,
@@ -115,6 +116,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "verdict-list": verdict_list,
     "doubt-list": doubt_list,
     "wrong-mock-list": wrong_mock_list,
+    "mode-keys": mode_keys,
     "lps-settings": lps_settings,
     "lps-metrics": lps_metrics,
     "failure-reasons": failure_reasons,

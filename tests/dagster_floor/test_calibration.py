@@ -17,7 +17,7 @@ from tests.sides import LOWER5, TRACES
 
 
 def results_of(fitted: JudgeKind, held: JudgeKind) -> dict[str, AssetCheckResult]:
-    found = held_out([callbacks(fitted)], [callbacks(held, seed=1, run=2)])
+    found = held_out([callbacks(fitted)], [callbacks(held, run=2)])
     mode = load_mode("default").model_copy(update={"held_out": found})
     return {str(result.check_name): result for result in held_out_results(mode)}
 

@@ -39,6 +39,7 @@ class MixedError(FileModel):
     """One way to fail, as real providers do."""
 
     code: ErrorCode
+    """The error code of the callback."""
     reason: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """In `error_detail.details.reason`: what a code leaves open (`truncated`, `refused`)."""
     share: Positive
@@ -50,6 +51,7 @@ class MixedError(FileModel):
     prompt_tokens: Count | None = None
     """What the failed call is billed for, in the details of its error, with its cost; null where nobody says."""
     completion_tokens: Count | None = None
+    """The same of what it wrote."""
 
 
 class Bursts(FileModel):
@@ -93,6 +95,7 @@ class Errors(FileModel):
     rate: Probability = 0.0
     """Share of calls that fail by themselves, outside bursts."""
     codes: Annotated[tuple[HttpErrorStatus, ...], Field(min_length=1)] = (429, 503, 500)
+    """HTTP statuses of failures of kind `http`."""
     kinds: ErrorKinds = ErrorKinds()
     codes_mix: tuple[MixedError, ...] = ()
     """The ways to fail, each with its share; instead of `codes` and `kinds` where there are any."""

@@ -32,6 +32,7 @@ class LogLikelihood(FileModel):
     """How well the winners were foretold: mean log-likelihood of a held-out answer. The higher, the better."""
 
     mode: Number
+    """By the mode."""
     scale: Number
     """By the abilities and the position alone, without recorded answers: the shrunken fit."""
     own: Number
@@ -50,6 +51,7 @@ class Distance(FileModel):
     """How far the mock's answers lie from the held-out ones in one measure."""
 
     value: NonNegative
+    """As measured on the mock's own answers."""
     typical: NonNegative
     """Half of all pairs of samples of this judge and of this size are farther apart."""
     limit: NonNegative

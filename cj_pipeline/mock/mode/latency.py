@@ -26,6 +26,7 @@ class ConstantLatency(_LatencyModel):
 
     model: Literal["constant"]
     ms: NonNegative
+    """How long."""
 
 
 class UniformLatency(_LatencyModel):
@@ -33,7 +34,9 @@ class UniformLatency(_LatencyModel):
 
     model: Literal["uniform"]
     low_ms: NonNegative
+    """The least."""
     high_ms: NonNegative
+    """The most."""
 
     @field_validator("high_ms")
     @classmethod
@@ -52,12 +55,15 @@ class LognormalLatency(_LatencyModel):
 
     model: Literal["lognormal"]
     median_ms: Positive | None = None
+    """Half of the answers take less, before the bounds."""
     mean_ms: Positive | None = None
     """Before the bounds; the median is mean / e^(sigma^2 / 2)."""
     sigma: Annotated[float, Field(strict=True, ge=0.0, le=_MAX_SIGMA)]
     """Standard deviation of the natural logarithm."""
     min_ms: NonNegative = 0.0
+    """The least."""
     max_ms: NonNegative | None = None
+    """The most."""
 
     @field_validator("max_ms")
     @classmethod
@@ -86,6 +92,7 @@ class QuantileLatency(_LatencyModel):
 
     model: Literal["quantiles"]
     ms: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
+    """The quantiles, in order."""
 
     _monotone = field_validator("ms")(non_decreasing)
 
@@ -101,6 +108,7 @@ class ReplayLatency(_LatencyModel):
 
     model: Literal["replay"]
     callbacks: Recording
+    """What is replayed; the path is relative to the mode file."""
 
 
 LatencyModel = Annotated[

@@ -59,7 +59,9 @@ class FittedFrom(FileModel):
     """The recordings whose numbers these are."""
 
     scenario_id: Annotated[str, Field(min_length=1)]
+    """Whose recordings they are."""
     trace_sha256: Sha256
+    """Of the (main) recording's `llm_callbacks.jsonl`."""
     further_sha256: tuple[Sha256, ...] = ()
     """Of the scenario's other recordings, where the mode is fitted to several."""
 
@@ -69,6 +71,7 @@ class ConstantTokens(FileModel):
 
     model: Literal["constant"]
     tokens: Count
+    """How many."""
 
 
 class PromptWords(FileModel):
@@ -76,7 +79,9 @@ class PromptWords(FileModel):
 
     model: Literal["words"]
     per_word: Positive
+    """Tokens a word."""
     floor: Count = 0
+    """The least there can be."""
 
 
 class PerItemTokens(FileModel):
@@ -84,6 +89,7 @@ class PerItemTokens(FileModel):
 
     model: Literal["per_item"]
     base: Number
+    """Tokens of a prompt without essays."""
     items: dict[str, Number]
     """Tokens by essay id."""
     unknown: Number
@@ -95,8 +101,11 @@ class CompletionWords(FileModel):
 
     model: Literal["words"]
     per_word: Positive
+    """Tokens a word."""
     extra: Count = 0
+    """Tokens beside the words."""
     floor: Count = 0
+    """The least there can be."""
 
 
 class QuantileTokens(FileModel):
@@ -104,6 +113,7 @@ class QuantileTokens(FileModel):
 
     model: Literal["quantiles"]
     tokens: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
+    """The quantiles, in order."""
 
     _monotone = field_validator("tokens")(non_decreasing)
 
@@ -113,6 +123,7 @@ class ReplayTokens(FileModel):
 
     model: Literal["replay"]
     callbacks: Recording
+    """What is replayed; the path is relative to the mode file."""
 
 
 class SampledTokens(FileModel):
@@ -151,7 +162,9 @@ class JitterConfidence(FileModel):
 
     model: Literal["jitter"]
     base: Confidence15
+    """The middle, 1 to 5."""
     jitter: NonNegative
+    """Up to so much more or less."""
 
 
 class QuantileConfidence(FileModel):
@@ -159,6 +172,7 @@ class QuantileConfidence(FileModel):
 
     model: Literal["quantiles"]
     values: Annotated[tuple[Confidence15, ...], Field(min_length=2)]
+    """The quantiles, in order."""
 
     _monotone = field_validator("values")(non_decreasing)
 
@@ -168,6 +182,7 @@ class ReplayConfidence(FileModel):
 
     model: Literal["replay"]
     callbacks: Recording
+    """What is replayed; the path is relative to the mode file."""
 
 
 class SampledConfidence(FileModel):
@@ -188,7 +203,9 @@ class Cost(FileModel):
     """The price of an answer, in US dollars."""
 
     per_prompt_token: NonNegative = 0.0
+    """Dollars for a token that is read."""
     per_completion_token: NonNegative = 0.0
+    """Dollars for a token that is written."""
     known: Switch = True
     """False for a model without a known price: the answer then costs 0, and its metadata says `cost_known: false`."""
 
@@ -213,15 +230,20 @@ class Cache(FileModel):
     """Whether the provider reports a prompt cache, and how often it hits."""
 
     enabled: Switch = False
+    """Whether answers tell what a prompt cache did."""
     hit_rate: Probability = 0.0
+    """Share of prompts that it holds."""
 
 
 class Mode(FileModel):
     """A named behaviour of the mock provider."""
 
     schema_version: Literal[1]
+    """The edition of this schema."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    """What the mode is called: lower case, digits, underscores."""
     description: Annotated[str, Field(min_length=1)]
+    """A sentence on how the mock answers."""
     version: PositiveCount = 1
     """Which calibration of this name it is: each later one into the same file is one more."""
     fitted_from: FittedFrom | None = None

@@ -22,6 +22,7 @@ class AlwaysWinner(_WinnerModel):
 
     model: Literal["always"]
     winner: Winner
+    """Which: `Essay A` or `Essay B`."""
 
 
 class HashShareWinner(_WinnerModel):
@@ -32,7 +33,9 @@ class HashShareWinner(_WinnerModel):
 
     model: Literal["hash_share"]
     modulus: PositiveCount
+    """How many shares there are."""
     a_below: Count
+    """How many of them are for Essay A."""
 
     @field_validator("a_below")
     @classmethod
@@ -48,13 +51,16 @@ class CoinWinner(_WinnerModel):
 
     model: Literal["coin"]
     share_a: Probability
+    """That probability."""
 
 
 class Spread(FileModel):
     """A normal distribution of abilities, in logits."""
 
     mean: Number
+    """Its middle."""
     sd: NonNegative
+    """Its standard deviation."""
 
 
 class AbilityWinner(_WinnerModel):
@@ -68,6 +74,7 @@ class AbilityWinner(_WinnerModel):
     position_effect: Number = 0.0
     """Logits in favour of whichever essay is shown as A."""
     temperature: Positive = 1.0
+    """What log-odds are divided by; below 1 the judge is surer than its abilities say."""
     repeatability: Probability = 0.0
     """Share of prompts whose answer is fixed: drawn once for a pair and its sides, and the same in every batch."""
     answers: dict[str, dict[str, Annotated[str, Field(pattern=r"^[AB]+$")]]] = Field(default_factory=dict)
@@ -85,6 +92,7 @@ class ReplayWinner(_WinnerModel):
 
     model: Literal["replay"]
     callbacks: Recording
+    """What is replayed; the path is relative to the mode file."""
     unknown: Literal["error", "coin", "hash_share"] = "error"
     """What answers a pair that was not recorded: nothing, a fair coin, or Essay A for an even prompt hash."""
 

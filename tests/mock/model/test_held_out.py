@@ -16,10 +16,10 @@ from cj_pipeline.mock.model.fit_mode import constants_of
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
 from cj_pipeline.mock.model.likelihood import COIN
 
-READER = JudgeKind(position=0.0, spread=6.0)
+READER = JudgeKind(position=0.0, spread=3.0)
 
 
-def callbacks(kind: JudgeKind, seed: int = 1, run: int = 1) -> list[LLMComparisonResultV1]:
+def callbacks(kind: JudgeKind, seed: int = 3, run: int = 1) -> list[LLMComparisonResultV1]:
     found = []
     for line in recording(kind, seed, run):
         event = parse_callback(json.dumps(line).encode())
