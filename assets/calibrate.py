@@ -30,7 +30,7 @@ from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from cj_pipeline.traces.store import Trace
 from resources.trace_store import TraceStoreResource
 
-QUESTIONS = {
+QUESTIONS: dict[str, str] = {
     "winners_coin": "Does the mode foretell held-out winners better than a coin?",
     "winners_scale": "Do recorded answers foretell held-out ones no worse than the scale alone?",
     **{

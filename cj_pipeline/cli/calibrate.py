@@ -49,7 +49,8 @@ def calibrate(source: str, held_out: str | None, output: Path | None, name: str 
     found = find_source(source)
     recordings, held = _sides(found, held_out)
     scenario = found.scenario
-    mode = calibrated(scenario, recordings, held, name=name or _name(found), provenance=found.provenance)
+    provenance = next(iter(found.provenances), None)
+    mode = calibrated(scenario, recordings, held, name=name or _name(found), provenance=provenance)
     if mode is None:
         raise BadInput(
             "no callback here has a winner, so there is no judge to fit.",

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
-from cj_pipeline.mock.mode.mode import FittedFrom
 from cj_pipeline.mock.mode.text import mode_text
-from cj_pipeline.mock.model.fit_mode import mode_of
+from cj_pipeline.runs.calibration import CalibratedFrom, calibrated
 from cj_pipeline.traces.captured_scenario import TraceFacts, captured_scenario
 from cj_pipeline.traces.provenance import (
     FieldOrigin,
     FieldProvenance,
     Provenance,
     TraceOrigin,
-    file_sha256,
 )
 from cj_pipeline.traces.recording_provenance import RecordedPrompt, RecordingDesign, RecordingProvenance
 from cj_pipeline.traces.redactor import redaction_provenance
@@ -44,6 +42,9 @@ def publish(request: RecordingRequest, draft: RecordingDraft, *, price_known: bo
     def provenance(run: int) -> Provenance:
         return _provenance(request, draft, run, price_known=price_known)
 
+    def fit_mode(_: Path, scenario: Scenario, recorded: Provenance) -> str | None:
+        return _fitted_mode(request, lines, scenario, recorded)
+
     def describe(written: WrittenLines) -> TraceDescription:
         return TraceDescription(
             _scenario(request, lines, written),
@@ -53,9 +54,7 @@ def publish(request: RecordingRequest, draft: RecordingDraft, *, price_known: bo
                 FurtherRecording(f"run_{run}", lines[run - 1], lambda _, run=run: provenance(run))  # type: ignore[misc]
                 for run in range(2, request.runs + 1)
             ),
-            fit_mode=(lambda path, scenario: _fitted_mode(request, path, lines, scenario))
-            if request.choices.wanted_fit is not None
-            else None,
+            fit_mode=fit_mode if request.choices.wanted_fit is not None else None,
         )
 
     return write_trace(request.target, lines[0], describe)
@@ -97,20 +96,16 @@ def _scenario(request: RecordingRequest, lines: list[list[bytes]], written: Writ
 
 
 def _fitted_mode(
-    request: RecordingRequest, callbacks: Path, lines: list[list[bytes]], scenario: Scenario
+    request: RecordingRequest, lines: list[list[bytes]], scenario: Scenario, provenance: Provenance
 ) -> str | None:
     """Return the text of a mode that fits every run; None where no callback has a winner."""
-    recordings = [[event.data for event in _events(run)] for run in lines]
-    mode = mode_of(
-        recordings,
-        {item.id for item in scenario.net.items},
-        name=scenario.scenario_id,
-        fitted_from=FittedFrom(
-            scenario_id=scenario.scenario_id,
-            trace_sha256=file_sha256(callbacks),
-            further_sha256=tuple(sha256(b"".join(line + b"\n" for line in run)).hexdigest() for run in lines[1:]),
-        ),
-    )
+    recordings = [
+        CalibratedFrom(
+            [event.data for event in _events(run)], sha256(b"".join(line + b"\n" for line in run)).hexdigest()
+        )
+        for run in lines
+    ]
+    mode = calibrated(scenario, recordings, provenance=provenance)
     runs = "run" if len(lines) == 1 else f"{len(lines)} runs"
     return None if mode is None else mode_text(mode, f"The judge of the {runs} beside it: {_judge_in_words(request)}.")
 
