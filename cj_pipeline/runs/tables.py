@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, callback_json, parse_callback
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, answers_sha256
 from cj_pipeline.runs.scenario_run import JudgeIdentity
@@ -301,7 +302,8 @@ def _callback_row(scenario_id: str, side: Side, batch: int, sequence: int, event
         "essay_b_id": essay_b,
         "winner": None if data.winner is None else data.winner.value,
         "winning_essay_id": data.winning_essay(),
-        "confidence": data.confidence,
+        # On the wire a winner has one, also where the judge gave none.
+        "confidence": None if data.request_metadata.get(CONFIDENCE_KNOWN) is False else data.confidence,
         "error_code": None if data.error_detail is None else data.error_detail.error_code,
         "provider": data.provider.value,
         "model": data.model,

@@ -174,6 +174,25 @@ def test_a_key_that_nobody_knows_is_named_where_its_values_differ_and_they_are_n
     assert compared(*sides).notes == ("other values in request_metadata: pupil",)
 
 
+def failing(reason: str) -> Callable[[int, dict], object]:
+    def change(number: int, event: dict) -> None:
+        if number % 3:
+            return
+        ids = {"correlation_id": data(event)["correlation_id"], "timestamp": data(event)["completed_at"]}
+        service = {"service": "llm_provider_service", "operation": "process_comparison"}
+        error = {"error_code": "EXTERNAL_SERVICE_ERROR", "message": "No.", "details": {"reason": reason}}
+        data(event).update(winner=None, justification=None, confidence=None, error_detail=ids | service | error)
+
+    return change
+
+
+@pytest.mark.parametrize(("reason", "differs"), [("overloaded", True), ("truncated", False)])
+def test_errors_of_one_code_are_told_apart_by_their_reason(reason: str, differs: bool, tmp_path: Path) -> None:
+    recording = changed_copy(RECORDING, tmp_path / "recorded.jsonl", failing("truncated"))
+    found = compared(recording, changed_copy(RECORDING, tmp_path / "live.jsonl", failing(reason)))
+    assert ("error_mix" in failed(found)) == differs
+
+
 def test_a_copy_fails_nothing_notes_nothing_and_proves_nothing(tmp_path: Path) -> None:
     found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: None))
     assert (failed(found), found.notes, found.verdict) == (set(), (), Parity.CANNOT_TELL)

@@ -11,7 +11,7 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.errors import ErrorDetail
 from cj_pipeline.runs.record import RunDocument, RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
-from cj_pipeline.runs.tables import Answers, load_run, store_answers, store_run
+from cj_pipeline.runs.tables import Answers, _callback_row, load_run, store_answers, store_run
 from cj_pipeline.warehouse.store import Warehouse
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, live, recorded, scenario, trace
 
@@ -163,3 +163,12 @@ def test_a_document_stored_before_waves_were_kept_is_read_without_them() -> None
     shown = recorded(LOWER5).document.model_dump(mode="json", exclude={"waves", "diagnostics"})
     old = RunDocument.model_validate(shown)
     assert (old.waves, old.diagnostics, old.fit) == ((), None, recorded(LOWER5).document.fit)
+
+
+@pytest.mark.parametrize(("known", "kept"), [(True, True), (False, False)])
+def test_a_confidence_that_the_judge_did_not_give_is_absent_in_the_table(known: bool, kept: bool) -> None:
+    event = events_of(LOWER5)[0].model_copy(deep=True)
+    if not known:
+        event.data.request_metadata["confidence_known"] = False
+    row = _callback_row(LOWER5, Side.RECORDED, 0, 0, event)
+    assert (row["confidence"] is not None) == kept
