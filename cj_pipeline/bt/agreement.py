@@ -48,7 +48,7 @@ def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
     a, b: (n,) scores. 0 where it is not defined, as for tau-b. Raises UnusableScores.
     """
-    first, second = (_mid_ranks(scores) for scores in _two_lists(a, b))
+    first, second = (mid_ranks(scores) for scores in _two_lists(a, b))
     spread = float(np.sqrt((first @ first) * (second @ second)))
     return float(first @ second) / spread if spread > 0 else 0.0
 
@@ -71,8 +71,8 @@ def _two_lists(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[FloatArray, FloatArr
     return first, second
 
 
-def _mid_ranks(scores: FloatArray) -> FloatArray:
-    """(n,) ranks around 0, in halves."""
+def mid_ranks(scores: FloatArray) -> FloatArray:
+    """Return (n,) ranks around 0, in halves; equal scores share the middle of theirs."""
     _, place, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     middle = np.cumsum(sizes) - (sizes + scores.shape[0]) / 2.0
     return np.asarray(middle[place])

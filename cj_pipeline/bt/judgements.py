@@ -46,6 +46,9 @@ _DENSE = 200
 # Degrees of freedom of the proposal: heavier tails than the posterior, so that no weight runs away.
 _PROPOSAL_FREEDOM = 8.0
 
+# Less log evidence than the best by this much: not one draw in a million.
+_HOPELESS = 20.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgements:
@@ -103,8 +106,8 @@ class JudgementFit:
     """The posterior's modes over a grid of spreads.
 
     spreads, weights: (g,) the grid and its posterior probability. modes: (g, n + 1) theta and, last, position.
-    factors: lower Cholesky factors of the information at each mode. effective: (p,) independent answers that the
-    answers to each prompt are worth, given how often the judge repeats itself.
+    factors: lower Cholesky factors of the information at each mode, empty where its weight is 0. effective: (p,)
+    independent answers that the answers to each prompt are worth, given how often the judge repeats itself.
     """
 
     judgements: Judgements
@@ -160,6 +163,7 @@ def fit_judgements(judgements: Judgements, *, repeatability: float | None = None
         share = judgements.first_wins / judgements.asked
         modes, evidence, factors = _modes(judgements, share, effective, spreads)
         weights = np.exp(evidence - logsumexp(evidence))
+        weights = np.where([len(factor) > 0 for factor in factors], weights, 0.0)
         if repeatability is None and repeated.any():
             mean = weights @ modes
             chance = expit(mean[judgements.first] - mean[judgements.second] + mean[-1])
@@ -278,7 +282,7 @@ def _modes(
     n = judgements.n_items
     modes = np.zeros((len(spreads), n + 1))
     evidence = np.zeros(len(spreads))
-    factors = []
+    factors: list[FloatArray] = []
     point = np.zeros(n + 1)
     for index, spread in enumerate(spreads):
         precision = np.full(n + 1, spread**-2)
@@ -299,6 +303,9 @@ def _modes(
         prior = -0.5 * (precision * point**2).sum() + 0.5 * np.log(precision).sum()
         evidence[index] = fit + prior - np.log(np.diag(lower)).sum() + float(_log_spread_prior(np.array(spread)))
         factors.append(lower)
+        if n > _DENSE:  # 32 MB each at 2,000 items: those that are never drawn from are let go
+            best = evidence[: index + 1].max()
+            factors = [kept if evidence[i] > best - _HOPELESS else kept[:0] for i, kept in enumerate(factors)]
     return modes, evidence, tuple(factors)
 
 

@@ -9,26 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from itertools import zip_longest
 
 import numpy as np
-import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse import csr_array
-from scipy.special import expit
 
-from cj_pipeline.bt.judgements import Draws, information, posterior
+from cj_pipeline.bt.judgements import Draws, posterior
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray, RealArray
 from cj_pipeline.mock.model.errors import CodeArray, ErrorFit, draw_errors, fit_errors
 from cj_pipeline.mock.model.measures import MeasureFit, draw_measures, fit_measures
-from cj_pipeline.mock.model.winner import AskedPrompts, WinnerFit, asked_prompts, counted, draw_wins, fit_winner
+from cj_pipeline.mock.model.prompt_tokens import parts_by_essay
+from cj_pipeline.mock.model.winner import AskedPrompts, WinnerFit, draw_wins, fit_winner
+from cj_pipeline.parity.common_prompts import DENSE, CommonPrompts, common_prompts
 
 DRAWS = 8_000
-# Of answers a draw times draws: above it fewer draws do, since more answers leave less to chance.
+# Of answers a draw times draws, as many as memory takes at once. Above it fewer draws do, with smoothed tails.
 _MOST_VALUES = 6_000_000
 LEAST_DRAWS = 500
-REFIT_STEPS = 12
-_DENSE = 200  # essays up to which a dense design is faster than a sparse one
+_MANY_PROMPTS = 20_000
+
+
+class NothingInCommon(CjPipelineError):
+    """A measure of answers to common prompts was asked for where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,22 +86,29 @@ class Comparison:
         return fit_winner(self.recordings, self.items, by_hash=self.by_hash, repeatability=self.repeatability)
 
     @cached_property
-    def asked(self) -> AskedPrompts | None:
+    def common(self) -> CommonPrompts | None:
         """The prompts that both sides answered; None where there is none."""
-        if self.winner is None:
-            return None
-        known = set(self.winner.prompts)
-        live = counted((self.live,), by_hash=self.by_hash)
-        matched = {prompt: count for prompt, count in live.items() if prompt in known}
-        return asked_prompts(self.winner, matched) if matched else None
+        return None if self.winner is None else common_prompts(self.winner, self.live)
+
+    @property
+    def prompts(self) -> CommonPrompts:
+        """The prompts that both sides answered. Raises NothingInCommon; gates on answers are then off."""
+        if self.common is None:
+            raise NothingInCommon("no prompt was answered on both sides.")
+        return self.common
+
+    @property
+    def asked(self) -> AskedPrompts | None:
+        """The prompts that both sides answered, as they were asked; None where there is none."""
+        return None if self.common is None else self.common.asked
 
     @cached_property
     def draws(self) -> Draws | None:
         """Posterior draws of the recorded judge."""
         if self.winner is None:
             return None
-        answers = float(self.winner.judgements.asked.sum())
-        size = DRAWS if answers <= 20_000 else LEAST_DRAWS
+        few = len(self.winner.prompts) <= _MANY_PROMPTS and len(self.items) <= DENSE
+        size = DRAWS if few else LEAST_DRAWS
         return posterior(self.winner.fit, size, self.generator("posterior"))
 
     @cached_property
@@ -127,7 +136,7 @@ class Comparison:
         """The live side as it is: a sample of one draw."""
         answered = self.live.answered
         return Sample(
-            wins=None if self.asked is None else self._observed_wins[None],
+            wins=None if self.common is None else self.common.wins[None],
             latency_ms=self.live.latency_ms[None, answered],
             completion_tokens=self.live.completion_tokens[None, answered],
             prompt_tokens=self.live.prompt_tokens[None, answered],
@@ -139,8 +148,8 @@ class Comparison:
     @cached_property
     def recorded_sample(self) -> Sample:
         """The recorded side in the form of a live one: its shares, on the prompts that the live side answered."""
-        answered, asked = self.recorded.answered, self.asked
-        wins = None if asked is None else (asked.recorded_wins / asked.recorded * asked.answers)[None]
+        answered, common = self.recorded.answered, self.common
+        wins = None if common is None else (common.recorded_shares * common.asked.answers)[None]
         return Sample(
             wins=wins,
             latency_ms=self.recorded.latency_ms[None, answered],
@@ -156,49 +165,49 @@ class Comparison:
         """Why nothing can be said about retries; None where both sides have some."""
         return None if self.recorded.retry.any() and self.live.retry.any() else "a side has no call that was made again"
 
-    @cached_property
-    def _observed_wins(self) -> FloatArray:
-        assert self.winner is not None  # noqa: S101  (asked is not None)
-        known = set(self.winner.prompts)
-        live = counted((self.live,), by_hash=self.by_hash)
-        return np.array([wins for prompt, (_, wins) in live.items() if prompt in known], dtype=float)
-
     def faithful(self) -> Iterator[Sample]:
         """Draw live sides that the recorded judge would give, in chunks: what a difference has to beat.
 
-        The first chunk has every part; further ones, of large comparisons, have wins only.
+        Chunks of large comparisons differ in what parts they have: one that has all its draws is left out.
         """
-        measures = self.drawn_measures
-        for number, wins in enumerate(self.drawn_wins()):
-            yield Sample(wins=wins) if number else replace(measures, wins=wins)
+        for wins, measures in zip_longest(self.drawn_wins(), self._drawn_measures()):
+            yield Sample(wins=wins) if measures is None else replace(measures, wins=wins)
+
+    def _drawn_measures(self) -> Iterator[Sample]:
+        yield self.drawn_measures
+        for number, draws in enumerate(self._measure_chunks[1:], start=1):
+            yield self._measure_chunk(number, draws)
 
     @cached_property
     def drawn_measures(self) -> Sample:
-        """Draw everything but the winners: latency, tokens, confidence, errors."""
-        answered = int(self.live.answered.sum())
-        latency = completion = confidence = None
-        if self.measures is not None and answered:
-            drawn = draw_measures(self.measures, draws_for(answered), self.gaps(self.live), self.generator("measures"))
-            latency, completion, confidence = drawn.latency_ms, drawn.completion_tokens, drawn.confidence
-        calls = len(self.live)
+        """Draws of everything but the winners; of a large comparison, as many as memory takes."""
+        return self._measure_chunk(0, self._measure_chunks[0])
+
+    @cached_property
+    def _measure_chunks(self) -> tuple[int, ...]:
+        return tuple(chunks(draws_for(len(self.live)), len(self.live)))
+
+    def _measure_chunk(self, number: int, draws: int) -> Sample:
+        calls, drawn = len(self.live), None
+        if self.measures is not None and self.live.answered.any():
+            drawn = draw_measures(self.measures, draws, self.gaps(self.live), self.generator("measures", number))
         return Sample(
-            latency_ms=latency,
-            completion_tokens=completion,
+            latency_ms=None if drawn is None else drawn.latency_ms,
+            completion_tokens=None if drawn is None else drawn.completion_tokens,
             prompt_tokens=None if self.expected_prompt_tokens is None else self.expected_prompt_tokens[None],
-            confidence=confidence,
-            errors=draw_errors(self.errors, draws_for(calls), calls, self.generator("errors")) if calls else None,
+            confidence=None if drawn is None else drawn.confidence,
+            errors=draw_errors(self.errors, draws, calls, self.generator("errors", number)) if calls else None,
             retries=self.live.retry,
         )
 
     def drawn_wins(self) -> Iterator[FloatArray]:
         """Draw (d, p) wins of a faithful judge, in chunks; nothing where no prompt was answered on both sides."""
-        if self.asked is None or self.draws is None:
+        if self.common is None or self.draws is None:
             return
-        rng = self.generator("wins")
-        size = len(self.draws.position)
-        chunk = max(1, _MOST_VALUES // max(len(self.asked.first), 1))
-        for start in range(0, size, chunk):
-            yield draw_wins(self.draws.part(slice(start, start + chunk)), self.asked, rng)
+        rng, start = self.generator("wins"), 0
+        for draws in chunks(len(self.draws.position), len(self.common.wins)):
+            yield draw_wins(self.draws.part(slice(start, start + draws)), self.common.asked, rng)
+            start += draws
 
     def gaps(self, answers: Answers) -> FloatArray:
         """Return (n,) log-odds between the two essays of each answer, without sign; 0 where nothing is known."""
@@ -213,97 +222,6 @@ class Comparison:
         """Return (n,) -1 for an answer, else the place of its code among the recorded ones; one more for a new code."""
         place = {code: index for index, code in enumerate(self.errors.codes)}
         return np.array([place.get(error, len(place)) if error else -1 for error in answers.error], dtype=np.intp)
-
-    def step(self, wins: FloatArray) -> FloatArray:
-        """Return (d, n + 1) how live answers move the recorded fit, in theta and position: one Newton step.
-
-        wins: (d, p). Linear in live minus recorded shares: equal answers move nothing, and no answers separate.
-        """
-        assert self.asked is not None  # noqa: S101  (there are wins)
-        score = (self.share_differences(wins) * self.weights) @ self._design
-        return np.asarray(cho_solve(self._information, score.T).T)
-
-    def refit(self, wins: FloatArray) -> FloatArray:
-        """Return (d, n + 1) scores and position fitted to live answers, under the recorded spread.
-
-        Steps of fixed curvature (a bound of the real one, Böhning and Lindsay, 1988): one product of matrices a step
-        for all draws together, no step overshoots, and answers equal to the recorded ones move nothing.
-        """
-        assert self.winner is not None and self.asked is not None  # noqa: S101, PT018
-        known = self._refits
-        if known and known[0] is wins:
-            return known[1]
-        mean = self.winner.fit.mean
-        n = len(self.items)
-        precision = np.append(np.full(n, self.winner.fit.spread**-2), 1.0)
-        recorded = self.asked.recorded_wins / self.asked.recorded
-        target = self.share_differences(wins) + recorded
-        # At the recorded shares the gradient is what prompts of the other side alone leave; it is taken off.
-        at_rest = ((recorded - expit(self._log_odds(mean[None]))) * self.weights) @ self._design - precision * mean
-        # In single precision, which halves the time and keeps scores to 1e-5 logits.
-        sparse = self._design.astype(np.float32)
-        design = sparse.toarray() if n <= _DENSE else sparse
-        target, weights = target.astype(np.float32), self.weights.astype(np.float32)
-        precision, at_rest = precision.astype(np.float32), at_rest.astype(np.float32)
-        inverse = self._inverse_bound
-        points: npt.NDArray[Any] = np.broadcast_to(mean.astype(np.float32), (len(wins), n + 1))
-        with np.errstate(over="ignore"):
-            for _ in range(REFIT_STEPS):
-                residual = (target - 1 / (1 + np.exp(-(points @ design.T)))) * weights
-                points = points + (residual @ design - precision * points - at_rest) @ inverse
-        found = points.astype(np.float64)
-        self._refits[:] = [wins, found]
-        return found
-
-    @cached_property
-    def _inverse_bound(self) -> npt.NDArray[np.float32]:
-        """The inverse of the most curvature that the refit of live answers can have."""
-        assert self.winner is not None and self.asked is not None  # noqa: S101, PT018
-        n = len(self.items)
-        precision = np.append(np.full(n, self.winner.fit.spread**-2), 1.0)
-        bound = information(self.asked.first, self.asked.second, 0.25 * self.weights, n) + np.diag(precision)
-        return np.asarray(np.linalg.inv(bound).astype(np.float32))
-
-    @cached_property
-    def _refits(self) -> list[FloatArray]:
-        return []
-
-    def _log_odds(self, points: FloatArray) -> FloatArray:
-        assert self.asked is not None  # noqa: S101
-        return np.asarray(points[:, self.asked.first] - points[:, self.asked.second] + points[:, -1:])
-
-    def share_differences(self, wins: FloatArray) -> FloatArray:
-        """Return (d, p) the live share of A minus the recorded one, prompt by prompt."""
-        assert self.asked is not None  # noqa: S101
-        return np.asarray(wins / self.asked.answers - self.asked.recorded_wins / self.asked.recorded)
-
-    @cached_property
-    def weights(self) -> FloatArray:
-        """(p,) independent recorded answers that each prompt is worth."""
-        assert self.winner is not None and self.asked is not None  # noqa: S101, PT018
-        return np.asarray(self.winner.fit.effective[self.asked.row])
-
-    @cached_property
-    def _design(self) -> csr_array:
-        assert self.asked is not None  # noqa: S101
-        p, n = len(self.asked.first), len(self.items)
-        ones = np.ones(p)
-        columns = np.concatenate([self.asked.first, self.asked.second, np.full(p, n)])
-        values = np.concatenate([ones, -ones, ones])
-        return csr_array((values, (np.tile(np.arange(p), 3), columns)), shape=(p, n + 1))
-
-    @cached_property
-    def _information(self) -> tuple[FloatArray, bool]:
-        """The recorded information at the posterior mean, prior included, factored."""
-        assert self.winner is not None  # noqa: S101
-        fit, judgements = self.winner.fit, self.winner.judgements
-        n, mean = judgements.n_items, fit.mean
-        log_odds = mean[judgements.first] - mean[judgements.second] + mean[-1]
-        weight = fit.effective * expit(log_odds) * expit(-log_odds)
-        matrix = information(judgements.first, judgements.second, weight, n)
-        matrix[np.arange(n), np.arange(n)] += fit.spread**-2
-        matrix[n, n] += 1.0
-        return cho_factor(matrix, lower=True)
 
     @cached_property
     def expected_prompt_tokens(self) -> FloatArray | None:
@@ -334,30 +252,32 @@ class Comparison:
 
     @cached_property
     def prompt_token_parts(self) -> tuple[float, dict[str, float]] | None:
-        """Base and part per essay of the recorded prompt tokens (least squares); None without an answer."""
+        """Base and part per essay of the recorded prompt tokens; None without an answer."""
         answered = np.flatnonzero(self.recorded.answered)
         if not len(answered):
             return None
         place = {item: index for index, item in enumerate(self.items)}
         first = np.array([place[self.recorded.essay_a[i]] for i in answered])
         second = np.array([place[self.recorded.essay_b[i]] for i in answered])
-        n = len(self.items)
-        matrix, tokens = np.zeros((n, n)), self.recorded.prompt_tokens[answered]
-        for rows, columns in ((first, first), (first, second), (second, first), (second, second)):
-            np.add.at(matrix, (rows, columns), 1.0)
-        excess = tokens - tokens.mean()
-        right = np.bincount(first, excess, n) + np.bincount(second, excess, n)
-        parts = np.linalg.lstsq(matrix, right, rcond=1e-10)[0]
+        tokens = self.recorded.prompt_tokens[answered]
+        parts = parts_by_essay(first, second, tokens - tokens.mean(), len(self.items))
         return float(tokens.mean()), dict(zip(self.items, parts.tolist(), strict=True))
 
-    def generator(self, purpose: str) -> np.random.Generator:
-        """Return the generator of one purpose; the same for the same comparison."""
-        return np.random.default_rng([self.seed, *purpose.encode()])
+    def generator(self, purpose: str, chunk: int = 0) -> np.random.Generator:
+        """Return the generator of one purpose, and of a chunk of its draws; the same for the same comparison."""
+        return np.random.default_rng([self.seed, *purpose.encode(), *([chunk] if chunk else [])])
 
 
 def draws_for(values: int) -> int:
     """How many draws a measure of this many values a draw gets."""
     return int(min(DRAWS, max(LEAST_DRAWS, _MOST_VALUES // max(values, 1))))
+
+
+def chunks(draws: int, values: int) -> Iterator[int]:
+    """Cut some draws of this many values into parts that fit into memory; at least one draw a part."""
+    size = max(1, _MOST_VALUES // max(values, 1))
+    for start in range(0, draws, size):
+        yield min(size, draws - start)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:

@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 
 from cj_pipeline.parity.comparison import Comparison
-from cj_pipeline.parity.gates import Direction, Gate, Margin
+from cj_pipeline.parity.gate import Direction, Gate, Margin
 from cj_pipeline.parity.noise import Noise
 
 SIGNIFICANT = 0.05

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cj_pipeline.mock.model.answers import FloatArray
-from cj_pipeline.parity.comparison import Comparison, Sample
-from cj_pipeline.parity.gates import Direction, Gate, Margin
+from cj_pipeline.parity.comparison import DRAWS, Comparison, Sample
+from cj_pipeline.parity.gate import Direction, Gate, Margin
+from cj_pipeline.parity.tails import smoothed
 
 FALSE_ALARM = 0.002
 """Share of faithful runs that one family of gates turns down."""
@@ -68,16 +69,24 @@ def values_of(case: Comparison, gates: tuple[Gate, ...]) -> dict[str, FloatArray
     parts: dict[str, list[FloatArray]] = {gate.name: [] for gate in gates}
     for number, sample in enumerate(case.faithful()):
         for gate in gates:
-            if number == 0 or gate.of_wins:
+            if gate.reads(sample) and (number == 0 or not gate.constant):
                 parts[gate.name].append(gate.statistic(case, sample))
-    if not any(gate.of_wins for gate in gates) or case.asked is None:
-        measures = case.drawn_measures
-        parts = {gate.name: [gate.statistic(case, measures)] for gate in gates}
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _full(case: Comparison, drawn: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return values of one family, each with all draws or one: where there are fewer, their tails are smoothed."""
+    few = [name for name, values in drawn.items() if 1 < len(values) < DRAWS]
+    if not few:
+        return dict(drawn)
+    size = min(len(drawn[name]) for name in few)
+    columns = smoothed(np.stack([drawn[name][:size] for name in few]), DRAWS, case.generator("tails"))
+    return {**drawn, **dict(zip(few, columns, strict=True))}
 
 
 def _family(case: Comparison, margins: Mapping[Gate, Margin], drawn: Mapping[str, FloatArray]) -> dict[str, Noise]:
     references, sorted_differences, scaled = {}, {}, []
+    drawn = _full(case, {gate.name: drawn[gate.name] for gate in margins})
     for gate, margin in margins.items():
         values = drawn[gate.name]
         reference = gate.reference(case)
@@ -90,9 +99,8 @@ def _family(case: Comparison, margins: Mapping[Gate, Margin], drawn: Mapping[str
         above = (n - np.searchsorted(ordered, differences, "left")) / n
         score = -np.log(_tails(gate.direction, below, above))
         scaled.append(np.where((differences >= margin.low) & (differences <= margin.high), 0.0, score))
-    # A gate without chance has one draw; gates of large comparisons have fewer than the others.
-    size = min((len(score) for score in scaled if len(score) > 1), default=1)
-    largest = np.max([score[:size] if len(score) > 1 else np.repeat(score, size) for score in scaled], axis=0)
+    # A gate without chance has one draw.
+    largest = np.max(np.broadcast_arrays(*scaled), axis=0)
     limit = float(np.quantile(largest, 1 - FALSE_ALARM, method="higher"))
     share = float(np.exp(-limit))
     return {

@@ -5,16 +5,17 @@ A comparison that lets an essential wrong mock past proves nothing when it passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from cj_pipeline.mock.model.answers import BoolArray, FloatArray
+from cj_pipeline.bt.judgements import Draws
+from cj_pipeline.mock.model.answers import BoolArray, FloatArray, RealArray
 from cj_pipeline.mock.model.winner import AskedPrompts, draw_wins
-from cj_pipeline.parity.comparison import Comparison, Sample
-from cj_pipeline.parity.gates import Family
+from cj_pipeline.parity.comparison import Comparison, Sample, chunks
+from cj_pipeline.parity.gate import Family
 from cj_pipeline.parity.noise import Noise, differences
 
 DRAWS = 2_000
@@ -77,9 +78,9 @@ def detections(case: Comparison, noise: Mapping[str, Noise], exact: Mapping[Wron
 
 def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]:
     """Return how often a fair coin fails each gate of judgements."""
-    if case.asked is None:
+    if case.common is None or case.draws is None:
         return {}
-    sample = Sample(wins=next(_wins(case, WrongMock.COIN)))
+    sample = Sample(wins=_wins(case, WrongMock.COIN, case.draws))
     return {name: float(_fails(case, one, sample).mean()) for name, one in noise.items() if one.gate.of_wins}
 
 
@@ -95,8 +96,8 @@ def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) ->
 def _samples(case: Comparison) -> dict[WrongMock, list[Sample]]:
     measures = case.drawn_measures
     samples: dict[WrongMock, list[Sample]] = {}
-    if case.asked is not None:
-        samples |= {mock: [Sample(wins=wins) for wins in _wins(case, mock)] for mock in OF_WINS}
+    if case.common is not None and case.draws is not None:
+        samples |= {mock: [Sample(wins=_wins(case, mock, case.draws))] for mock in OF_WINS}
     if measures.latency_ms is not None:
         samples[WrongMock.INSTANT] = [Sample(latency_ms=np.zeros((1, measures.latency_ms.shape[1])))]
         samples[WrongMock.TOKENS] = [
@@ -105,24 +106,19 @@ def _samples(case: Comparison) -> dict[WrongMock, list[Sample]]:
     return samples
 
 
-def _scaled(tokens: FloatArray | None) -> FloatArray | None:
+def _scaled(tokens: RealArray | None) -> RealArray | None:
     return None if tokens is None else tokens[:DRAWS] * 1.4
 
 
-def _wins(case: Comparison, mock: WrongMock) -> Iterator[FloatArray]:
-    asked, draws = case.asked, case.draws
-    assert asked is not None and draws is not None  # noqa: S101, PT018
-    rng = case.generator(mock.value)
-    chunk = max(1, 6_000_000 // len(asked.first))
-    for start in range(0, min(DRAWS, len(draws.position)), chunk):
-        size = min(chunk, min(DRAWS, len(draws.position)) - start)
-        if mock is WrongMock.FIRST_SHOWN:
-            yield asked.answers[None]
-            return
-        if mock is WrongMock.INVERTED:
-            yield asked.answers - draw_wins(draws.part(slice(start, start + size)), asked, rng)
-        else:
-            yield _coin(asked, 0.5 if mock is WrongMock.COIN else recorded_share(asked), size, rng)
+def _wins(case: Comparison, mock: WrongMock, draws: Draws) -> FloatArray:
+    """(d, p) wins of a wrong mock; of many prompts as many draws as memory takes, which then say more each."""
+    asked, rng = case.prompts.asked, case.generator(mock.value)
+    size = next(chunks(min(DRAWS, len(draws.position)), len(asked.first)))
+    if mock is WrongMock.FIRST_SHOWN:
+        return asked.answers[None]
+    if mock is WrongMock.INVERTED:
+        return asked.answers - draw_wins(draws.part(slice(size)), asked, rng)
+    return _coin(asked, 0.5 if mock is WrongMock.COIN else recorded_share(asked), size, rng)
 
 
 def _coin(asked: AskedPrompts, share: float, size: int, rng: np.random.Generator) -> FloatArray:
@@ -169,15 +165,5 @@ def _fails(case: Comparison, noise: Noise, sample: Sample) -> BoolArray:
 
 
 def _has_parts(noise: Noise, sample: Sample) -> bool:
-    if noise.gate.family is Family.ENGINE:
-        return False  # fewer draws than the others, and none of these mocks is about it
-    if noise.gate.of_wins:
-        return sample.wins is not None
-    needed = {
-        "time": sample.latency_ms is not None,
-        "tokens": sample.prompt_tokens is not None,
-        "judgements": sample.confidence is not None,
-        "events": sample.errors is not None,
-    }[noise.gate.family.value]
-    linked = noise.gate.name == "latency_link" and sample.completion_tokens is None
-    return needed and not linked
+    # Engine: fewer draws than the others, and none of these mocks is about it.
+    return noise.gate.family is not Family.ENGINE and noise.gate.reads(sample)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import expit
-from scipy.stats import kendalltau
 
+from cj_pipeline.bt.agreement import kendall_tau_b
 from cj_pipeline.mock.model.answers import FloatArray, RealArray
 from cj_pipeline.mock.model.errors import CodeArray
 from cj_pipeline.mock.model.measures import normal_scores
@@ -30,29 +30,25 @@ MOST_SE_ITEMS = 100
 
 def agreement(case: Comparison, sample: Sample) -> FloatArray:
     """Share of equal answers to the same prompt and side."""
-    wins, asked = _wins(sample), case.asked
-    assert asked is not None  # noqa: S101
-    live, recorded = wins / asked.answers, asked.recorded_wins / asked.recorded
+    live, recorded = _wins(sample) / case.prompts.asked.answers, case.prompts.recorded_shares
     return np.asarray((live * recorded + (1 - live) * (1 - recorded)).mean(axis=1))
 
 
 def winner_share(case: Comparison, sample: Sample) -> FloatArray:
     """Share of A among the prompts that both sides answered."""
-    assert case.asked is not None  # noqa: S101
-    return np.asarray((_wins(sample) / case.asked.answers).mean(axis=1))
+    return np.asarray((_wins(sample) / case.prompts.asked.answers).mean(axis=1))
 
 
 def rank_agreement(case: Comparison, sample: Sample) -> FloatArray:
     """Tau-b between the recorded scores and the live ones."""
-    theta = _recorded_theta(case)
-    return _tau_b(theta, case.refit(_wins(sample))[:, :-1])
+    return _tau_b(case.prompts.theta, case.prompts.refit(_wins(sample))[:, :-1])
 
 
 def anchor_tau(case: Comparison, sample: Sample) -> FloatArray:
     """Tau-a between the live order and the known grades; the order within a grade costs nothing, as in production."""
     graded = [index for index, item in enumerate(case.items) if item in case.grades]
     grades = -np.array([case.grades[case.items[index]] for index in graded], dtype=float)
-    columns = np.ascontiguousarray(case.refit(_wins(sample))[:, graded].T)
+    columns = np.ascontiguousarray(case.prompts.refit(_wins(sample))[:, graded].T)
     agreed = np.zeros(columns.shape[1])
     for item in range(len(graded) - 1):
         sign = _signs(grades[item + 1 :] - grades[item])
@@ -63,20 +59,17 @@ def anchor_tau(case: Comparison, sample: Sample) -> FloatArray:
 
 def inversions(case: Comparison, sample: Sample) -> FloatArray:
     """Share of the answers on essays of different grades that prefer the worse one."""
-    assert case.asked is not None  # noqa: S101
-    grade = np.array([case.grades.get(item, -1) for item in case.items])
-    first, second = grade[case.asked.first], grade[case.asked.second]
+    asked, grade = case.prompts.asked, np.array([case.grades.get(item, -1) for item in case.items])
+    first, second = grade[asked.first], grade[asked.second]
     apart = (first >= 0) & (second >= 0) & (first != second)
-    against = np.where(
-        (first > second)[apart], _wins(sample)[:, apart], case.asked.answers[apart] - _wins(sample)[:, apart]
-    )
-    return np.asarray(against.sum(axis=1) / max(case.asked.answers[apart].sum(), 1.0))
+    wins, answers = _wins(sample)[:, apart], asked.answers[apart]
+    against = np.where((first > second)[apart], wins, answers - wins)
+    return np.asarray(against.sum(axis=1) / max(answers.sum(), 1.0))
 
 
 def zero_win(case: Comparison, sample: Sample) -> FloatArray:
     """Essays that win no answer."""
-    assert case.asked is not None  # noqa: S101
-    asked, wins, n = case.asked, _wins(sample), len(case.items)
+    asked, wins, n = case.prompts.asked, _wins(sample), len(case.items)
     rows, ones = np.arange(len(asked.first)), np.ones(len(asked.first))
     as_first = csr_array((ones, (rows, asked.first)), shape=(len(rows), n))
     as_second = csr_array((ones, (rows, asked.second)), shape=(len(rows), n))
@@ -87,33 +80,32 @@ def zero_win(case: Comparison, sample: Sample) -> FloatArray:
 
 def position(case: Comparison, sample: Sample) -> FloatArray:
     """The live position effect, logits."""
-    assert case.winner is not None  # noqa: S101
-    return np.asarray(float(case.winner.fit.mean[-1]) + case.step(_wins(sample))[:, -1])
+    prompts = case.prompts
+    return np.asarray(float(prompts.winner.fit.mean[-1]) + prompts.step(_wins(sample))[:, -1])
 
 
 def sharpness(case: Comparison, sample: Sample) -> FloatArray:
     """How much wider than the recorded one the live scale is; 1 for equal. Limited to [0, 5]."""
-    assert case.asked is not None  # noqa: S101
-    theta, mean = _recorded_theta(case), case.winner.fit.mean if case.winner else np.zeros(1)
-    gap = theta[case.asked.first] - theta[case.asked.second]
-    chance = expit(gap + mean[-1])
-    slope = (case.share_differences(_wins(sample)) * case.weights) @ gap
+    prompts = case.prompts
+    fit, asked, theta = prompts.winner.fit, prompts.asked, prompts.theta
+    gap = theta[asked.first] - theta[asked.second]
+    chance = expit(gap + fit.mean[-1])
+    slope = (prompts.share_differences(_wins(sample)) * prompts.weights) @ gap
     # One pseudo-answer at a gap of the fitted spread keeps a flat scale from dividing by nothing.
-    spread = case.winner.fit.spread if case.winner else 1.0
-    curvature = float((case.weights * chance * (1 - chance) * gap**2).sum()) + 0.25 * spread**2
+    curvature = float((prompts.weights * chance * (1 - chance) * gap**2).sum()) + 0.25 * fit.spread**2
     return np.asarray(np.clip(1.0 + slope / curvature, 0.0, 5.0))
 
 
 def essay_shift(case: Comparison, sample: Sample) -> FloatArray:
     """Largest shift of one essay's score, logits."""
-    return np.asarray(np.abs(case.step(_wins(sample))[:, :-1]).max(axis=1))
+    return np.asarray(np.abs(case.prompts.step(_wins(sample))[:, :-1]).max(axis=1))
 
 
 def repeatability(case: Comparison, sample: Sample) -> FloatArray:
     """Share of equal answers when the live side is asked the same prompt again."""
-    assert case.asked is not None  # noqa: S101
-    again = case.asked.answers > 1
-    wins, asked = _wins(sample)[:, again], case.asked.answers[again]
+    answers = case.prompts.asked.answers
+    again = answers > 1
+    wins, asked = _wins(sample)[:, again], answers[again]
     equal = wins * (wins - 1) + (asked - wins) * (asked - wins - 1)
     return np.asarray((equal / (asked * (asked - 1))).mean(axis=1))
 
@@ -207,18 +199,16 @@ def completion_spread(case: Comparison, sample: Sample) -> FloatArray:
 
 def standard_error(case: Comparison, sample: Sample) -> FloatArray:
     """Mean standard error of the scores, logits, each at most 2 (as production displays it)."""
-    points, weights = case.refit(_wins(sample))[:_SE_DRAWS], case.weights
-    assert case.asked is not None and case.winner is not None  # noqa: S101, PT018
-    n = len(case.items)
-    chance = expit(points[:, case.asked.first] - points[:, case.asked.second] + points[:, -1:])
+    prompts, n = case.prompts, len(case.items)
+    points, weights, asked = prompts.refit(_wins(sample))[:_SE_DRAWS], prompts.weights, prompts.asked
+    chance = expit(points[:, asked.first] - points[:, asked.second] + points[:, -1:])
     pairs = csr_array(
-        (np.ones(len(weights)), (np.arange(len(weights)), case.asked.first * n + case.asked.second)),
-        shape=(len(weights), n * n),
+        (np.ones(len(weights)), (np.arange(len(weights)), asked.first * n + asked.second)), shape=(len(weights), n * n)
     )
     between = np.asarray((weights * chance * (1 - chance)) @ pairs).reshape(-1, n, n)
     between = between + between.transpose(0, 2, 1)
     matrix = -between
-    matrix[:, np.arange(n), np.arange(n)] += between.sum(axis=2) + case.winner.fit.spread**-2
+    matrix[:, np.arange(n), np.arange(n)] += between.sum(axis=2) + prompts.winner.fit.spread**-2
     variance = np.diagonal(np.linalg.inv(matrix), axis1=1, axis2=2)
     return np.asarray(np.minimum(np.sqrt(variance), 2.0).mean(axis=1))
 
@@ -252,11 +242,6 @@ def retry_success(case: Comparison, sample: Sample) -> FloatArray:
     return np.asarray((again < 0).sum(axis=1) / max(again.shape[1], 1))
 
 
-def _recorded_theta(case: Comparison) -> FloatArray:
-    assert case.winner is not None  # noqa: S101
-    return np.asarray(case.winner.fit.mean[:-1])
-
-
 def _places(case: Comparison) -> FloatArray:
     """(n,) where in its batch each live answer lies, 0 to 1."""
     place = np.zeros(len(case.live))
@@ -274,7 +259,7 @@ def _tau_b(left: FloatArray, right: FloatArray) -> FloatArray:
     n = len(left)
     if n > _ALL_PAIRS:
         left, right = np.round(left, 4), np.round(right, 4)
-        return np.nan_to_num([float(kendalltau(left, row).statistic) for row in right])
+        return np.array([kendall_tau_b(left, row) for row in right])
     columns = np.ascontiguousarray(right.T)
     agreed, untied, apart = np.zeros(len(right), np.int32), np.zeros(len(right), np.int32), 0
     for item in range(n - 1):

@@ -73,6 +73,6 @@ def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator)
     weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
     cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
     errors = np.full((draws, calls), -1, dtype=np.int16)
-    draw, call = np.nonzero(failed.T)
-    errors[draw, call] = (rng.random(len(draw))[:, None] > cumulative[draw]).sum(axis=1)
+    at = np.nonzero(failed.T)
+    errors[at] = (rng.random(len(at[0]))[:, None] > cumulative[at[0]]).sum(axis=1)
     return errors

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
+from cj_pipeline.bt.agreement import mid_ranks
 from cj_pipeline.mock.model.answers import FloatArray, IntArray, RealArray
 
 _LOGARITHMIC = (True, True, False)
@@ -106,7 +106,7 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
         residual *= (slope[:, column, None] / np.sqrt(1 + bandwidth**2)).astype(np.float32)
         residual += shift[:, column, None].astype(np.float32)
         # Two answers leave the scale so uncertain that some draws lie beyond any number.
-        return np.round(np.exp(np.minimum(residual, _MOST)))
+        return np.asarray(np.round(np.exp(np.minimum(residual, _MOST))))
 
     confidence = _confidence_residuals(fit, gap, draws, rng)
     confidence *= slope[:, 2, None].astype(np.float32)
@@ -144,7 +144,7 @@ def normal_scores(values: FloatArray) -> FloatArray:
     """Return (n,) normal quantiles of the ranks, ties sharing theirs; of mean square about 1."""
     if len(values) < 2:
         return np.zeros(len(values))
-    return np.asarray(ndtri(rankdata(values) / (len(values) + 1)))
+    return np.asarray(ndtri(0.5 + mid_ranks(values) / (len(values) + 1)))
 
 
 def _block_length(residuals: FloatArray) -> int:
@@ -169,9 +169,9 @@ def _places(shapes: RealArray, draws: int, answers: int, rng: np.random.Generato
     _, kinds, blocks, block = shapes.shape
     shape = rng.integers(0, kinds, (draws, 1))
     place = shape * blocks + rng.integers(0, blocks, (draws, -(-answers // block)), dtype=np.int32)
-    if block == 1:
-        return place
-    return (place[:, :, None] * block + np.arange(block)).reshape(draws, -1)[:, :answers]
+    if block > 1:
+        place = (place[:, :, None] * block + np.arange(block)).reshape(draws, -1)[:, :answers]
+    return np.asarray(place)
 
 
 def _shapes(fit: MeasureFit, rng: np.random.Generator) -> RealArray:
@@ -184,7 +184,7 @@ def _shapes(fit: MeasureFit, rng: np.random.Generator) -> RealArray:
     shapes = min(_SHAPES, max(_VALUES // n, 1))
     starts = np.arange(n)[None] if n < LEAST_SHAPE else rng.integers(0, n, (shapes, -(-n // block)))
     rows = (starts[:, :, None] + np.arange(block)) % n
-    found = np.moveaxis(fit.residuals[:, :2].astype(np.float32)[rows], -1, 0)
+    found: RealArray = np.moveaxis(fit.residuals[:, :2].astype(np.float32)[rows], -1, 0)
     if n < LEAST_SHAPE:
         return found
     # No resample reaches beyond the recorded answers; how heavy the tails are, n of them leave uncertain by this much.

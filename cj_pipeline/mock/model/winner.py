@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from cj_pipeline.bt.judgements import Draws, JudgementFit, Judgements, fit_judgements
-from cj_pipeline.mock.model.answers import Answers, FloatArray, IntArray, Prompt
+from cj_pipeline.mock.model.answers import Answers, FloatArray, IntArray, Prompt, RealArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,11 +98,11 @@ def asked_prompts(winner: WinnerFit, live: Mapping[Prompt, tuple[int, int]]) -> 
     )
 
 
-def draw_wins(draws: Draws, asked: AskedPrompts, rng: np.random.Generator) -> FloatArray:
-    """Draw (d, p) wins of A that a faithful judge gives to some prompts.
+def chances(draws: Draws, asked: AskedPrompts) -> tuple[RealArray, RealArray]:
+    """Return (d, p) the chance that a free answer is A, and the chance that the answer to a prompt is fixed.
 
-    With probability r an answer is fixed: the recorded one where all recorded answers are equal (the more of them, the
-    likelier), another draw where nothing was recorded, never where recorded answers differ.
+    A fixed answer is the recorded one where all recorded answers are equal (the more of them, the likelier), another
+    draw where nothing was recorded; where recorded answers differ, the answer is never fixed.
     """
     chance = expit(draws.log_odds(asked.first, asked.second).astype(np.float32))
     r = draws.repeatability[:, None].astype(np.float32)
@@ -112,9 +112,15 @@ def draw_wins(draws: Draws, asked: AskedPrompts, rng: np.random.Generator) -> Fl
     with np.errstate(invalid="ignore", divide="ignore"):
         # r p / ((1 - r) p^n + r p)
         known = np.where(equal, r / ((1 - r) * likely ** (n - 1) + r), 0.0)
-    fixed = rng.random(chance.shape, dtype=np.float32) < np.where(n > 0, known, r)
+    return chance, np.where(n > 0, np.nan_to_num(known, nan=1.0), r)
+
+
+def draw_wins(draws: Draws, asked: AskedPrompts, rng: np.random.Generator) -> FloatArray:
+    """Draw (d, p) wins of A that a faithful judge gives to some prompts."""
+    chance, fixed_chance = chances(draws, asked)
+    fixed = rng.random(chance.shape, dtype=np.float32) < fixed_chance
     free_answer = rng.random(chance.shape, dtype=np.float32) < chance
-    answer = np.where(n > 0, wins > 0, free_answer)
+    answer = np.where(asked.recorded > 0, asked.recorded_wins > 0, free_answer)
     if asked.answers.max(initial=0) > 1:
         free = rng.binomial(asked.answers.astype(np.int64), chance).astype(float)
     else:
