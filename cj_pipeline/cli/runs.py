@@ -24,6 +24,7 @@ from cj_pipeline.cli.parity_options import accept_option, strict_option
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.parity.divergence import first_divergence
@@ -37,6 +38,7 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
 from cj_pipeline.traces.scenario import Profile, Scenario
+from cj_pipeline.warehouse.content_cache import cache_in
 
 seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
@@ -221,6 +223,7 @@ def parity(
         further=found.further_runs(),
         strict=strict,
         provenances=found.provenances,
+        cached=cache_in(PipelineSettings().data_dir),
     )
     divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
     mode = () if expression is None else ("--mode", expression)

@@ -18,20 +18,16 @@ from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
+from cj_pipeline.parity.expected import Expected, expected_of
 from cj_pipeline.parity.gates import GATES, Gate, Margin
-from cj_pipeline.parity.noise import Noise, noise_of
+from cj_pipeline.parity.noise import Noise
 from cj_pipeline.parity.origin import invented_checks, missing_parts
-from cj_pipeline.parity.power import (
-    Detection,
-    WrongMock,
-    coin_rates,
-    detections,
-    says_nothing_about_essays,
-)
+from cj_pipeline.parity.power import Detection, WrongMock, says_nothing_about_essays
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason, power_reasons, verdict_of
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.warehouse.content_cache import ContentCache
 
 _GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.limits) for gate in GATES)
 
@@ -172,22 +168,24 @@ def compare(
     further: tuple[RunRecord, ...] = (),
     strict: bool = False,
     provenances: Sequence[Provenance] = (),
+    cached: ContentCache | None = None,
 ) -> ParityReport:
     """Run every check and give the verdict.
 
     scenario_file: for errors about its tolerances. further: more recordings of the judge. strict: whether inconclusive
     evidence is a reason for CANNOT TELL. provenances: of the recordings; they say what is missing and what is invented.
+    cached: where noise and wrong mocks are kept by content; None computes them.
     Raises BadInput when the scenario names a check or a limit that is not there.
     """
     validate_tolerances(scenario, scenario_file)
     case = Case(scenario=scenario, recorded=recorded, live=live, further=further)
     gates, off = _gates_on(case)
-    noise = noise_of(case.comparison, gates) if gates else {}
-    floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
-    results_by_name = _gate_results(case, noise, floors) | off
     exact = {check.name: _exact_result(check, case) for check in ALL_CHECKS if check.function is not None}
+    expected = expected_of(case.comparison, gates, _found_by_values(exact), cached)
+    floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
+    results_by_name = _gate_results(case, expected, floors) | off
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
-    found = detections(case.comparison, noise, _found_by_values(exact)) if recorded.callbacks else ()
+    found = expected.detections if recorded.callbacks else ()
     lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenances))
     reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
@@ -224,11 +222,11 @@ def _gates_on(case: Case) -> tuple[dict[Gate, Margin], dict[str, CheckResult]]:
     return on, off
 
 
-def _gate_results(case: Case, noise: Mapping[str, Noise], floors: Mapping[str, float]) -> dict[str, CheckResult]:
-    comparison = case.comparison
+def _gate_results(case: Case, expected: Expected, floors: Mapping[str, float]) -> dict[str, CheckResult]:
+    comparison, noise = case.comparison, expected.noise
     live = {name: float(one.gate.statistic(comparison, comparison.observed)[0]) for name, one in noise.items()}
     observed = {name: live[name] - one.reference for name, one in noise.items()}
-    evidence = evidence_of(comparison, noise, observed, coin_rates(comparison, noise))
+    evidence = evidence_of(comparison, noise, observed, expected.coin)
     results = {}
     for name, one in noise.items():
         gate, difference = one.gate, observed[name]

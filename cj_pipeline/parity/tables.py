@@ -17,6 +17,7 @@ from cj_pipeline.runs.recorded_side import further_runs
 from cj_pipeline.runs.tables import load_answers, load_run
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.warehouse.content_cache import cache_in
 from cj_pipeline.warehouse.rows import Row
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
@@ -83,6 +84,7 @@ def compare_stored(
         further=further_runs(scenario, load_answers(run, Side.RECORDED).further),
         strict=strict,
         provenances=provenances,
+        cached=cache_in(run.root),
     )
 
 
