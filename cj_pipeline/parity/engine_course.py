@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.enums import CJRequestType
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 from cj_pipeline.parity.divergence import first_divergence_sentence
 
@@ -18,12 +19,19 @@ def _answers_differ(case: Case) -> str | None:
 
 @check("coverage", group=GROUP, not_applicable=needs_asked)
 def coverage(case: Case, limits: Limits) -> Outcome:
-    """Were the same pairs asked?"""
-    recorded, live = ({frozenset(c.essay_ids()) for c in run.callbacks} for run in (case.recorded, case.live))
+    """Were the same pairs asked, with the same essay first?"""
+    # A call that is made again is one that failed, and the live side has failures of its own.
+    recorded = {
+        callback.essay_ids()
+        for callback in case.recorded.callbacks
+        if callback.request_metadata.get("cj_request_type") != CJRequestType.RETRY
+    }
+    live = {callback.essay_ids() for callback in case.live.callbacks}
     missing = len(recorded - live)
-    allowed = case.scenario.engine.pairing is not Pairing.RECORDED
+    budget = case.scenario.engine.max_pairwise_comparisons
+    used_up = len(case.recorded.callbacks) > budget == len(case.live.callbacks)
     return Outcome(
-        passed=missing == 0 or allowed or len(case.live.callbacks) == case.scenario.engine.max_pairwise_comparisons,
+        passed=missing == 0 or used_up or case.scenario.engine.pairing is not Pairing.RECORDED,
         recorded=len(recorded),
         live=len(live),
         value=-missing,

@@ -68,8 +68,10 @@ def detections(case: Comparison, noise: Mapping[str, Noise], exact: Mapping[Wron
     Absolute floors do not count: a number that was typed in shows nothing about the recorded judge.
     """
     found = []
-    for mock, samples in _samples(case).items():
-        rate, first = _rate(case, noise, samples)
+    samples = _samples(case)
+    for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
+        # Without a prompt that both sides answered, or without an answer, nothing is there to find a wrong mock by.
+        rate, first = _rate(case, noise, samples.get(mock, []))
         found.append(Detection(mock, rate, first, _same_as_recorded(case, mock)))
     for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
         found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))

@@ -212,6 +212,31 @@ def test_lines_in_quarantine_on_either_side_leave_the_comparison_partial() -> No
     assert report(LOWER5, unusable).verdict is not Parity.PARITY
 
 
+def renamed_sides(data: LLMComparisonResultV1) -> LLMComparisonResultV1:
+    first, second = data.essay_ids()
+    return with_metadata(essay_a_id=second, essay_b_id=first)(data)
+
+
+def dated(year: int) -> Change:
+    return lambda data: data.model_copy(
+        update={name: getattr(data, name).replace(year=year) for name in ("requested_at", "completed_at")}
+    )
+
+
+@pytest.mark.parametrize(("check", "change"), [("coverage", renamed_sides), ("times", dated(1970))])
+def test_a_side_that_we_asked_is_held_to_what_we_asked(check: str, change: Change) -> None:
+    wrong = with_batch_ids(changed(live(LOWER5), change))
+    assert result(LOWER5, check, live(LOWER5)).verdict is Verdict.PASS
+    assert result(LOWER5, check, wrong).verdict is Verdict.FAIL
+
+
+def test_a_comparison_without_a_prompt_in_common_proves_nothing_about_judgements() -> None:
+    # As a recording: nobody knows what it was asked, so no check of that fails.
+    found = report(LOWER5, changed(as_live(recorded(LOWER5)), renamed_sides))
+    assert found.verdict is Parity.CANNOT_TELL
+    assert "fair coin" in " ".join(reason.sentence for reason in found.reasons)
+
+
 def test_no_check_is_left_out() -> None:
     exact = {check.name for check in ALL_CHECKS} - GATE_NAMES
     assert {*WRONG, "recorded_lines", "live_lines", *WRONG_IN_BATCH_API} == exact
