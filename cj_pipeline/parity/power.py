@@ -71,7 +71,7 @@ def detections(case: Comparison, noise: Mapping[str, Noise], exact: Mapping[Wron
     samples = _samples(case)
     for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
         # Without a prompt that both sides answered, or without an answer, nothing is there to find a wrong mock by.
-        rate, first = _rate(case, noise, samples.get(mock, []))
+        rate, first = detection_rate(case, noise, samples.get(mock, []))
         found.append(Detection(mock, rate, first, _same_as_recorded(case, mock)))
     for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
         found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))
@@ -145,7 +145,11 @@ def _same_as_recorded(case: Comparison, mock: WrongMock) -> bool:
     return mock is WrongMock.BLIND_COIN and len(pairs) == 1
 
 
-def _rate(case: Comparison, noise: Mapping[str, Noise], samples: list[Sample]) -> tuple[float, str]:
+def detection_rate(case: Comparison, noise: Mapping[str, Noise], samples: list[Sample]) -> tuple[float, str]:
+    """Return in what share of draws a wrong mock fails a gate, and the gate that finds it most often, empty for none.
+
+    samples: with the parts that the mock changes; gates of other parts do not count.
+    """
     caught: dict[str, list[BoolArray]] = {}
     for sample in samples:
         for name, one in noise.items():

@@ -152,8 +152,7 @@ def latency_shape(case: Comparison, sample: Sample) -> FloatArray:
 def latency_drift(case: Comparison, sample: Sample) -> FloatArray:
     """Mean latency of the second half of a batch over that of the first."""
     values = _filled(sample.latency_ms)
-    place = _places(case)
-    late = place >= 0.5
+    late = places(case) >= 0.5
     if late.all() or not late.any():
         return np.ones(len(values))
     first, second = _mean(values[:, ~late]), _mean(values[:, late])
@@ -242,8 +241,8 @@ def retry_success(case: Comparison, sample: Sample) -> FloatArray:
     return np.asarray((again < 0).sum(axis=1) / max(again.shape[1], 1))
 
 
-def _places(case: Comparison) -> FloatArray:
-    """(n,) where in its batch each live answer lies, 0 to 1."""
+def places(case: Comparison) -> FloatArray:
+    """Return (n,) where in its batch each live answer lies, 0 to 1."""
     place = np.zeros(len(case.live))
     for batch in np.unique(case.live.batch):
         rows = np.flatnonzero(case.live.batch == batch)
