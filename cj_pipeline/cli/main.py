@@ -22,6 +22,7 @@ COMMANDS = {
     "live": ("cj_pipeline.cli.runs:live", "Put the net of a scenario to the mock."),
     "calibrate": ("cj_pipeline.cli.calibrate:calibrate", "Fit a mode to a judge, and measure it on held-out answers."),
     "parity": ("cj_pipeline.cli.runs:parity", "Compare a recording with the mock, check by check."),
+    "gauntlet": ("cj_pipeline.cli.gauntlet:gauntlet", "Say which wrong mocks a comparison would let past."),
     "materialize": ("cj_pipeline.cli.warehouse:materialize", "Fill the warehouse and print the parity table."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),
     "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Remove runs that nobody looks at any more."),

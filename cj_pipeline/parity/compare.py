@@ -20,6 +20,8 @@ from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
 from cj_pipeline.parity.expected import Expected, expected_of
 from cj_pipeline.parity.gates import GATES, Gate, Margin
+from cj_pipeline.parity.gauntlet.drawn import blind_spots
+from cj_pipeline.parity.gauntlet.limits import DetectionLimit, limits_of
 from cj_pipeline.parity.noise import Noise
 from cj_pipeline.parity.origin import invented_checks, missing_parts
 from cj_pipeline.parity.power import Detection, WrongMock, says_nothing_about_essays
@@ -91,6 +93,8 @@ class ParityReport:
 
     reasons: why it is CANNOT TELL. detections: which essential wrong mocks it would have found. notes: what differs and
     is no fault. recordings: how many the judge model was fitted to. invented: checks on what was never recorded.
+    limits: which drifts it would have found; blind: wrong mocks that it finds in less than 80 % of runs. Both are empty
+    where they are not in the cache and take time to compute.
     """
 
     scenario: Scenario
@@ -103,6 +107,8 @@ class ParityReport:
     notes: tuple[str, ...]
     recordings: int
     invented: frozenset[str] = frozenset()
+    limits: tuple[DetectionLimit, ...] = ()
+    blind: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -179,9 +185,9 @@ def compare(
     """
     validate_tolerances(scenario, scenario_file)
     case = Case(scenario=scenario, recorded=recorded, live=live, further=further)
-    gates, off = _gates_on(case)
-    exact = {check.name: _exact_result(check, case) for check in ALL_CHECKS if check.function is not None}
-    expected = expected_of(case.comparison, gates, _found_by_values(exact), cached)
+    gates, off = gates_on(case)
+    exact = exact_results(case)
+    expected = expected_of(case.comparison, gates, found_by_values(exact), cached)
     floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
     results_by_name = _gate_results(case, expected, floors) | off
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
@@ -200,6 +206,8 @@ def compare(
         notes=values.notes(case),
         recordings=len(case.recordings),
         invented=invented_checks(provenances),
+        limits=() if cached is None else limits_of(case.comparison, expected.noise, gates, cached, cheap=True) or (),
+        blind=blind_spots(case.comparison, gates, expected, cached),
     )
 
 
@@ -208,7 +216,7 @@ def validate_tolerances(scenario: Scenario, path: Path | str) -> None:
     tolerances.validate_tolerances(scenario, path, BY_NAME)
 
 
-def _gates_on(case: Case) -> tuple[dict[Gate, Margin], dict[str, CheckResult]]:
+def gates_on(case: Case) -> tuple[dict[Gate, Margin], dict[str, CheckResult]]:
     """Return the gates that apply, with their margins, and the results of those that do not."""
     on: dict[Gate, Margin] = {}
     off: dict[str, CheckResult] = {}
@@ -269,6 +277,11 @@ def _sentence(noise: Noise, live: float, evidence: Evidence) -> str:
     return words
 
 
+def exact_results(case: Case) -> dict[str, CheckResult]:
+    """Return the results of the exact checks, by name."""
+    return {check.name: _exact_result(check, case) for check in ALL_CHECKS if check.function is not None}
+
+
 def _floor(case: Case, gate: Gate) -> float:
     if gate.floor is None:
         return -math.inf
@@ -298,8 +311,8 @@ def _exact_result(check: Check, case: Case) -> CheckResult:
     return CheckResult(check, Verdict.PARTIAL if check.group == events.INPUT else Verdict.FAIL, outcome)
 
 
-def _found_by_values(exact: Mapping[str, CheckResult]) -> dict[WrongMock, str]:
-    """Wrong mocks that a check of values finds every time, where it is on."""
+def found_by_values(exact: Mapping[str, CheckResult]) -> dict[WrongMock, str]:
+    """Return the wrong mocks that a check of values finds every time, where it is on."""
     finders = {WrongMock.OTHER_MODEL: "identity", WrongMock.LOST_FIELD: "schema"}
     return {mock: name for mock, name in finders.items() if exact[name].verdict is not Verdict.OFF}
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import BY_NAME, CheckResult, ParityReport, Verdict
+from cj_pipeline.parity.gauntlet.limits import DetectionLimit
 from cj_pipeline.parity.power import Detection
 from cj_pipeline.parity.verdict import Parity, Reason
 from cj_pipeline.runs.record import RunRecord
@@ -34,6 +35,8 @@ class _Document:
     notes: tuple[str, ...]
     recordings: int
     invented: tuple[str, ...]
+    limits: tuple[DetectionLimit, ...] = ()
+    blind: tuple[str, ...] = ()
 
 
 _ADAPTER = TypeAdapter(_Document)
@@ -49,6 +52,8 @@ def report_document(report: ParityReport) -> str:
         notes=report.notes,
         recordings=report.recordings,
         invented=tuple(sorted(report.invented)),
+        limits=report.limits,
+        blind=report.blind,
     )
     written: dict[str, Any] = _ADAPTER.dump_python(document)
     return json.dumps(written)
@@ -75,4 +80,6 @@ def report_of(document: str, scenario: Scenario, recorded: RunRecord, live: RunR
         notes=read.notes,
         recordings=read.recordings,
         invented=frozenset(read.invented),
+        limits=read.limits,
+        blind=read.blind,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from cj_pipeline.foundation.text import plain
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict
+from cj_pipeline.parity.gauntlet.limits import limit_values
 from cj_pipeline.parity.report_document import report_document, report_of
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason
 from cj_pipeline.runs.record import Side
@@ -20,7 +21,7 @@ from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.warehouse.content_cache import cache_in
 from cj_pipeline.warehouse.rows import Row
 from cj_pipeline.warehouse.run_folder import RunFolder
-from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
+from cj_pipeline.warehouse.schemas import DETECTION_LIMITS, PARITY_PART, REPORTS
 from cj_pipeline.warehouse.store import Warehouse
 
 CHECKS = "parity_checks"
@@ -100,6 +101,8 @@ def store_report(run: RunFolder, report: ParityReport) -> Path:
         "document": report_document(report),
     }
     run.write(REPORTS, PARITY_PART, [row], origin)
+    limits = [{"scenario_id": report.scenario.scenario_id, **limit_values(limit)} for limit in report.limits]
+    run.write(DETECTION_LIMITS, PARITY_PART, limits, origin)
     return run.write(CHECKS, PARITY_PART, report_rows(report), origin)
 
 

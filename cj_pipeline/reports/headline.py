@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
+from cj_pipeline.parity.gauntlet.limits import in_words
 from cj_pipeline.parity.origin import CHECKS_OF_FIELD
 from cj_pipeline.parity.power import Detection
 from cj_pipeline.parity.tables import verdict_words
@@ -30,6 +31,7 @@ _SEEN = {
     "tokens_total": ("tokens", "%"),
     "latency_mean": ("latency", "%"),
 }
+_FEW_NAMES = 5
 _OF_THE_INPUT = (Doubt.PARTIAL, Doubt.SAME_FILE)
 
 
@@ -95,8 +97,13 @@ def _power(report: ParityReport) -> list[str]:
     if alike:
         lines.append(f"Not looked for, since the recorded judge does the same: {', '.join(alike)}.")
     seen = [words for result in report.results if (words := _seen(result))]
-    if seen:
+    if report.limits:
+        lines.append(f"{in_words(report.limits)}.")
+    elif seen:
         lines.append(f"Sees from (80 % power): {', '.join(seen)}.")
+    if report.blind:
+        more = f" and {len(report.blind) - _FEW_NAMES} more" if len(report.blind) > _FEW_NAMES else ""
+        lines.append(f"Finds in less than 80 % of runs: {', '.join(report.blind[:_FEW_NAMES])}{more} (see gauntlet).")
     return lines
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from cj_pipeline.foundation.text import markdown_text, plain
 from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
+from cj_pipeline.parity.gauntlet.limits import limit_values
 from cj_pipeline.parity.tables import check_row, verdict_words
 from cj_pipeline.parity.verdict import Parity, exit_code
 from cj_pipeline.reports.headline import headline, headline_lines, next_command, off_lines
@@ -46,6 +47,8 @@ def as_json(report: ParityReport, arguments: tuple[str, ...] | None = None) -> d
             }
             for one in report.detections
         ],
+        "limits": [limit_values(limit) for limit in report.limits],
+        "blind_spots": list(report.blind),
         "notes": list(report.notes),
         "next": next_command(report, arguments),
         "recorded": {

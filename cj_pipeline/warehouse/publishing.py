@@ -9,7 +9,7 @@ from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.warehouse.origin import code_version
 from cj_pipeline.warehouse.pointers import Pointer, write_pointer
 from cj_pipeline.warehouse.run_folder import RunFolder
-from cj_pipeline.warehouse.schemas import PARITY_PART, PARTS, REPORTS
+from cj_pipeline.warehouse.schemas import OPTIONAL, PARITY_PART, PARTS, REPORTS
 
 
 class NotPublished(CjPipelineError):
@@ -23,8 +23,9 @@ def publish(run: RunFolder, scenario_folder: Path) -> Pointer:
     """
     parts = [(dataset, part) for dataset, names in PARTS.items() for part in names]
     for dataset, part in parts:
-        if not run.has(dataset, part):
+        if dataset not in OPTIONAL and not run.has(dataset, part):
             raise NotPublished(f"Not published: run {run.run_id} made no {dataset} ({part}) of '{run.scenario_id}'.")
+    parts = [(dataset, part) for dataset, part in parts if run.has(dataset, part)]
     origin = run.origin(*parts)
     if origin.trial:
         raise NotPublished(

@@ -198,6 +198,36 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("document", pa.string(), "the whole comparison as JSON, the two runs apart"),
         ]
     ),
+    "detection_limits": pa.schema(
+        [
+            _RUN,
+            _SCENARIO,
+            _column("kind", pa.string(), "kind of drift"),
+            _column("unit", pa.string(), "unit of up, down and largest"),
+            _column("up", pa.float64(), "smallest drift upwards found in 80 % of runs; null: none", nullable=True),
+            _column("down", pa.float64(), "the same downwards; null: none, or not asked", nullable=True),
+            _column("both_ways", pa.bool_(), "whether a drift downwards is asked"),
+            _column("largest", pa.float64(), "largest drift that was tried"),
+            _column("sentence", pa.string(), "the limit in words"),
+        ]
+    ),
+    "gauntlet": pa.schema(
+        [
+            _RUN,
+            _SCENARIO,
+            _column("wrong_mock", pa.string(), "its name"),
+            _column("mock_group", pa.string(), "what it is wrong about"),
+            _column("change", pa.string(), "what it does: a mock that ..."),
+            _column("essential", pa.bool_(), "whether a proof of parity must find it"),
+            _column("rate", pa.float64(), "share of runs in which it is found; null: left out", nullable=True),
+            _column("first_check", pa.string(), "check that finds it most often; empty: none"),
+            _column("left_out", pa.string(), "why it was not looked for; empty otherwise"),
+            _column("blind", pa.bool_(), "whether it is found in less than 80 % of runs"),
+            _column("more_recorded", pa.int64(), "further recorded comparisons that would help most", nullable=True),
+            _column("times_live", pa.int64(), "live batches that would, as a multiple", nullable=True),
+            _column("rate_then", pa.float64(), "estimated rate with these", nullable=True),
+        ]
+    ),
     "alignment": pa.schema(
         [
             _RUN,
@@ -220,6 +250,8 @@ PARITY_PART = "parity"
 """The part of a dataset that is about both sides."""
 
 REPORTS = "parity_reports"
+DETECTION_LIMITS = "detection_limits"
+GAUNTLET = "gauntlet"
 
 _BOTH = ("recorded", "live")
 
@@ -229,8 +261,13 @@ PARTS: dict[str, tuple[str, ...]] = {
     "service_metrics": ("live",),
     "parity_checks": (PARITY_PART,),
     REPORTS: (PARITY_PART,),
+    DETECTION_LIMITS: (PARITY_PART,),
+    GAUNTLET: (PARITY_PART,),
 }
-"""What a whole run of a scenario consists of: the parts of each dataset."""
+"""What a run of a scenario consists of: the parts of each dataset."""
+
+OPTIONAL = frozenset({GAUNTLET})
+"""Datasets without which a run is whole all the same."""
 
 
 def describe(dataset: str) -> list[tuple[str, str, bool, str]]:

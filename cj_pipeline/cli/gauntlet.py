@@ -1,0 +1,106 @@
+"""This module defines `cj-pipeline gauntlet`: every wrong mock against one comparison."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cj_pipeline.cli.output import (
+    csv_option,
+    json_option,
+    print_csv,
+    print_json,
+    print_table,
+    progress_bar,
+    say_wrapped,
+)
+from cj_pipeline.cli.sources import Source, find_source
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.parity.check import Case
+from cj_pipeline.parity.gauntlet.gauntlet import WRONG_MOCKS, run_gauntlet
+from cj_pipeline.parity.gauntlet.recorded_side import recorded_side
+from cj_pipeline.parity.gauntlet.tables import gauntlet_rows
+from cj_pipeline.reports.gauntlet_report import (
+    COLUMNS,
+    GLOSS,
+    as_markdown,
+    blind_lines,
+    exit_code,
+    left_out_lines,
+    rows_of,
+    summary_lines,
+)
+from cj_pipeline.reports.gauntlet_report import (
+    as_json as json_document,
+)
+from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.scenario_run import run_live
+from cj_pipeline.traces.scenario import Profile
+from cj_pipeline.warehouse.content_cache import cache_in
+
+
+@click.command()
+@click.argument("source", metavar="SCENARIO|TRACE")
+@click.option(
+    "--profile",
+    type=click.Choice([profile.value for profile in Profile]),
+    default=Profile.JUDGE.value,
+    show_default=True,
+    help="Whose margins are meant, for a file without a scenario.",
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the result as markdown.")
+@json_option
+@csv_option
+def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Send every wrong mock through the comparison that `parity` makes, and say which would get past it.
+
+    SCENARIO|TRACE: a scenario id, a trace folder, or a JSONL file of callbacks. The live side is the scenario's own
+    mock; for a file, which has none, the recording itself.
+
+    \b
+    cj-pipeline gauntlet eng5_lower5_gpt51_low_20251202
+    cj-pipeline gauntlet callbacks.jsonl --csv
+
+    Exits with 0; with 3 when an essential wrong mock would get past, so that `parity` cannot tell; with 2 when
+    something cannot be used. docs/gauntlet.md lists the wrong mocks.
+    """
+    found = find_source(source, Profile(profile))
+    case = Case(found.scenario, found.replayed(Side.RECORDED), live_side(found), found.further_runs())
+    with progress_bar(f"{found.scenario.scenario_id}: wrong mocks", WRONG_MOCKS) as progress:
+        result = run_gauntlet(
+            case,
+            scenario_file=found.scenario_file,
+            cached=cache_in(PipelineSettings().data_dir),
+            on_progress=progress,
+        )
+    recordable = source if found.recordings else None
+    if markdown is not None:
+        markdown.write_text(f"# {found.scenario.title}\n\n{as_markdown(result, recordable)}", encoding="utf-8")
+    if as_json:
+        print_json(json_document(result, recordable))
+    elif as_csv:
+        rows = gauntlet_rows(result)
+        print_csv(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        say_wrapped(found.scenario.title)
+        for line in summary_lines(result, recordable):
+            say_wrapped(line, indent="    ")
+        click.echo()
+        print_table("Wrong mocks", COLUMNS, rows_of(result))
+        say_wrapped(GLOSS)
+        for line in blind_lines(result):
+            say_wrapped(f"blind: {line}", indent="    ")
+        for line in left_out_lines(result):
+            say_wrapped(f"left out: {line}", indent="    ")
+    sys.exit(exit_code(result))
+
+
+def live_side(found: Source) -> RunRecord:
+    """Return the live side that wrong mocks are measured by: the scenario's own run, or of a file the recording."""
+    if not found.recordings:
+        return recorded_side(found.scenario, found.events)
+    mode = scenario_mode(found.scenario, None, scenario_file=found.scenario_file)
+    return run_live(found.scenario, found.events, mode)

@@ -1,0 +1,146 @@
+"""This module says what a gauntlet found: in sentences, as rows, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.text import markdown_text
+from cj_pipeline.parity.gauntlet.gauntlet import Gauntlet
+from cj_pipeline.parity.gauntlet.limits import in_words, limit_values
+from cj_pipeline.parity.gauntlet.tried import Tried
+
+COLUMNS = ("wrong mock", "group", "found", "first found by")
+
+_NO_GAIN = 0.1
+"""Of the detection rate: what a larger comparison must add to be of help."""
+
+_BY_CHANCE = 0.05
+"""A detection rate below which the check that fails most often has no part in it: faithful runs fail one in 1 %."""
+
+GLOSS = "An essential wrong mock (*) must be found in 95 % of runs; 1 % is what a faithful mock comes to."
+
+
+def exit_code(gauntlet: Gauntlet) -> int:
+    """Return the exit code: a comparison that an essential wrong mock gets past cannot tell."""
+    return exit_codes.CANNOT_TELL if gauntlet.missed else exit_codes.PASSED
+
+
+def headline(gauntlet: Gauntlet) -> str:
+    """Return how many wrong mocks are found, as one sentence without its full stop."""
+    looked_for, blind = gauntlet.looked_for, gauntlet.blind_spots
+    words = f"{len(looked_for) - len(blind)} of {len(looked_for)} wrong mocks are found in at least 80 % of runs"
+    if gauntlet.missed:
+        words += f"; essential ones get past: {', '.join(f'{one.name} ({percent(one)})' for one in gauntlet.missed)}"
+    return words
+
+
+def summary_lines(gauntlet: Gauntlet, source: str | None) -> tuple[str, ...]:
+    """Return what stands above the list of wrong mocks.
+
+    source: what `record` can add to, as a person named it; None for a file.
+    """
+    lines = [f"{headline(gauntlet)}."]
+    if gauntlet.limits:
+        lines.append(f"{in_words(gauntlet.limits)}.")
+    if gauntlet.failing:
+        lines.append(
+            f"The live side fails {', '.join(gauntlet.failing)} as it is, so what these would find is not known."
+        )
+    if (step := next_step(gauntlet, source)) is not None:
+        lines.append(step)
+    return tuple(lines)
+
+
+def blind_lines(gauntlet: Gauntlet) -> tuple[str, ...]:
+    """Return each blind spot in a sentence: what would get past, how often it is found, and what would find it."""
+    return tuple(
+        f"A mock that {one.change} is found in {percent(one)} of runs{_remedy(one)}." for one in gauntlet.blind_spots
+    )
+
+
+def left_out_lines(gauntlet: Gauntlet) -> tuple[str, ...]:
+    """Return the wrong mocks that were not looked for, those with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for one in gauntlet.tried:
+        if one.left_out:
+            by_reason.setdefault(one.left_out, []).append(one.name)
+    return tuple(f"{', '.join(names)}: {reason}." for reason, names in by_reason.items())
+
+
+def next_step(gauntlet: Gauntlet, source: str | None) -> str | None:
+    """Return which recording closes the most blind spots; None where none of those tried closes any."""
+    closed = [
+        one.closing.recorded
+        for one in gauntlet.blind_spots
+        if one.closing is not None and one.closing.enough and one.closing.recorded
+    ]
+    if not closed:
+        return None
+    more = f"{max(closed)} more recorded comparisons of the same judge"
+    if source is not None:
+        more = f"cj-pipeline {shlex.join(['record', source, '--more', str(max(closed))])}"
+    return f"Next: {more} (an estimate: closes {len(closed)} of {len(gauntlet.blind_spots)} blind spots)"
+
+
+def rows_of(gauntlet: Gauntlet) -> list[list[str]]:
+    """Return a row for each wrong mock that was looked for."""
+    return [
+        [
+            one.name + (" *" if one.essential else ""),
+            one.group.value,
+            percent(one),
+            one.first if one.rate is not None and one.rate >= _BY_CHANCE else "",
+        ]
+        for one in gauntlet.looked_for
+    ]
+
+
+def percent(tried: Tried) -> str:
+    """Return a detection rate, rounded down: what is missed in 1 of 1,000 runs is not found in all of them."""
+    return "" if tried.rate is None else f"{math.floor(100 * tried.rate + 1e-9)} %"
+
+
+def as_json(gauntlet: Gauntlet, source: str | None) -> dict[str, Any]:
+    """Return a gauntlet as plain values: what `--json` prints."""
+    return {
+        "scenario_id": gauntlet.scenario_id,
+        "headline": headline(gauntlet),
+        "lines": list(summary_lines(gauntlet, source)),
+        "exit_code": exit_code(gauntlet),
+        "wrong_mocks": [{**asdict(one), "blind": one.blind, "missed": one.missed} for one in gauntlet.tried],
+        "limits": [limit_values(limit) for limit in gauntlet.limits],
+        "blind_spots": list(blind_lines(gauntlet)),
+        "failing_anyway": list(gauntlet.failing),
+    }
+
+
+def as_markdown(gauntlet: Gauntlet, source: str | None) -> str:
+    """Return a gauntlet as markdown."""
+    first, *rest = summary_lines(gauntlet, source)
+    lines = [f"**{markdown_text(first)}**", "", *(f"- {markdown_text(line)}" for line in rest), ""]
+    if blind := blind_lines(gauntlet):
+        lines += ["Blind spots:", "", *(f"- {markdown_text(line)}" for line in blind), ""]
+    lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows_of(gauntlet)]
+    lines += ["", GLOSS]
+    if left_out := left_out_lines(gauntlet):
+        lines += ["", "Left out:", "", *(f"- {markdown_text(line)}" for line in left_out)]
+    return "\n".join(lines) + "\n"
+
+
+def _remedy(one: Tried) -> str:
+    closing = one.closing
+    if closing is None:
+        return "" if one.first else "; no check fails on it"
+    if not closing.enough and closing.rate < (one.rate or 0.0) + _NO_GAIN:
+        return "; more of the same recording does not help"
+    larger = (
+        f"{closing.recorded} more recorded comparisons"
+        if closing.recorded
+        else f"{closing.live} times the live batches (live.repeats in scenario.yaml)"
+    )
+    return f"; with {larger} in about {round(100 * closing.rate)} %"
