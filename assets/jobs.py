@@ -23,6 +23,7 @@ from dagster import (
     schedule,
 )
 
+from assets.specs import GAUNTLET
 from cj_pipeline.traces.scenario import Profile
 from resources.trace_store import PROFILE_TAG
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 ALL_JOB = "parity_all"
+GAUNTLET_JOB = "parity_gauntlet"
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 
@@ -40,13 +42,19 @@ def profile_job_name(profile: Profile) -> str:
 
 
 def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Declare one job for every scenario, and one for those of each profile."""
-    everything = AssetSelection.all()
+    """Declare one job for every scenario, one for those of each profile, and one with wrong mocks."""
+    everything = AssetSelection.all() - AssetSelection.assets(GAUNTLET)
     return [
         define_asset_job(
             ALL_JOB,
             everything,
-            description="Every asset and check of a scenario, of whatever profile.",
+            description="Every asset and check of a scenario, of whatever profile, without the gauntlet.",
+            config=IN_PROCESS,
+        ),
+        define_asset_job(
+            GAUNTLET_JOB,
+            AssetSelection.all(),
+            description="Every asset and check of a scenario, and every wrong mock against its comparison.",
             config=IN_PROCESS,
         ),
         *(

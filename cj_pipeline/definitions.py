@@ -26,6 +26,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.gauntlet import gauntlet_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
 from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
@@ -69,6 +70,7 @@ def build_defs(
         mode_asset(scenarios),
         *(asset for side in Side for asset in side_assets(side, scenarios)),
         parity_asset(scenarios),
+        gauntlet_asset(scenarios),
         alignment_asset(scenarios),
         suite_asset(scenarios),
     ]

@@ -1,0 +1,70 @@
+"""This module declares the asset that sends every wrong mock through a scenario's comparison.
+
+It takes up to half a minute where the cache does not know the comparison, so the nightly job goes without it.
+"""
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    multi_asset,
+)
+
+from assets.parity import BOTH_RUNS
+from assets.specs import GAUNTLET, asset_spec, stored, table
+from cj_pipeline.parity.check import Case
+from cj_pipeline.parity.gauntlet.gauntlet import run_gauntlet
+from cj_pipeline.parity.gauntlet.tables import store_gauntlet
+from cj_pipeline.reports.gauntlet_report import COLUMNS, as_markdown, headline, rows_of
+from cj_pipeline.runs.record import Side
+from cj_pipeline.runs.tables import load_run
+from cj_pipeline.warehouse.content_cache import cache_in
+from resources.cj_engine import CjEngineResource
+from resources.trace_store import TraceStoreResource
+from resources.warehouse import WarehouseResource
+
+
+def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
+    """Declare `parity/gauntlet`."""
+    spec = asset_spec(
+        GAUNTLET,
+        "Every wrong mock against the comparison of a scenario: how often it is found, by which check, which would get "
+        "past, and which recording would close that blind spot.",
+        reads=BOTH_RUNS,
+        group="parity",
+        partitions=scenarios,
+        dataset="gauntlet",
+    )
+
+    @multi_asset(name="gauntlet", specs=[spec])
+    def gauntlet(
+        context: AssetExecutionContext,
+        trace_store: TraceStoreResource,
+        engine: CjEngineResource,
+        warehouse: WarehouseResource,
+    ) -> MaterializeResult[None]:
+        scenario = engine.configured(trace_store.scenario(context.partition_key))
+        run = warehouse.run(context.partition_key)
+        recorded, live = (load_run(run, side) for side in Side)
+        result = run_gauntlet(
+            Case(scenario, recorded, live),
+            scenario_file=trace_store.scenario_file(context.partition_key),
+            cached=cache_in(run.root),
+        )
+        path = store_gauntlet(run, result)
+        return MaterializeResult(
+            metadata={
+                **stored(path, len(result.tried)),
+                "headline": headline(result),
+                "report": MetadataValue.md(as_markdown(result, context.partition_key)),
+                "wrong_mocks": table(dict(zip(COLUMNS, row, strict=True)) for row in rows_of(result)),
+                "wrong_mocks_looked_for": len(result.looked_for),
+                "blind_spots": len(result.blind_spots),
+                "essential_missed": len(result.missed),
+                **{f"limit_{limit.kind.replace(' ', '_')}": limit.sentence for limit in result.limits},
+            }
+        )
+
+    return gauntlet
