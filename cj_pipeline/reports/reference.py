@@ -14,6 +14,9 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.check import Check
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.parity.gates import GATES, Direction
+from cj_pipeline.parity.gauntlet.catalogue import DRAWN, ESSENTIAL
+from cj_pipeline.parity.gauntlet.gauntlet import EDITED
+from cj_pipeline.parity.gauntlet.wrong_mock import Group
 from cj_pipeline.parity.margins import REASONS, limits_in_words
 from cj_pipeline.parity.power import WrongMock
 from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
@@ -107,6 +110,15 @@ def wrong_mock_list() -> str:
     return "\n".join(f"- {mock}" for mock in WrongMock)
 
 
+def gauntlet_list() -> str:
+    """Return every wrong mock of the gauntlet: group, what it does, whether a proof must find it."""
+    listed = [(group, mock.value, change, "yes") for mock, (group, change) in ESSENTIAL.items()]
+    listed += [(mock.group, mock.name, mock.change, "") for mock in (*DRAWN, *EDITED)]
+    lines = ["| group | wrong mock | a mock that ... | must be found |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for group in Group for row in listed if row[0] is group]
+    return "\n".join(lines)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "rooms": room_picture,
     "decision-table": decision_table,
@@ -117,6 +129,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "doubt-list": doubt_list,
     "wrong-mock-list": wrong_mock_list,
     "mode-keys": mode_keys,
+    "gauntlet-list": gauntlet_list,
     "lps-settings": lps_settings,
     "lps-metrics": lps_metrics,
     "failure-reasons": failure_reasons,

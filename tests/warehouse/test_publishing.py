@@ -9,7 +9,7 @@ import pytest
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.publishing import NotPublished, publish
-from cj_pipeline.warehouse.schemas import PARTS, SCHEMAS
+from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS, SCHEMAS
 from cj_pipeline.warehouse.store import Warehouse
 from tests.warehouse.rows import made, metric, origin, published, row, scenario_folder
 
@@ -40,7 +40,10 @@ def test_the_run_that_ends_last_is_published(warehouse: Warehouse) -> None:
     assert warehouse.published_run("anchors").run_id == "later"
 
 
-@pytest.mark.parametrize(("dataset", "part"), [(dataset, part) for dataset in PARTS for part in PARTS[dataset]])
+REQUIRED = [(dataset, part) for dataset in PARTS if dataset not in OPTIONAL for part in PARTS[dataset]]
+
+
+@pytest.mark.parametrize(("dataset", "part"), REQUIRED)
 def test_a_run_without_one_part_is_not_published(dataset: str, part: str, warehouse: Warehouse) -> None:
     published(warehouse.run("r1", "anchors"))
     run = made(warehouse.run("r2", "anchors"))
@@ -48,6 +51,16 @@ def test_a_run_without_one_part_is_not_published(dataset: str, part: str, wareho
     with pytest.raises(NotPublished, match=rf"run r2 made no {dataset} \({part}\) of 'anchors'"):
         publish(run, scenario_folder(run.root, "anchors"))
     assert warehouse.published_run("anchors").run_id == "r1"
+
+
+def test_a_run_without_the_gauntlet_is_whole_and_one_with_another_run_s_gauntlet_is_not(warehouse: Warehouse) -> None:
+    without, odd = (made(warehouse.run(run_id, "anchors")) for run_id in ("r1", "r2"))
+    kept = without.path("gauntlet", "parity").read_bytes()
+    without.path("gauntlet", "parity").unlink()
+    publish(without, scenario_folder(without.root, "anchors"))
+    odd.path("gauntlet", "parity").write_bytes(kept)
+    with pytest.raises(BadInput, match="run r1 made this gauntlet"):
+        publish(odd, scenario_folder(odd.root, "anchors"))
 
 
 def test_a_trial_is_not_published(warehouse: Warehouse) -> None:

@@ -66,7 +66,8 @@ def closings(
     recorded = len(case.recordings[0])
     plans = [(more, 1) for more in sorted({FEW, recorded, 2 * recorded})] + [(0, MORE_LIVE)]
     for more, live in plans:
-        rates = _rates(case, gates, [mock for mock in blind if mock.name in still_open], more, live)
+        mocks = [mock for mock in blind if mock.name in still_open]
+        rates = _rates(case, gates, mocks, more, live, essential=not still_open.isdisjoint(essential))
         for name in still_open:
             closing = Closing(more, live, rates.get(name, 0.0))
             if name not in found or closing.rate > found[name].rate:
@@ -78,9 +79,18 @@ def closings(
 
 
 def _rates(
-    case: Comparison, gates: Mapping[Gate, Margin], mocks: Sequence[DrawnMock], more: int, live: int
+    case: Comparison,
+    gates: Mapping[Gate, Margin],
+    mocks: Sequence[DrawnMock],
+    more: int,
+    live: int,
+    *,
+    essential: bool,
 ) -> dict[str, float]:
-    """Return mean detection rates over some futures, of essential mocks too; without mocks that are left out there."""
+    """Return mean detection rates over some futures; without mocks that are left out there.
+
+    essential: whether to try the essential mocks too.
+    """
     rates: defaultdict[str, list[float]] = defaultdict(list)
     for number in range(FUTURES if more else 1):
         larger = replace(
@@ -90,7 +100,7 @@ def _rates(
             seed=case.seed + number,
         )
         noise = _noise(larger, gates)
-        for one in detections(larger, noise, {}):
+        for one in detections(larger, noise, {}) if essential else ():
             rates[one.mock.value].append(one.rate)
         faithful = Faithful(larger)
         for mock in mocks:

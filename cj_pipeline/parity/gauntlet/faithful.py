@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.special import expit
 
 from cj_pipeline.bt.judgements import Draws
 from cj_pipeline.mock.model.answers import BoolArray, FloatArray, IntArray
@@ -78,7 +79,8 @@ class Faithful:
         answers = int(asked.answers.sum())
         part = draws.part(slice(0, min(len(draws.position), self._draws_for(answers))))
         rng = self.generator("judge")
-        chance, fixed_chance = chances(part, asked)
+        _, fixed_chance = chances(part, asked)
+        chance = expit(part.log_odds(asked.first, asked.second))  # in double precision, as `answers` has it
         fixed = rng.random(chance.shape) < fixed_chance
         uniform = rng.random(chance.shape)
         # Given a recorded A, what it was drawn by lies below the chance of A; given a B, above it.

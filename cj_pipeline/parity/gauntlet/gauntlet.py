@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.parity.check import Case
-from cj_pipeline.parity.compare import Verdict, compare, exact_results, found_by_values, gates_on
+from cj_pipeline.parity.compare import Verdict, exact_results, found_by_values, gates_on, validate_tolerances
 from cj_pipeline.parity.expected import expected_of
 from cj_pipeline.parity.gauntlet import delivery, values
 from cj_pipeline.parity.gauntlet.catalogue import DRAWN, ESSENTIAL
@@ -16,6 +16,9 @@ from cj_pipeline.parity.gauntlet.edits import EditedMock, edited_run
 from cj_pipeline.parity.gauntlet.limits import DetectionLimit, limits_of
 from cj_pipeline.parity.gauntlet.tried import Tried
 from cj_pipeline.parity.gauntlet.wrong_mock import Group, LeftOut
+from cj_pipeline.parity.noise import differences
+from cj_pipeline.parity.power import says_nothing_about_essays
+from cj_pipeline.parity.verdict import power_reasons
 from cj_pipeline.warehouse.content_cache import ContentCache
 
 MOST_EDITED = 1_000
@@ -62,7 +65,9 @@ def run_gauntlet(
     """Send every wrong mock through a comparison.
 
     scenario_file: for errors about its tolerances. on_progress: called with the number of wrong mocks just tried.
+    Raises BadInput when the scenario names a check or a limit that is not there.
     """
+    validate_tolerances(case.scenario, scenario_file)
     gates, _ = gates_on(case)
     exact = exact_results(case)
     expected = expected_of(case.comparison, gates, found_by_values(exact), cached)
@@ -70,17 +75,17 @@ def run_gauntlet(
     limits = limits_of(case.comparison, expected.noise, gates, cached)
     if on_progress is not None:
         on_progress(len(drawn))
-    edited = _edited(_cut(case), scenario_file, on_progress)
+    edited = _edited(_cut(case), cached, on_progress)
     order = list(Group)
     tried = sorted((*drawn, *edited), key=lambda one: (order.index(one.group), not one.essential))
     failing = tuple(name for name, result in exact.items() if result.verdict in _FINDS)
     return Gauntlet(case.scenario.scenario_id, tuple(tried), limits or (), failing)
 
 
-def _edited(case: Case, scenario_file: Path | str, on_progress: Progress | None) -> list[Tried]:
+def _edited(case: Case, cached: ContentCache | None, on_progress: Progress | None) -> list[Tried]:
     """Try the wrong mocks that are edits of callbacks: each is one run, and is found or is not."""
     failing_anyway = _failing(case)
-    not_parity_anyway: list[str] | None = None
+    not_parity_anyway = _not_parity(case, cached)
     found = []
     for mock in EDITED:
         live = edited_run(case, mock)
@@ -91,8 +96,7 @@ def _edited(case: Case, scenario_file: Path | str, on_progress: Progress | None)
             finders = [name for name in _failing(edited) if name not in failing_anyway]
             if not finders and mock.delivers:
                 # No exact check finds it: the whole comparison is asked.
-                not_parity_anyway = not_parity_anyway or _not_parity(case, scenario_file)
-                finders = [name for name in _not_parity(edited, scenario_file) if name not in not_parity_anyway]
+                finders = [name for name in _not_parity(edited, cached) if name not in not_parity_anyway]
             found.append(_found(mock, finders))
         if on_progress is not None:
             on_progress(1)
@@ -107,10 +111,19 @@ def _failing(case: Case) -> list[str]:
     return [name for name, result in exact_results(case).items() if result.verdict in _FINDS]
 
 
-def _not_parity(case: Case, scenario_file: Path | str) -> list[str]:
-    """Return what keeps a comparison from PARITY: the checks that fail, then the kinds of doubt."""
-    report = compare(case.scenario, case.recorded, case.live, scenario_file=scenario_file, further=case.further)
-    return [*(result.check.name for result in report.failed), *(reason.doubt.value for reason in report.reasons)]
+def _not_parity(case: Case, cached: ContentCache | None) -> list[str]:
+    """Return what keeps a comparison from PARITY beside exact checks: the gates that fail, then the kinds of doubt."""
+    comparison = case.comparison
+    gates, _ = gates_on(case)
+    expected = expected_of(comparison, gates, found_by_values(exact_results(case)), cached)
+    failed = [
+        name
+        for name, noise in expected.noise.items()
+        if noise.beyond(differences(comparison, noise, comparison.observed))[0]
+    ]
+    found = expected.detections
+    doubts = power_reasons(found, nothing_about_essays=says_nothing_about_essays(comparison, found))
+    return [*failed, *(reason.doubt.value for reason in doubts)]
 
 
 def _cut(case: Case) -> Case:
