@@ -14,12 +14,10 @@ from dagster import (
 
 from assets.parity import BOTH_RUNS
 from assets.specs import GAUNTLET, asset_spec, stored, table
-from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.gauntlet.gauntlet import run_gauntlet
 from cj_pipeline.parity.gauntlet.tables import store_gauntlet
+from cj_pipeline.parity.tables import stored_case
 from cj_pipeline.reports.gauntlet_report import COLUMNS, as_markdown, headline, rows_of
-from cj_pipeline.runs.record import Side
-from cj_pipeline.runs.tables import load_run
 from cj_pipeline.warehouse.content_cache import cache_in
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
@@ -47,9 +45,8 @@ def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     ) -> MaterializeResult[None]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         run = warehouse.run(context.partition_key)
-        recorded, live = (load_run(run, side) for side in Side)
         result = run_gauntlet(
-            Case(scenario, recorded, live),
+            stored_case(run, scenario),
             scenario_file=trace_store.scenario_file(context.partition_key),
             cached=cache_in(run.root),
         )

@@ -20,7 +20,7 @@ from cj_pipeline.cli.sources import Source, find_source
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.gauntlet.gauntlet import WRONG_MOCKS, run_gauntlet
-from cj_pipeline.parity.gauntlet.recorded_side import recorded_side
+from cj_pipeline.parity.gauntlet.stand_in import stand_in
 from cj_pipeline.parity.gauntlet.tables import gauntlet_rows
 from cj_pipeline.reports.gauntlet_report import (
     COLUMNS,
@@ -101,6 +101,6 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
 def live_side(found: Source) -> RunRecord:
     """Return the live side that wrong mocks are measured by: the scenario's own run, or of a file the recording."""
     if not found.recordings:
-        return recorded_side(found.scenario, found.events)
+        return stand_in(found.scenario, found.events)
     mode = scenario_mode(found.scenario, None, scenario_file=found.scenario_file)
     return run_live(found.scenario, found.events, mode)

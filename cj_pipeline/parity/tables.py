@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.text import plain
+from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict
 from cj_pipeline.parity.gauntlet.limits import limit_values
@@ -76,17 +77,23 @@ def compare_stored(
 
     Raises BadInput when this run did not make a side, and as compare does.
     """
-    recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
+    case = stored_case(run, scenario)
     return compare(
         scenario,
-        recorded,
-        live,
+        case.recorded,
+        case.live,
         scenario_file=scenario_file,
-        further=further_runs(scenario, load_answers(run, Side.RECORDED).further),
+        further=case.further,
         strict=strict,
         provenances=provenances,
         cached=cache_in(run.root),
     )
+
+
+def stored_case(run: RunFolder, scenario: Scenario) -> Case:
+    """Return the two sides of a run, with every recording. Raises BadInput when this run did not make a side."""
+    recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
+    return Case(scenario, recorded, live, further_runs(scenario, load_answers(run, Side.RECORDED).further))
 
 
 def store_report(run: RunFolder, report: ParityReport) -> Path:

@@ -41,7 +41,7 @@ def headline(gauntlet: Gauntlet) -> str:
 def summary_lines(gauntlet: Gauntlet, source: str | None) -> tuple[str, ...]:
     """Return what stands above the list of wrong mocks.
 
-    source: what `record` can add to, as a person named it; None for a file.
+    source: the scenario that a recording can be added to, as a person named it; None for a file.
     """
     lines = [f"{headline(gauntlet)}."]
     if gauntlet.limits:
@@ -81,9 +81,10 @@ def next_step(gauntlet: Gauntlet, source: str | None) -> str | None:
     if not closed:
         return None
     more = f"{max(closed)} more recorded comparisons of the same judge"
-    if source is not None:
-        more = f"cj-pipeline {shlex.join(['record', source, '--more', str(max(closed))])}"
-    return f"Next: {more} (an estimate: closes {len(closed)} of {len(gauntlet.blind_spots)} blind spots)"
+    words = f"Next: {more} would close {len(closed)} of {len(gauntlet.blind_spots)} blind spots (an estimate)."
+    if source is None:
+        return words
+    return f"{words} To add them: cj-pipeline {shlex.join(['traces', 'import', '--into', source])}"
 
 
 def rows_of(gauntlet: Gauntlet) -> list[list[str]]:

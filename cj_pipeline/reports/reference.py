@@ -113,7 +113,8 @@ def wrong_mock_list() -> str:
 def gauntlet_list() -> str:
     """Return every wrong mock of the gauntlet: group, what it does, whether a proof must find it."""
     listed = [(group, mock.value, change, "yes") for mock, (group, change) in ESSENTIAL.items()]
-    listed += [(mock.group, mock.name, mock.change, "") for mock in (*DRAWN, *EDITED)]
+    listed += [(drawn.group, drawn.name, drawn.change, "") for drawn in DRAWN]
+    listed += [(edited.group, edited.name, edited.change, "") for edited in EDITED]
     lines = ["| group | wrong mock | a mock that ... | must be found |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for group in Group for row in listed if row[0] is group]
     return "\n".join(lines)

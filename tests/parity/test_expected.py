@@ -21,7 +21,7 @@ from cj_pipeline.traces.scenario import Profile
 from cj_pipeline.warehouse.content_cache import ContentCache
 from tests.sides import GENERIC, live, recorded, scenario
 
-KIND = Kind(6, 12, 0.5, 0.6, 3.0, 0.2, True, 0.3, 2, 1)
+KIND = Kind(6, 12, 0.5, 0.0, 1.0, 0.2, True, 0.3, 2, 1)
 
 
 @cache

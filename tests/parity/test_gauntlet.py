@@ -25,7 +25,7 @@ from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.gauntlet import EDITED, Gauntlet, run_gauntlet
 from cj_pipeline.parity.gauntlet.limits import DetectionLimit, in_words, is_cheap, limits_of
 from cj_pipeline.parity.gauntlet.measures import scaled, with_latency
-from cj_pipeline.parity.gauntlet.recorded_side import recorded_side
+from cj_pipeline.parity.gauntlet.stand_in import stand_in
 from cj_pipeline.parity.gauntlet.tried import Tried
 from cj_pipeline.parity.gauntlet.wrong_mock import Group, LeftOut
 from cj_pipeline.parity.noise import Noise
@@ -268,7 +268,7 @@ def test_what_is_drawn_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_recording_as_a_live_side_passes_every_exact_check() -> None:
-    side = recorded_side(scenario(LOWER5), recorded(LOWER5).events)
+    side = stand_in(scenario(LOWER5), recorded(LOWER5).events)
     assert failing(Case(scenario(LOWER5), recorded(LOWER5), side)) == []
     ids = {callback.request_id for callback in side.pooled_callbacks}
     assert len(ids) == len(side.pooled_callbacks) == 110

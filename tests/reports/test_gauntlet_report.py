@@ -37,11 +37,12 @@ def test_the_first_lines_say_what_is_found_and_what_to_record() -> None:
         "1 of 5 wrong mocks are found in at least 80 % of runs.",
         "Would find (in 80 % of runs): tokens from +-5 %.",
         "The live side fails identity as it is, so what these would find is not known.",
-        "Next: cj-pipeline record 'traces/a judge' --more 66 (an estimate: closes 1 of 4 blind spots)",
+        "Next: 66 more recorded comparisons of the same judge would close 1 of 4 blind spots (an estimate). To add "
+        "them: cj-pipeline traces import --into 'traces/a judge'",
     )
 
 
-def test_nobody_can_record_more_of_a_file_by_command() -> None:
+def test_nothing_can_be_added_to_a_file() -> None:
     step = next_step(FOUND, None)
     assert step is not None
     assert "cj-pipeline" not in step

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import chain, compress
+from typing import Any
 
 import numpy as np
 
-from cj_pipeline.mock.model.answers import Answers, BoolArray
+from cj_pipeline.mock.model.answers import Answers, BoolArray, IntArray
 
 
 def chosen(answers: Answers, where: BoolArray) -> Answers:
@@ -20,6 +21,15 @@ def chosen(answers: Answers, where: BoolArray) -> Answers:
             for name, column in columns.items()
         }
     )
+
+
+def taken(answers: Answers, rows: IntArray) -> Answers:
+    """Return answers by their places, each as often as it is named."""
+    columns: dict[str, Any] = {}
+    for field in fields(Answers):
+        column = getattr(answers, field.name)
+        columns[field.name] = tuple(column[row] for row in rows.tolist()) if isinstance(column, tuple) else column[rows]
+    return Answers(**columns)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cj_pipeline.mock.model.answers import Answers, IntArray, Prompt
+from cj_pipeline.mock.model.columns import taken
 from cj_pipeline.mock.model.measures import draw_measures
 from cj_pipeline.mock.model.winner import asked_prompts, counted, draw_wins
 from cj_pipeline.parity.comparison import Comparison
@@ -118,7 +118,7 @@ def _further(case: Comparison, size: int, number: int) -> Answers:
     """Draw another recording of the judge: the recorded calls again, from the first on."""
     rng = case.generator(f"gauntlet further recording {size} {number}")
     rows = np.arange(size) % len(case.recordings[0])
-    asked = _rows(case.recordings[0], rows)
+    asked = taken(case.recordings[0], rows)
     answered = asked.answered
     winner, draws, measures = case.winner, case.draws, case.measures
     assert winner is not None and draws is not None and measures is not None  # noqa: S101, PT018  (closings asks)
@@ -149,17 +149,9 @@ def _dealt(asked: Answers, wins: IntArray, *, by_hash: bool) -> IntArray:
     return dealt
 
 
-def _rows(answers: Answers, rows: IntArray) -> Answers:
-    columns: dict[str, Any] = {}
-    for field in fields(answers):
-        column = getattr(answers, field.name)
-        columns[field.name] = tuple(column[row] for row in rows.tolist()) if isinstance(column, tuple) else column[rows]
-    return Answers(**columns)
-
-
 def _repeated(answers: Answers, times: int) -> Answers:
     """Return the same batches some times over."""
     rows = np.tile(np.arange(len(answers)), times)
     batches = int(answers.batch.max(initial=-1)) + 1
-    repeated = _rows(answers, rows)
+    repeated = taken(answers, rows)
     return replace(repeated, batch=repeated.batch + np.repeat(np.arange(times), len(answers)) * batches)

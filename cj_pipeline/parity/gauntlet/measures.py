@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.mock.model.answers import RealArray
 from cj_pipeline.parity.comparison import Sample
 from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.wrong_mock import SAME, DrawnMock, Group, LeftOut
@@ -17,7 +17,7 @@ _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 1.0, 5.0
 _A_MINUTE_MS = 60_000.0
 NO_ANSWER = LeftOut("a side has no answer")
 
-Change = Callable[[Faithful, FloatArray], FloatArray]
+Change = Callable[[Faithful, RealArray], RealArray]
 
 
 def scaled(factor: float) -> Change:
@@ -44,39 +44,39 @@ def with_confidence(faithful: Faithful, change: Change) -> Sample | LeftOut:
     return changed if isinstance(changed, LeftOut) else Sample(confidence=changed)
 
 
-def _changed(faithful: Faithful, values: FloatArray | None, change: Change) -> FloatArray | LeftOut:
+def _changed(faithful: Faithful, values: RealArray | None, change: Change) -> RealArray | LeftOut:
     if values is None:
         return NO_ANSWER
     changed = change(faithful, values)
     return SAME if np.array_equal(changed, values) else changed
 
 
-def _clipped(faithful: Faithful, values: FloatArray, share: float) -> FloatArray:
+def _clipped(faithful: Faithful, values: RealArray, share: float) -> RealArray:
     return np.minimum(values, np.quantile(values, share, axis=1, keepdims=True))
 
 
-def _bimodal(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _bimodal(faithful: Faithful, values: RealArray) -> RealArray:
     """Half as fast or half as slow again, at random: the mean stays."""
     fast = faithful.generator("bimodal").random(values.shape) < 0.5
     return np.where(fast, 0.5, 1.5) * values
 
 
-def _slowest_doubled(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _slowest_doubled(faithful: Faithful, values: RealArray) -> RealArray:
     slowest = values >= np.quantile(values, 0.98, axis=1, keepdims=True)
     return np.where(slowest, 2 * values, values)
 
 
-def _one_minute(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _one_minute(faithful: Faithful, values: RealArray) -> RealArray:
     changed = values.copy()
     changed[:, values.shape[1] // 2] = np.maximum(_A_MINUTE_MS, changed[:, values.shape[1] // 2])
     return changed
 
 
-def _drifting(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _drifting(faithful: Faithful, values: RealArray) -> RealArray:
     return np.asarray(values * (0.8 + 0.4 * places(faithful.case)))
 
 
-def _shuffled(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _shuffled(faithful: Faithful, values: RealArray) -> RealArray:
     return np.asarray(faithful.generator("shuffled").permuted(values, axis=1))
 
 
@@ -87,7 +87,7 @@ def _link_lost(faithful: Faithful) -> Sample | LeftOut:
     return with_latency(faithful, _shuffled)
 
 
-def _confidence_of_one_value(faithful: Faithful, values: FloatArray) -> FloatArray:
+def _confidence_of_one_value(faithful: Faithful, values: RealArray) -> RealArray:
     recorded = faithful.case.recorded
     return np.full_like(values, float(recorded.confidence[recorded.answered].mean()))
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.mock.model.answers import RealArray
 from cj_pipeline.parity.comparison import Sample
 from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.measures import NO_ANSWER
 from cj_pipeline.parity.gauntlet.wrong_mock import SAME, DrawnMock, Group, LeftOut
 
-Change = Callable[[Faithful, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+Change = Callable[[Faithful, RealArray, RealArray], tuple[RealArray, RealArray]]
 """Of prompt and completion tokens."""
 
 
@@ -34,16 +34,16 @@ def billed(factor: float) -> Change:
     return lambda faithful, prompt, completion: (prompt * factor, completion * factor)
 
 
-def _swapped(faithful: Faithful, prompt: FloatArray, completion: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _swapped(faithful: Faithful, prompt: RealArray, completion: RealArray) -> tuple[RealArray, RealArray]:
     return completion, prompt
 
 
-def _constant(faithful: Faithful, prompt: FloatArray, completion: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _constant(faithful: Faithful, prompt: RealArray, completion: RealArray) -> tuple[RealArray, RealArray]:
     mean = completion.mean(axis=1, keepdims=True)
     return np.full_like(prompt, prompt.mean()), np.broadcast_to(mean, completion.shape)
 
 
-def _shuffled(faithful: Faithful, prompt: FloatArray, completion: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _shuffled(faithful: Faithful, prompt: RealArray, completion: RealArray) -> tuple[RealArray, RealArray]:
     rng = faithful.generator("shuffled tokens")
     return rng.permuted(prompt, axis=1), rng.permuted(completion, axis=1)
 

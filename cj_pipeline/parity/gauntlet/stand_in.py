@@ -17,7 +17,7 @@ from cj_pipeline.traces.scenario import Scenario
 _RECORDING = JudgeIdentity("the recording itself", "")
 
 
-def recorded_side(scenario: Scenario, events: Sequence[CallbackEvent]) -> RunRecord:
+def stand_in(scenario: Scenario, events: Sequence[CallbackEvent]) -> RunRecord:
     """Return the recorded callbacks as a live run of the scenario, with ids of their own, and its repeats."""
     batches = [events]
     if (wanted := scenario.live.repeats) is not None:
