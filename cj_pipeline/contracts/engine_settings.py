@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.contracts.model import FileModel
@@ -35,6 +35,16 @@ class MetadataHint(StrEnum):
     """`retry_iteration` on a retry."""
 
 
+# Comparisons, essays and waves: more than any batch has.
+MOST = 10_000_000
+
+
+def _each_once(hints: tuple[MetadataHint, ...]) -> tuple[MetadataHint, ...]:
+    if len(set(hints)) != len(hints):
+        raise ValueError("a hint is there twice")
+    return hints
+
+
 class EngineSettings(FileModel):
     """Production's settings, lower-cased, without their prefix `CJ_ASSESSMENT_SERVICE_`."""
 
@@ -42,25 +52,25 @@ class EngineSettings(FileModel):
 
     pairing: Pairing = Pairing.BALANCED
     """balanced: planned by the engine; recorded: a trace's own pairs, for scenarios only."""
-    max_pairwise_comparisons: Annotated[int, Field(gt=0)] = 120
+    max_pairwise_comparisons: Annotated[int, Field(gt=0, le=MOST)] = 120
     """Budget cap; a request can lower it."""
-    min_comparisons_for_stability_check: Annotated[int, Field(ge=0)] = 12
+    min_comparisons_for_stability_check: Annotated[int, Field(ge=0, le=MOST + 1)] = 12
     """Successful comparisons before a batch may end for being stable."""
-    score_stability_threshold: Annotated[float, Field(ge=0.0)] = 0.025
+    score_stability_threshold: Annotated[float, Field(ge=0.0, le=100.0)] = 0.025
     """Largest movement of a score, logits, that counts as stable."""
     min_success_rate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
     """Below it a batch fails instead of being published."""
-    min_resampling_net_size: Annotated[int, Field(ge=0)] = 3
+    min_resampling_net_size: Annotated[int, Field(ge=0, le=MOST)] = 3
     """A net of at most so many essays is small."""
-    max_resampling_passes_for_small_net: Annotated[int, Field(ge=0)] = 4
+    max_resampling_passes_for_small_net: Annotated[int, Field(ge=0, le=MOST)] = 4
     """Passes over the covered pairs of a small net."""
-    max_resampling_passes_for_regular_batch: Annotated[int, Field(ge=0)] = 1
+    max_resampling_passes_for_regular_batch: Annotated[int, Field(ge=0, le=MOST)] = 1
     """Passes over those of any other."""
-    matching_weight_comparison_count: Annotated[float, Field(ge=0.0)] = 1.0
+    matching_weight_comparison_count: Annotated[float, Field(ge=0.0, le=1e6)] = 1.0
     """How much a matching evens out comparison counts."""
-    matching_weight_bt_proximity: Annotated[float, Field(ge=0.0)] = 0.5
+    matching_weight_bt_proximity: Annotated[float, Field(ge=0.0, le=1e6)] = 0.5
     """How much it prefers neighbours on the scale."""
-    pair_generation_seed: int | None = None
+    pair_generation_seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     """Set: the service gives a batch id the same pairs in every database. Unset: each request has pairs of its own."""
     llm_batching_mode: LLMBatchingMode = LLMBatchingMode.SERIAL_BUNDLE
     """per_request, serial_bundle or provider_batch_api."""
@@ -68,19 +78,19 @@ class EngineSettings(FileModel):
     """Providers that provider_batch_api may be asked of; empty for all."""
     enable_llm_batching_metadata_hints: bool = False
     """Whether requests carry hints for the LPS's bundles."""
-    max_iterations: Annotated[int, Field(ge=1)] = 10
+    max_iterations: Annotated[int, Field(ge=1, le=MOST)] = 10
     """No limit; with 1 the hint comparison_iteration is left out."""
-    metadata_hints: tuple[MetadataHint, ...] | None = None
+    metadata_hints: Annotated[tuple[MetadataHint, ...], AfterValidator(_each_once)] | None = None
     """Which hints travel with a comparison; unset for those that production sends under the settings above."""
     enable_failed_comparison_retry: bool = True
     """Whether failed comparisons are asked again."""
-    failed_comparison_retry_threshold: Annotated[int, Field(ge=1)] = 20
+    failed_comparison_retry_threshold: Annotated[int, Field(ge=1, le=MOST)] = 20
     """Failures that are worth a retry wave of their own; fewer wait until nothing else is left to ask."""
-    max_retry_attempts: Annotated[int, Field(ge=0)] = 3
+    max_retry_attempts: Annotated[int, Field(ge=0, le=1_000)] = 3
     """Times that a failed comparison is asked again."""
-    retry_batch_size: Annotated[int, Field(ge=1)] = 50
+    retry_batch_size: Annotated[int, Field(ge=1, le=MOST)] = 50
     """Comparisons in a retry wave, at most."""
-    bt_alpha: Annotated[float, Field(gt=0.0)] = 0.01
+    bt_alpha: Annotated[float, Field(gt=0.0, le=1e3)] = 0.01
     """Strength of the estimator's prior: times the number of essays, in pseudo-comparisons an essay."""
 
     def sent_hints(self) -> tuple[MetadataHint, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class WireModel(BaseModel):
@@ -19,3 +21,14 @@ class FileModel(BaseModel):
     """Base of the models that people write by hand: an unknown key is a typing error and is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def _whole_number(value: object) -> object:
+    # Python takes `true` and 1.0 for 1.
+    if type(value) is not int:
+        raise ValueError("is a whole number")
+    return value
+
+
+VersionOne = Annotated[Literal[1], BeforeValidator(_whole_number)]
+"""The version of a file's schema, while there is one."""

@@ -24,11 +24,26 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "slack_ms": (0.0, 1_000.0),
     "slack": (0.0, 1_000.0),
     "share": (0.0, 2.0),
+    "b_at_least_a": (1.0, 1.0),
+    "at_least_calls": (1.0, 1_000_000.0),
+    "at_least_jobs": (1.0, 1_000_000.0),
+    "spread": (0.0, 1_000.0),
     "seconds": (0.0, 86_400.0),
     "items": (0.0, 1_000_000.0),
     "difference": (0.0, 10.0),
 }
-_WIDEST = {"winner_share": 0.95, "answer_agreement": 0.95, "rank_agreement": 1.9, "anchor_tau": 1.9, "error_rate": 0.95}
+_OF_SHARES = (
+    "answer_agreement", "error_bursts", "error_mix", "error_rate", "inversions", "repeat_share", "repeatability",
+    "retry_success", "winner_share",
+)  # fmt: skip
+_OF_CORRELATIONS = ("anchor_tau", "confidence_link", "latency_link", "rank_agreement")
+# A share differs by 1 at most, a correlation by 2, a mean on a scale from 1 to 5 by 4, its spread by 2.
+_WIDEST = {
+    **dict.fromkeys(_OF_SHARES, 0.95),
+    **dict.fromkeys(_OF_CORRELATIONS, 1.9),
+    "confidence": 3.9,
+    "confidence_spread": 1.9,
+}
 
 
 def validate_tolerances(scenario: Scenario, path: Path | str, checks: Mapping[str, Check]) -> None:
@@ -86,5 +101,8 @@ def _validate_limit(name: str, limit: str, value: float, profile: Limits, path: 
     low, high = RANGES.get(limit, (0.0, math.inf))[0], most_of(name, limit)
     if not low <= value <= high:
         raise BadInput(
-            f"{value:g} is out of range.", path=path, field=field, remedy=f"A value from {low:g} to {high:g} can fail."
+            f"{value:g} is out of range.",
+            path=path,
+            field=field,
+            remedy=f"A value from {low:g} to {high:g} can fail." if low < high else f"It is {low:g}, or left out.",
         )

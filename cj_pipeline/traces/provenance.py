@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePath
-from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
@@ -77,7 +76,7 @@ class RedactionProvenance(FileModel):
 class Provenance(FileModel):
     """`provenance.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: VersionOne = 1
     scenario_id: str
     origin: TraceOrigin
     statement: str

@@ -11,12 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
-from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.contracts.model import FileModel, VersionOne
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC, is_topic_name
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 
@@ -31,6 +31,11 @@ _SCENARIO_ID = r"[a-z0-9][a-z0-9_]{0,199}"
 # Wide enough for any recording; near the ends of the calendar, a batch's times could not be computed.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+# Most of what one run can hold and a person can mean; an added zero is more.
+MOST_BATCHES = 1_000
+MOST_COMPARISONS = 1_000_000
+LONGEST_BUDGET_S = 31 * 86_400.0
 
 
 class Profile(StrEnum):
@@ -60,6 +65,9 @@ class Net(FileModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        scale = self.grade_scale or ()
+        if len(set(scale)) != len(scale):
+            raise ValueError("a grade is on the grade_scale twice")
         ids = [item.id for item in self.items]
         if len(set(ids)) != len(ids):
             raise ValueError("two items have the same id")
@@ -89,12 +97,18 @@ class ProviderIdentity(FileModel):
     """Of a recording that this project made; another prompt is another judge."""
 
 
+def _topic_name(name: str) -> str:
+    if not is_topic_name(name):
+        raise ValueError("is no name of a topic: letters, digits, '.', '_' and '-', at most 249, not '.' or '..'")
+    return name
+
+
 class Batch(FileModel):
     """The identity of the batch in the system that recorded it."""
 
     bos_batch_id: Annotated[str, Field(min_length=1)]
-    cj_batch_id: int
-    callback_topic: Annotated[str, Field(min_length=1)] = COMPARISON_RESULT_TOPIC
+    cj_batch_id: Annotated[int, Field(ge=0, lt=2**63)]
+    callback_topic: Annotated[str, AfterValidator(_topic_name)] = COMPARISON_RESULT_TOPIC
     started_at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 
 
@@ -108,16 +122,22 @@ class Service(FileModel):
 class Repeats(FileModel):
     """Further live batches over the same net, for what one batch cannot show (stability, tight means)."""
 
-    batches: Annotated[int, Field(ge=1)]
-    comparisons: Annotated[int, Field(ge=1)]
+    batches: Annotated[int, Field(ge=1, le=MOST_BATCHES)]
+    comparisons: Annotated[int, Field(ge=1, le=MOST_COMPARISONS)]
     """Comparisons in each batch; the trace's pairs are taken in order, and again from the first when they run out."""
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if self.batches * self.comparisons > MOST_COMPARISONS:
+            raise ValueError(f"{self.batches * self.comparisons:,} comparisons; at most {MOST_COMPARISONS:,} together")
+        return self
 
 
 class Live(FileModel):
     """How the mock side is run."""
 
-    seed: int = 42
-    callback_budget_s: Annotated[float, Field(gt=0.0)]
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 42
+    callback_budget_s: Annotated[float, Field(gt=0.0, le=LONGEST_BUDGET_S)]
     """How long a batch may take on the loop's clock before the run fails."""
     repeats: Repeats | None = None
 
@@ -140,7 +160,7 @@ class ExpectedVerdict(FileModel):
 class Scenario(FileModel):
     """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
 
-    schema_version: Literal[1]
+    schema_version: VersionOne
     scenario_id: Annotated[str, Field(pattern=f"^{_SCENARIO_ID}$")]
     title: str
     profile: Profile

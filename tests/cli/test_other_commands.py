@@ -51,6 +51,15 @@ SHARE = "tokens_prompt: {share: 0.15}"
         (SHARE, "tokens_prompt: {shares: 0.15}", "tolerances.tokens_prompt.shares: 'shares' is not a limit"),
         (SHARE, "tokens_prompt: {share: 0.6}", "0.6 is looser than the profile's 0.5"),
         ("at_least_tau: 0.60", "at_least_tau: -0.1", "-0.1 is looser than the profile's 0"),
+        ("tolerances:", "tolerances:\n  repeat_share: {b_at_least_a: 0}", "0 is out of range. It is 1, or left out."),
+        ("tolerances:", "tolerances:\n  repeat_share: {difference: 1}", "A value from 0 to 0.95 can fail."),
+        ("tolerances:", "tolerances:\n  inversions: {difference: 1}", "A value from 0 to 0.95 can fail."),
+        (
+            "tolerances:",
+            "tolerances:\n  guardrail_bundle_calls: {at_least_calls: 0}",
+            "A value from 1 to 1e+06 can fail.",
+        ),
+        ("tolerances:", "tolerances:\n  confidence: {difference: 4}", "A value from 0 to 3.9 can fail."),
         (
             "  enable_llm_batching_metadata_hints: true\n",
             "",

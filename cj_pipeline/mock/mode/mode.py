@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.mock.mode.errors import Errors
 from cj_pipeline.mock.mode.held_out import HeldOut
 
@@ -238,7 +238,7 @@ class Cache(FileModel):
 class Mode(FileModel):
     """A named behaviour of the mock provider."""
 
-    schema_version: Literal[1]
+    schema_version: VersionOne
     """The edition of this schema."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
     """What the mode is called: lower case, digits, underscores."""

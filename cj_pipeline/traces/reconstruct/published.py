@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
-from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 from cj_pipeline.traces.provenance import PUBLISHED_FILE as PUBLISHED_FILE
@@ -117,7 +117,7 @@ class Assumed(FileModel):
 class Published(FileModel):
     """One `published.yaml`."""
 
-    schema_version: Literal[1]
+    schema_version: VersionOne
     scenario_id: str
     sources: Annotated[tuple[str, ...], Field(min_length=1)]
     caveats: tuple[str, ...] = ()
