@@ -1,8 +1,11 @@
-"""This module holds the options that say how a comparison is judged, for every command that compares."""
+"""This module holds the options that every command which compares has: how it is judged, and from which seed."""
 
 from __future__ import annotations
 
 import click
+
+# What is stored as a number of 64 bits.
+SEED = click.IntRange(-(2**63), 2**63 - 1)
 
 strict_option = click.option(
     "--strict", is_flag=True, help="CANNOT TELL also where gates pass on inconclusive evidence."

@@ -20,7 +20,7 @@ from cj_pipeline.cli.output import (
     say,
     say_wrapped,
 )
-from cj_pipeline.cli.parity_options import accept_option, strict_option
+from cj_pipeline.cli.parity_options import SEED, accept_option, strict_option
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
@@ -40,7 +40,7 @@ from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
 from cj_pipeline.traces.scenario import Profile, Scenario
 from cj_pipeline.warehouse.content_cache import cache_in
 
-seed_option = click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
+seed_option = click.option("--seed", type=SEED, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
     "--realtime", is_flag=True, help="Take as long as the latencies do. Same answers as in virtual time."
 )

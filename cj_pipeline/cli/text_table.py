@@ -44,7 +44,7 @@ def cell_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}".removesuffix(".0")
     return plain(value)
 
 

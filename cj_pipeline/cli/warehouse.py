@@ -20,7 +20,7 @@ from cj_pipeline.cli.output import (
     say,
     say_wrapped,
 )
-from cj_pipeline.cli.parity_options import accept_option, strict_option
+from cj_pipeline.cli.parity_options import SEED, accept_option, strict_option
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("scenarios", metavar="[SCENARIO]...", nargs=-1)
 @click.option("--mode", help="A mode, or +OVERLAY on each scenario's own.")
-@click.option("--seed", type=int, help="Seed of the mock; the scenario's own by default.")
+@click.option("--seed", type=SEED, help="Seed of the mock; the scenario's own by default.")
 @click.option("--realtime", is_flag=True, help="Take as long as the latencies do.")
 @strict_option
 @accept_option

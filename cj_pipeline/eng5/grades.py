@@ -15,12 +15,18 @@ def read_grades(path: Path, items: Iterable[Item], scale: Sequence[str] = GRADE_
     Raises BadInput naming file, line and column: what grade_rows raises, an essay that was not compared, an essay
     graded by its id and again by its label.
     """
-    by_name = {name: item.id for item in items for name in (item.label, item.id)}
+    named: dict[str, set[str]] = {}
+    for item in items:
+        for name in (item.label, item.id):
+            named.setdefault(name, set()).add(item.id)
     grades: dict[str, str] = {}
     for row, name, known in grade_rows(path, scale, private=False):
-        if name not in by_name:
+        if name not in named:
             raise row.problem("essay_id", f"'{name}' is none of the essays compared.")
-        if by_name[name] in grades:
+        if len(named[name]) > 1:
+            raise row.problem("essay_id", f"'{name}' is the label of {len(named[name])} essays.", "Name it by its id.")
+        (essay,) = named[name]
+        if essay in grades:
             raise row.problem("essay_id", f"'{name}' is graded twice.")
-        grades[by_name[name]] = known.grade
+        grades[essay] = known.grade
     return grades

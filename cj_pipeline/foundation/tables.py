@@ -175,7 +175,7 @@ def _filled(cell: object) -> bool:
 
 def _listed(headings: Sequence[Heading]) -> str:
     shown = [
-        f"'{heading.text}'" if heading.text else f"column {heading.position + 1} (no heading)" for heading in headings
+        f"'{heading.text}'" if heading.text else f"no. {heading.position + 1} (no heading)" for heading in headings
     ]
     more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
     return ("the column " if len(shown) == 1 else "the columns ") + ", ".join(shown[:12]) + more

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-# Control characters (C0, DEL, C1), lone surrogates, and what breaks lines or turns their direction around.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters (C0, DEL, C1), lone surrogates, what breaks lines or turns their direction around, and what takes
+# no room: two names that differ in it alone would look the same.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\ud800-\udfff\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
 
 # What markdown or the HTML in it would take for markup, and what would end the cell of a table.
 _MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)|^[#+-](?=\s)")

@@ -107,7 +107,7 @@ def test_columns_and_sheets_that_are_not_used_are_named(tmp_path: Path, caplog: 
         read_table(tmp_path / "a.csv", WANTED)
         read_table(tmp_path / "a.xlsx", WANTED)
     text = "\n".join(caplog.messages)
-    assert "a.csv: not used: the columns column 1 (no heading), 'judge'" in text
+    assert "a.csv: not used: the columns no. 1 (no heading), 'judge'" in text
     assert "a.xlsx: not used: the sheet 'second'" in text
 
 

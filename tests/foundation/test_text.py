@@ -14,6 +14,7 @@ def test_ordinary_characters_stay(text: str) -> None:
 
 def test_control_characters_become_visible_escapes() -> None:
     assert plain("\x1b[31m\t\r\n\x9b\ud800\u202e") == r"\x1b[31m\t\r\n\x9b\ud800\u202e"
+    assert plain("An\u200bna An\xadna \ufeffAnna") == r"An\u200bna An\xadna \ufeffAnna"
     assert plain_lines("a\x1b\nb") == "a\\x1b\nb"
 
 

@@ -48,7 +48,7 @@ def cj_database(url: str, batch: str) -> Source:
 def _unusable() -> BadInput:
     return BadInput(
         "is not the URL of a database that can be read.",
-        path="--database",
+        path="--from-database",
         remedy="Use postgresql://USER@HOST/DATABASE or sqlite:///FILE.",
     )
 
