@@ -49,6 +49,11 @@ class Source:
         )
 
     @property
+    def provenance(self) -> Provenance | None:
+        """Return where the main recording comes from; None for a file, which does not say."""
+        return self.recordings[0].provenance if self.recordings else None
+
+    @property
     def provenances(self) -> tuple[Provenance, ...]:
         """Return where each recording comes from; none for a file, which does not say."""
         return tuple(recording.provenance for recording in self.recordings)

@@ -13,6 +13,7 @@ from datetime import timedelta
 import numpy as np
 
 from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.reasons import ANSWER_MARKS
 from cj_pipeline.contracts.reasons import is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.traces.redaction_policy import REDACTED
@@ -240,7 +241,7 @@ def notes(case: Case) -> tuple[str, ...]:
 # Keys of `request_metadata` that a check looks at, or that belong to one comparison.
 _KNOWN_KEYS = {
     *IDENTITY, *LABELS, "bos_batch_id", "cj_batch_id", "essay_a_id", "essay_b_id", "prompt_sha256", "cost_known",
-    "comparison_iteration", "retry_iteration",
+    "comparison_iteration", "retry_iteration", *ANSWER_MARKS,
 }  # fmt: skip
 
 
