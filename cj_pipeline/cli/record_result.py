@@ -45,8 +45,10 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> No
             say(f"{name}: {value}", err=True)
     else:
         print_table(f"{request.scenario_id}: to be recorded", ("what", "value"), rows)
-    if request.essays.left_out:
-        say(f"left out of the essays: {', '.join(request.essays.left_out)}", err=True)
+    grades = request.choices.grades_file
+    left_out = [name for name in request.essays.left_out if grades is None or name != grades.name]
+    if left_out:
+        say(f"left out of the essays: {', '.join(left_out)}", err=True)
 
 
 def _pairs(request: RecordingRequest) -> str:
