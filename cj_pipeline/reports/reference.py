@@ -5,7 +5,9 @@ python -m cj_pipeline.reports.reference docs
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,8 +22,9 @@ from cj_pipeline.parity.gauntlet.wrong_mock import Group
 from cj_pipeline.parity.margins import REASONS, limits_in_words
 from cj_pipeline.parity.power import WrongMock
 from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
+from cj_pipeline.reports.advice import advice_rows
 from cj_pipeline.reports.mode_reference import mode_keys
-from cj_pipeline.reports.rooms import room_picture
+from cj_pipeline.reports.rooms import REPOSITORY, room_picture
 from cj_pipeline.reports.service_reference import (
     cj_metrics,
     cj_settings,
@@ -120,6 +123,29 @@ def gauntlet_list() -> str:
     return "\n".join(lines)
 
 
+def check_advice() -> str:
+    """Return every check with what it asks, what red means, and what to do."""
+    lines = ["| check | asks | red means | what to do |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {asks} | {red} | {remedy} |" for name, asks, red, remedy in advice_rows()]
+    return "\n".join(lines)
+
+
+def simulated_claims() -> str:
+    """Return what simulations say, from the figures that they left behind."""
+    document = json.loads((REPOSITORY / "benchmarks" / "figures" / "plain_words.json").read_text(encoding="utf-8"))
+    lines = ["| claim | simulated |", "|---|---|"]
+    lines += [f"| {row['claim']} | {row['words']} |" for row in document["claims"]]
+    return "\n".join(lines)
+
+
+def fresh_import_counts() -> str:
+    """Return how fresh imports came out, from the figures."""
+    rows = json.loads((REPOSITORY / "benchmarks" / "figures" / "fresh_imports.json").read_text(encoding="utf-8"))
+    counts = Counter(row["verdict"] for row in rows)
+    lines = ["| verdict of a fresh import under its calibrated mode | of " + str(len(rows)) + " |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {verdict} | {counts[verdict.value]} |" for verdict in Parity)])
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "rooms": room_picture,
     "decision-table": decision_table,
@@ -129,6 +155,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "verdict-list": verdict_list,
     "doubt-list": doubt_list,
     "wrong-mock-list": wrong_mock_list,
+    "check-advice": check_advice,
+    "simulated-claims": simulated_claims,
+    "fresh-imports": fresh_import_counts,
     "mode-keys": mode_keys,
     "gauntlet-list": gauntlet_list,
     "lps-settings": lps_settings,
