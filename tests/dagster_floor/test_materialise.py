@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from dagster import AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetCheckSeverity, ExecuteInProcessResult
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
 from assets.calibrate import QUESTIONS
@@ -18,6 +18,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.parity.evidence import EvidenceVerdict
+from cj_pipeline.reports.plots import latency_plot, theta_plot
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.runs.tables import load_answers, load_run
@@ -37,26 +38,20 @@ from tests.dagster_floor.floor import (
     red_checks,
     run_of,
 )
+from tests.dagster_floor.kept import Kept, Runs
 from tests.dagster_floor.test_code_location import MATERIALISED
 from tests.sides import live, report
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def faithful(data: Path) -> ExecuteInProcessResult:
+@pytest.fixture
+def kept(runs: Runs) -> Kept:
     """The five lowest anchors against their own mode."""
-    return execute(LOWER5, data)
+    return runs(LOWER5)
 
 
-@pytest.fixture(scope="module")
-def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecuteInProcessResult]:
-    """The same scenario in a data folder and an instance of its own."""
-    with DagsterInstance.ephemeral() as instance:
-        yield execute(LOWER5, tmp_path_factory.mktemp("again"), instance=instance)
+@pytest.fixture
+def faithful(kept: Kept) -> ExecuteInProcessResult:
+    return kept.result
 
 
 def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
@@ -82,11 +77,10 @@ def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful
     assert red_checks(faithful) == set()
 
 
-def test_every_dataset_is_on_disk_and_in_the_catalogue(faithful: ExecuteInProcessResult, data: Path) -> None:
-    folder = run_of(faithful, data, LOWER5).folder
-    parts = {str(path.relative_to(folder)) for path in data.rglob("*.parquet")}
+def test_every_dataset_is_on_disk_and_in_the_catalogue(kept: Kept) -> None:
+    parts = {str(path.relative_to(kept.folder.folder)) for path in kept.data.rglob("*.parquet")}
     assert parts == {f"{dataset}/{part}.parquet" for dataset, parts in PARTS.items() for part in parts}
-    counted = Warehouse(data).query("select side, batch, count(*) as n from callbacks group by all order by all")
+    counted = Warehouse(kept.data).query("select side, batch, count(*) as n from callbacks group by all order by all")
     # 10 comparisons each, and ten repeats of 10 on the live side.
     assert counted.to_pylist() == [
         *({"side": "live", "batch": batch, "n": 10} for batch in range(11)),
@@ -94,17 +88,17 @@ def test_every_dataset_is_on_disk_and_in_the_catalogue(faithful: ExecuteInProces
     ]
 
 
-def test_the_stored_live_run_is_the_one_that_plain_python_makes(faithful: ExecuteInProcessResult, data: Path) -> None:
+def test_the_stored_live_run_is_the_one_that_plain_python_makes(kept: Kept) -> None:
     trace = TraceStore(TRACES).trace(LOWER5)
     recorded = [line.event for line in trace.callbacks.events]
     plain = run_live(trace.scenario, recorded, load_mode(trace.scenario.mode))
-    assert load_run(run_of(faithful, data, LOWER5), Side.LIVE).canonical_bytes() == plain.canonical_bytes()
+    assert load_run(kept.folder, Side.LIVE).canonical_bytes() == plain.canonical_bytes()
 
 
-def test_data_versions_are_the_digests_of_trace_and_mode(again: ExecuteInProcessResult) -> None:
+def test_data_versions_are_the_digests_of_trace_and_mode(faithful: ExecuteInProcessResult) -> None:
     tags = {
         event.asset_key.to_user_string(): event.materialization.tags or {}
-        for event in again.get_asset_materialization_events()
+        for event in faithful.get_asset_materialization_events()
         if event.asset_key is not None
     }
     assert tags["trace"]["dagster/data_version"] == file_sha256(TRACES / LOWER5 / CALLBACKS_FILE)
@@ -129,9 +123,12 @@ def test_the_report_shows_its_verdicts_and_two_pictures(faithful: ExecuteInProce
         assert len(str(shown[name])) < 100_000  # it stands in the event log
 
 
-def test_the_same_run_draws_the_same_pictures(faithful: ExecuteInProcessResult, again: ExecuteInProcessResult) -> None:
-    shown, redrawn = (metadata(result, "parity/report") for result in (faithful, again))
-    assert (redrawn["scales"], redrawn["latencies"]) == (shown["scales"], shown["latencies"])
+def test_the_same_run_draws_the_same_pictures(kept: Kept) -> None:
+    shown = metadata(kept.result, "parity/report")
+    recorded, live = (load_run(kept.folder, side) for side in (Side.RECORDED, Side.LIVE))
+    redrawn = (theta_plot(TraceStore(TRACES).scenario(LOWER5), recorded, live), latency_plot(recorded, live))
+    for name, png in zip(("scales", "latencies"), redrawn, strict=True):
+        assert base64.b64decode(str(shown[name]).split("base64,")[1].rstrip(")")) == png
 
 
 def test_a_check_tells_what_it_measured_as_numbers(faithful: ExecuteInProcessResult) -> None:
@@ -146,8 +143,8 @@ def test_a_check_tells_what_it_measured_as_numbers(faithful: ExecuteInProcessRes
     assert {"tolerance", "sentence", "evidence", "evidence_in_words"} <= shown.keys()
 
 
-def test_a_check_that_is_off_passes_and_says_why(tmp_path: Path) -> None:
-    result = execute(ROUNDTRIP, tmp_path)
+def test_a_check_that_is_off_passes_and_says_why(runs: Runs) -> None:
+    result = runs(ROUNDTRIP, job="parity_generic").result
     assert result.success
     assert evaluation(result, "latency_shape").passed
     shown = told(result, "latency_shape")
@@ -162,14 +159,15 @@ def test_a_check_that_is_off_passes_and_says_why(tmp_path: Path) -> None:
         ("+tokens_x1_4", {"tokens_prompt", "tokens_completion", "tokens_total", "verdict"}),
     ],
 )
-def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, red: set[str], tmp_path: Path) -> None:
-    result = execute(LOWER5, tmp_path, lps={"mode": overlay})
+def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, red: set[str], runs: Runs) -> None:
+    wrong = runs(LOWER5, lps={"mode": overlay})
+    result = wrong.result
     assert {f"parity/report: {name}" for name in red} <= red_checks(result)
     assert not result.success
     assert {evaluation(result, name).severity for name in red} == {AssetCheckSeverity.ERROR}
     # Whoever looks into the failure finds everything: nothing hangs on the report.
     assert materialised(result) == MATERIALISED
-    stored = run_of(result, tmp_path, LOWER5).read("parity_checks", "parity")
+    stored = wrong.folder.read("parity_checks", "parity")
     assert red - {"verdict"} <= {row["check"] for row in stored if row["verdict"] == "fail"}
     assert metadata(result, "parity/suite")["scenarios_compared"] == 0  # a trial is not published
 
@@ -194,19 +192,18 @@ def test_a_mode_by_name_answers_instead_of_the_scenario_s_own(tmp_path: Path) ->
     assert document.judge_sha256 == load_mode("production_hash_lower5").sha256()
 
 
-def test_real_time_gives_the_same_answers(faithful: ExecuteInProcessResult, data: Path, tmp_path: Path) -> None:
+def test_real_time_gives_the_same_answers(runs: Runs) -> None:
     # The round trip's latencies are a few milliseconds, so real time is over at once.
-    results = [execute(ROUNDTRIP, tmp_path, lps={"realtime": realtime}) for realtime in (False, True)]
-    assert [result.success for result in results] == [True, True]
-    virtual, real = (load_run(run_of(result, tmp_path, ROUNDTRIP), Side.LIVE) for result in results)
+    made = runs(ROUNDTRIP, job="parity_generic"), runs(ROUNDTRIP, lps={"realtime": True})
+    assert [one.result.success for one in made] == [True, True]
+    virtual, real = (load_run(one.folder, Side.LIVE) for one in made)
     assert virtual.answers_sha256() == real.answers_sha256()
     assert virtual.callbacks[0].completed_at != real.callbacks[0].completed_at
 
 
-def test_an_engine_setting_holds_on_both_sides(tmp_path: Path) -> None:
-    result = execute(LOWER5, tmp_path, engine={"settings": {"max_pairwise_comparisons": 6}})
-    runs = [load_run(run_of(result, tmp_path, LOWER5), side).document for side in Side]
-    assert [run.submitted for run in runs] == [6, 6]
+def test_an_engine_setting_holds_on_both_sides(runs: Runs) -> None:
+    made = runs(LOWER5, engine={"settings": {"max_pairwise_comparisons": 6}})
+    assert [load_run(made.folder, side).document.submitted for side in Side] == [6, 6]
 
 
 def test_an_engine_setting_that_there_is_not_is_named(tmp_path: Path) -> None:
@@ -253,8 +250,8 @@ def test_a_trace_without_one_usable_line_cannot_tell(tmp_path: Path) -> None:
     assert result.success
 
 
-def test_an_edited_trace_is_stopped_at_the_door_and_the_stored_data_stay(data: Path, tmp_path: Path) -> None:
-    execute(LOWER5, tmp_path / "data")
+def test_an_edited_trace_is_stopped_at_the_door_and_the_stored_data_stay(kept: Kept, tmp_path: Path) -> None:
+    kept.copied(tmp_path / "data")
     before = digests(tmp_path / "data")
     folder = copied_trace(LOWER5, tmp_path / "traces")
     callbacks = folder / CALLBACKS_FILE
@@ -273,8 +270,8 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_callbacks_whose_judge_was_lost_are_not_believed(tmp_path: Path) -> None:
-    run = run_of(execute(LOWER5, tmp_path), tmp_path, LOWER5)
+def test_callbacks_whose_judge_was_lost_are_not_believed(kept: Kept, tmp_path: Path) -> None:
+    run = run_of(kept.result, kept.copied(tmp_path / "data"), LOWER5)
     run.path("judges", "live").unlink()
     with pytest.raises(BadInput, match=r"judges/live\.parquet: run .* made no judges \(live\)"):
         load_answers(run, Side.LIVE)
@@ -288,22 +285,21 @@ def test_the_job_of_a_profile_refuses_scenarios_of_another(job: str, scenario_id
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_job_of_a_profile_takes_its_own(tmp_path: Path) -> None:
-    assert execute(ROUNDTRIP, tmp_path, job="parity_generic").success
+def test_the_job_of_a_profile_takes_its_own(runs: Runs) -> None:
+    assert runs(ROUNDTRIP, job="parity_generic").result.success
 
 
-def test_materialise_tells_how_each_scenario_went(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    seen = list(materialise([ROUNDTRIP, LOWER5], mode="+inverted", data_dir=tmp_path, traces_dir=TRACES))
-    assert [(one.scenario_id, one.success) for one in seen] == [(ROUNDTRIP, False), (LOWER5, False)]
-    assert "parity/report: rank_agreement" in seen[1].failed_checks
-    assert [one.problems for one in seen] == [(), ()]
+def test_materialise_tells_how_a_scenario_went(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (seen,) = materialise([LOWER5], mode="+inverted", data_dir=tmp_path, traces_dir=TRACES)
+    assert (seen.scenario_id, seen.success, seen.problems) == (LOWER5, False, ())
+    assert "parity/report: rank_agreement" in seen.failed_checks
     assert capfd.readouterr() == ("", "")  # Dagster's log is not the user's
 
 
-def test_materialise_says_what_broke_off(tmp_path: Path) -> None:
-    (result,) = materialise([LOWER5], mode="+invreted", data_dir=tmp_path, traces_dir=TRACES)
-    assert not result.success
-    assert "Did you mean 'inverted'?" in result.problems[0]
+def test_materialise_says_of_each_scenario_what_broke_off(tmp_path: Path) -> None:
+    seen = list(materialise([ROUNDTRIP, LOWER5], mode="+invreted", data_dir=tmp_path, traces_dir=TRACES))
+    assert [(one.scenario_id, one.success) for one in seen] == [(ROUNDTRIP, False), (LOWER5, False)]
+    assert all("Did you mean 'inverted'?" in one.problems[0] for one in seen)
 
 
 def test_materialise_says_what_broke_off_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,9 +317,9 @@ def test_materialise_of_an_unknown_scenario_touches_nothing(tmp_path: Path) -> N
     assert not (tmp_path / "data").exists()
 
 
-def test_the_catalogue_spans_the_scenarios_of_every_run(tmp_path: Path) -> None:
-    for scenario_id in (ROUNDTRIP, LOWER5):
-        execute(scenario_id, tmp_path)
-    listed = Warehouse(tmp_path).query("select distinct scenario_id from runs order by all").column(0).to_pylist()
+def test_the_catalogue_spans_the_scenarios_of_every_run(kept: Kept, tmp_path: Path) -> None:
+    data = kept.copied(tmp_path / "data")
+    execute(ROUNDTRIP, data)
+    listed = Warehouse(data).query("select distinct scenario_id from runs order by all").column(0).to_pylist()
     assert listed == [ROUNDTRIP, LOWER5]
-    assert Warehouse(tmp_path).published_run(ROUNDTRIP).read("judges", "recorded")[0]["name"] == ROUNDTRIP
+    assert Warehouse(data).published_run(ROUNDTRIP).read("judges", "recorded")[0]["name"] == ROUNDTRIP

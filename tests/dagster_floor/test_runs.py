@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,20 @@ from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, Reexecuti
 
 from cj_pipeline.definitions import build_defs
 from cj_pipeline.instance import URL_VARIABLE
+from cj_pipeline.parity.compare import ParityReport
+from cj_pipeline.parity.tables import compare_stored
 from cj_pipeline.runs.record import Side
+from cj_pipeline.warehouse.schemas import PARTS
 from cj_pipeline.warehouse.store import Warehouse
-from tests.dagster_floor.floor import LOWER5, copied_trace, execute, run_of
+from resources.bus import BusResource
+from resources.lps import LpsResource
+from tests.dagster_floor.floor import LOWER5, copied_trace, execute, red_checks, run_of
+from tests.dagster_floor.kept import Runs
 from tests.house import REPOSITORY
+from tests.sides import TRACES, scenario
 
-ROUNDS = int(os.environ.get("CJ_PIPELINE_TEST_OVERLAPS", "6"))
+# One run each of two processes; more by the variable, for a search. A run between two steps of another needs no luck.
+ROUNDS = int(os.environ.get("CJ_PIPELINE_TEST_OVERLAPS", "1"))
 
 JUDGEMENTS = {"answer_agreement", "rank_agreement", "anchor_tau"}
 """What an inverted judge fails and a faithful one does not."""
@@ -40,25 +50,26 @@ def step_errors(result: ExecuteInProcessResult) -> list[str]:
     return found
 
 
-def test_a_report_over_the_callbacks_of_another_run_is_refused(tmp_path: Path) -> None:
-    whole = execute(LOWER5, tmp_path)
-    killed = execute(LOWER5, tmp_path, select=CALLBACKS_ONLY, lps={"mode": "+inverted"})
+def test_a_report_over_the_callbacks_of_another_run_is_refused(runs: Runs, tmp_path: Path) -> None:
+    whole = runs(LOWER5)
+    data = whole.copied(tmp_path / "data")
+    killed = execute(LOWER5, data, select=CALLBACKS_ONLY, lps={"mode": "+inverted"})
     assert killed.success
-    before = (tmp_path / "published" / f"{LOWER5}.json").read_bytes()
-    mixed = execute(LOWER5, tmp_path, select=PARITY_ONLY)
+    before = (data / "published" / f"{LOWER5}.json").read_bytes()
+    mixed = execute(LOWER5, data, select=PARITY_ONLY)
     assert not mixed.success
     (refusal,) = step_errors(mixed)
-    assert f"run {mixed.run_id} made no runs (recorded) of '{LOWER5}'; run {whole.run_id} made one at" in refusal
+    assert f"run {mixed.run_id} made no runs (recorded) of '{LOWER5}'; run {whole.result.run_id} made one at" in refusal
     assert "Materialise the whole scenario." in refusal
-    assert (tmp_path / "published" / f"{LOWER5}.json").read_bytes() == before
+    assert (data / "published" / f"{LOWER5}.json").read_bytes() == before
 
 
-def test_report_rows_and_gates_are_of_one_comparison(tmp_path: Path) -> None:
-    result = execute(LOWER5, tmp_path, lps={"mode": "+inverted"})
-    rows = {row["check"]: row for row in run_of(result, tmp_path, LOWER5).read("parity_checks", "parity")}
+def test_report_rows_and_gates_are_of_one_comparison(runs: Runs) -> None:
+    inverted = runs(LOWER5, lps={"mode": "+inverted"})
+    rows = {row["check"]: row for row in inverted.folder.read("parity_checks", "parity")}
     gates = {
         check.check_name: check.metadata["verdict"].value
-        for check in result.get_asset_check_evaluations()
+        for check in inverted.result.get_asset_check_evaluations()
         if check.asset_key == AssetKey(["parity", "report"])
     }
     assert gates.pop("verdict") == "NO PARITY"
@@ -68,10 +79,10 @@ def test_report_rows_and_gates_are_of_one_comparison(tmp_path: Path) -> None:
 
 
 def test_the_suite_says_the_verdict_of_each_published_run_and_which_run_it_is(tmp_path: Path) -> None:
-    scenario = copied_trace(LOWER5, tmp_path / "traces") / "scenario.yaml"
-    text = scenario.read_text()
+    file = copied_trace(LOWER5, tmp_path / "traces") / "scenario.yaml"
+    text = file.read_text()
     wrong = text.replace("mode: eng5_lower5_gpt51_low", "mode: eng5_lower5_gpt51_low+inverted")
-    scenario.write_text(f"{wrong}expect: {{verdict: NO PARITY, reason: the mode is wrong on purpose}}\n")
+    file.write_text(f"{wrong}expect: {{verdict: NO PARITY, reason: the mode is wrong on purpose}}\n")
     result = execute(LOWER5, tmp_path / "data", traces_dir=tmp_path / "traces")
     assert result.success
     (shown,) = (
@@ -88,37 +99,42 @@ def test_the_suite_says_the_verdict_of_each_published_run_and_which_run_it_is(tm
 
 @pytest.mark.parametrize(
     "resources",
-    [
-        {"lps": {"mode": "+inverted"}},
-        {"lps": {"seed": 7}},
-        {"engine": {"settings": {"max_pairwise_comparisons": 6}}},
-    ],
-    ids=["another mode", "another seed", "another engine setting"],
+    [{"lps": {"mode": "+inverted"}}, {"engine": {"settings": {"max_pairwise_comparisons": 6}}}],
+    ids=["another mode", "another engine setting"],
 )
-def test_a_trial_is_tagged_and_kept_apart(resources: dict[str, Any], tmp_path: Path) -> None:
-    with DagsterInstance.ephemeral() as instance:
-        result = execute(LOWER5, tmp_path, instance=instance, **resources)
-        run = instance.get_run_by_id(result.run_id)
-        assert run is not None
-        assert run.tags["cj_pipeline/trial"] == "true"
-    assert run_of(result, tmp_path, LOWER5).stamp("parity_checks", "parity").origin.trial
-    assert Warehouse(tmp_path).published() == ()
-    assert Warehouse(tmp_path).query("from parity_checks").num_rows == 0
+def test_a_trial_is_tagged_and_kept_apart(resources: dict[str, Any], runs: Runs) -> None:
+    trial = runs(LOWER5, **resources)
+    assert trial.tags["cj_pipeline/trial"] == "true"
+    assert trial.folder.stamp("parity_checks", "parity").origin.trial
+    assert Warehouse(trial.data).published() == ()
+    assert Warehouse(trial.data).query("from parity_checks").num_rows == 0
 
 
-def test_the_scenario_s_own_mode_and_seed_by_name_are_no_trial(tmp_path: Path) -> None:
-    result = execute(LOWER5, tmp_path, lps={"mode": "eng5_lower5_gpt51_low", "seed": 42, "realtime": False})
-    (pointer,) = Warehouse(tmp_path).published([LOWER5])
-    assert pointer.run_id == result.run_id
+@pytest.mark.parametrize(
+    ("given", "trial"),
+    [
+        ({}, False),
+        ({"mode": "eng5_lower5_gpt51_low", "seed": 42, "realtime": True}, False),
+        ({"mode": "+inverted"}, True),
+        ({"mode": "production_hash_lower5"}, True),
+        ({"seed": 7}, True),
+        ({"url": "http://lps"}, True),
+    ],
+)
+def test_another_mode_seed_or_service_is_a_trial_and_the_scenario_s_own_by_name_is_none(
+    given: dict[str, Any], trial: bool
+) -> None:
+    resource = LpsResource(bus=BusResource(), **given)
+    assert resource.is_trial(scenario(LOWER5), TRACES / LOWER5 / "scenario.yaml") is trial
 
 
-def test_every_part_says_its_run_its_judges_and_its_answers(tmp_path: Path) -> None:
-    result = execute(LOWER5, tmp_path)
-    run = run_of(result, tmp_path, LOWER5)
-    (pointer,) = Warehouse(tmp_path).published([LOWER5])
+def test_every_part_says_its_run_its_judges_and_its_answers(runs: Runs) -> None:
+    run = runs(LOWER5).folder
+    (pointer,) = Warehouse(runs(LOWER5).data).published([LOWER5])
+    assert pointer.run_id == run.run_id
     for path in run.folder.glob("*/*.parquet"):
         stamp = run.stamp(path.parent.name, path.stem)
-        assert stamp.run_id == result.run_id
+        assert stamp.run_id == run.run_id
         assert stamp.code == pointer.code
         sides = set(Side) if path.stem == "parity" else {path.stem}
         assert stamp.origin.answers == {side: pointer.answers[side] for side in sides}
@@ -126,6 +142,30 @@ def test_every_part_says_its_run_its_judges_and_its_answers(tmp_path: Path) -> N
     for side, answers in pointer.answers.items():
         assert judges[side]["sha256"] == answers.judge_sha256
         assert judges[side]["answers_sha256"] == answers.answers_sha256
+
+
+def test_a_run_in_the_middle_of_another_leaves_both_their_own_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The faithful run has its callbacks, and has compared nothing, while the whole inverted one runs.
+    others: list[ExecuteInProcessResult] = []
+
+    def compare_after_the_other(*arguments: Any, **options: Any) -> ParityReport:
+        monkeypatch.setattr("assets.parity.compare_stored", compare_stored)
+        with ThreadPoolExecutor(1) as thread:
+            others.append(thread.submit(execute, LOWER5, tmp_path, lps={"mode": "+inverted"}).result())
+        return compare_stored(*arguments, **options)
+
+    monkeypatch.setattr("assets.parity.compare_stored", compare_after_the_other)
+    outer = execute(LOWER5, tmp_path)
+    (inner,) = others
+    assert (outer.success, inner.success) == (True, False)
+    assert red_checks(outer) == set()
+    assert {f"parity/report: {name}" for name in JUDGEMENTS} <= red_checks(inner)
+    for result, verdict in ((outer, "PARITY"), (inner, "NO PARITY")):
+        (report,) = run_of(result, tmp_path, LOWER5).read("parity_reports", "parity")
+        assert report["verdict"] == verdict
+    assert Warehouse(tmp_path).published_run(LOWER5).run_id == outer.run_id
 
 
 def job() -> Any:
@@ -137,13 +177,11 @@ def test_what_is_executed_again_from_failure_goes_on_in_the_folder_of_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     config = {
         "execution": {"config": {"in_process": {}}},
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }
-    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
+    with DagsterInstance.ephemeral(str(tmp_path)) as instance:
         tags = {"dagster/partition": LOWER5}
         with monkeypatch.context() as broken:
             broken.setattr("assets.parity.theta_plot", None)
@@ -229,7 +267,7 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
     return {mode: [json.loads(line) for line in lines] for mode, lines in found.items()}
 
 
-# Two processes start and run six graphs each; beside twenty busy processes three of them took 150 s.
+# Two processes start and run graphs; beside twenty busy processes three of them took 150 s.
 OVERLAPPING = pytest.mark.timeout(120 + 120 * ROUNDS)
 
 
@@ -265,69 +303,40 @@ def require_own_verdicts(root: Path) -> None:
     assert Warehouse(root / "data").published_run(LOWER5).run_id == faithful[-1]["run"]
 
 
-KILLED = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-from pathlib import Path
-from tests.dagster_floor.floor import LOWER5, execute
-from cj_pipeline.warehouse.schemas import PARTS
-from cj_pipeline.warehouse.store import Warehouse
+def test_a_run_that_is_killed_after_any_file_leaves_the_old_run_whole_or_the_new_one(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What SIGKILL leaves is what lies in the folder at that moment: copied here after each file that is put in place.
+    old = runs(LOWER5)
+    data = old.copied(tmp_path / "data")
+    moments: list[Path] = []
+    replace = Path.replace
 
-data = Path(sys.argv[1])
+    def replace_and_copy(path: Path, target: Path) -> Path:
+        placed = replace(path, target)
+        if data in placed.parents:
+            moments.append(Path(shutil.copytree(data, tmp_path / f"moment-{len(moments)}")))
+        return placed
 
-def run(die_after):
-    # A process of its own, which ends by SIGKILL once it has put so many files in place.
-    replace, placed = Path.replace, []
-    def counted(path, target):
-        replace(path, target)
-        placed.append(target)
-        if len(placed) == die_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-    Path.replace = counted
-    execute(LOWER5, data)
-    os._exit(0)
-
-def look():
-    warehouse = Warehouse(data)
-    run = warehouse.published_run(LOWER5)
-    run.origin(*[(dataset, part) for dataset, parts in PARTS.items() for part in parts])
-    seen = warehouse.query("select distinct run_id from (select run_id from callbacks union select run_id from bt_fit)")
-    print(run.run_id, *seen.column(0).to_pylist(), flush=True)
-    os._exit(0)
-
-def child(work, *arguments):
-    pid = os.fork()
-    if pid == 0:
-        work(*arguments)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-assert child(run, 0) == 0 and child(look) == 0
-for die_after in map(int, sys.argv[2:]):
-    code = child(run, die_after)
-    assert code in (0, -signal.SIGKILL), code
-    assert child(look) == 0
-assert code == 0  # nothing is written after the last of them
-"""
-
-
-@pytest.mark.timeout(900)  # nine runs and as many looks: 30 s of CPU
-def test_a_run_that_is_killed_after_any_file_leaves_the_old_run_whole_or_the_new_one(tmp_path: Path) -> None:
-    # Each death costs 2 s of CPU. 18 parts come first, then the pointer, then the catalogue.
-    points = range(1, 22) if ROUNDS >= 20 else (1, 6, 12, 17, 18, 19, 20, 21)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("DAGSTER_HOME", None)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "data"), *map(str, points)],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    seen = [line.split() for line in done.stdout.splitlines()]
-    first, *killed, last = seen
-    before = [one for one in killed if one[0] == first[0]]
-    assert before == [first] * sum(point <= 18 for point in points)
-    # After the rename the pointer names the new run; the catalogue follows, and shows one run whole at any moment.
-    assert all(len(one) == 2 for one in seen)
-    assert last[0] == last[1] != first[0]
+    with monkeypatch.context() as watched:
+        watched.setattr(Path, "replace", replace_and_copy)
+        new = execute(LOWER5, data)
+    # 18 parts come first, then the pointer, then the catalogue.
+    published, shown = [], []
+    parts = sum(map(len, PARTS.values()))
+    left_over = shutil.copytree(moments[parts - 1], tmp_path / "left-over")
+    for moment in moments:
+        shutil.rmtree(data)
+        moment.rename(data)
+        warehouse = Warehouse(data)
+        run = warehouse.published_run(LOWER5)
+        run.origin(*[(dataset, part) for dataset, parts in PARTS.items() for part in parts])
+        published.append(run.run_id)
+        seen = warehouse.query("select run_id from callbacks union select run_id from bt_fit")
+        shown += seen.column(0).to_pylist()
+    assert published == [old.result.run_id] * parts + [new.run_id] * (len(moments) - parts)
+    # The catalogue follows the pointer, and shows one run whole at any moment.
+    assert shown == [old.result.run_id] * (len(moments) - 1) + [new.run_id]
+    # Every part and no pointer: the next run does not mind.
+    next_one = execute(LOWER5, left_over)
+    assert Warehouse(left_over).published_run(LOWER5).run_id == next_one.run_id
