@@ -11,9 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class PipelineSettings(BaseSettings):
-    """From `CJ_PIPELINE_DATA_DIR` and `CJ_PIPELINE_TRACES_DIR`; relative paths count from the working directory."""
+    """From `CJ_PIPELINE_` and the name of a field in capitals; relative paths count from the working directory.
+
+    cache_dir: of what follows from its inputs alone; `cache/` below the data folder unless it is given.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_", frozen=True)
 
     data_dir: Path = Path("data")
     traces_dir: Path = Path("traces")
+    cache_dir: Path | None = None

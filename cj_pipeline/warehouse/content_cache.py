@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.warehouse.files import replace_whole
 
 Array = npt.NDArray[Any]
@@ -88,8 +89,8 @@ class ContentCache:
 
 
 def cache_in(data_dir: Path) -> ContentCache:
-    """Return the cache of a data folder."""
-    return ContentCache(data_dir / CACHE_FOLDER)
+    """Return the cache of a data folder, or the one that `CJ_PIPELINE_CACHE_DIR` names for all of them."""
+    return ContentCache(PipelineSettings().cache_dir or data_dir / CACHE_FOLDER)
 
 
 def _save(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -17,6 +17,11 @@ KEY, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 VALUES = {"numbers": np.arange(1_000.0), "single": np.asarray(3.5)}
 
 
+@pytest.fixture(autouse=True)
+def no_shared_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CJ_PIPELINE_CACHE_DIR")
+
+
 def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
@@ -30,6 +35,11 @@ def test_an_entry_is_read_as_it_was_written(tmp_path: Path) -> None:
         name: array.tolist() for name, array in VALUES.items()
     }
     assert [path.parent for path in tmp_path.rglob("*.npz")] == [tmp_path / "cache"]
+
+
+def test_the_environment_names_one_cache_for_all_data_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_CACHE_DIR", str(tmp_path / "shared"))
+    assert cache_in(tmp_path / "data") == ContentCache(tmp_path / "shared")
 
 
 def test_what_was_never_written_is_not_there(tmp_path: Path) -> None:
