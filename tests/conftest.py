@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,14 @@ EVERYTHING_SKIPPED = 3
 SERVER_TIMEOUT_S = 600
 
 guard = servers.Guard()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all tests, and all processes that they start, one cache: most compare with the same few recordings."""
+    if not hasattr(config, "workerinput"):  # xdist's workers inherit it
+        folder = tempfile.mkdtemp(prefix="cj-pipeline-cache-")
+        os.environ["CJ_PIPELINE_CACHE_DIR"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,6 +11,7 @@ from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import JudgeIdentity, replay, run_live
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace, TraceStore
+from cj_pipeline.warehouse.content_cache import ContentCache, cache_in
 
 TRACES = Path(__file__).parents[1] / "traces"
 
@@ -45,9 +46,18 @@ def live(scenario_id: str, mode: str = "", seed: int = 42) -> RunRecord:
     return run_live(found.scenario, [line.event for line in found.callbacks.events], loaded, seed=seed)
 
 
+def session_cache() -> ContentCache:
+    """The cache that all tests share, see conftest.py."""
+    return cache_in(TRACES)
+
+
 def report(scenario_id: str, live_side: RunRecord, recorded_side: RunRecord | None = None) -> ParityReport:
     return compare(
-        scenario(scenario_id), recorded_side or recorded(scenario_id), live_side, scenario_file="scenario.yaml"
+        scenario(scenario_id),
+        recorded_side or recorded(scenario_id),
+        live_side,
+        scenario_file="scenario.yaml",
+        cached=session_cache(),
     )
 
 

@@ -14,6 +14,7 @@ from cj_pipeline.parity.compare import ParityReport, compare
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.scenario import Profile
 from tests.house import REPOSITORY
+from tests.sides import session_cache
 
 Event = dict[str, object]
 
@@ -26,7 +27,7 @@ def compared(recorded: Path, live: Path, *further: Path, **scenario: object) -> 
         find_source(str(path), Profile.JUDGE).replayed(side, named)
         for path, side in ((recorded, Side.RECORDED), (live, Side.LIVE), *((one, Side.RECORDED) for one in further))
     ]
-    return compare(named, sides[0], sides[1], scenario_file=recorded, further=tuple(sides[2:]))
+    return compare(named, sides[0], sides[1], scenario_file=recorded, further=tuple(sides[2:]), cached=session_cache())
 
 
 def failed(report: ParityReport) -> set[str]:

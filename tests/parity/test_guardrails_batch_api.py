@@ -13,7 +13,7 @@ from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, Service
-from tests.sides import LOWER5, SCENARIOS, TRACES, recorded, trace
+from tests.sides import LOWER5, SCENARIOS, TRACES, recorded, session_cache, trace
 
 
 @cache
@@ -28,7 +28,8 @@ def in_batch_api(scenario_id: str) -> tuple[Scenario, RunRecord]:
 
 
 def report(scenario_id: str, live: RunRecord) -> ParityReport:
-    return compare(in_batch_api(scenario_id)[0], recorded(scenario_id), live, scenario_file="scenario.yaml")
+    sides = recorded(scenario_id), live
+    return compare(in_batch_api(scenario_id)[0], *sides, scenario_file="scenario.yaml", cached=session_cache())
 
 
 def result(check: str, live: RunRecord) -> CheckResult:
@@ -98,7 +99,9 @@ def test_in_serial_bundles_the_rules_on_jobs_do_not_apply() -> None:
     bundled = scenario.model_copy(update={"service": Service()})
     off = {
         result.check.name
-        for result in compare(bundled, recorded(LOWER5), live, scenario_file="scenario.yaml").results
+        for result in compare(
+            bundled, recorded(LOWER5), live, scenario_file="scenario.yaml", cached=session_cache()
+        ).results
         if result.check.name.startswith("guardrail_batch") and result.verdict not in (Verdict.PASS, Verdict.FAIL)
     }
     assert off == {"guardrail_batch_jobs", "guardrail_batch_items", "guardrail_batch_duration"}

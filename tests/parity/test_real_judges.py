@@ -15,8 +15,9 @@ import pytest
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.mock.model.answers import Answers, answers_of
 from cj_pipeline.parity.comparison import Comparison
+from cj_pipeline.parity.expected import content_key
 from cj_pipeline.parity.gates import GATES, Family
-from cj_pipeline.parity.noise import differences, noise_of
+from cj_pipeline.parity.noise import Noise, differences, noise_of
 from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.traces.scenario import Profile
 from tests.parity.files import changed_copy, compared, failed, shared_file
@@ -28,6 +29,7 @@ DEVBENCH = (
     "devbench.gpt-4-0613",
 )
 JUDGES = (*DEVBENCH, "mtbench.gpt-4-0613")
+NOISE: dict[str, dict[str, Noise]] = {}
 EVERYTHING = bool(os.environ.get("CJ_PIPELINE_ALL_JUDGES"))
 
 
@@ -50,8 +52,11 @@ def failed_on_answers(recordings: tuple[Answers, ...], live: Answers) -> set[str
         for gate in GATES
         if (gate.of_wins or gate.family is Family.EVENTS) and gate.missing(case) is None
     }
-    noise = noise_of(case, gates)
-    return {name for name, one in noise.items() if one.beyond(differences(case, one, case.observed)).any()}
+    # Noise follows from the recordings and from what was asked: several judges asked the same have one.
+    key = content_key(case, "noise", gates)
+    if key not in NOISE:
+        NOISE[key] = noise_of(case, gates)
+    return {name for name, one in NOISE[key].items() if one.beyond(differences(case, one, case.observed)).any()}
 
 
 def sampled(cases: list[tuple[str, ...]], few: int) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from cj_pipeline.parity.compare import ParityReport, Verdict, compare
 from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.runs.record import RunRecord, Side
 from tests.recordings import Event, asked_again, with_recording
-from tests.sides import LOWER5, live, recorded, scenario
+from tests.sides import LOWER5, live, recorded, scenario, session_cache
 
 
 def run_of(path: Path) -> RunRecord:
@@ -21,7 +21,14 @@ def run_of(path: Path) -> RunRecord:
 
 def by_both(second: Path | RunRecord) -> ParityReport:
     further = second if isinstance(second, RunRecord) else run_of(second)
-    return compare(scenario(LOWER5), recorded(LOWER5), live(LOWER5), scenario_file="scenario.yaml", further=(further,))
+    return compare(
+        scenario(LOWER5),
+        recorded(LOWER5),
+        live(LOWER5),
+        scenario_file="scenario.yaml",
+        further=(further,),
+        cached=session_cache(),
+    )
 
 
 def verdict_of(report: ParityReport, check: str) -> tuple[Verdict, str]:
@@ -69,7 +76,14 @@ def test_a_copy_is_no_second_recording() -> None:
 
 def test_a_mock_that_is_one_of_the_recordings_agrees_with_itself() -> None:
     other = live(LOWER5, seed=7)
-    report = compare(scenario(LOWER5), recorded(LOWER5), other, scenario_file="scenario.yaml", further=(other,))
+    report = compare(
+        scenario(LOWER5),
+        recorded(LOWER5),
+        other,
+        scenario_file="scenario.yaml",
+        further=(other,),
+        cached=session_cache(),
+    )
     assert report.verdict is not Parity.PARITY
     assert Doubt.SAME_FILE in {reason.doubt for reason in report.reasons}
 
@@ -88,7 +102,9 @@ def nothing(run: RunRecord) -> RunRecord:
 
 
 def test_a_recording_without_a_usable_line_cannot_tell() -> None:
-    report = compare(scenario(LOWER5), nothing(recorded(LOWER5)), live(LOWER5), scenario_file="scenario.yaml")
+    report = compare(
+        scenario(LOWER5), nothing(recorded(LOWER5)), live(LOWER5), scenario_file="scenario.yaml", cached=session_cache()
+    )
     assert report.verdict is Parity.CANNOT_TELL
     assert [reason.sentence for reason in report.reasons] == [
         "a recording holds no usable callback",
@@ -99,7 +115,7 @@ def test_a_recording_without_a_usable_line_cannot_tell() -> None:
 
 def test_a_mock_that_answers_nothing_is_no_parity() -> None:
     silent = live(LOWER5).model_copy(update={"events": (), "repeats": ()})
-    report = compare(scenario(LOWER5), recorded(LOWER5), silent, scenario_file="scenario.yaml")
+    report = compare(scenario(LOWER5), recorded(LOWER5), silent, scenario_file="scenario.yaml", cached=session_cache())
     assert report.verdict is Parity.NO_PARITY
     assert "counts" in {result.check.name for result in report.failed}
 

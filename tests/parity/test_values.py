@@ -14,7 +14,7 @@ from cj_pipeline.parity.compare import BY_NAME, compare
 from cj_pipeline.parity.values import COMPARED, IDENTITY
 from cj_pipeline.parity.verdict import Doubt, Parity
 from tests.parity.files import changed_copy, compared, failed, shared_file, written
-from tests.sides import ANCHORS, LOWER5, TRACES, live, recorded, report, scenario
+from tests.sides import ANCHORS, LOWER5, TRACES, live, recorded, report, scenario, session_cache
 
 RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
 GPT_4 = "gpt-4o-mini"
@@ -230,7 +230,9 @@ def test_a_line_that_came_twice_is_said_and_is_no_parity_whichever_side_it_is_on
 def test_with_every_check_off_nothing_was_compared() -> None:
     off = dict.fromkeys(BY_NAME, "switched off by a test")
     named = scenario(LOWER5).model_copy(update={"checks_off": off})
-    found = compare(named, recorded(LOWER5), live(LOWER5, "+inverted"), scenario_file="scenario.yaml")
+    found = compare(
+        named, recorded(LOWER5), live(LOWER5, "+inverted"), scenario_file="scenario.yaml", cached=session_cache()
+    )
     assert found.verdict is Parity.CANNOT_TELL
     assert Doubt.NO_GATE in {reason.doubt for reason in found.reasons}
 

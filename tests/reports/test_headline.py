@@ -79,11 +79,11 @@ def test_a_reconstruction_marks_what_was_never_published() -> None:
     from cj_pipeline.parity.origin import invented_checks, missing_parts
 
     provenance = read_provenance(TRACES / LADDER)
-    invented = invented_checks(provenance)
+    invented = invented_checks([provenance])
     assert {"latency_mean", "tokens_total", "confidence", "identity", "cost"} <= invented
     assert "answer_agreement" not in invented
-    assert missing_parts(provenance) == ()
-    assert invented_checks(None) == frozenset()
+    assert missing_parts([provenance]) == ()
+    assert invented_checks([]) == frozenset()
 
 
 def test_what_it_would_have_found_is_in_words() -> None:
@@ -106,8 +106,8 @@ def test_cannot_tell_says_why_and_what_helps() -> None:
     lines = headline_lines(cannot_tell(POWER))
     assert lines[0].startswith("CANNOT TELL: ")
     assert lines[1] == f"Why: {POWER.sentence}."
-    assert any("a second recording of the same judge" in line for line in lines)
-    assert not any("a second recording" in line for line in headline_lines(cannot_tell(PARTIAL)))
+    assert any("one more recording of the same judge" in line for line in lines)
+    assert not any("one more recording" in line for line in headline_lines(cannot_tell(PARTIAL)))
 
 
 def test_an_expected_verdict_is_shown_beside_the_one_that_came() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -57,16 +58,17 @@ def test_rows_have_the_declared_columns_and_the_verdict_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "made",
     [
-        second_run(),
-        inverted(),
-        report(LOWER5, live(LOWER5)),
-        replace(cannot_tell(POWER, PARTIAL), recordings=2, invented=frozenset({"latency_mean", "cost"})),
+        second_run,
+        inverted,
+        lambda: report(LOWER5, live(LOWER5)),
+        lambda: replace(cannot_tell(POWER, PARTIAL), recordings=2, invented=frozenset({"latency_mean", "cost"})),
     ],
     ids=["PARITY", "NO PARITY", "evidence of few", "CANNOT TELL"],
 )
-def test_a_stored_report_is_the_report(found: ParityReport) -> None:
+def test_a_stored_report_is_the_report(made: Callable[[], ParityReport]) -> None:
+    found = made()
     document = report_document(found)
     assert report_of(document, found.scenario, found.recorded, found.live) == found
 

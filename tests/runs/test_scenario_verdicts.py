@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import compare
 from cj_pipeline.parity.verdict import Parity
-from cj_pipeline.runs.scenario_run import run_live
-from cj_pipeline.traces.scenario import Scenario
-from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, recorded, scenario, trace
+from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, live, recorded, report, scenario, session_cache
 
 ALL = (GENERIC, ANCHORS, LADDER, LOWER5)
 WRONG = ("+coin", "+inverted", "+instant", "+tokens_x1_4")
 
 
-def verdict(scenario_id: str, change: str = "", *, seed: int = 42, of: Scenario | None = None) -> Parity:
+def verdict(scenario_id: str, mode: str = "", *, seed: int = 42) -> Parity:
     """The verdict under an overlay on the scenario's mode, or under another mode."""
-    of = of or scenario(scenario_id)
-    mode = load_mode(of.mode + change if change.startswith("+") or not change else change)
-    live = run_live(of, recorded(scenario_id).events, mode, seed=seed)
-    return compare(of, recorded(scenario_id), live, scenario_file=trace(scenario_id).folder / "scenario.yaml").verdict
+    return report(scenario_id, live(scenario_id, mode, seed)).verdict
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", [42, *range(1, 6)])
 @pytest.mark.parametrize("scenario_id", ALL)
 def test_the_faithful_mock_is_parity_under_any_seed(scenario_id: str, seed: int) -> None:
     assert verdict(scenario_id, seed=seed) is Parity.PARITY
@@ -47,4 +41,6 @@ def test_nor_is_the_mock_of_production(scenario_id: str, name: str) -> None:
 @pytest.mark.parametrize("scenario_id", [GENERIC, LOWER5])
 def test_without_the_stated_repeatability_nobody_can_tell(scenario_id: str) -> None:
     unstated = scenario(scenario_id).model_copy(update={"judge": None})
-    assert verdict(scenario_id, of=unstated) is Parity.CANNOT_TELL
+    sides = recorded(scenario_id), live(scenario_id)
+    found = compare(unstated, *sides, scenario_file="scenario.yaml", cached=session_cache())
+    assert found.verdict is Parity.CANNOT_TELL

@@ -75,7 +75,7 @@ def test_parity_gives_the_same_verdicts(scenario_id: str, tmp_path: Path) -> Non
     file = trace.folder / SCENARIO_FILE
     events = [line.event for line in trace.callbacks.events]
     live = run_live(trace.scenario, events, scenario_mode(trace.scenario, scenario_file=file))
-    after = compare(trace.scenario, recorded(trace), live, scenario_file=file)
+    after = compare(trace.scenario, recorded(trace), live, scenario_file=file, cached=sides.session_cache())
     before = sides.report(scenario_id, sides.live(scenario_id))
     verdicts = [{r.check.name: r.verdict for r in one.results} for one in (before, after)]
     assert verdicts[0].pop("justification") is Verdict.PASS
@@ -89,7 +89,7 @@ def test_a_wrong_mock_is_still_found(tmp_path: Path) -> None:
     file = trace.folder / SCENARIO_FILE
     mode = scenario_mode(trace.scenario, "+inverted", scenario_file=file)
     live = run_live(trace.scenario, [line.event for line in trace.callbacks.events], mode)
-    report = compare(trace.scenario, recorded(trace), live, scenario_file=file)
+    report = compare(trace.scenario, recorded(trace), live, scenario_file=file, cached=sides.session_cache())
     assert "rank_agreement" in {result.check.name for result in report.failed}
 
 
