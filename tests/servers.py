@@ -37,6 +37,7 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
     "judge": small_judge.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
+    "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }
 

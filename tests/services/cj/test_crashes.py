@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from tests.services.cj.crashing import DyingDatabase, Killed
 from tests.services.cj.lab import OUTPUTS, World, request, world
 
 ESSAYS = 4
-BUDGET = 8
+BUDGET = 6
 
 
 class ThinEvent(WireModel):
@@ -98,13 +99,20 @@ async def everything_is_once(w: World) -> None:
     assert len(set(asked)) == len(asked) <= BUDGET
 
 
-UNDISTURBED, COMMITS, _ = run_virtual(batch())
+@cache
+def undisturbed() -> tuple[End, int, bool]:
+    return run_virtual(batch())
+
+
+COMMITS = 28
+"""Of the undisturbed batch; the test below holds it."""
 
 
 def test_the_undisturbed_batch_is_one_that_commits_often() -> None:
-    assert UNDISTURBED.counters == (BUDGET, BUDGET, 0, 4)
-    assert {topic for topic, _ in UNDISTURBED.events} == {OUTPUTS[0], OUTPUTS[1], OUTPUTS[3]}
-    assert COMMITS > 20
+    end, commits, crashed = undisturbed()
+    assert end.counters == (BUDGET, BUDGET, 0, 3)
+    assert {topic for topic, _ in end.events} == {OUTPUTS[0], OUTPUTS[1], OUTPUTS[3]}
+    assert (commits, crashed) == (COMMITS, False)
 
 
 @pytest.mark.parametrize("when", ["die_before", "die_after"])
@@ -112,7 +120,7 @@ def test_the_undisturbed_batch_is_one_that_commits_often() -> None:
 def test_a_crash_at_a_commit_changes_nothing(commit: int, when: str) -> None:
     end, _, crashed = run_virtual(batch(**{when: commit}))
     assert crashed
-    assert end == UNDISTURBED
+    assert end == undisturbed()[0]
 
 
 @pytest.mark.parametrize("commit", range(1, COMMITS + 1))
@@ -121,7 +129,7 @@ def test_a_commit_that_fails_in_passing_changes_nothing(commit: int) -> None:
     end, commits, crashed = run_virtual(batch(away_before=commit))
     assert not crashed
     assert commits >= COMMITS  # so the one that fails was among them
-    assert end == UNDISTURBED
+    assert end == undisturbed()[0]
 
 
 def test_an_event_that_was_left_behind_is_published_at_once_by_the_next_process() -> None:
@@ -156,4 +164,4 @@ def test_a_restart_in_the_middle_of_every_wave_changes_nothing() -> None:
             await asyncio.sleep(1.0)
             return await end_of(w)
 
-    assert run_virtual(script()) == UNDISTURBED
+    assert run_virtual(script()) == undisturbed()[0]

@@ -147,26 +147,3 @@ def test_a_batch_survives_the_process_that_was_killed_over_it(
     assert json.loads(rich)["data"]["assessment_metadata"]["comparison_count"] == 30
     for line in lines(tmp_path / "cj.log"):
         assert json.loads(line)["service"] == "cj_assessment_service"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--database", "mysql://x/y"), "CJ_ASSESSMENT_SERVICE_DATABASE_URL"),
-        (("--database", "postgresql://nobody:secret@127.0.0.1:1/none"), "The database cannot be used"),
-        (("--database", "sqlite:////nowhere/at/all.db"), "The database cannot be used"),
-    ],
-)
-def test_a_database_that_cannot_be_used_is_a_sentence(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    ended = subprocess.run(
-        [CLI, "cj", "serve", "--port", "0", "--host", "127.0.0.1", "--bus", tmp_path / "bus", *arguments],
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert ended.returncode == 2
-    assert told in ended.stderr
-    assert "secret" not in ended.stderr
-    assert "Traceback" not in ended.stderr

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 
 import pytest
 
-from cj_pipeline.runs.virtual_time import run_real
 from tests.services.cj.suites import cases, suites
 from tests.services.cj.suites.cases import Case
 from tests.services.cj.suites.evidence import Evidence
@@ -27,26 +25,30 @@ SERVED: dict[str, tuple[TwoProcesses, Case, tuple[Rule, ...]]] = {
 
 
 @cache
-def played() -> dict[str, Evidence | BaseException]:
-    """All of them at the same time: the small net does little but wait for its answers."""
-
-    async def work() -> list[Evidence | BaseException]:
-        return await asyncio.gather(*(target.play(case) for target, case, _ in SERVED.values()), return_exceptions=True)
-
-    return dict(zip(SERVED, run_real(work()), strict=True))
+def played(name: str) -> Evidence:
+    target, case, _ = SERVED[name]
+    return target.run(case)
 
 
-@pytest.mark.parametrize("name", SERVED)
+# What the other two show of served processes, these two show as well, and the embedded targets have all four.
+LONG = pytest.mark.servers("services")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "callbacks",
+        "provider-batch",
+        pytest.param("small-net", marks=LONG),
+        pytest.param("resampling", marks=LONG),
+    ],
+)
 def test_served_batches_keep_every_rule_of_their_suite(name: str) -> None:
-    evidence = played()[name]
-    if isinstance(evidence, BaseException):
-        raise evidence
-    require(evidence, SERVED[name][2])
+    require(played(name), SERVED[name][2])
 
 
 def test_bundles_of_a_served_batch_hold_more_than_one() -> None:
-    evidence = played()["callbacks"]
-    assert isinstance(evidence, Evidence)
+    evidence = played("callbacks")
     items = sum(s.value for s in evidence.lps_metrics if s.name == "llm_provider_serial_bundle_items_per_call_sum")
     calls = sum(s.value for s in evidence.lps_metrics if s.name == "llm_provider_serial_bundle_calls_total")
     assert items == evidence.answered > calls
