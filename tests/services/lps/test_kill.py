@@ -129,7 +129,7 @@ def kills(tmp_path_factory: pytest.TempPathFactory) -> Kills:
 
 def test_every_accepted_request_is_called_back_and_no_other(kills: Kills) -> None:
     found = kills.under_load.audit
-    assert found.accepted > 10  # 36 with a load of 14, where a process takes seconds to start
+    assert found.accepted > 50
     assert (found.callbacks, found.lost, found.strange) == (found.accepted, (), 0)
 
 

@@ -25,7 +25,7 @@ from tests.services.lps.providers.fakes import KEYS
 
 ADMIN_KEY = "only-for-this-test"
 # Per operation, for each of the phases that draw.
-EXAMPLES_DRAWN = 15
+EXAMPLES_DRAWN = 8
 
 
 @contextmanager
