@@ -43,7 +43,7 @@ def in_order(number: int, judge: str, kind: str) -> State:
     return run_in_order(batch(number, **SETTINGS[kind]), JUDGES[judge])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(2, 7), st.sampled_from(sorted(JUDGES)), st.sampled_from(sorted(SETTINGS)), st.data())
 def test_any_order_with_repeats_and_losses_reaches_the_same_end(
     number: int, judge: str, kind: str, data: st.DataObject

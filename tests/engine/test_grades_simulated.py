@@ -1,4 +1,4 @@
-"""What a projection claims, held against cohorts whose grades are known. 20 batches of 24 students of each kind."""
+"""What a projection claims, held against cohorts whose grades are known. 12 batches of 24 students of each kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cj_pipeline.engine.grades.projection import GradeContext, project
 from cj_pipeline.engine.grades.scales import LEGACY, SWEDISH, GradeScale
 from tests.engine.cohorts import cohort
 
-BATCHES = 20
+BATCHES = 12
 STUDENTS = 24
 EDGES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0001]
 

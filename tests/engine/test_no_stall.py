@@ -90,9 +90,8 @@ def test_small_nets_end_under_every_settings(number: int) -> None:
     for turn, settings in enumerate(SETTINGS):
         # Enough for four passes over four essays, and for 20 failures; 60 would take twice as long and show no more.
         settings = settings | {"max_pairwise_comparisons": min(26, settings["max_pairwise_comparisons"])}
-        # Two judges for each of the 648 settings, another two for the next.
-        for judge in (turn % len(JUDGES), (turn + 3) % len(JUDGES)):
-            ends(number, list(JUDGES.values())[judge], settings)
+        # One judge for each of the 648 settings, another for the next, and another again in the next net.
+        ends(number, list(JUDGES.values())[(turn + 3 * number) % len(JUDGES)], settings)
 
 
 @pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)

@@ -16,7 +16,7 @@ from tests.engine.batches import LOWER5, batch, essays
 from tests.engine.planned import Fails, Pair, asked, covered, pairs_of, rounds, with_wave
 
 COVERAGE, RESAMPLING = WaveKind.COVERAGE, WaveKind.RESAMPLING
-SEEDS = range(200)
+SEEDS = range(80)
 
 
 def unfairness(state: State) -> float:
