@@ -37,8 +37,10 @@ judge: $(JUDGE)  ## install the small LLM that `make record` asks, nothing else
 record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, within ten minutes (NAME=...)
 	$(BIN)/cj-pipeline record $(NAME) --local --no-redact --output-dir data/recordings
 
+# Bytecode is written even where the environment says not to: without it each worker rewrites the asserts of all tests
+# again, and each process that a test starts compiles our modules.
 test: $(DEVELOPMENT)  ## run every test that needs no server
-	$(BIN)/python -m pytest -q -m "not servers" -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not servers" -n auto --dist worksteal
 
 test-servers: $(DEVELOPMENT)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL and a small LLM; name what is skipped, and why
 	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile

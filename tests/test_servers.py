@@ -69,7 +69,8 @@ def run(tmp_path: Path, test: str, *options: str) -> subprocess.CompletedProcess
     (tmp_path / "tests").symlink_to(REPOSITORY / "tests")
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_planted.py").write_text(test)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = servers\naddopts = -ra -p no:cacheprovider\n")
+    options = (*options, "-ra", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = servers\n")
     command = [sys.executable, "-m", "pytest", *options, "test_planted.py"]
     environment = {"PATH": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50)
