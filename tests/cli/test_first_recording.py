@@ -41,6 +41,7 @@ def test_every_command_ends_as_the_page_says(
             ran.append(arguments[0])
         elif program == "python":
             monkeypatch.setattr(sys, "argv", arguments[1:])
+            monkeypatch.delitem(sys.modules, arguments[1], raising=False)  # another test may have imported it
             runpy.run_module(arguments[1], run_name="__main__")
         else:
             assert line == "source .venv/bin/activate"
