@@ -13,8 +13,7 @@ from datetime import timedelta
 import numpy as np
 
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.contracts.reasons import ANSWER_MARKS
-from cj_pipeline.contracts.reasons import is_measured
+from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.traces.redaction_policy import REDACTED
 

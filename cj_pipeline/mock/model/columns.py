@@ -14,13 +14,11 @@ from cj_pipeline.mock.model.answers import Answers, BoolArray, IntArray
 
 def chosen(answers: Answers, where: BoolArray) -> Answers:
     """Return some of the answers, in their order. where: (n,) which."""
-    columns = {field.name: getattr(answers, field.name) for field in fields(Answers)}
-    return Answers(
-        **{
-            name: column[where] if isinstance(column, np.ndarray) else tuple(compress(column, where))
-            for name, column in columns.items()
-        }
-    )
+    columns: dict[str, Any] = {}
+    for field in fields(Answers):
+        column = getattr(answers, field.name)
+        columns[field.name] = column[where] if isinstance(column, np.ndarray) else tuple(compress(column, where))
+    return Answers(**columns)
 
 
 def taken(answers: Answers, rows: IntArray) -> Answers:
@@ -37,13 +35,12 @@ def joined(parts: Sequence[Answers]) -> Answers:
     if len(parts) == 1:
         return parts[0]
     first = np.cumsum([0, *(int(part.batch.max(initial=-1)) + 1 for part in parts[:-1])])
-    columns = {
-        field.name: [getattr(part, field.name) for part in parts] for field in fields(Answers) if field.name != "batch"
+    columns: dict[str, Any] = {
+        "batch": np.concatenate([part.batch + start for part, start in zip(parts, first, strict=True)])
     }
-    return Answers(
-        batch=np.concatenate([part.batch + start for part, start in zip(parts, first, strict=True)]),
-        **{
-            name: np.concatenate(column) if isinstance(column[0], np.ndarray) else tuple(chain.from_iterable(column))
-            for name, column in columns.items()
-        },
-    )
+    for field in fields(Answers):
+        if field.name != "batch":
+            column = [getattr(part, field.name) for part in parts]
+            is_array = isinstance(column[0], np.ndarray)
+            columns[field.name] = np.concatenate(column) if is_array else tuple(chain.from_iterable(column))
+    return Answers(**columns)
