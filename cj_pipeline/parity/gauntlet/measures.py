@@ -14,6 +14,7 @@ from cj_pipeline.parity.gauntlet.wrong_mock import SAME, DrawnMock, Group, LeftO
 from cj_pipeline.parity.statistics import places
 
 _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 1.0, 5.0
+_FEWEST_DIFFERENT = 0.02
 _A_MINUTE_MS = 60_000.0
 NO_ANSWER = LeftOut("a side has no answer")
 
@@ -40,8 +41,12 @@ def with_latency(faithful: Faithful, change: Change) -> Sample | LeftOut:
 
 def with_confidence(faithful: Faithful, change: Change) -> Sample | LeftOut:
     """Return live sides with another confidence."""
-    changed = _changed(faithful, faithful.measures.confidence, change)
-    return changed if isinstance(changed, LeftOut) else Sample(confidence=changed)
+    values = faithful.measures.confidence
+    changed = _changed(faithful, values, change)
+    if isinstance(changed, LeftOut):
+        return changed
+    # Of a judge that is always equally sure, a few draws are of another confidence.
+    return Sample(confidence=changed) if float((changed != values).mean()) >= _FEWEST_DIFFERENT else SAME
 
 
 def _changed(faithful: Faithful, values: RealArray | None, change: Change) -> RealArray | LeftOut:
