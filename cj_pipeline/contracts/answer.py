@@ -29,7 +29,7 @@ class ProviderAnswer:
     justification: str
     """Any length; callbacks carry its first 500 characters."""
     confidence: float
-    """1 to 5."""
+    """1 to 5; where the judge gave none, 3.0 and `confidence_known: false` in the metadata."""
     model: str
     response_time_ms: int
     """The provider call alone, without waiting."""

@@ -15,6 +15,7 @@ class Forgiven(StrEnum):
     NESTED = "nested"
     AS_TEXT = "as_text"
     TRAILING_COMMA = "trailing_comma"
+    QUOTES = "quotes"
     CONTROL_CHARACTERS = "control_characters"
     KEY_SPELLING = "key_spelling"
     WINNER_SPELLING = "winner_spelling"
@@ -36,6 +37,7 @@ MEANINGS: Mapping[Forgiven, str] = {
     Forgiven.NESTED: "the verdict is one level deeper, or in a list",
     Forgiven.AS_TEXT: "JSON as a text where an object belongs",
     Forgiven.TRAILING_COMMA: "a comma after the last entry",
+    Forgiven.QUOTES: "typographic quotes in the place of plain ones",
     Forgiven.CONTROL_CHARACTERS: "a line break within a string",
     Forgiven.KEY_SPELLING: "other names of the keys, such as `Winner` or `reason`",
     Forgiven.WINNER_SPELLING: "another spelling of the winner, such as `A` or `Essay A is better`",

@@ -235,7 +235,7 @@ class HttpProvider:
         if self._kept is not None:
             self._kept.keep(request, model.model_id, spending.asks, response.status_code, response.content)
         received = loop.time()
-        if response.status_code != httpx.codes.OK:
+        if not response.is_success:
             raise failures.http_failure(
                 self.name, model.model_id, response.status_code, response.headers, response.content
             )
@@ -286,7 +286,7 @@ class HttpProvider:
         except BadReply as bad:
             if bad.usage is not None or bad.reason in ASKED_AGAIN:
                 spending.usages.append(bad.usage)
-            raise failures.bad_reply(self.name, model.model_id, bad, response.headers) from None
+            raise failures.bad_reply(self.name, model.model_id, bad, response.headers, response.status_code) from None
         except ValidationError as error:
             raise failures.bad_reply(self.name, model.model_id, _misshapen(error), response.headers) from None
         spending.usages.append(reply.usage)

@@ -404,7 +404,7 @@ class Workers:
         self._metrics.expired(request.resolved_provider, reason=reason, age_s=lapse.age_s)
         failure = Failure(
             ErrorCode.TIMEOUT,
-            "The request expired before its turn came."
+            f"The request expired before its turn came{self._held_by(request)}."
             if lapse.kind is LapseKind.EXPIRED
             else f"None of {request.attempts} attempts came to an end; each may take {timeout_s:g} s.",
             {
@@ -415,6 +415,11 @@ class Workers:
             },
         )
         await self._call_back([(request, failure, "expired")])
+
+    def _held_by(self, request: QueuedRequest) -> str:
+        provider = self._providers.get(request.provider)
+        held = provider is not None and provider.held_s > 0.0
+        return f"; {request.provider} has failed repeatedly and is left alone" if held else ""
 
     def _waited_s(self, request: QueuedRequest) -> float:
         """From acceptance to the turn that decided, or to now if there was none, without the attempts before it."""

@@ -77,6 +77,10 @@ SORTED: list[tuple[int, Any, Reason, bool, bool]] = [
     (200, {"error": "something new"}, Reason.SERVER_ERROR, AGAIN, True),
     (200, {"errors": [{"message": "Too many requests"}]}, Reason.RATE_LIMITED, AGAIN, False),
     (200, [{"error": {"code": 503, "status": "UNAVAILABLE"}}], Reason.SERVER_ERROR, AGAIN, True),
+    (200, {"message": "Internal server error"}, Reason.SERVER_ERROR, AGAIN, True),
+    (200, {"code": 429, "msg": "slow down"}, Reason.RATE_LIMITED, AGAIN, False),
+    (200, {"statusCode": 401, "message": "Access denied"}, Reason.UNAUTHORIZED, FINAL, False),
+    (201, error("x", code="503"), Reason.SERVER_ERROR, AGAIN, True),
     (200, {"choices": [{"error": {"code": 502}, "finish_reason": "error"}]}, Reason.SERVER_ERROR, AGAIN, True),
 ]  # fmt: skip
 
@@ -137,8 +141,8 @@ def test_a_daily_limit_waits_for_its_reset_or_ends(body: Any, headers: dict[str,
 
 
 def test_a_date_without_the_servers_own_is_counted_from_our_clock() -> None:
-    found = failure(503, "", {"retry-after": "Sun, 01 Mar 2026 12:00:30 GMT"})
-    assert found.retry_after_s == 30.0
+    for date in ("Sun, 01 Mar 2026 12:00:30 GMT", "Sun Mar  1 12:00:30 2026", "2026-03-01T13:00:30+01:00"):
+        assert failure(503, "", {"retry-after": date}).retry_after_s == 30.0
 
 
 def test_every_reason_is_explained() -> None:

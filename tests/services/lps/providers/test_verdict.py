@@ -92,6 +92,12 @@ READ: dict[str, tuple[str, ...]] = {
     '{"better_essay": "B", "why": "x", "certainty": 4}': ("key_spelling", "winner_spelling"),
     '{"winner": "Essay B", "decision": "Clear argument wins.", "reason": "x", "confidence": 4}': ("key_spelling",),
     '{"winner": "Essay B", "justification": "x", "confidence": 4,}': ("trailing_comma",),
+    "{\u201cwinner\u201d: \u201cEssay B\u201d, \u201cjustification\u201d: \u201cx\u201d, \u201cconfidence\u201d: 4}": (
+        "quotes",
+    ),
+    "\ufeff" + PLAIN: (),
+    '{"winner": "Essay\u00a0B\u200b", "justification": "x", "confidence": 4}': ("winner_spelling",),
+    '{"winner": "EssayB", "justification": "x", "confidence": 4}': ("winner_spelling",),
     '{"winner": "Essay B", "justification": "one\ntwo\tthree", "confidence": 4}': ("control_characters",),
     '{"winner": "Essay B", "winner": "Essay B", "justification": "x", "confidence": 4}': ("repeated",),
     f"{PLAIN}\n{PLAIN}": ("repeated",),

@@ -116,7 +116,7 @@ _BY_STATUS = {
 
 def meaning_of(status: int, words: ErrorWords) -> Meaning:
     """Sort a failure. status: of the reply, which is 200 for an error in its body."""
-    in_body = status == _OK
+    in_body = _OK <= status < 300
     named = next((row.reason for row in _PARTICULAR if row.is_named(words)), None)
     shown = status if not in_body else words.status or _GATEWAY
     reason = named or _by_status(shown)

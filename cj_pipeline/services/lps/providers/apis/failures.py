@@ -51,7 +51,7 @@ def http_failure(
         details["provider_error_code"] = words.number
     if words.kind is not None:
         details["provider_error_type"] = words.kind
-    where = " and an error in the body" if status == httpx.codes.OK else ""
+    where = " and an error in the body" if status < 300 else ""
     return ProviderError(
         meaning.code,
         f"{provider} answered with HTTP status {status}{where} ({meaning.reason}).",
@@ -90,14 +90,18 @@ def connection_failure(provider: Provider, model_id: str, error: Exception) -> P
 
 
 def bad_reply(
-    provider: Provider, model_id: str, bad: BadReply, headers: Mapping[str, str] | None = None
+    provider: Provider,
+    model_id: str,
+    bad: BadReply,
+    headers: Mapping[str, str] | None = None,
+    status: int = httpx.codes.OK,
 ) -> ProviderError:
     """Return the failure of a complete reply that holds no verdict.
 
     It is tried again only where nothing was answered at all; whether the model is asked once more is not said here.
     """
     retryable = _retryable(bad.reason in _NOTHING_ANSWERED, bad.code, headers or {})
-    details = _details(provider, model_id, httpx.codes.OK, "invalid_response", bad.reason, retryable) | bad.details
+    details = _details(provider, model_id, status, "invalid_response", bad.reason, retryable) | bad.details
     return ProviderError(bad.code, f"{provider}: {bad.problem}", details, retryable=retryable)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
@@ -14,6 +14,7 @@ from cj_pipeline.services.lps.providers.replies.errors import ErrorWords
 # Nobody waits for longer; what says so has another calendar, or counts in milliseconds.
 MOST_WAIT_S = 24 * 3600.0
 
+_RESETS = ("x-ratelimit-reset", "ratelimit-reset", "x-ratelimit-reset-after")
 _MILLISECONDS_SINCE_1970, _SECONDS_SINCE_1970 = 1e11, 1e8
 
 
@@ -61,11 +62,11 @@ def _reset_s(headers: Mapping[str, str], error: Mapping[str, Any], now: datetime
 
 
 def _resets(headers: Mapping[str, str], error: Mapping[str, Any]) -> Iterator[object]:
-    yield headers.get("x-ratelimit-reset")
+    yield from (headers.get(name) for name in _RESETS)
     metadata = error.get("metadata")
     repeated = metadata.get("headers") if isinstance(metadata, dict) else None
     if isinstance(repeated, dict):
-        yield from (value for name, value in repeated.items() if str(name).lower() == "x-ratelimit-reset")
+        yield from (value for name, value in repeated.items() if str(name).lower() in _RESETS)
 
 
 def _number(value: object) -> float | None:
@@ -79,11 +80,13 @@ def _number(value: object) -> float | None:
 
 
 def _date(text: str | None) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text or "")
-    except (ValueError, TypeError):
-        return None
-    return found if found.tzinfo is not None else None
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            found = read(text or "")
+        except (ValueError, TypeError):
+            continue
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)  # dates of HTTP are GMT
+    return None
 
 
 def _google_delay_s(error: Mapping[str, Any]) -> float | None:

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import field_validator
 
 from cj_pipeline.contracts.callback import TokenUsage
+from cj_pipeline.contracts.reasons import Reason
 from cj_pipeline.services.lps.providers.apis.api import ErrorInReply, Reply, Truncated, no_verdict, with_usage
-from cj_pipeline.services.lps.providers.apis.verdict import Verdict, parse_verdict_text, parse_verdicts
+from cj_pipeline.services.lps.providers.apis.verdict import BadReply, Verdict, parse_verdict_text, parse_verdicts
 from cj_pipeline.services.lps.providers.cost import Usage
 from cj_pipeline.services.lps.providers.replies.errors import error_in
 from cj_pipeline.services.lps.providers.replies.fields import Lenient, ReplyPart, count_of, read_document, text_of
@@ -46,18 +47,31 @@ def _verdict(message: _Message, tool_name: str) -> Verdict:
         raise no_verdict("refusal")
     content = message.content or ()
     inputs = _inputs(content, tool_name) if not isinstance(content, str) else []
-    if inputs:
-        return parse_verdicts(inputs)
     text = text_of(content)
+    if inputs:
+        return _agreed(parse_verdicts(inputs), text)
     # Words in the place of a tool are a verdict only where there is JSON in them.
     if "{" not in text:
         raise no_verdict(message.stop_reason)
     return parse_verdict_text(text)
 
 
+def _agreed(verdict: Verdict, text: str) -> Verdict:
+    """Return a tool's verdict, unless there is another one in the words beside it."""
+    try:
+        said = parse_verdict_text(text).winner if "{" in text else verdict.winner
+    except BadReply:
+        return verdict
+    if said is not verdict.winner:
+        raise BadReply(Reason.CONTRADICTION, "The answer gives two verdicts that disagree.", field="winner")
+    return verdict
+
+
 def _inputs(content: Sequence[object], tool_name: str) -> list[object]:
     blocks = [block for block in content if isinstance(block, dict)]
-    return [block.get("input") for block in blocks if (block.get("type"), block.get("name")) == ("tool_use", tool_name)]
+    used = [block for block in blocks if block.get("type") == "tool_use"]
+    # There is one tool to use; a gateway may have given it another name.
+    return [block.get("input") for block in [one for one in used if one.get("name") == tool_name] or used]
 
 
 def _usage(usage: object) -> Usage | None:

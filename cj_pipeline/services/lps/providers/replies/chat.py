@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import field_validator
@@ -19,9 +19,18 @@ _CUT_OFF = frozenset({"length", "max_tokens", "model_length"})
 _FAILED = frozenset({"error"})
 
 
+class _Function(ReplyPart):
+    arguments: Lenient[str] = None
+
+
+class _ToolCall(ReplyPart):
+    function: Lenient[_Function] = None
+
+
 class _Message(ReplyPart):
     content: Any = None
     refusal: Lenient[str] = None
+    tool_calls: Lenient[list[Lenient[_ToolCall]]] = None
 
     @field_validator("content")
     @classmethod
@@ -33,6 +42,7 @@ class _Message(ReplyPart):
 
 class _Choice(ReplyPart):
     message: _Message | None = None
+    text: Lenient[str] = None
     finish_reason: Lenient[str] = None
 
 
@@ -66,10 +76,19 @@ def _verdict(choices: Sequence[_Choice]) -> Verdict:
     objects = [message.content for message in messages if isinstance(message.content, dict)]
     if objects:  # some gateways decode it
         return parse_verdicts(objects)
-    text = "\n".join(text_of(message.content) for message in messages)
+    text = "\n".join(part for choice in choices for part in _texts(choice))
     if not text.strip():
         raise no_verdict(choices[0].finish_reason if choices else None)
     return parse_verdict_text(text)
+
+
+def _texts(choice: _Choice) -> Iterator[str]:
+    """What a choice says: its content, the text of an older API, and the arguments of tools that nobody asked for."""
+    message = choice.message or _Message()
+    yield text_of(message.content)
+    yield choice.text or ""
+    for call in message.tool_calls or ():
+        yield (call.function.arguments if call is not None and call.function else None) or ""
 
 
 def _usage(usage: object) -> Usage | None:

@@ -39,6 +39,10 @@ class ErrorWords:
 
 NOTHING = ErrorWords()
 
+# Where the four APIs have what they answer, and where others have a complaint.
+_ANSWERS = frozenset({"choices", "content", "candidates", "promptFeedback"})
+_COMPLAINTS = frozenset({"message", "detail", "msg", "code", "statusCode", "status_code"})
+
 
 def error_in(document: object) -> ErrorWords | None:
     """Return the error of a decoded body, None when it carries none."""
@@ -53,8 +57,6 @@ def error_in_bytes(body: bytes) -> ErrorWords:
     except ValueError:
         return NOTHING
     found = _error_object(document)
-    if found is None and isinstance(document, dict):
-        found = document  # gateways and frameworks put message, detail or code at the top
     return NOTHING if found is None else _words(found)
 
 
@@ -72,18 +74,21 @@ def _error_object(document: object) -> Mapping[str, Any] | None:
             return error
         if isinstance(error, str) and error.strip():
             return {"message": error}
-    return document if document.get("type") == "error" or document.get("object") == "error" else None
+    if document.get("type") == "error" or document.get("object") == "error":
+        return document
+    # Gateways and frameworks put message, detail or code at the top, where an API has its answer.
+    return document if _ANSWERS.isdisjoint(document) and not _COMPLAINTS.isdisjoint(document) else None
 
 
 def _words(error: Mapping[str, Any]) -> ErrorWords:
-    named = [error.get(key) for key in ("type", "status", "code", "reason", "error_type", "name")]
+    named = [error.get(key) for key in ("type", "status", "code", "statusCode", "reason", "error_type")]
     prose = next((text for key in ("message", "detail", "msg") if isinstance(text := error.get(key), str)), "")
     if identifier(prose):
         named.append(prose)
     names = {name.lower() for name in (identifier(one) for one in (*named, *_in_details(error))) if name is not None}
     return ErrorWords(
         kind=identifier(error.get("type") or error.get("status")),
-        number=identifier(error.get("code")),
+        number=identifier(error.get("code") or error.get("statusCode") or error.get("status_code")),
         names=frozenset(names),
         prose=prose[:_MOST_WORDS].lower(),
         parts=error,

@@ -34,9 +34,12 @@ Lenient = Annotated[Field | None, WrapValidator(_or_none)]
 def read_document(body: bytes) -> Any:
     """Return a body as JSON. Raises BadReply."""
     try:
-        return decoded(body)
+        document = decoded(body)
     except ValueError:
         raise BadReply(_what_it_is(body), "The reply is not JSON.") from None
+    if document in (None, "", [], {}):
+        raise BadReply(Reason.EMPTY_BODY, "The reply is empty.")
+    return document
 
 
 def count_of(value: object) -> int | None:

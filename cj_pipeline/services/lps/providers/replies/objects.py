@@ -18,6 +18,8 @@ _MOST_CHARS = 2**20
 _MOST_STARTS = 200
 
 _TAG = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>|\[(/?)THINK\]", re.IGNORECASE)
+# What a word processor, or a model that has read many of its texts, makes of a plain quote.
+_PLAIN_QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f", '"'))
 _LAST_COMMA = re.compile(r",(\s*[}\]])")
 
 
@@ -75,9 +77,9 @@ def objects_in(text: str) -> tuple[list[Any], set[Forgiven]]:
         forgiven.add(Forgiven.CODE_FENCE)
         outside = re.sub(r"```\w*", "", outside)
     # The brackets of a list around it are not words.
-    if outside.strip(" \t\r\n[],"):
+    if outside.strip(" \t\r\n[],\ufeff"):
         forgiven.add(Forgiven.TEXT_AROUND)
-    elif outside.strip():
+    elif outside.strip("\ufeff \t\r\n"):
         forgiven.add(Forgiven.NESTED)
     return found, forgiven if found else set()
 
@@ -108,8 +110,10 @@ def _object_at(text: str, start: int) -> tuple[Any, str, set[Forgiven]] | None:
             continue
         return value, text[end:], forgiven
     mended = _LAST_COMMA.sub(r"\1", text[start:])
-    try:
-        value, end = _RELAXED.raw_decode(mended)
-    except (ValueError, RecursionError):
-        return None
-    return value, mended[end:], {Forgiven.TRAILING_COMMA}
+    for again, mark in ((mended, Forgiven.TRAILING_COMMA), (mended.translate(_PLAIN_QUOTES), Forgiven.QUOTES)):
+        try:
+            value, end = _RELAXED.raw_decode(again)
+        except (ValueError, RecursionError):
+            continue
+        return value, again[end:], {mark}
+    return None

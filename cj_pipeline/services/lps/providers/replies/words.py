@@ -27,8 +27,8 @@ _KEYS = {
     ),
 }
 
-_NOISE = re.compile(r"[\s_:;.,!*\"'`\u00b4\u2018\u2019\u201c\u201d()\[\]<>#-]+")
-_ESSAY = r"(?:(?:essay|option|text|response|answer|candidate|uppsats|essä) )?"
+_NOISE = re.compile(r"[\s\u200b-\u200d\ufeff_:;.,!*\"'`\u00b4\u2018\u2019\u201c\u201d()\[\]<>#-]+")
+_ESSAY = r"(?:(?:essay|option|text|response|answer|candidate|uppsats|essä) ?)?"
 _NAMED = re.compile(
     r"(?:(?:the )?(?:winner|better|best|stronger|preferred)(?: (?:one|essay|text|option))?(?: is)? )?(?:the )?"
     rf"{_ESSAY}(?:(?P<letter>[ab])|(?P<place>first|second|left|right)(?: (?:one|essay|text|option))?)"
