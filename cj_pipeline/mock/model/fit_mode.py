@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ from cj_pipeline.mock.mode.winner import AbilityWinner, Spread
 from cj_pipeline.mock.model.answers import Answers, FloatArray, answers_of
 from cj_pipeline.mock.model.columns import chosen, joined
 from cj_pipeline.mock.model.errors import LEAST_ERRORS, ErrorFit, fit_errors
+from cj_pipeline.mock.model.failed_calls import FailedCall, Kind, failed_calls, with_failed_calls
 from cj_pipeline.mock.model.origins import origins_of
 from cj_pipeline.mock.model.winner import WinnerFit, fit_winner
 
@@ -53,7 +54,10 @@ Recordings: TypeAlias = Sequence[Callbacks]
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What is the same in every answer of a judge. model: that answers name; own: whether no request named it."""
+    """What is the same in every answer of a judge. model: that answers name; own: whether no request named it.
+
+    failed: what each kind of failure took.
+    """
 
     model: str
     own: bool
@@ -61,6 +65,7 @@ class Constants:
     metadata: Metadata
     justification: Justification
     cache: Cache
+    failed: Mapping[Kind, FailedCall] = field(default_factory=dict)
 
 
 def mode_of(
@@ -98,6 +103,7 @@ def constants_of(recordings: Recordings) -> Constants | None:
         metadata=Metadata(usage=all("usage" in callback.request_metadata for callback in answered)),
         justification=_justification(answered),
         cache=_cache(answered),
+        failed=failed_calls(callback for recording in recordings for callback in recording),
     )
 
 
@@ -137,7 +143,7 @@ def fitted_mode(
         metadata=constants.metadata,
         justification=constants.justification,
         cache=constants.cache,
-        errors=_errors(errors, len(everything)),
+        errors=with_failed_calls(_errors(errors, len(everything)), constants.failed),
     )
     return mode.model_copy(update={"origins": origins_of(mode, winner, answers, errors, len(everything), known)})
 
