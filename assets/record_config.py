@@ -10,13 +10,15 @@ from typing import TypeVar
 from dagster import Config
 from pydantic import Field
 
+from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.local.small_judge import local_options, small_judge
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge
+from cj_pipeline.runs.recording.books import JudgeBehindLps
 from cj_pipeline.runs.recording.options import RecordingOptions, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT
 from cj_pipeline.runs.recording.request import RecordingRequest
+from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.traces.redaction.key import default_key_file, key_from
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
@@ -38,6 +40,14 @@ class RecordConfig(Config):
     model: str | None = Field(default=None, description="Whom to ask, as the provider calls it.")
     base_url: str | None = Field(default=None, description="An OpenAI-compatible server, or another address.")
     provider: str | None = Field(default=None, description="Whose API it is; empty: by the model.")
+    lps_url: str | None = Field(
+        default=None, description="Ask through the deployed LPS at this URL, which has the keys; empty: embedded."
+    )
+    kafka: str | None = Field(
+        default=None,
+        description="HOST:PORT of the brokers on which that LPS publishes; empty: KAFKA_BOOTSTRAP_SERVERS, or the "
+        "folder callbacks/ below the data folder.",
+    )
     prompt: str = Field(default=DEFAULT_PROMPT, description="Prompt variant, or a file NAME.vN.yaml.")
     temperature: float | None = Field(default=None, description="Empty: as the LPS is set.")
     max_tokens: int | None = Field(default=None, description="That an answer may have; empty: as the LPS is set.")
@@ -67,12 +77,12 @@ class RecordConfig(Config):
     @contextmanager
     def prepared(
         self, traces_dir: Path, data_dir: Path, folder: Path
-    ) -> Iterator[tuple[RecordingRequest, EmbeddedJudge]]:
+    ) -> Iterator[tuple[RecordingRequest, JudgeBehindLps]]:
         """Yield request and judge, with the small model running where it is asked. folder: for temporary files.
 
         Raises BadInput naming the field that cannot be used.
         """
-        options = self._options()
+        options = replace(self._options(), deployment=self._deployment(data_dir))
         redaction = self._redaction(data_dir, options.model)
         if not self.local:
             yield self._within_means(*prepared(options, traces_dir, redaction, folder))
@@ -112,6 +122,13 @@ class RecordConfig(Config):
         )
         return local_options(options, own_essays=self.essays is None) if self.local else options
 
+    def _deployment(self, data_dir: Path) -> Deployment | None:
+        if self.lps_url is None:
+            return None
+        if self.local or self.base_url is not None:
+            raise _refusal("lps_url", "is a service that knows where it asks.", "Leave local and base_url out.")
+        return Deployment(self.lps_url, lambda: create_bus(None, self.kafka, data_dir / "callbacks"))
+
     def _redaction(self, data_dir: Path, model: str) -> Redaction | None:
         if not self.redact:
             return None
@@ -119,7 +136,9 @@ class RecordConfig(Config):
         policy = RedactionPolicy(justifications=_word(Justifications, "justifications", self.justifications))
         return Redaction(policy, Pseudonyms(key_from(key_file)), frozenset({model}))
 
-    def _within_means(self, request: RecordingRequest, judge: EmbeddedJudge) -> tuple[RecordingRequest, EmbeddedJudge]:
+    def _within_means(
+        self, request: RecordingRequest, judge: JudgeBehindLps
+    ) -> tuple[RecordingRequest, JudgeBehindLps]:
         """Refuse to spend without a limit: nobody sits at a job to be asked."""
         if request.budget_usd is None and not request.on_this_machine:
             raise _refusal("budget_usd", "is missing, and a call may cost money.", "Say how much may be spent.")

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import click
 
+from cj_pipeline.cli.deployment import deployment_of
 from cj_pipeline.cli.output import json_option, print_json, say
 from cj_pipeline.cli.record_progress import shown_progress, stop_signals
 from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.runs.recording.books import JudgeBehindLps
 from cj_pipeline.runs.recording.draft import forget
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge
 from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estimated
 from cj_pipeline.runs.recording.options import RecordingOptions, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
@@ -37,6 +38,10 @@ from cj_pipeline.traces.scenario import Profile
 @click.option("--provider", type=click.Choice([one.value for one in Provider if one is not Provider.MOCK]),
               help="Whose API it is.  [default: by the model; openai with --base-url]")  # fmt: skip
 @click.option("--local", is_flag=True, help="Ask the small model that `make record` installs, on this machine.")
+@click.option("--lps", "lps_url", metavar="URL", help="Ask through a deployed LPS, which has the keys.")
+@click.option("--kafka", metavar="HOST:PORT,...", help="Where that LPS publishes its callbacks.")
+@click.option("--bus", "bus_folder", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder in which it does, where there is no Kafka.")  # fmt: skip
 @click.option("--prompt", default=DEFAULT_PROMPT, show_default=True,
               help=f"Prompt variant: {', '.join(prompt_names())}, or a file NAME.vN.yaml.")  # fmt: skip
 @click.option("--temperature", type=click.FloatRange(0.0, 2.0), help="[default: as the LPS is set, 0.7]")
@@ -69,6 +74,9 @@ def record_command(
     base_url: str | None,
     provider: str | None,
     local: bool,
+    lps_url: str | None,
+    kafka: str | None,
+    bus_folder: Path | None,
     prompt: str,
     temperature: float | None,
     max_tokens: int | None,
@@ -129,7 +137,10 @@ def record_command(
             budget_usd=budget_usd,
             price_per_million=price_per_million,
             profile=Profile(profile),
+            deployment=deployment_of(lps_url, kafka, bus_folder),
         )
+        if options.deployment is not None and (local or base_url is not None):
+            raise click.UsageError("A deployed LPS knows where it asks; leave --local and --base-url out.")
         seconds = TYPICAL_SECONDS
         if local:
             options, seconds = _local(stack, options, essays, dry_run)
@@ -154,7 +165,7 @@ def record_command(
         show_recording(request.target)
 
 
-def _recorded(request: RecordingRequest, judge: EmbeddedJudge) -> None:
+def _recorded(request: RecordingRequest, judge: JudgeBehindLps) -> None:
     with stop_signals() as stop, shown_progress(request) as on_progress:
         try:
             record(request, judge, on_progress=on_progress, stop=stop)
@@ -176,7 +187,7 @@ def _local(
     return replace(chosen, base_url=base_url), local.TYPICAL_SECONDS
 
 
-def _require_consent(judge: EmbeddedJudge, request: RecordingRequest, estimate: Estimate, yes: bool) -> None:
+def _require_consent(judge: JudgeBehindLps, request: RecordingRequest, estimate: Estimate, yes: bool) -> None:
     """Ask before money is spent without a limit. Raises click.UsageError where nobody can be asked, click.Abort."""
     free = judge.price is not None and estimate.most_usd == 0.0
     if free or yes or request.budget_usd is not None or request.on_this_machine or not estimate.comparisons:

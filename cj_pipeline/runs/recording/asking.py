@@ -59,7 +59,8 @@ class Session:
 
     broke: whether a call was not made for want of money. nobody_there: whether no call of this session found anybody,
     and several were made. stop: set by anybody, it ends the asking; what is in flight
-    is waited for. on_callback: called with each new callback, as it came.
+    is waited for. on_asked: called before a comparison is posted. on_callback: called with each new callback, as it
+    came.
     """
 
     client: httpx.AsyncClient
@@ -70,6 +71,7 @@ class Session:
     broke: Callable[[], bool]
     nobody_there: Callable[[], bool]
     stop: Flag
+    on_asked: Callable[[ComparisonRequest, UUID], None]
     on_callback: Callable[[CallbackEvent], None]
     patience_s: float = PATIENCE_S
 
@@ -92,6 +94,7 @@ class RecordingJudge:
         self._asked = asked
         self._kept = draft.events()
         self._away: list[_Arrived] = []
+        self._waiting: deque[Comparison] = deque()
         self.out_of_money = False
         """Whether the spend limit ended the asking."""
 
@@ -101,7 +104,7 @@ class RecordingJudge:
         Fewer than the wave has where it was stopped or the money is at its end.
         Raises JudgeAway, and ServiceRefused where the service takes no comparison.
         """
-        waiting: deque[Comparison] = deque()
+        waiting = self._waiting = deque[Comparison]()
         for comparison in wave.comparisons:
             kept = self._kept.get(comparison.correlation_id)
             if kept is None:
@@ -144,6 +147,7 @@ class RecordingJudge:
 
     async def _post(self, request: ComparisonRequest, comparison: Comparison) -> None:
         self._draft.asking(comparison.correlation_id)
+        self._session.on_asked(request, comparison.correlation_id)
         response = await self._session.client.post(
             "/api/v1/comparison",
             content=request.model_dump_json(exclude_none=True).encode(),
@@ -181,7 +185,7 @@ class RecordingJudge:
         event = parse_callback(raw)
         if isinstance(event, Rejection):
             raise ServiceRefused(f"the service sent something that is no callback: {event.field}: {event.reason}")
-        comparison = in_flight.pop(event.data.correlation_id, None)
+        comparison = in_flight.pop(event.data.correlation_id, None) or self._asked_before(event.data.correlation_id)
         if comparison is None:
             return None  # a topic may be shared, and a callback may come twice
         arrived = _Arrived(comparison, event, raw)
@@ -195,6 +199,14 @@ class RecordingJudge:
         else:
             self._keep([arrived])
         return arrived
+
+    def _asked_before(self, correlation_id: UUID) -> Comparison | None:
+        """Return a comparison of this wave that an earlier session asked, and take it off those that wait."""
+        for comparison in self._waiting:
+            if comparison.correlation_id == correlation_id:
+                self._waiting.remove(comparison)
+                return comparison
+        return None
 
     def _hold_back(self, arrived: _Arrived, message: str) -> None:
         self._away.append(arrived)

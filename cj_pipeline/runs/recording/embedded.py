@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import yaml
@@ -41,6 +42,16 @@ class EmbeddedJudge:
     price: Price | None
     most_output_tokens: int
     open_client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient
+
+    @property
+    def through(self) -> Literal["embedded LPS"]:
+        """Which LPS it is."""
+        return "embedded LPS"
+
+    @property
+    def answers_once(self) -> bool:
+        """Return False: what it was asked ends with this process."""
+        return False
 
     @asynccontextmanager
     async def entered(self, purse: Purse, calls_before: int) -> AsyncIterator[tuple[Stack, MeteredTransport]]:

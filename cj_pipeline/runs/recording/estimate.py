@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cj_pipeline.runs.recording.books import JudgeBehindLps
 from cj_pipeline.runs.recording.draft import RecordingDraft, is_unfinished
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.runs.recording.spending import BYTES_PER_TOKEN, TYPICAL_COMPLETION_TOKENS
 
@@ -30,7 +30,7 @@ class Estimate:
     seconds: float
 
 
-def estimated(request: RecordingRequest, judge: EmbeddedJudge, seconds_an_answer: float = TYPICAL_SECONDS) -> Estimate:
+def estimated(request: RecordingRequest, judge: JudgeBehindLps, seconds_an_answer: float = TYPICAL_SECONDS) -> Estimate:
     """Return the estimate; of a recording that was begun, of what is left. Raises BadInput as RecordingDraft does."""
     answered, spent = 0, 0.0
     if is_unfinished(request.target):

@@ -8,11 +8,14 @@ from pathlib import Path
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.new_trace_mode import fitted_mode_text
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge, provider_of
+from cj_pipeline.runs.recording.books import JudgeBehindLps
+from cj_pipeline.runs.recording.deployed import deployed_judge
+from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
 from cj_pipeline.runs.recording.essays import read_essays
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, load_prompt
 from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
 from cj_pipeline.runs.recording.spending import Price
+from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.grade_file import read_grade_file
 from cj_pipeline.traces.recording_provenance import RecordedJudge
@@ -26,7 +29,8 @@ MILLION = 1_000_000.0
 class RecordingOptions:
     """What a person chooses. price_per_million: US dollars for a million tokens, in and out; None for the manifest's.
 
-    model_file, model_file_sha256: of a model that is served out of a file.
+    deployment: of an LPS that asks instead of the one in this process. model_file, model_file_sha256: of a model that
+    is served out of a file.
     """
 
     scenario_id: str
@@ -48,13 +52,14 @@ class RecordingOptions:
     budget_usd: float | None = None
     price_per_million: tuple[float, float] | None = None
     profile: Profile | None = None
+    deployment: Deployment | None = None
     model_file: str | None = None
     model_file_sha256: str | None = None
 
 
 def prepared(
     options: RecordingOptions, traces_dir: Path, redaction: Redactor | None, folder: Path
-) -> tuple[RecordingRequest, EmbeddedJudge]:
+) -> tuple[RecordingRequest, JudgeBehindLps]:
     """Return the request and the judge. folder: gets a manifest for a model that none describes; kept while it is used.
 
     Raises BadInput naming the option or the file that cannot be used.
@@ -76,9 +81,13 @@ def prepared(
         model_file=options.model_file,
         model_file_sha256=options.model_file_sha256,
     )
-    judge = embedded_judge(
-        wanted, base_url=options.base_url, price=price, concurrency=options.concurrency, folder=folder
-    )
+    judge: JudgeBehindLps
+    if options.deployment is not None:
+        judge = deployed_judge(wanted, options.deployment, price)
+    else:
+        judge = embedded_judge(
+            wanted, base_url=options.base_url, price=price, concurrency=options.concurrency, folder=folder
+        )
     request = RecordingRequest(
         scenario_id=options.scenario_id,
         traces_dir=traces_dir,

@@ -23,6 +23,7 @@ from cj_pipeline.traces.scenario import NamedPrompt
 from cj_pipeline.traces.writing import FurtherRecording, TraceDescription, WrittenLines, WrittenTrace, write_trace
 
 if TYPE_CHECKING:
+    from cj_pipeline.runs.recording.books import JudgeBehindLps
     from cj_pipeline.runs.recording.draft import RecordingDraft
     from cj_pipeline.runs.recording.request import RecordingRequest
     from cj_pipeline.traces.scenario import Scenario
@@ -35,12 +36,12 @@ _FIELDS: Mapping[str, FieldProvenance] = {
 }
 
 
-def publish(request: RecordingRequest, draft: RecordingDraft, *, price_known: bool) -> WrittenTrace:
+def publish(request: RecordingRequest, draft: RecordingDraft, judge: JudgeBehindLps) -> WrittenTrace:
     """Write the trace of every run: the first in the folder itself, the others below `recordings/`."""
     lines = [run.lines() for run in draft.runs]
 
     def provenance(run: int) -> Provenance:
-        return _provenance(request, draft, run, price_known=price_known)
+        return _provenance(request, draft, run, judge)
 
     def fit_mode(_: Path, scenario: Scenario, recorded: Provenance) -> str | None:
         return _fitted_mode(request, lines, scenario, recorded)
@@ -110,7 +111,7 @@ def _fitted_mode(
     return None if mode is None else mode_text(mode, f"The judge of the {runs} beside it: {_judge_in_words(request)}.")
 
 
-def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, *, price_known: bool) -> Provenance:
+def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, judge: JudgeBehindLps) -> Provenance:
     kept = draft.runs[run - 1]
     events = _events(kept.lines())
     answered = sum(event.data.succeeded for event in events)
@@ -118,8 +119,8 @@ def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, *, p
         scenario_id=request.scenario_id,
         origin=TraceOrigin.RECORDED,
         statement=(
-            f"A real judge: {_judge_in_words(request)}. {len(events)} comparisons were asked through the project's own "
-            f"LPS, {answered} have a winner. Nothing is reconstructed and the mock had no part in it."
+            f"A real judge: {_judge_in_words(request)}. {len(events)} comparisons were asked through the "
+            f"{judge.through}, {answered} have a winner. Nothing is reconstructed and the mock had no part in it."
         ),
         sources=(f"answers of {request.judge.model}, asked by cj-pipeline",),
         generated_by=GENERATED_BY,
@@ -128,7 +129,7 @@ def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, *, p
         fields=dict(_FIELDS),
         redaction=redaction_provenance(request.redaction, kept.dropped),
         recorded=RecordingProvenance(
-            through="embedded LPS",
+            through=judge.through,
             judge=request.judge,
             on_this_machine=request.on_this_machine,
             prompt=RecordedPrompt(name=request.prompt.name, sha256=request.prompt.sha256, texts=request.prompt.texts),
@@ -145,9 +146,10 @@ def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, *, p
             began_at=min(event.data.requested_at for event in events),
             finished_at=max(event.data.completed_at for event in events),
             answered=answered,
-            asked_again=kept.asked_again,
-            provider_calls=kept.calls,
-            spent_usd=kept.exposure_usd if price_known else None,
+            # A service that answers once asks nobody twice, however often it is told to.
+            asked_again=0 if judge.answers_once else kept.asked_again,
+            provider_calls=None if judge.answers_once else kept.calls,
+            spent_usd=None if judge.price is None else kept.exposure_usd,
             budget_usd=request.budget_usd,
         ),
     )

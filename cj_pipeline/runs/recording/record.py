@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event as Flag
 
+from cj_pipeline.bus.protocol import Subscription
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint, Pairing
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.engine.state import Batch, PlannedPair, State
@@ -15,19 +15,17 @@ from cj_pipeline.engine.waves.plan import Plan
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, RecordingJudge, Session
+from cj_pipeline.runs.recording.books import Books, JudgeBehindLps
 from cj_pipeline.runs.recording.design import all_pairs
-from cj_pipeline.runs.recording.draft import RecordingDraft, RunDraft, draft_folder
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge
+from cj_pipeline.runs.recording.draft import RecordingDraft, draft_folder
 from cj_pipeline.runs.recording.publishing import publish
 from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
-from cj_pipeline.runs.recording.spending import MeteredTransport, Purse
+from cj_pipeline.runs.remote import DistinctMessages
+from cj_pipeline.runs.stack import Stack
 from cj_pipeline.runs.virtual_time import run_real
 from cj_pipeline.traces.captured_scenario import require_choices
 from cj_pipeline.traces.draft import disk_errors_in_words
 from cj_pipeline.traces.writing import WrittenTrace
-
-# Of a request's JSON beside its texts: keys, and the schema of the answer.
-_AROUND_THE_TEXTS_BYTES = 2048
 
 
 class RecordingStopped(CjPipelineError):
@@ -57,7 +55,7 @@ OnProgress = Callable[[RecordingProgress], None]
 
 def record(
     request: RecordingRequest,
-    judge: EmbeddedJudge,
+    judge: JudgeBehindLps,
     *,
     on_progress: OnProgress = lambda _: None,
     stop: Flag | None = None,
@@ -89,7 +87,7 @@ def record(
         answered, wanted = sum(run.taken for run in draft.runs), request.comparisons_a_run * request.runs
         if answered < wanted:
             raise _stopped(request, draft, answered, wanted, broke)
-        written = publish(request, draft, price_known=judge.price is not None)
+        written = publish(request, draft, judge)
         draft.discard()
         return written
 
@@ -105,22 +103,23 @@ def _stopped(request: RecordingRequest, draft: RecordingDraft, answered: int, wa
 async def _ask(
     request: RecordingRequest,
     draft: RecordingDraft,
-    judge: EmbeddedJudge,
+    judge: JudgeBehindLps,
     on_progress: OnProgress,
     stop: Flag,
     patience_s: float,
 ) -> bool:
     """Ask every run, and return whether the limit ended it."""
-    books = _Books(draft, request.budget_usd)
+    books = Books(draft, request.budget_usd, judge)
     async with judge.entered(books.purse, sum(run.calls for run in draft.runs)) as (stack, meter):
         books.meter = meter
-        subscription = await stack.listen(COMPARISON_RESULT_TOPIC)
+        topic = stack.callback_topic or COMPARISON_RESULT_TOPIC
+        subscription = await _listen(stack, topic, judge, draft)
         plan = None if request.chosen_by_engine else _planned(request)
         for number, run in enumerate(draft.runs, start=1):
             books.turn_to(run)
 
             def on_callback(event: CallbackEvent, number: int = number) -> None:
-                books.write()
+                books.came(event)
                 answered = sum(one.taken for one in draft.runs)
                 spent = None if judge.price is None else books.purse.spent
                 wanted = request.comparisons_a_run * request.runs
@@ -130,12 +129,13 @@ async def _ask(
                 Session(
                     client=stack.client,
                     subscription=subscription,
-                    callback_topic=COMPARISON_RESULT_TOPIC,
+                    callback_topic=topic,
                     concurrency=request.concurrency,
                     affords=books.affords,
                     broke=lambda: books.purse.refused,
                     nobody_there=lambda: meter.nobody_there,
                     stop=stop,
+                    on_asked=books.asked,
                     on_callback=on_callback,
                     patience_s=patience_s,
                 ),
@@ -151,36 +151,15 @@ async def _ask(
     return False
 
 
-class _Books:
-    """The purse of all runs, written down run by run."""
-
-    def __init__(self, draft: RecordingDraft, limit: float | None) -> None:
-        self.purse = Purse(limit, draft.exposure_usd, lambda _: self.write())
-        self.meter: MeteredTransport | None = None
-        self._run: RunDraft | None = None
-        self._usd_of_others = 0.0
-        self._calls_of_others = 0
-
-    def turn_to(self, run: RunDraft) -> None:
-        """Write further spending down as this run's."""
-        self._run = None
-        self._usd_of_others = self.purse.exposure - run.exposure_usd
-        self._calls_of_others = (0 if self.meter is None else self.meter.calls) - run.calls
-        self._run = run
-
-    def write(self) -> None:
-        """Note the most that can have been spent."""
-        if self._run is not None and self.meter is not None:
-            usd = max(0.0, self.purse.exposure - self._usd_of_others)
-            self._run.exposed(usd, self.meter.calls - self._calls_of_others)
-
-    def affords(self, request: ComparisonRequest, in_flight: int) -> bool:
-        """Return whether one more comparison can be paid for at its worst, beside those in flight."""
-        overrides = request.llm_config_overrides
-        system = "" if overrides is None else overrides.system_prompt_override or ""
-        size = len((request.user_prompt + system).encode()) + _AROUND_THE_TEXTS_BYTES
-        worst = 0.0 if self.meter is None else self.meter.worst_usd(size)
-        return self.purse.affords(worst * (1 + in_flight) - self.purse.reserved)
+async def _listen(stack: Stack, topic: str, judge: JudgeBehindLps, draft: RecordingDraft) -> Subscription:
+    """Return a reader of callbacks. A service that answers once may have answered while nobody listened."""
+    if not judge.answers_once:
+        return await stack.listen(topic)
+    first = draft.runs[0]
+    if first.noted("topic_ends") is None:
+        first.note("topic_ends", {str(number): end for number, end in (await stack.bus.end(topic)).items()})
+    ends = {int(number): end for number, end in first.noted("topic_ends").items()}
+    return DistinctMessages(stack.bus.subscribe(topic, ends))
 
 
 def _planned(request: RecordingRequest) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -84,6 +84,39 @@ class Purse:
         """Put what a call cost in the place of what was set aside for it. usd: None where nobody knows."""
         self.reserved -= reserved
         self.spent += reserved if usd is None else usd
+
+
+class Meter(Protocol):
+    """What a judge's calls are counted by. calls: to the provider, as far as they are seen from here."""
+
+    calls: int
+
+    @property
+    def nobody_there(self) -> bool:
+        """Return whether several calls found nobody at the address, and none found anybody."""
+        ...
+
+    def worst_usd(self, request_bytes: int) -> float:
+        """Return the most that a call of so many bytes can cost."""
+        ...
+
+
+@dataclass(slots=True)
+class CallCounter:
+    """Counts comparisons that somebody else asks a provider. price: None where it is unknown."""
+
+    price: Price | None
+    most_output_tokens: int
+    calls: int = 0
+
+    @property
+    def nobody_there(self) -> bool:
+        """Return False: whether a provider is there is seen from its service alone."""
+        return False
+
+    def worst_usd(self, request_bytes: int) -> float:
+        """Return the most that a call of so many bytes can cost: no token is shorter than a byte."""
+        return 0.0 if self.price is None else self.price.of(request_bytes, self.most_output_tokens)
 
 
 class NotAfforded(httpx.ConnectError):

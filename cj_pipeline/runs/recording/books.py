@@ -1,0 +1,104 @@
+"""This module keeps the books of a recording: one purse for all runs, written down run by run."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+from uuid import UUID
+
+from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.comparison import ComparisonRequest
+from cj_pipeline.runs.recording.deployed import cost_of
+from cj_pipeline.runs.recording.draft import RecordingDraft, RunDraft
+from cj_pipeline.runs.recording.spending import Meter, Price, Purse
+from cj_pipeline.runs.stack import Stack
+from cj_pipeline.traces.recording_provenance import RecordedJudge
+
+# Of a request's JSON beside its texts: keys, and the schema of the answer.
+_AROUND_THE_TEXTS_BYTES = 2048
+
+
+class JudgeBehindLps(Protocol):
+    """A real provider behind an LPS, embedded or deployed, ready to be entered."""
+
+    @property
+    def judge(self) -> RecordedJudge:
+        """Who is asked, and how."""
+        ...
+
+    @property
+    def price(self) -> Price | None:
+        """What a token costs; None where nobody knows."""
+        ...
+
+    @property
+    def most_output_tokens(self) -> int:
+        """What one answer may have."""
+        ...
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the model runs here."""
+        ...
+
+    @property
+    def through(self) -> Literal["embedded LPS", "deployed LPS"]:
+        """Which LPS it is."""
+        ...
+
+    @property
+    def answers_once(self) -> bool:
+        """Whether the LPS outlives a session and answers a correlation id once, however often it is posted."""
+        ...
+
+    def entered(self, purse: Purse, calls_before: int) -> AbstractAsyncContextManager[tuple[Stack, Meter]]:
+        """Return the running stack and the meter of its calls."""
+        ...
+
+
+class Books:
+    """Spending of a recording. The meter of an embedded LPS reserves and settles itself, call by call."""
+
+    def __init__(self, draft: RecordingDraft, limit: float | None, judge: JudgeBehindLps) -> None:
+        self.purse = Purse(limit, draft.exposure_usd, lambda _: self._write())
+        self.meter: Meter | None = None
+        self._by_callback = judge.answers_once
+        self._reserved: dict[UUID, float] = {}
+        self._run: RunDraft | None = None
+        self._usd_of_others = 0.0
+        self._calls_of_others = 0
+
+    def turn_to(self, run: RunDraft) -> None:
+        """Write further spending down as this run's."""
+        self._usd_of_others = self.purse.exposure - run.exposure_usd
+        self._calls_of_others = (0 if self.meter is None else self.meter.calls) - run.calls
+        self._run = run
+
+    def affords(self, request: ComparisonRequest, in_flight: int) -> bool:
+        """Return whether one more comparison can be paid for at its worst, beside those in flight."""
+        return self.purse.affords(self._worst(request) * (1 + in_flight) - self.purse.reserved)
+
+    def asked(self, request: ComparisonRequest, correlation_id: UUID) -> None:
+        """Set the worst price of a comparison aside where its calls are not seen from here."""
+        if self._by_callback and self.meter is not None:
+            self.meter.calls += 1
+            worst = self._worst(request)
+            if self.purse.reserve(worst):
+                self._reserved[correlation_id] = worst
+
+    def came(self, event: CallbackEvent) -> None:
+        """Note what is spent, now that a comparison has its callback."""
+        if self._by_callback:
+            self.purse.settle(self._reserved.pop(event.data.correlation_id, 0.0), cost_of(event.data))
+        self._write()
+
+    def _worst(self, request: ComparisonRequest) -> float:
+        overrides = request.llm_config_overrides
+        system = "" if overrides is None else overrides.system_prompt_override or ""
+        size = len((request.user_prompt + system).encode()) + _AROUND_THE_TEXTS_BYTES
+        return 0.0 if self.meter is None else self.meter.worst_usd(size)
+
+    def _write(self) -> None:
+        if self._run is not None and self.meter is not None:
+            usd = max(0.0, self.purse.exposure - self._usd_of_others)
+            self._run.exposed(usd, self.meter.calls - self._calls_of_others)
