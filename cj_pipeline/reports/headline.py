@@ -165,8 +165,18 @@ def _sides(report: ParityReport) -> list[str]:
     recordings = f" (and {report.recordings - 1} more recordings)" if report.recordings > 1 else ""
     return [
         f"Recorded: {report.recorded.document.judge}{recordings}, {_who(report.recorded)}. "
-        f"Live: {report.live.document.judge}, {_who(report.live)}."
+        f"Live: {report.live.document.judge}, {_who(report.live)}.",
+        *_prompt(report),
     ]
+
+
+def _prompt(report: ParityReport) -> list[str]:
+    """Return how the recorded judge was asked, where the recording says so."""
+    provider = report.scenario.provider
+    if provider.prompt is None:
+        return []
+    warmth = "" if provider.temperature is None else f", temperature {provider.temperature:g}"
+    return [f"Asked with prompt {provider.prompt.name} (sha256 {provider.prompt.sha256[:12]}){warmth}."]
 
 
 def _who(run: RunRecord) -> str:

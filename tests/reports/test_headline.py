@@ -15,7 +15,7 @@ from cj_pipeline.parity.verdict import Doubt, Parity, Reason, exit_code, judged_
 from cj_pipeline.reports.headline import FITTED_TO_ITSELF, headline, headline_lines, next_command, off_lines
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.provenance import read_provenance
-from cj_pipeline.traces.scenario import ExpectedVerdict, KnownJudge
+from cj_pipeline.traces.scenario import ExpectedVerdict, KnownJudge, NamedPrompt
 from tests.sides import LADDER, TRACES, live, recorded, report
 
 POWER = Reason(Doubt.UNPROVEN, "this comparison would let wrong mocks past: fair coin (found in 40 % of runs)")
@@ -124,6 +124,14 @@ def test_what_is_taken_as_given_is_repeated() -> None:
     text = text_of(with_scenario(second_run(), judge=judge, latency="host"))
     assert "Taken as given: repeatability 1, since answers are cached by prompt." in text
     assert "Latency is that of a host" in text
+
+
+def test_the_prompt_of_a_recording_is_named() -> None:
+    provider = second_run().scenario.provider
+    asked = {"prompt": NamedPrompt(name="rubric.v1", sha256="ab12cd34ef56" + "0" * 52), "temperature": 0.7}
+    text = text_of(with_scenario(second_run(), provider=provider.model_copy(update=asked)))
+    assert "Asked with prompt rubric.v1 (sha256 ab12cd34ef56), temperature 0.7." in text
+    assert "Asked with prompt" not in text_of(second_run())
 
 
 def test_one_recording_says_that_the_mode_was_fitted_to_it() -> None:
