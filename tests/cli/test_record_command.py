@@ -125,7 +125,7 @@ def test_a_limit_needs_a_price(
     cj_pipeline: Terminal, essays: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    elsewhere = ("--base-url", "http://judge.invalid/v1", "--budget-usd", "1")
+    elsewhere = ("--base-url", "http://judge.invalid/v1", "--budget-usd", "1", "--dry-run")
     refused = cj_pipeline(*arguments(essays, server, *elsewhere))
     assert refused.code == 2
     assert "no limit could hold" in refused.err

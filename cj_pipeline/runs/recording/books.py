@@ -8,8 +8,10 @@ from uuid import UUID
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import ComparisonRequest
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.deployed import cost_of
 from cj_pipeline.runs.recording.draft import RecordingDraft, RunDraft
+from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.runs.recording.spending import Meter, Price, Purse
 from cj_pipeline.runs.stack import Stack
 from cj_pipeline.traces.recording_provenance import RecordedJudge
@@ -54,6 +56,17 @@ class JudgeBehindLps(Protocol):
     def entered(self, purse: Purse, calls_before: int) -> AbstractAsyncContextManager[tuple[Stack, Meter]]:
         """Return the running stack and the meter of its calls."""
         ...
+
+
+def require_price(request: RecordingRequest, judge: JudgeBehindLps) -> None:
+    """Raise BadInput for a limit where nobody knows what a token costs."""
+    if request.budget_usd is not None and judge.price is None:
+        raise BadInput(
+            f"nobody knows what {request.judge.model} costs, so no limit could hold.",
+            path="record",
+            field="budget_usd",
+            remedy="State its price: --price-per-million INPUT OUTPUT.",
+        )
 
 
 class Books:

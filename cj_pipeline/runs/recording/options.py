@@ -8,7 +8,7 @@ from pathlib import Path
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.new_trace_mode import fitted_mode_text
-from cj_pipeline.runs.recording.books import JudgeBehindLps
+from cj_pipeline.runs.recording.books import JudgeBehindLps, require_price
 from cj_pipeline.runs.recording.deployed import deployed_judge
 from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
 from cj_pipeline.runs.recording.essays import read_essays
@@ -105,6 +105,7 @@ def prepared(
         budget_usd=options.budget_usd,
     )
     require_usable(request)
+    require_price(request, judge)
     return request, judge
 
 

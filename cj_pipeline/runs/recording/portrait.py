@@ -17,6 +17,9 @@ from cj_pipeline.traces.store import trace_recordings
 
 Callbacks = Sequence[LLMComparisonResultV1]
 
+# Models that are not held to whole numbers write any fraction.
+MOST_CONFIDENCES = 9
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -45,7 +48,8 @@ class JudgePortrait:
 
     errors: by code and, where it is known, reason. first_shown: answers that prefer the essay shown first.
     better_grade: of the answers about two different known grades, those for the better one. same_answer: of the
-    comparisons that two runs answered in the same order, those with the same winner. latency_s, tokens: of answers.
+    comparisons that two runs answered in the same order, those with the same winner. confidences: by value.
+    latency_s, tokens: of answers.
     cost_usd: None where no price is known.
     """
 
@@ -130,10 +134,14 @@ def _same_answer(runs: Sequence[Callbacks]) -> Share:
 
 
 def _confidences(answers: Callbacks) -> dict[str, int]:
-    counts = Counter(
-        "unknown" if one.request_metadata.get(CONFIDENCE_KNOWN) is False else f"{one.confidence:g}" for one in answers
-    )
-    return dict(sorted(counts.items()))
+    """Count confidences as they came; rounded to whole ones where there are too many to look at."""
+    known = [one.confidence for one in answers if one.request_metadata.get(CONFIDENCE_KNOWN) is not False]
+    values = [value for value in known if value is not None]
+    if len(set(values)) > MOST_CONFIDENCES:
+        values = [round(value) for value in values]
+    counts = {f"{value:g}": count for value, count in sorted(Counter(values).items())}
+    unknown = len(answers) - len(values)
+    return {**counts, **({"unknown": unknown} if unknown else {})}
 
 
 def _spread(values: Sequence[float]) -> Spread | None:

@@ -14,8 +14,8 @@ from cj_pipeline.engine.state import Batch, PlannedPair, State
 from cj_pipeline.engine.waves.plan import Plan
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.batch_run import run_batch
-from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, RecordingJudge, Session
-from cj_pipeline.runs.recording.books import Books, JudgeBehindLps
+from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, JudgeAway, RecordingJudge, Session
+from cj_pipeline.runs.recording.books import Books, JudgeBehindLps, require_price
 from cj_pipeline.runs.recording.design import all_pairs
 from cj_pipeline.runs.recording.draft import RecordingDraft, draft_folder
 from cj_pipeline.runs.recording.publishing import publish
@@ -70,20 +70,19 @@ def record(
     """
     require_usable(request)
     require_choices(request.choices)
-    if request.budget_usd is not None and judge.price is None:
-        raise BadInput(
-            f"nobody knows what {request.judge.model} costs, so no limit could hold.",
-            path="record",
-            field="budget_usd",
-            remedy="State its price: --price-per-million INPUT OUTPUT.",
-        )
+    require_price(request, judge)
     if request.target.exists():
         raise BadInput(
             "is there already.", path=request.target, remedy="Choose another scenario id, or move the folder away."
         )
     with disk_errors_in_words(draft_folder(request.target)), RecordingDraft(request) as draft:
         flag = Flag() if stop is None else stop
-        broke = run_real(_ask(request, draft, judge, on_progress, flag, patience_s))
+        try:
+            broke = run_real(_ask(request, draft, judge, on_progress, flag, patience_s))
+        except JudgeAway:
+            if not (judge.answers_once or any(run.taken for run in draft.runs) or draft.exposure_usd):
+                draft.discard()  # nothing was recorded, so nothing binds the next try
+            raise
         answered, wanted = sum(run.taken for run in draft.runs), request.comparisons_a_run * request.runs
         if answered < wanted:
             raise _stopped(request, draft, answered, wanted, broke)

@@ -62,6 +62,18 @@ def test_the_same_pair_in_the_other_order_is_another_question() -> None:
     assert portrait_of([[callback("a", "b", Winner.A)], [callback("b", "a", Winner.B)]], {}).same_answer == Share(0, 0)
 
 
+def test_fractions_of_a_confidence_are_rounded_where_there_are_many() -> None:
+    few = [callback("a", "b", Winner.A, confidence=value) for value in (1.0, 1.5, 4.0, 4.0)]
+    assert portrait_of([few], {}).confidences == {"1": 1, "1.5": 1, "4": 2}
+    many = [callback("a", "b", Winner.A, confidence=1 + number / 10) for number in range(11)]
+    assert portrait_of([many], {}).confidences == {"1": 5, "2": 6}
+
+
+def test_a_confidence_that_cannot_be_used_is_unknown() -> None:
+    marks = {"essay_a_id": "a", "essay_b_id": "b", "confidence_known": False}
+    assert portrait_of([[callback("a", "b", Winner.A, request_metadata=marks)]], {}).confidences == {"unknown": 1}
+
+
 def test_an_unknown_price_is_not_zero() -> None:
     unknown = callback("a", "b", Winner.A, request_metadata={"essay_a_id": "a", "essay_b_id": "b", "cost_known": False})
     assert portrait_of([[unknown]], {}).cost_usd is None

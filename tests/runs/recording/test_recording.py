@@ -164,6 +164,7 @@ def test_a_refused_key_ends_the_recording_at_once_and_is_no_part_of_it(tmp_path:
     with pytest.raises(JudgeAway, match="cannot be asked"):
         record(request, judge.behind_lps(tmp_path))
     assert len(judge.bodies) == 1
+    assert not draft_folder(request.target).exists()
     judge.answer = lambda _: None
     folder = record(request, judge.behind_lps(tmp_path)).folder
     assert read_trace(folder).callbacks.events[0].event.data.succeeded
