@@ -20,8 +20,8 @@ FITTED_TO_ITSELF = (
     "the fit is right."
 )
 RECORD_MORE = (
-    "What helps: one more recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in "
-    "scenario.yaml where it is known that the judge repeats its answers."
+    "recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in scenario.yaml where it is "
+    "known that the judge repeats its answers."
 )
 
 # What people ask of a comparison, and whether it is said in the gate's unit or as a share of the recorded value.
@@ -63,7 +63,7 @@ def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = Non
     lines += _sides(report)
     lines += [f"Note: {_sentence(note)}" for note in report.notes]
     if report.verdict is Parity.CANNOT_TELL and not any(one.doubt in _OF_THE_INPUT for one in report.reasons):
-        lines.append(RECORD_MORE)
+        lines.append(f"What helps: {'a second' if report.recordings == 1 else 'one more'} {RECORD_MORE}")
     command = next_command(report, arguments)
     return (*lines, f"Next: {command}") if command else tuple(lines)
 
@@ -74,9 +74,9 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
     source = given[0]
     doubts = {reason.doubt for reason in report.reasons}
     if report.verdict is Parity.NO_PARITY:
-        if _mock_answered(report) and not any(_about_answers(result) for result in report.failed):
-            return _command("lps", "mode", report.live.document.judge)
-        return _command("parity", *given, "--first-divergence")
+        about_answers = any(_about_answers(result) for result in report.failed)
+        shown = _mode_command(report, given) if _mock_answered(report) and not about_answers else None
+        return shown or _command("parity", *given, "--first-divergence")
     if Doubt.PARTIAL in doubts:
         return _command("traces", "summarise", source)
     if Doubt.SAME_FILE in doubts:
@@ -86,6 +86,20 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
             return _command("traces", "import", "NAME", "--from-folder", source)
         return _command("traces", "import", "--into", source, "--from-folder", "FOLDER")
     return _command("tolerances", "propose", source) if report.inconclusive or Doubt.NO_GATE in doubts else None
+
+
+def _mode_command(report: ParityReport, given: tuple[str, ...]) -> str | None:
+    """Return the command about the mode that answered; None where no command takes it by a name."""
+    asked = given[-1] if len(given) > 1 else ""
+    if _is_file(asked):
+        return _command("lps", "mode", asked)
+    if not _is_file(report.scenario.mode) or (asked and not asked.startswith("+")):
+        return _command("lps", "mode", report.live.document.judge)
+    return None if asked else _command("calibrate", given[0])
+
+
+def _is_file(mode: str) -> bool:
+    return mode.partition("+")[0].endswith(".yaml")
 
 
 def _power(report: ParityReport) -> list[str]:
@@ -162,7 +176,8 @@ def _taken_as_given(report: ParityReport) -> list[str]:
 
 
 def _sides(report: ParityReport) -> list[str]:
-    recordings = f" (and {report.recordings - 1} more recordings)" if report.recordings > 1 else ""
+    more = report.recordings - 1
+    recordings = f" (and {more} more recording{'s' if more > 1 else ''})" if more else ""
     return [
         f"Recorded: {report.recorded.document.judge}{recordings}, {_who(report.recorded)}. "
         f"Live: {report.live.document.judge}, {_who(report.live)}.",
@@ -206,9 +221,11 @@ def _about_answers(result: CheckResult) -> bool:
 def _as_scenario(report: ParityReport) -> tuple[str, ...]:
     judge = report.live.document.judge
     scenario = report.scenario
+    if _is_file(scenario.mode):  # which knows its own name, and the report does not
+        judge = "+".join((scenario.mode.partition("+")[0], *judge.split("+")[1:]))
     if not _mock_answered(report) or judge == scenario.mode:
         return (scenario.scenario_id,)
-    return (scenario.scenario_id, "--mode", judge)
+    return (scenario.scenario_id, "--mode", judge.removeprefix(scenario.mode) if _is_file(judge) else judge)
 
 
 def _command(*words: str) -> str:

@@ -78,12 +78,17 @@ def test_gates_that_a_coin_would_pass_and_gates_on_invented_values_do_not_count(
 def test_a_reconstruction_marks_what_was_never_published() -> None:
     from cj_pipeline.parity.origin import invented_checks, missing_parts
 
-    provenance = read_provenance(TRACES / LADDER)
-    invented = invented_checks([provenance])
+    provenances = [read_provenance(TRACES / LADDER)]
+    invented = invented_checks(provenances)
     assert {"latency_mean", "tokens_total", "confidence", "identity", "cost"} <= invented
     assert "answer_agreement" not in invented
-    assert missing_parts([provenance]) == ()
+    assert missing_parts(provenances) == ()
     assert invented_checks([]) == frozenset()
+
+
+def test_a_third_recording_is_not_called_the_second() -> None:
+    lines = headline_lines(replace(cannot_tell(POWER), recordings=2))
+    assert any("What helps: one more recording of the same judge" in line for line in lines)
 
 
 def test_what_it_would_have_found_is_in_words() -> None:
@@ -188,6 +193,36 @@ def test_answers_that_differ_lead_to_the_first_divergence() -> None:
     judge = inverted().live.document.judge
     assert next_command(inverted()) == f"cj-pipeline parity {LADDER} --mode {judge} --first-divergence"
     assert next_command(inverted(), ("x", "y")) == "cj-pipeline parity x y --first-divergence"
+
+
+def of_mode(mode: str, judge: str) -> ParityReport:
+    """NO PARITY in time alone, under a mode of the scenario's own."""
+    found = report(LADDER, live(LADDER, "+instant"))
+    document = found.live.document.model_copy(update={"judge": judge})
+    shown = replace(found, live=found.live.model_copy(update={"document": document}))
+    failed = tuple(one for one in shown.results if one.verdict is not Verdict.FAIL or one.check.name == "latency_mean")
+    return with_scenario(replace(shown, results=failed), mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "judge", "arguments", "command"),
+    [
+        ("eng5_anchor_ladder", "eng5_anchor_ladder", (LADDER,), "lps mode eng5_anchor_ladder"),
+        ("eng5_anchor_ladder", "eng5_anchor_ladder+instant", None, "lps mode eng5_anchor_ladder+instant"),
+        ("eng5_anchor_ladder", "mine", ("x", "--mode", "mine.yaml"), "lps mode mine.yaml"),
+        # A mode beside its scenario goes by no name: what it foretells is what to look at.
+        ("mode.yaml", "fitted", ("x",), "calibrate x"),
+        ("mode.yaml", "fitted", None, f"calibrate {LADDER}"),
+        ("mode.yaml+instant", "fitted+instant", None, f"calibrate {LADDER}"),
+        ("mode.yaml", "fitted+instant", ("x", "--mode", "+instant"), "parity x --mode +instant --first-divergence"),
+        ("mode.yaml", "fitted+instant", None, f"parity {LADDER} --mode +instant --first-divergence"),
+        ("mode.yaml", "default", ("x", "default"), "lps mode default"),
+    ],
+)
+def test_what_is_wrong_with_a_mode_leads_to_a_command_that_knows_it(
+    mode: str, judge: str, arguments: tuple[str, ...] | None, command: str
+) -> None:
+    assert next_command(of_mode(mode, judge), arguments) == f"cj-pipeline {command}"
 
 
 @pytest.mark.parametrize(
