@@ -50,6 +50,7 @@ class Reason(StrEnum):
     EMPTY_BODY = "empty_body"
     WEB_PAGE = "web_page"
     NOT_JSON = "not_json"
+    TOO_LONG = "too_long"
     MISSHAPEN = "misshapen"
     GENERATION_FAILED = "generation_failed"
     TRUNCATED = "truncated"
@@ -124,6 +125,7 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.EMPTY_BODY: Explanation((_SERVICE,), "a reply without a body", _AGAIN),
     Reason.WEB_PAGE: Explanation((_SERVICE,), "a page of something in between", _AGAIN),
     Reason.NOT_JSON: Explanation((_SERVICE,), "a body that is no JSON, or half of it", _AGAIN),
+    Reason.TOO_LONG: Explanation((_SERVICE,), "a body of more than 8 MB", _FINAL),
     Reason.MISSHAPEN: Explanation((_INVALID,), "JSON in another shape than the API documents", _FINAL),
     Reason.GENERATION_FAILED: Explanation((_SERVICE,), "the provider says that it failed while writing", _AGAIN),
     Reason.TRUNCATED: Explanation((_SERVICE,), "cut off at the limit of tokens", _ASKED),

@@ -34,6 +34,7 @@ from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.model import StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
 from cj_pipeline.services.lps.providers.provider import LlmProvider
+from cj_pipeline.services.lps.providers.reply_body import ReplyTooLong, whole_reply
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.providers.spending import Spending
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
@@ -258,13 +259,19 @@ class HttpProvider:
         try:
             limits = time_limits(self._api.timeouts, self._settings, self._api.endpoint, model)
             # httpx limits the silence between two bytes, not the whole.
-            async with asyncio.timeout(limits.total_s):
-                return await self._client.post(
+            async with (
+                asyncio.timeout(limits.total_s),
+                self._client.stream(
+                    "POST",
                     call.url,
                     headers=dict(call.headers),
                     json=call.payload,
                     timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
-                )
+                ) as response,
+            ):
+                return await whole_reply(response)
+        except ReplyTooLong:
+            raise failures.too_long(self.name, model.model_id) from None
         except (httpx.RequestError, TimeoutError) as error:
             raise failures.connection_failure(self.name, model.model_id, error) from None
         finally:

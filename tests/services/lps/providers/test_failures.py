@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -251,6 +252,38 @@ def test_a_misshapen_reply_names_the_field(provider: Provider, body: Any, field:
     failure = failure_after(provider, 200, body)
     assert (failure.code, failure.details["reason"]) == (ErrorCode.INVALID_RESPONSE, "misshapen")
     assert failure.details["field"] == field
+
+
+def test_a_reply_without_an_end_is_not_read_to_its_end() -> None:
+    """Over a real socket, on a real loop: 100 kB at a time, for as long as somebody reads."""
+    sent = 0
+
+    async def main() -> Failure:
+        async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            with suppress(ConnectionError):
+                while sent < 10**9:
+                    writer.write(b" " * 100_000)
+                    sent += 100_000
+                    await writer.drain()
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            settings = ProviderSettings(openai_api_key="k", openai_base_url=url)
+            provider = registered_providers(settings, load_manifest(), ProviderMetrics(CollectorRegistry()))[
+                Provider.OPENAI
+            ]
+            with pytest.raises(ProviderError) as caught:
+                await provider.answer(queued(Provider.OPENAI), 0)
+            await provider.aclose()
+            return caught.value.failure
+
+    failure = asyncio.run(main())
+    assert (failure.code, failure.details["reason"]) == (ErrorCode.EXTERNAL_SERVICE_ERROR, "too_long")
+    assert not failure.worth_retrying
+    assert sent < 40 * 10**6
 
 
 def test_an_unknown_model_is_a_configuration_error_that_proposes_one() -> None:

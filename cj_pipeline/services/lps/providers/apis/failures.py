@@ -105,6 +105,12 @@ def bad_reply(
     return ProviderError(bad.code, f"{provider}: {bad.problem}", details, retryable=retryable)
 
 
+def too_long(provider: Provider, model_id: str) -> ProviderError:
+    """Return the failure of a reply that goes on beyond any answer. It was not read, and the next would not be."""
+    details = _details(provider, model_id, None, "invalid_response", Reason.TOO_LONG, retryable=False)
+    return ProviderError(EXPLANATIONS[Reason.TOO_LONG].codes[0], f"{provider} sent more than any answer is.", details)
+
+
 def truncated(provider: Provider, model_id: str, stop_reason: str, max_tokens: int) -> ProviderError:
     """An answer that was cut off at its limit."""
     details = _details(provider, model_id, httpx.codes.OK, "invalid_response", Reason.TRUNCATED, retryable=False)
