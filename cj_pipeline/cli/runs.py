@@ -28,7 +28,6 @@ from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.parity.divergence import first_divergence
-from cj_pipeline.parity.tables import report_rows
 from cj_pipeline.parity.verdict import exit_code
 from cj_pipeline.reports.headline import headline_lines, off_lines
 from cj_pipeline.reports.parity_report import as_json as report_json
@@ -211,13 +210,13 @@ def parity(
     found = find_source(recorded, Profile(profile))
     if live_source is not None and names_callbacks(live_source):
         other = find_source(live_source, Profile(profile))
-        run = other.replayed(Side.LIVE, widened(found.scenario, other.scenario))
+        run = other.to_compare(Side.LIVE, widened(found.scenario, other.scenario), divergence=diverges)
         _warn_of_quarantine(other)
     else:
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
     report = compare(
         found.scenario,
-        found.replayed(Side.RECORDED),
+        found.to_compare(Side.RECORDED, divergence=diverges),
         run,
         scenario_file=found.scenario_file,
         further=found.further_runs(),
@@ -236,6 +235,8 @@ def parity(
         found_first = {"first_divergence": None if divergence is None else asdict(divergence)} if diverges else {}
         print_json(report_json(report, arguments) | found_first)
     elif as_csv:
+        from cj_pipeline.parity.tables import report_rows  # here: its warehouse takes .2 s to import
+
         rows = report_rows(report)
         print_csv(list(rows[0]), [list(row.values()) for row in rows])
     else:

@@ -12,12 +12,16 @@ from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.recorded_side import further_answers, further_runs
-from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay
+from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, unreplayed
 from cj_pipeline.traces.file_scenario import scenario_of_file
 from cj_pipeline.traces.provenance import Provenance, file_sha256
 from cj_pipeline.traces.reader import CallbackFile, read_callbacks
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
 from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, Recording, TraceStore, read_trace, trace_recordings
+
+# Callbacks. Of two files with different answers parity reads nothing that the engine made of them, and 100,000 answers
+# over 2,000 essays take it some minutes.
+MOST_REPLAYED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,21 @@ class Source:
     def replayed(self, side: Side, scenario: Scenario | None = None) -> RunRecord:
         """Run these callbacks through the engine, under their own scenario or another."""
         return replay(
+            scenario or self.scenario,
+            self.events,
+            side=side,
+            judge=self.identity,
+            quarantined_lines=len(self.callbacks.quarantined),
+        )
+
+    def to_compare(self, side: Side, scenario: Scenario | None = None, *, divergence: bool = False) -> RunRecord:
+        """Return these callbacks as a side of a comparison: those of a large file without the engine.
+
+        divergence: whether it will be asked what one answer changes, which takes the engine.
+        """
+        if divergence or self.recordings or len(self.callbacks.events) <= MOST_REPLAYED:
+            return self.replayed(side, scenario)
+        return unreplayed(
             scenario or self.scenario,
             self.events,
             side=side,
@@ -104,7 +123,7 @@ def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
     """
     path = Path(name)
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
-        callbacks = read_callbacks(path)
+        callbacks = read_callbacks(path, keep_bytes=False)
         identity = JudgeIdentity(path.name, file_sha256(path))
         return Source(scenario_of_file(callbacks, profile), path, callbacks, identity)
     trace = read_trace(scenario_folder(name))

@@ -35,7 +35,7 @@ class Case:
     live: RunRecord
     further: tuple[RunRecord, ...] = ()
 
-    @property
+    @cached_property
     def recordings(self) -> tuple[RunRecord, ...]:
         """Every recording, `recorded` first; a copy of an earlier one is left out."""
         found: dict[tuple[str, ...], RunRecord] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,7 +34,8 @@ class CommonPrompts:
     winner: WinnerFit
     asked: AskedPrompts
     wins: FloatArray
-    _refits: list[FloatArray] = field(default_factory=list)
+    _last: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    """What was last asked of `step` and of `refit`: several statistics of one sample ask the same."""
 
     @property
     def theta(self) -> FloatArray:
@@ -59,8 +61,7 @@ class CommonPrompts:
 
         wins: (d, p). Linear in live minus recorded shares: equal answers move nothing, and no answers separate.
         """
-        score = (self.share_differences(wins) * self.weights) @ self._design
-        return np.asarray(cho_solve(self._information, score.T).T)
+        return self._remembered("step", wins, self._stepped)
 
     def refit(self, wins: FloatArray) -> FloatArray:
         """Return (d, n + 1) scores and position fitted to live answers, under the recorded spread.
@@ -68,14 +69,21 @@ class CommonPrompts:
         Steps of fixed curvature (a bound of the real one, Böhning and Lindsay, 1988): one product of matrices a step
         for all draws together, no step overshoots, and answers equal to the recorded ones move nothing.
         """
-        if self._refits and self._refits[0] is wins:
-            return self._refits[1]
-        mean = self.winner.fit.mean
-        found = mean + self.step(wins) if len(mean) > DENSE else self._fitted(wins, mean)
-        self._refits[:] = [wins, found]
-        return found
+        return self._remembered("refit", wins, self._fitted)
 
-    def _fitted(self, wins: FloatArray, mean: FloatArray) -> FloatArray:
+    def _remembered(self, name: str, wins: FloatArray, compute: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        if name not in self._last or self._last[name][0] is not wins:
+            self._last[name] = wins, compute(wins)
+        return self._last[name][1]
+
+    def _stepped(self, wins: FloatArray) -> FloatArray:
+        score = (self.share_differences(wins) * self.weights) @ self._design
+        return np.asarray(cho_solve(self._information, score.T).T)
+
+    def _fitted(self, wins: FloatArray) -> FloatArray:
+        mean = self.winner.fit.mean
+        if len(mean) > DENSE:
+            return np.asarray(mean + self.step(wins))
         # At the recorded shares the gradient is what prompts of the other side alone leave; it is taken off.
         log_odds = mean[self.asked.first] - mean[self.asked.second] + mean[-1]
         at_rest = ((self.recorded_shares - expit(log_odds)) * self.weights) @ self._design - self._precision * mean

@@ -25,6 +25,7 @@ from cj_pipeline.parity.common_prompts import DENSE, CommonPrompts, common_promp
 DRAWS = 8_000
 # Of answers a draw times draws, as many as memory takes at once. Above it fewer draws do, with smoothed tails.
 _MOST_VALUES = 6_000_000
+_CHUNK_VALUES = 2_000_000
 LEAST_DRAWS = 500
 _MANY_PROMPTS = 20_000
 
@@ -190,7 +191,7 @@ class Comparison:
     def _measure_chunk(self, number: int, draws: int) -> Sample:
         calls, drawn = len(self.live), None
         if self.measures is not None and self.live.answered.any():
-            drawn = draw_measures(self.measures, draws, self.gaps(self.live), self.generator("measures", number))
+            drawn = draw_measures(self.measures, draws, self.live_gaps, self.generator("measures", number))
         return Sample(
             latency_ms=None if drawn is None else drawn.latency_ms,
             completion_tokens=None if drawn is None else drawn.completion_tokens,
@@ -217,6 +218,11 @@ class Comparison:
         score = dict(zip(self.winner.items, self.winner.fit.mean.tolist(), strict=False))
         pairs = [(answers.essay_a[index], answers.essay_b[index]) for index in answered]
         return np.abs([score.get(a, 0.0) - score.get(b, 0.0) for a, b in pairs]) if pairs else np.zeros(0)
+
+    @cached_property
+    def live_gaps(self) -> FloatArray:
+        """(n,) those of the live answers."""
+        return self.gaps(self.live)
 
     def error_places(self, answers: Answers) -> IntArray:
         """Return (n,) -1 for an answer, else the place of its code among the recorded ones; one more for a new code."""
@@ -275,7 +281,8 @@ def draws_for(values: int) -> int:
 
 def chunks(draws: int, values: int) -> Iterator[int]:
     """Cut some draws of this many values into parts that fit into memory; at least one draw a part."""
-    size = max(1, _MOST_VALUES // max(values, 1))
+    most = _MOST_VALUES if draws * values <= _MOST_VALUES else _CHUNK_VALUES
+    size = max(1, most // max(values, 1))
     for start in range(0, draws, size):
         yield min(size, draws - start)
 

@@ -6,6 +6,7 @@ from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import CJRequestType
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 from cj_pipeline.parity.divergence import first_divergence_sentence
+from cj_pipeline.runs.record import NOT_REPLAYED
 
 GROUP = "engine"
 
@@ -13,7 +14,8 @@ GROUP = "engine"
 def _answers_differ(case: Case) -> str | None:
     """The engine is deterministic: equal answers must give equal decisions, different ones may give others."""
     if case.recorded.document.answers_sha256 == case.live.document.answers_sha256:
-        return None
+        replayed = all(run.document.upload_status != NOT_REPLAYED for run in (case.recorded, case.live))
+        return None if replayed else "files of so many callbacks are compared without the engine"
     return "the two sides' answers differ, and with them what the engine makes of them; see the first divergence"
 
 

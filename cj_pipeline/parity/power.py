@@ -88,9 +88,8 @@ def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]
 
 def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) -> bool:
     """Whether the recorded answers could be a judge's that never reads: the blind coin gets past, or all are alike."""
-    recorded = [winner for winner in case.recorded.winner.tolist() if winner >= 0]
-    pairs = {frozenset(pair) for pair in zip(case.recorded.essay_a, case.recorded.essay_b, strict=True)}
-    alike = len(pairs) >= 2 and len(set(recorded)) == 1
+    recorded = case.recorded.winner[case.recorded.answered]
+    alike = len(set(recorded.tolist())) == 1 and _pairs(case) >= 2
     blind = any(detection.mock is WrongMock.BLIND_COIN and detection.missed for detection in found)
     return alike or blind
 
@@ -141,8 +140,12 @@ def _same_as_recorded(case: Comparison, mock: WrongMock) -> bool:
         return False
     if mock is WrongMock.FIRST_SHOWN:
         return recorded_share(case.asked) == 1.0
-    pairs = {frozenset(pair) for pair in zip(case.recorded.essay_a, case.recorded.essay_b, strict=True)}
-    return mock is WrongMock.BLIND_COIN and len(pairs) == 1
+    return mock is WrongMock.BLIND_COIN and _pairs(case) == 1
+
+
+def _pairs(case: Comparison) -> int:
+    """How many pairs of essays were recorded, whoever was shown first."""
+    return len(set(map(frozenset, zip(case.recorded.essay_a, case.recorded.essay_b, strict=True))))
 
 
 def detection_rate(case: Comparison, noise: Mapping[str, Noise], samples: list[Sample]) -> tuple[float, str]:

@@ -122,7 +122,7 @@ def confidence_spread(case: Comparison, sample: Sample) -> FloatArray:
 
 def confidence_link(case: Comparison, sample: Sample) -> FloatArray:
     """Correlation between confidence and the gap between the essays (its normal scores)."""
-    return _correlation(_filled(sample.confidence), normal_scores(case.gaps(case.live))[None])
+    return _correlation(_filled(sample.confidence), normal_scores(case.live_gaps)[None])
 
 
 def latency_mean(case: Comparison, sample: Sample) -> FloatArray:

@@ -23,6 +23,9 @@ from cj_pipeline.engine.scoring.wave_results import WaveResult, wave_results
 from cj_pipeline.engine.state import Decision, State
 from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
 
+NOT_REPLAYED = "not_replayed"
+"""The status of callbacks that the engine has not seen."""
+
 # What an ordinary loop cannot repeat to the microsecond; everything else is the same in real and virtual time.
 CLOCK_FIELDS: dict[str, bool | dict[str, bool]] = {
     "requested_at": True,
@@ -206,6 +209,61 @@ def record_of(
         service_metrics=service_metrics,
     )
     return RunRecord(document=document, events=events, repeats=repeats)
+
+
+def unreplayed_record(
+    events: tuple[CallbackEvent, ...],
+    *,
+    scenario_id: str,
+    essays: int,
+    side: Side,
+    judge: str,
+    judge_sha256: str,
+    seed: int,
+    quarantined_lines: int,
+) -> RunRecord:
+    """Return the record of callbacks that the engine has not seen: no wave, no decision, no score."""
+    ids = {event.data.correlation_id for event in events}
+    judged = {frozenset(event.data.essay_ids()) for event in events if event.data.succeeded}
+    completed = sum(event.data.succeeded for event in events)
+    most = essays * (essays - 1) // 2
+    document = RunDocument(
+        scenario_id=scenario_id,
+        side=side,
+        judge=judge,
+        judge_sha256=judge_sha256,
+        seed=seed,
+        upload_status=NOT_REPLAYED,
+        submitted=len(ids),
+        completed=completed,
+        failed=len(events) - completed,
+        duplicate_callbacks=len(events) - len(ids),
+        late_callbacks=0,
+        orphan_callbacks=0,
+        quarantined_lines=quarantined_lines,
+        answers_sha256=_answers_sha256(events),
+        iterations=0,
+        is_small_net=False,
+        resampling_pass_count=0,
+        small_net_cap_reached=False,
+        coverage=Coverage(
+            max_possible_pairs=most,
+            successful_pairs_count=len(judged),
+            unique_coverage_complete=len(judged) >= most,
+            comparison_count=completed,
+        ),
+        decisions=(),
+        fit=BtFit(
+            estimator=NOT_REPLAYED,
+            kappa=0.0,
+            essays=(),
+            se_summary={},
+            quality_flags={},
+            vacuous_flags=(),
+            warnings=("Not replayed: there are no scores.",),
+        ),
+    )
+    return RunRecord(document=document, events=events)
 
 
 def _answers_sha256(events: tuple[CallbackEvent, ...]) -> str:

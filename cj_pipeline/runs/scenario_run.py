@@ -23,7 +23,7 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
-from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
+from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of, unreplayed_record
 from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, metrics_of
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.stack import Stack, stack_for
@@ -95,6 +95,31 @@ def replay(
         service_metrics=service_metrics,
         quarantined_lines=quarantined_lines,
         asked_batch_ids=asked_batch_ids,
+    )
+
+
+def unreplayed(
+    scenario: Scenario,
+    events: Events,
+    *,
+    side: Side,
+    judge: JudgeIdentity,
+    quarantined_lines: int = 0,
+) -> RunRecord:
+    """Return a record of callbacks that the engine does not see: for what is about answers alone. Raises StrangeEssay.
+
+    The checks on what the engine makes of them are off then.
+    """
+    _require_known_essays(scenario, events)
+    return unreplayed_record(
+        events,
+        scenario_id=scenario.scenario_id,
+        essays=len(scenario.net.items),
+        side=side,
+        judge=judge.name,
+        judge_sha256=judge.sha256,
+        seed=scenario.live.seed,
+        quarantined_lines=quarantined_lines,
     )
 
 

@@ -37,7 +37,7 @@ IntColumn = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """One callback with the bytes it was read from."""
+    """One callback with the bytes it was read from, where they are kept."""
 
     line: int
     raw: bytes
@@ -82,12 +82,15 @@ class CallbackColumns:
     quarantined: tuple[QuarantinedLine, ...]
 
 
-def read_callbacks(path: Path) -> CallbackFile:
-    """Read a file whole. Raises BadInput when it is missing or holds no line, or is in another encoding."""
+def read_callbacks(path: Path, *, keep_bytes: bool = True) -> CallbackFile:
+    """Read a file whole. Raises BadInput when it is missing or holds no line, or is in another encoding.
+
+    keep_bytes: whether each event keeps its line, of 1 KB; those in quarantine always do.
+    """
     events: list[RecordedEvent] = []
     quarantined: list[QuarantinedLine] = []
     for chunk in _chunks(path, _event, lambda event: event.data.request_id):
-        events += [RecordedEvent(*line) for line in chunk.usable]
+        events += [RecordedEvent(line, raw if keep_bytes else b"", event) for line, raw, event in chunk.usable]
         quarantined += chunk.quarantined
     return CallbackFile(path=path, events=tuple(events), quarantined=tuple(quarantined))
 

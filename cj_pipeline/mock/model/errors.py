@@ -8,12 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cj_pipeline.mock.model.answers import Answers, IntArray
+from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray
 
 CodeArray: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 # Fewer recorded errors say nothing of bursts and codes.
 LEAST_ERRORS = 5
+
+_LEAST = 1e-9  # a chance of 0 has no geometric length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,17 +64,25 @@ def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator)
     prior = 2.0
     rate = fit.errors / max(fit.begins[1] + fit.stays[1], 1)
     stays = rng.beta(fit.stays[0] + prior * rate + 0.25, fit.stays[1] - fit.stays[0] + prior * (1 - rate) + 0.25, draws)
-    stationary = begins / np.maximum(begins + 1 - stays, 1e-12)
-    state = rng.random(draws) < stationary
-    failed = np.empty((calls, draws), dtype=np.bool_)
-    uniform = rng.random((calls, draws), dtype=np.float32)
-    for call in range(calls):
-        if call:
-            state = uniform[call] < np.where(state, stays, begins)
-        failed[call] = state
+    failed = _failures(begins, stays, calls, rng)
     weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
     cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
     errors = np.full((draws, calls), -1, dtype=np.int16)
-    at = np.nonzero(failed.T)
+    at = np.nonzero(failed)
     errors[at] = (rng.random(len(at[0]))[:, None] > cumulative[at[0]]).sum(axis=1)
     return errors
+
+
+def _failures(begins: FloatArray, stays: FloatArray, calls: int, rng: np.random.Generator) -> BoolArray:
+    """(draws, calls) whether a call fails: runs of failures and runs of answers, by turns, each of geometric length."""
+    draws = len(begins)
+    answers, failures = np.maximum(begins, _LEAST), np.maximum(1 - stays, _LEAST)
+    edges = np.zeros((draws, calls + 1), dtype=np.int8)
+    fails_first = rng.random(draws) < answers / (answers + failures)
+    begin = np.where(fails_first, 0, rng.geometric(answers))
+    while (row := np.flatnonzero(begin < calls)).size:
+        end = begin[row] + rng.geometric(failures[row])
+        edges[row, begin[row]] += 1
+        edges[row, np.minimum(end, calls)] -= 1
+        begin[row] = end + rng.geometric(answers[row])
+    return np.asarray(np.cumsum(edges[:, :-1], axis=1, dtype=np.int8) > 0)

@@ -19,7 +19,7 @@ _LOGARITHMIC = (True, True, False)
 _LEAST = 0.5  # a logarithm of 0 ms or 0 tokens
 LEAST_SHAPE = 8  # recorded answers; fewer may all be alike when they are drawn again
 _LEAST_DEVIATION = 0.1
-_SHAPES, _VALUES = 1_000, 6_000_000
+_SHAPES = 1_000
 # Without it, .4 % of faithful runs had a p99 above the limit of .1 % (132 recorded answers, 198 live ones).
 _TAILS = 0.7
 _MOST = np.float32(25.0)  # the logarithm of two years in milliseconds
@@ -93,7 +93,7 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
     scale = np.sqrt(freedom / rng.chisquare(freedom, (draws, 3)))
     location = scale * rng.standard_normal((draws, 3)) / np.sqrt(worth)
     shift, slope = fit.mean + fit.deviation * location, fit.deviation * scale
-    shapes = _shapes(fit, rng)
+    shapes = _shapes(fit, draws, rng)
     index = _places(shapes, draws, answers, rng)
 
     def whole(column: int) -> RealArray:
@@ -174,14 +174,14 @@ def _places(shapes: RealArray, draws: int, answers: int, rng: np.random.Generato
     return np.asarray(place)
 
 
-def _shapes(fit: MeasureFit, rng: np.random.Generator) -> RealArray:
+def _shapes(fit: MeasureFit, draws: int, rng: np.random.Generator) -> RealArray:
     """(2, s, blocks, block) residuals of latency and tokens in recordings drawn from the recorded one, in blocks.
 
     Each has mean 0 and deviation 1. So a draw's answers have a shape in common, which is as uncertain as the recording
     is short.
     """
     n, block = fit.answers, fit.block
-    shapes = min(_SHAPES, max(_VALUES // n, 1))
+    shapes = min(draws, _SHAPES)
     starts = np.arange(n)[None] if n < LEAST_SHAPE else rng.integers(0, n, (shapes, -(-n // block)))
     rows = (starts[:, :, None] + np.arange(block)) % n
     found: RealArray = np.moveaxis(fit.residuals[:, :2].astype(np.float32)[rows], -1, 0)

@@ -121,8 +121,8 @@ def draw_wins(draws: Draws, asked: AskedPrompts, rng: np.random.Generator) -> Fl
     fixed = rng.random(chance.shape, dtype=np.float32) < fixed_chance
     free_answer = rng.random(chance.shape, dtype=np.float32) < chance
     answer = np.where(asked.recorded > 0, asked.recorded_wins > 0, free_answer)
-    if asked.answers.max(initial=0) > 1:
-        free = rng.binomial(asked.answers.astype(np.int64), chance).astype(float)
-    else:
-        free = free_answer * asked.answers
+    free = free_answer * asked.answers
+    again = asked.answers > 1
+    if again.any():
+        free[:, again] = rng.binomial(asked.answers[again].astype(np.int64), chance[:, again])
     return np.where(fixed, answer * asked.answers, free)
