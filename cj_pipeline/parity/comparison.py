@@ -246,6 +246,16 @@ class Comparison:
         )
 
     @cached_property
+    def priced(self) -> BoolArray:
+        """(n,) live answers to prompts whose tokens were recorded: of others, few pairs do not tell what an essay adds.
+
+        All answers where none was recorded.
+        """
+        keys, known = self.live.prompts(by_hash=self.by_hash), self._recorded_prompt_tokens
+        found = np.array([keys[i] in known for i in np.flatnonzero(self.live.answered)], dtype=np.bool_)
+        return found if found.any() else np.ones_like(found)
+
+    @cached_property
     def _recorded_prompt_tokens(self) -> dict[tuple[str, str, str], float]:
         """Mean tokens by prompt: without hashes, one pair and side may stand for prompts of different length."""
         recorded = self.recorded

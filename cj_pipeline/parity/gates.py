@@ -76,9 +76,21 @@ def _unless_of_host(margin: MarginOf, otherwise: Margin) -> MarginOf:
     return lambda case, limits: otherwise if case.host_latency else margin(case, limits)
 
 
+def _share_of_recorded(*columns: str) -> MarginOf:
+    """A share of the recorded tokens of some columns together."""
+
+    def margin(case: Comparison, limits: Limits) -> Margin:
+        answered = case.recorded.answered
+        tokens = sum(float(getattr(case.recorded, column)[answered].mean()) for column in columns)
+        reach = max(limits["share"] * tokens, limits.get("slack", 0.0))
+        return Margin(-reach, reach)
+
+    return margin
+
+
 def _share_of(statistic: Statistic) -> MarginOf:
     def margin(case: Comparison, limits: Limits) -> Margin:
-        reach = max(limits["share"] * float(statistic(case, case.recorded_sample)[0]), limits.get("slack", 0.0))
+        reach = limits["share"] * float(statistic(case, case.recorded_sample)[0])
         return Margin(-reach, reach)
 
     return margin
@@ -198,13 +210,13 @@ GATES: tuple[Gate, ...] = (
           _unless_of_host(_difference, Margin(-0.75, 3.0)), recorded=False),
     _link("latency_link", BOTH, "correlation", statistics.latency_link, _everywhere(difference=0.2), recorded=False),
     _prompts("tokens_prompt", BOTH, "tokens", statistics.prompt_tokens, _by_profile({"share": 0.05}, _HALF),
-             _share_of(statistics.prompt_tokens), recorded=False),
+             _share_of_recorded("prompt_tokens"), recorded=False),
     _prompts("tokens_per_essay", HIGH, "of the recorded mean", statistics.prompt_tokens_per_essay,
              _by_profile({"share": 0.05}, {"share": 0.5}), _share_above, recorded=False),
     _completions("tokens_completion", BOTH, "tokens", statistics.completion_tokens, _COMPLETION,
-                 _share_of(statistics.completion_tokens)),
+                 _share_of_recorded("completion_tokens")),
     _totals("tokens_total", BOTH, "tokens", statistics.total_tokens, _COMPLETION,
-            _share_of(statistics.total_tokens), recorded=False),
+            _share_of_recorded("prompt_tokens", "completion_tokens"), recorded=False),
     _completions("tokens_spread", BOTH, "of the mean", statistics.completion_spread,
                  _by_profile({"difference": 0.10}, {"difference": 0.5})),
     _gate(Family.ENGINE, _many_essays, ("wins",), "bt_se", BOTH, "logits", statistics.standard_error,

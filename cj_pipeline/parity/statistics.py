@@ -167,7 +167,7 @@ def latency_link(case: Comparison, sample: Sample) -> FloatArray:
 
 def prompt_tokens(case: Comparison, sample: Sample) -> FloatArray:
     """Mean prompt tokens of answers."""
-    return _mean(_filled(sample.prompt_tokens))
+    return _mean(_filled(sample.prompt_tokens)[:, case.priced])
 
 
 def prompt_tokens_per_essay(case: Comparison, sample: Sample) -> FloatArray:
@@ -176,7 +176,7 @@ def prompt_tokens_per_essay(case: Comparison, sample: Sample) -> FloatArray:
     if expected is None:
         return np.zeros(len(_filled(sample.prompt_tokens)))
     scale = max(float(expected.mean()), 1.0)
-    apart = np.abs(_filled(sample.prompt_tokens) - expected) / scale
+    apart = np.abs(_filled(sample.prompt_tokens) - expected)[:, case.priced] / scale
     return np.asarray(np.percentile(apart, 90, axis=1))
 
 

@@ -1,0 +1,178 @@
+"""What do the counts of the operating characteristics add up to?
+
+    python -m benchmarks.operating_report gather counts.jsonl real_judges.json
+    python -m benchmarks.operating_report write
+
+`gather` adds the lines up into `figures/`, one entry a judge; `write` puts table and plot of them into `docs/`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cj_pipeline.parity.power import OF_WINS, WrongMock
+
+FIGURES = Path(__file__).parent / "figures"
+COUNTS, REAL = FIGURES / "operating_characteristics.json", FIGURES / "real_judges.json"
+DOCS = Path(__file__).parent.parent / "docs"
+BEGIN, END = "<!-- operating-characteristics -->\n\n", "\n<!-- end of operating-characteristics -->"
+ESSENTIAL = (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What was counted of one judge. at: of the hypercube, or of the point (c)."""
+
+    at: str
+    kind: Mapping[str, Any]
+    counts: Counter[str]
+
+    def share(self, name: str, of: str = "runs") -> float:
+        """Return how often something was counted, of all runs."""
+        return self.counts[name] / max(self.counts[of], 1)
+
+
+def gathered(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Add up the lines of each judge."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for entry in map(json.loads, lines):
+        judge = found.setdefault(
+            (entry["at"], entry["number"]),
+            {"at": entry["at"], "number": entry["number"], "kind": entry["kind"], "counts": Counter()},
+        )
+        judge["counts"].update({name: count for name, count in entry["counts"].items() if count})
+    return [found[key] for key in sorted(found)]
+
+
+def read_judges() -> list[Judge]:
+    """Read what was gathered."""
+    entries = json.loads(COUNTS.read_text(encoding="utf-8"))
+    return [Judge(entry["at"], entry["kind"], Counter(entry["counts"])) for entry in entries]
+
+
+def pooled(judges: Iterable[Judge]) -> Judge:
+    """Return all judges as one."""
+    return Judge("pooled", {}, sum((judge.counts for judge in judges), Counter()))
+
+
+def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, str]]:
+    """Return what was asked, what is wanted, and what was found."""
+    cube = [judge for judge in judges if judge.at == "hypercube"]
+    total, at_c = pooled(cube), [judge for judge in judges if judge.at == "c"]
+    no, parity = total.share("no"), total.share("parity")
+    worst = max(cube, key=lambda judge: judge.share("no"))
+    found = [
+        (
+            "(a) a faithful run is NO PARITY",
+            "at most 1 %",
+            f"{no:.2%} of {total.counts['runs']:,} runs of {len(cube)} judges, "
+            f"{total.counts['recordings with a no']} of {total.counts['recordings']} recordings",
+        ),
+        (
+            "(a) the same, the worst judge",
+            "at most 3 %",
+            f"{worst.share('no'):.1%}, {worst.counts['recordings with a no']} of {worst.counts['recordings']}",
+        ),
+        ("a faithful run is PARITY, CANNOT TELL", "about half", f"{parity:.0%}, {1 - no - parity:.0%}"),
+        *((f"(b) {mock} is PARITY", "at most 5 %", _past(total, cube, mock)) for mock in ESSENTIAL),
+        *(row for key in ((1, 0.0), (1, 0.7), (2, 0.0), (2, 0.7)) for row in _power(at_c, *key)),
+        *(
+            (f"95 % intervals that hold {name.replace('_', ' ')}", "93 to 97 %", f"{share:.1%}")
+            for name, share in coverage(total).items()
+        ),
+        *(
+            (f"a drift of {name} by its margin is EQUIVALENT", "at most 5 %", f"{total.share(counted):.1%}")
+            for counted in sorted(total.counts)
+            if (name := counted.removeprefix("equivalent at the margin ")) != counted
+        ),
+        (
+            "some gate of a faithful run is DIFFERENT",
+            "at most 5 %",
+            f"{total.share('different', 'recordings'):.1%}",
+        ),
+    ]
+    limits = {"itself": "never", "another judge, 1": "at least 60 %", "another judge, 2": "at least 85 %"}
+    for name, count in real.items():
+        wanted = next(limit for start, limit in limits.items() if name.startswith(start))
+        what = "is NO PARITY with" if name.startswith("itself") else "is told from"
+        found.append((f"(e) a real judge {what} {name}", wanted, f"{count['found']} of {count['of']}"))
+    return found
+
+
+def coverage(judge: Judge) -> dict[str, float]:
+    """Return how often the 95 % interval of each measure held a faithful run."""
+    names = [name.removeprefix("intervals ") for name in judge.counts if name.startswith("intervals ")]
+    return {name: judge.share(f"covered {name}", f"intervals {name}") for name in sorted(names)}
+
+
+def _past(total: Judge, cube: list[Judge], mock: WrongMock) -> str:
+    worst = max(judge.share(f"past {mock}") for judge in cube)
+    return f"{total.share(f'past {mock}'):.2%}, worst judge {worst:.1%}"
+
+
+def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable[tuple[str, str, str]]:
+    here = pooled(
+        judge
+        for judge in at_c
+        if judge.kind["recordings"] == recordings and judge.kind["repeatability"] == repeatability
+    )
+    where = f"(c) {recordings} recorded, repeatability {repeatability:g}"
+    least = min(ESSENTIAL, key=lambda mock: here.share(f"caught {mock}"))
+    yield f"{where}: a faithful run is PARITY", "at least 90 %", f"{here.share('parity'):.1%}"
+    yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", f"{here.share(f'caught {least}'):.1%}"
+
+
+def table(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the rows as Markdown."""
+    lines = ["| what | wanted | measured |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(judges, real))]) + "\n"
+
+
+def plot(judges: list[Judge], path: Path) -> None:
+    """Draw how the faithful runs of each judge of the hypercube end."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "operating", "font.size": 9})
+    cube = sorted((judge for judge in judges if judge.at == "hypercube"), key=lambda judge: judge.share("parity"))
+    figure, axes = plt.subplots(figsize=(8, 2.8))
+    place = range(len(cube))
+    parity, no = ([judge.share(name) for judge in cube] for name in ("parity", "no"))
+    unproven = [1 - yes - never for yes, never in zip(parity, no, strict=True)]
+    axes.bar(place, parity, color="#2a7f62", label="PARITY", width=0.9)
+    axes.bar(place, unproven, bottom=parity, color="#c9c9c9", label="CANNOT TELL", width=0.9)
+    axes.bar(place, no, bottom=[1 - share for share in no], color="#c0392b", label="NO PARITY (false alarm)", width=0.9)
+    axes.set(xticks=[], xlabel=f"{len(cube)} simulated judges", ylabel="share of faithful runs", xlim=(-0.6, len(cube)))
+    axes.legend(loc="upper left", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main(task: str, *files: str) -> None:
+    """Gather counts, or write table and plot."""
+    if task == "gather":
+        counts, real = map(Path, files)
+        FIGURES.mkdir(exist_ok=True)
+        entries = gathered(counts.read_text(encoding="utf-8").splitlines())
+        COUNTS.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n", encoding="utf-8")
+        REAL.write_bytes(real.read_bytes())
+        return
+    judges, real_counts = read_judges(), json.loads(REAL.read_text(encoding="utf-8"))
+    page = DOCS / "parity.md"
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(before + BEGIN + table(judges, real_counts) + END + after, encoding="utf-8")
+    plot(judges, DOCS / "images" / "operating-characteristics.svg")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
