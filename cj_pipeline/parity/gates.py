@@ -208,7 +208,9 @@ GATES: tuple[Gate, ...] = (
           _unless_of_host(_share_above, Margin(-1.0, 3.0))),
     _time("latency_drift", BOTH, "times the first half", statistics.latency_drift, _everywhere(difference=0.2),
           _unless_of_host(_difference, Margin(-0.75, 3.0)), recorded=False),
-    _link("latency_link", BOTH, "correlation", statistics.latency_link, _everywhere(difference=0.2), recorded=False),
+    # On a host whose load changes, time follows the load: two runs of one model had links of .58 and .87.
+    _link("latency_link", BOTH, "correlation", statistics.latency_link, _everywhere(difference=0.2),
+          _unless_of_host(_difference, Margin(-0.75, 0.75)), recorded=False),
     _prompts("tokens_prompt", BOTH, "tokens", statistics.prompt_tokens, _by_profile({"share": 0.05}, _HALF),
              _share_of_recorded("prompt_tokens"), recorded=False),
     _prompts("tokens_per_essay", HIGH, "of the recorded mean", statistics.prompt_tokens_per_essay,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.reasons import ASKS
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.intp]
@@ -28,7 +29,8 @@ class Answers:
 
     batch: which batch of this side, from 0. essay_a, essay_b: ids. prompt_sha256: empty where absent.
     winner: 1 for A, 0 for B, -1 for an error. error: `code` or `code/reason`, empty for an answer.
-    latency_ms, prompt_tokens, completion_tokens, total_tokens, cost: as in the callback. confidence: nan for an error.
+    latency_ms, completion_tokens, total_tokens, cost: as in the callback. prompt_tokens: of one ask, also where the
+    judge was asked once more and billed for both. confidence: nan for an error.
     justification_length: characters. retry: whether the engine asked again after an error.
     """
 
@@ -75,7 +77,9 @@ def answers_of(batches: Iterable[Sequence[LLMComparisonResultV1]]) -> Answers:
         winner=np.array([_WINNER[callback.winner] for callback in callbacks], dtype=np.intp),
         error=tuple(_error(callback) for callback in callbacks),
         latency_ms=np.array([callback.response_time_ms for callback in callbacks], dtype=float),
-        prompt_tokens=np.array([tokens.prompt_tokens for tokens in usage], dtype=float),
+        prompt_tokens=np.array(
+            [tokens.prompt_tokens / _asks(entry) for tokens, entry in zip(usage, metadata, strict=True)], dtype=float
+        ),
         completion_tokens=np.array([tokens.completion_tokens for tokens in usage], dtype=float),
         total_tokens=np.array([tokens.total_tokens for tokens in usage], dtype=float),
         confidence=np.array([_number(callback.confidence) for callback in callbacks], dtype=float),
@@ -84,6 +88,12 @@ def answers_of(batches: Iterable[Sequence[LLMComparisonResultV1]]) -> Answers:
 
 
 _WINNER: Mapping[Winner | None, int] = {Winner.A: 1, Winner.B: 0, None: -1}
+
+
+def _asks(metadata: Mapping[str, object]) -> int:
+    """Return how often the judge was asked for one answer: the same prompt each time."""
+    asks = metadata.get(ASKS)
+    return asks if type(asks) is int and asks > 0 else 1
 
 
 def _number(value: float | None) -> float:
