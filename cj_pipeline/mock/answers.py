@@ -152,21 +152,29 @@ def _prompt_number(request: MockRequest) -> int:
     return int(request.prompt_sha256[:8], 16)
 
 
-def latency_ms(mode: Mode, draws: Draws, replayed: Replayed | None = None, sampled: Sample | None = None) -> int:
+def latency_ms(
+    mode: Mode,
+    draws: Draws,
+    replayed: Replayed | None = None,
+    sampled: Sample | None = None,
+    drawn: float | None = None,
+) -> int:
     """How long the provider takes to answer, rounded to what the wire can say.
 
-    sampled: the sample that was drawn for this attempt, where the mode has samples.
+    sampled: the sample that was drawn for this attempt, where the mode has samples. drawn: the attempt's uniform number
+    where the order of calls matters.
     """
     model = mode.latency
+    probability = drawn if drawn is not None else draws.uniform("latency")
     match model:
         case ConstantLatency():
             ms = model.ms
         case UniformLatency():
-            ms = model.low_ms + (model.high_ms - model.low_ms) * draws.uniform("latency")
+            ms = model.low_ms + (model.high_ms - model.low_ms) * probability
         case QuantileLatency():
-            ms = inverse_cdf(model.ms, draws.uniform("latency"))
+            ms = inverse_cdf(model.ms, probability)
         case LognormalLatency():
-            ms = _lognormal_ms(model, draws.uniform("latency"))
+            ms = _lognormal_ms(model, probability)
         case SampledLatency():
             ms = _drawn(sampled)[0]
         case ReplayLatency():

@@ -43,9 +43,15 @@ class BurstChain:
         return self._in_burst
 
 
-def drawn_failure(errors: Errors, draws: Draws, *, in_burst: bool, cost: Cost = NO_COST) -> ProviderError | None:
-    """Return the failure of this attempt; None when it succeeds. cost: of the tokens that a failure is billed for."""
-    if not (in_burst or _fails(errors, draws)):
+def drawn_failure(
+    errors: Errors, draws: Draws, *, in_burst: bool, cost: Cost = NO_COST, fixed: bool | None = None
+) -> ProviderError | None:
+    """Return the failure of this attempt; None when it succeeds.
+
+    cost: of the tokens that a failure is billed for. fixed: whether the prompt always fails or never does; None where
+    each attempt is drawn.
+    """
+    if not (in_burst or (_fails(errors, draws) if fixed is None else fixed)):
         return None
     return _mixed_failure(errors, draws, cost) if errors.codes_mix else _failure(errors, draws)
 

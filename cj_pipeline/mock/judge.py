@@ -12,8 +12,11 @@ from cj_pipeline.contracts.answer import ProviderAnswer, ProviderError
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.mock import answers
+from cj_pipeline.mock.course import LatencyCourse
 from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.failures import BurstChain, cost_usd, drawn_failure, takes_ms, token_usage
+from cj_pipeline.mock.fixed_failures import fixed_outcome
+from cj_pipeline.mock.mode.latency import SampledLatency
 from cj_pipeline.mock.mode.mode import CompletionWords, ConstantTokens, Justification, Mode, Sample
 from cj_pipeline.mock.replay import ReplayBook, Replayed
 from cj_pipeline.mock.request import MockRequest
@@ -52,7 +55,7 @@ class Attempt:
 class MockJudge:
     """Answers by a mode, with randomness keyed by seed, correlation id and attempt.
 
-    Bursts of errors are the one thing that depends on more: on how many attempts this judge had before.
+    Bursts of errors and the course of latencies depend on more: on how many attempts this judge had before.
     token_counter: counts tokens for a mode of tokenizer `tiktoken`; None finds cl100k_base, or falls back to words.
     """
 
@@ -60,7 +63,9 @@ class MockJudge:
         self.mode = mode
         self._seed = seed
         self._bursts = BurstChain(mode.errors.bursts, seed)
-        self._samples = SampleBook(mode)
+        self._course = LatencyCourse(mode, seed)
+        self._samples = SampleBook(mode, by_latency=self._course.drifts)
+        self._of_samples = isinstance(mode.latency, SampledLatency)
         self._replays = None if mode.recording is None else ReplayBook(mode)
         self._count = (token_counter or cl100k_counter()) if mode.tokens.tokenizer == "tiktoken" else None
         self._sentences = {winner: _sentences(mode.justification, winner) for winner in Winner}
@@ -70,13 +75,15 @@ class MockJudge:
         """Return what comes of one attempt, and after how long. number: 0 for the first."""
         errors = self.mode.errors
         draws = Draws(self._seed, str(request.correlation_id), number)
-        failure = drawn_failure(errors, draws, in_burst=self._bursts.next_call(), cost=self.mode.cost)
+        fixed = fixed_outcome(self.mode, request, self._seed)
+        failure = drawn_failure(errors, draws, in_burst=self._bursts.next_call(), cost=self.mode.cost, fixed=fixed)
         try:
             replayed = self._replayed(request, draws)
         except ProviderError as unknown_essays:
             return Attempt(0, unknown_essays)
-        sampled = self._samples.draw(request, draws)
-        latency_ms = takes_ms(errors, failure, answers.latency_ms(self.mode, draws, replayed, sampled))
+        drawn = self._course.next_call(draws.uniform("sample" if self._of_samples else "latency"))
+        sampled = self._samples.draw(request, drawn if self._of_samples else draws.uniform("sample"))
+        latency_ms = takes_ms(errors, failure, answers.latency_ms(self.mode, draws, replayed, sampled, drawn))
         if failure is None and replayed is not None:
             failure = replayed.failure
         if failure is not None:

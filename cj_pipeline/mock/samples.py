@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from cj_pipeline.mock.answers import ability
-from cj_pipeline.mock.draws import Draws
 from cj_pipeline.mock.mode.mode import AbilityWinner, Mode, Sample
 from cj_pipeline.mock.request import MockRequest
 
@@ -15,30 +14,40 @@ _LEAST_NEIGHBOURS = 5
 
 
 class SampleBook:
-    """The samples of a mode, ordered by the gap between the abilities of their essays."""
+    """The samples of a mode, ordered by the gap between the abilities of their essays.
 
-    def __init__(self, mode: Mode) -> None:
+    by_latency: whether those of a like gap are drawn from in the order of their latencies, as a drift needs it.
+    """
+
+    def __init__(self, mode: Mode, *, by_latency: bool = False) -> None:
         self._winner = mode.winner
         self._name = mode.name
         self._ordered = sorted(mode.samples, key=lambda row: row[3])
         self._gaps = [row[3] for row in self._ordered]
+        self._by_latency = by_latency
         self._width = min(len(self._ordered), max(_LEAST_NEIGHBOURS, len(self._ordered) // _NEIGHBOURHOODS))
 
-    def draw(self, request: MockRequest, draws: Draws) -> Sample | None:
+    def draw(self, request: MockRequest, drawn: float) -> Sample | None:
         """Draw a sample, from those whose gap is like that of the request's essays; None without any.
 
-        Any of them, where the mode's winners have no abilities.
+        drawn: a uniform number. Any sample, where the mode's winners have no abilities.
         """
         ordered = self._ordered
         if not ordered:
             return None
-        drawn = draws.uniform("sample")
         ids = request.essay_ids()
         if not isinstance(self._winner, AbilityWinner) or ids is None:
-            return ordered[int(drawn * len(ordered))]
-        gap = abs(ability(self._winner, self._name, ids[0]) - ability(self._winner, self._name, ids[1]))
-        middle = (bisect_left(self._gaps, gap) + bisect_right(self._gaps, gap)) // 2
-        place = middle - self._width // 2 + int(drawn * self._width)
-        # Reflected at both ends, so that the samples there are drawn as often as the others.
+            first, width = 0, len(ordered)
+        else:
+            gap = abs(ability(self._winner, self._name, ids[0]) - ability(self._winner, self._name, ids[1]))
+            middle = (bisect_left(self._gaps, gap) + bisect_right(self._gaps, gap)) // 2
+            first, width = middle - self._width // 2, self._width
+        if self._by_latency:
+            alike = sorted(range(first, first + width), key=lambda place: ordered[self._inside(place)][0])
+            return ordered[self._inside(alike[int(drawn * width)])]
+        return ordered[self._inside(first + int(drawn * width))]
+
+    def _inside(self, place: int) -> int:
+        """Return a place reflected at both ends, so that the samples there are drawn as often as the others."""
         place = -1 - place if place < 0 else place
-        return ordered[2 * len(ordered) - 1 - place if place >= len(ordered) else place]
+        return 2 * len(self._ordered) - 1 - place if place >= len(self._ordered) else place

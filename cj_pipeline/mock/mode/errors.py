@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.mock.mode.numbers import Count, NonNegative, Positive, Probability, Switch
+from cj_pipeline.mock.mode.numbers import Count, NonNegative, Positive, PositiveCount, Probability, Switch
 
 HttpErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
 
@@ -104,6 +104,13 @@ class Errors(FileModel):
     retry_after_s: NonNegative | None = None
     """How long a 429 or a 503 asks to be left alone; null when it does not say."""
     bursts: Bursts = Bursts()
+    repeatability: Probability = 0.0
+    """Share of prompts of which it is fixed whether they fail: drawn once, and the same in every batch and retry."""
+    failed: dict[str, dict[str, PositiveCount]] = Field(default_factory=dict)
+    """What failed: by the essay shown as A and the one shown as B, how many of the recorded calls.
+
+    A prompt that failed each time fails again where it is fixed; one that also has `winner.answers` is never fixed.
+    """
     retry_success: Probability | None = None
     """Chance that a retry outside a burst succeeds; null: it fails at `rate`, like a first attempt."""
 

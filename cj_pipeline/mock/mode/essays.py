@@ -23,6 +23,8 @@ def essays_named(mode: Mode) -> frozenset[str]:
     if isinstance(mode.winner, AbilityWinner):
         named |= mode.winner.abilities.keys() | mode.winner.answers.keys()
         named |= {essay for others in mode.winner.answers.values() for essay in others}
+    named |= mode.errors.failed.keys()
+    named |= {essay for others in mode.errors.failed.values() for essay in others}
     if isinstance(mode.tokens.prompt, PerItemTokens):
         named |= mode.tokens.prompt.items.keys()
     if mode.recording is not None:
@@ -50,6 +52,10 @@ def renamed_mode(mode: Mode, name: str, rename: Callable[[str], str], rename_mod
             rename(first): {rename(second): letters for second, letters in others.items()}
             for first, others in mode.winner.answers.items()
         }
+    content["errors"]["failed"] = {
+        rename(first): {rename(second): calls for second, calls in others.items()}
+        for first, others in mode.errors.failed.items()
+    }
     content["justification"]["texts"] = []
     if mode.model is not None:
         content["model"] = rename_model(mode.model)

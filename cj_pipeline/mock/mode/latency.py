@@ -21,6 +21,30 @@ class _LatencyModel(FileModel):
     """Multiplies every latency."""
 
 
+class Drift(FileModel):
+    """Latencies that change slowly over the calls: neighbours are alike, as under the load of a host."""
+
+    share: Annotated[float, Field(strict=True, ge=0.0, lt=1.0)] = 0.0
+    """How much of the variation is slow; 0 for none. The distribution of all latencies stays as it is."""
+    calls: Annotated[float, Field(strict=True, ge=1.0)] = 20.0
+    """Over how many calls a slow change fades to a third."""
+
+
+class _DriftingModel(_LatencyModel):
+    drift: Drift = Drift()
+
+
+class _DrawnModel(_DriftingModel):
+    stratified: Annotated[int, Field(strict=True, ge=2)] | None = None
+    """So many calls in a row take one latency from each part of the distribution, so that their mean hardly varies."""
+
+    @model_validator(mode="after")
+    def _one_course(self) -> Self:
+        if self.stratified is not None and self.drift.share > 0.0:
+            raise ValueError("latencies that are stratified over calls have no drift; give one of the two")
+        return self
+
+
 class ConstantLatency(_LatencyModel):
     """The same every time."""
 
@@ -29,7 +53,7 @@ class ConstantLatency(_LatencyModel):
     """How long."""
 
 
-class UniformLatency(_LatencyModel):
+class UniformLatency(_DrawnModel):
     """Evenly between two bounds."""
 
     model: Literal["uniform"]
@@ -47,7 +71,7 @@ class UniformLatency(_LatencyModel):
         return high_ms
 
 
-class LognormalLatency(_LatencyModel):
+class LognormalLatency(_DrawnModel):
     """The logarithm is normal: most answers near the median, a long tail above. Give the median or the mean.
 
     What falls outside `min_ms` and `max_ms` is set to the bound, so bounds move the mean away from `mean_ms`.
@@ -87,7 +111,7 @@ class LognormalLatency(_LatencyModel):
         return self.median_ms or 0.0
 
 
-class QuantileLatency(_LatencyModel):
+class QuantileLatency(_DrawnModel):
     """A recorded distribution: its quantiles at equally spaced probabilities from 0 to 1, straight lines between."""
 
     model: Literal["quantiles"]
@@ -97,7 +121,7 @@ class QuantileLatency(_LatencyModel):
     _monotone = field_validator("ms")(non_decreasing)
 
 
-class SampledLatency(_LatencyModel):
+class SampledLatency(_DriftingModel):
     """That of the sample that is drawn from the mode's `samples`."""
 
     model: Literal["sampled"]

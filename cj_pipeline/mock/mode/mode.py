@@ -44,10 +44,20 @@ from cj_pipeline.mock.mode.winner import WinnerModel as WinnerModel
 # Optional keys that came when records of runs already had modes with their digest: at their defaults they are left out
 # of it, so that the digest of a mode which does not use them stays what it was.
 _LATER_KEYS = {
-    "errors": ("kinds", "timeout_ms", "retry_after_s", "bursts", "retry_success", "codes_mix"),
+    "errors": (
+        "kinds",
+        "timeout_ms",
+        "retry_after_s",
+        "bursts",
+        "retry_success",
+        "codes_mix",
+        "repeatability",
+        "failed",
+    ),
     "tokens": ("tokenizer",),
     "winner": ("repeatability", "answers"),
     "fitted_from": ("further_sha256",),
+    "latency": ("drift", "stratified"),
 }
 _LATER_SECTIONS = ("version", "model", "samples", "cost", "metadata", "justification")
 

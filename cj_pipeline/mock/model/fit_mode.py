@@ -30,6 +30,7 @@ from cj_pipeline.mock.mode.mode import (
 from cj_pipeline.mock.mode.winner import AbilityWinner, Spread
 from cj_pipeline.mock.model.answers import Answers, FloatArray, answers_of
 from cj_pipeline.mock.model.columns import chosen, joined
+from cj_pipeline.mock.model.course import fit_drift, fit_repeated_errors
 from cj_pipeline.mock.model.errors import LEAST_ERRORS, ErrorFit, fit_errors
 from cj_pipeline.mock.model.failed_calls import FailedCall, Kind, failed_calls, with_failed_calls
 from cj_pipeline.mock.model.origins import origins_of
@@ -135,7 +136,7 @@ def fitted_mode(
         fitted_from=fitted_from,
         model=constants.model if constants.own else None,
         winner=_winner(winner),
-        latency=SampledLatency(model="sampled"),
+        latency=SampledLatency(model="sampled", drift=fit_drift(parts)),
         tokens=Tokens(prompt=_prompt_tokens(answers, winner.items), completion=SampledTokens(model="sampled")),
         confidence=SampledConfidence(model="sampled"),
         samples=_samples(answers, winner),
@@ -143,7 +144,7 @@ def fitted_mode(
         metadata=constants.metadata,
         justification=constants.justification,
         cache=constants.cache,
-        errors=with_failed_calls(_errors(errors, len(everything)), constants.failed),
+        errors=_with_repeats(with_failed_calls(_errors(errors, len(everything)), constants.failed), parts),
     )
     return mode.model_copy(update={"origins": origins_of(mode, winner, answers, errors, len(everything), known)})
 
@@ -253,6 +254,14 @@ def _errors(fit: ErrorFit, calls: int) -> Errors:
             codes_mix=tuple(mix), bursts=Bursts(length=length, rate=min(round(share, 4), length / (length + 1)))
         )
     return Errors(codes_mix=tuple(mix), rate=round(share, 4))
+
+
+def _with_repeats(errors: Errors, parts: Sequence[Answers]) -> Errors:
+    """Return the errors with what comes back at the same prompts, where they do not come in bursts."""
+    if errors.bursts.rate > 0.0:
+        return errors
+    share, failed = fit_repeated_errors(parts)
+    return errors.model_copy(update={"repeatability": share, "failed": failed})
 
 
 def _remarks(winner: WinnerFit, answers: Answers) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from cj_pipeline.mock.mode.latency import SampledLatency
 from cj_pipeline.mock.mode.mode import Mode, PerItemTokens
 from cj_pipeline.mock.model.answers import Answers
 from cj_pipeline.mock.model.errors import ErrorFit
@@ -35,6 +36,10 @@ def origins_of(
         "justification": "As long as the recorded ones on average; no recorded sentence is kept.",
         "errors": _errors(errors, calls),
     }
+    if mode.errors.repeatability:
+        told["errors.repeatability"] = "How much more often two calls of one prompt fail together than any two calls."
+    if isinstance(mode.latency, SampledLatency) and mode.latency.drift.share:
+        told["latency.drift"] = "Correlation of the latencies of neighbouring calls, near and far."
     for name, sentence in known.items():
         told[name] = f"{told[name]} {sentence}" if name in told else sentence
     return told

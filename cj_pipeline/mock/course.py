@@ -1,0 +1,54 @@
+"""This module holds what latencies owe to the order of calls: slow drift, or an even spread over some calls in a row.
+
+The state depends on the seed and on how many calls there were, as that of bursts of errors does.
+"""
+
+from __future__ import annotations
+
+from math import exp, sqrt
+from statistics import NormalDist
+
+from cj_pipeline.foundation.seeding import uniform
+from cj_pipeline.mock.mode.mode import Mode
+
+_NORMAL = NormalDist()
+_LEAST = 2.0**-54  # a draw may be exactly 0, where the normal distribution has no quantile
+
+
+class LatencyCourse:
+    """Turns the uniform draw of each call into one that fits its place in the order of calls."""
+
+    def __init__(self, mode: Mode, seed: int) -> None:
+        drift = getattr(mode.latency, "drift", None)
+        self._share = 0.0 if drift is None else drift.share
+        self._kept = 0.0 if drift is None else exp(-1.0 / drift.calls)
+        self._strata: int | None = getattr(mode.latency, "stratified", None)
+        self._seed = seed
+        self._calls = 0
+        self._slow = 0.0
+        self._order: list[int] = []
+
+    @property
+    def drifts(self) -> bool:
+        """Whether neighbouring calls are alike."""
+        return self._share > 0.0
+
+    def next_call(self, drawn: float) -> float:
+        """Return the draw of the call that begins now, in [0, 1). drawn: the call's own."""
+        call, self._calls = self._calls, self._calls + 1
+        if self._strata is not None:
+            return self._stratum(call, self._strata, drawn)
+        if self._share == 0.0:
+            return drawn
+        fresh = _NORMAL.inv_cdf(max(uniform("lps", "drift", self._seed, call), _LEAST))
+        # Of the long run's size from the first call on.
+        self._slow = fresh if call == 0 else self._kept * self._slow + sqrt(1.0 - self._kept**2) * fresh
+        own = _NORMAL.inv_cdf(max(drawn, _LEAST))
+        return min(_NORMAL.cdf(sqrt(self._share) * self._slow + sqrt(1.0 - self._share) * own), 1.0 - _LEAST)
+
+    def _stratum(self, call: int, strata: int, drawn: float) -> float:
+        place = call % strata
+        if place == 0:
+            block = call // strata
+            self._order = sorted(range(strata), key=lambda part: uniform("lps", "stratum", self._seed, block, part))
+        return (self._order[place] + drawn) / strata
