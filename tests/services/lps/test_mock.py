@@ -59,7 +59,7 @@ DIGESTS = {
     "default": "a9818a4bbb2740c3",
     "eng5_anchor_gpt51_low": "89297489817ccf48",
     "eng5_anchor_ladder": "2046545d7efb114d",
-    "eng5_lower5_gpt51_low": "ad907834c5c4866c",
+    "eng5_lower5_gpt51_low": "72fd6db623a5292e",
     "production_hash_anchor": "91248b5e42c01f1b",
     "production_hash_lower5": "35035bb46224b1b6",
     "production_hash_anchor+coin+slow_x1_5": "e7c164ec94d09b95",
