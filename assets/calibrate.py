@@ -25,9 +25,7 @@ from assets.specs import CALIBRATION, TRACE, asset_spec, table
 from cj_pipeline.mock.mode.held_out import MEASURES, HeldOutCheck, held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.mode.text import mode_text
-from cj_pipeline.runs.calibration import HEADING, CalibratedFrom, calibrated
-from cj_pipeline.traces.reader import CallbackFile, read_callbacks
-from cj_pipeline.traces.store import Trace
+from cj_pipeline.runs.calibration import HEADING, calibrated, recording_of, subject_of
 from resources.trace_store import TraceStoreResource
 
 QUESTIONS: dict[str, str] = {
@@ -62,8 +60,10 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     def calibration(
         context: AssetExecutionContext, trace_store: TraceStoreResource
     ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        trace = trace_store.trace(context.partition_key)
-        mode = calibrated(trace.scenario, _recordings(trace), provenance=trace.provenance)
+        scenario = trace_store.scenario(context.partition_key)
+        recordings = trace_store.recordings(context.partition_key)
+        recorded = [recording_of(recording.path) for recording in recordings]
+        mode = calibrated(subject_of(scenario), recorded, provenance=recordings[0].provenance)
         yield MaterializeResult(
             asset_key=CALIBRATION,
             data_version=None if mode is None else DataVersion(mode.sha256()),
@@ -99,16 +99,6 @@ def _result(name: str, row: HeldOutCheck | None, reason: str) -> AssetCheckResul
         description=row.sentence,
         metadata={"value": row.value, "limit": row.limit},
     )
-
-
-def _recordings(trace: Trace) -> list[CalibratedFrom]:
-    main, *further = trace.recordings
-    recorded = [_of(trace.callbacks, main.sha256)]
-    return recorded + [_of(read_callbacks(recording.path), recording.sha256) for recording in further]
-
-
-def _of(callbacks: CallbackFile, sha256: str) -> CalibratedFrom:
-    return CalibratedFrom([line.event.data for line in callbacks.events], sha256)
 
 
 def _shown(mode: Mode) -> dict[str, Any]:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json, print_table, say_wrapped
-from cj_pipeline.cli.sources import Source, find_source
+from cj_pipeline.cli.output import json_option, print_json, print_table, say, say_wrapped
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.mock.mode.held_out import held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.runs.calibration import CalibratedFrom, calibrated, write_calibrated
-from cj_pipeline.traces.reader import CallbackFile, read_callbacks
-from cj_pipeline.traces.store import Recording
+from cj_pipeline.runs.calibration import (
+    CalibratedFrom,
+    Subject,
+    calibrated,
+    recording_of,
+    subject_of,
+    write_calibrated,
+)
+from cj_pipeline.traces.store import MAIN, trace_recordings
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.provenance import Provenance
 
 
 @click.command()
@@ -46,17 +58,18 @@ def calibrate(source: str, held_out: str | None, output: Path | None, name: str 
     its next version. Exits with 1 when the mode foretells what was held out worse than it should, and is written all
     the same; with 3 when nothing could be held out.
     """
-    found = find_source(source)
-    recordings, held = _sides(found, held_out)
-    scenario = found.scenario
-    provenance = next(iter(found.provenances), None)
-    mode = calibrated(scenario, recordings, held, name=name or _name(found), provenance=provenance)
+    found = _found(source)
+    fitted, held = _sides(found, held_out)
+    mode = calibrated(found.subject, fitted, held, name=name, provenance=found.provenance)
     if mode is None:
         raise BadInput(
             "no callback here has a winner, so there is no judge to fit.",
-            path=found.callbacks.path,
+            path=found.paths[MAIN],
             remedy="Calibrate to a recording with answers in it.",
         )
+    for one in (*fitted, *held):
+        if one.unusable:
+            say(f"recording {one.sha256[:12]}: {one.unusable} lines are no callbacks, and left out", err=True)
     if output is not None:
         mode = write_calibrated(mode, output)
     if as_json:
@@ -68,25 +81,36 @@ def calibrate(source: str, held_out: str | None, output: Path | None, name: str 
     sys.exit(_exit_code(mode))
 
 
-def _name(found: Source) -> str:
-    """Return what the mode is called: as the scenario, or as the file."""
-    return found.scenario.scenario_id if found.recordings else bare_name(found.callbacks.path)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an argument names. paths: of its recordings by name, the main one first."""
+
+    subject: Subject
+    paths: Mapping[str, Path]
+    provenance: Provenance | None = None
 
 
-def _sides(found: Source, held_out: str | None) -> tuple[list[CalibratedFrom], list[CalibratedFrom]]:
+def _found(name: str) -> _Found:
+    path = Path(name)
+    if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
+        return _Found(Subject(bare_name(path)), {MAIN: path})
+    scenario, recordings = trace_recordings(scenario_folder(name))
+    paths = {recording.name: recording.path for recording in recordings}
+    return _Found(subject_of(scenario), paths, recordings[0].provenance)
+
+
+def _sides(found: _Found, held_out: str | None) -> tuple[list[CalibratedFrom], list[CalibratedFrom]]:
     """Return what is fitted to, and what is held out."""
-    further = {recording.name: recording for recording in found.recordings[1:]}
-    fitted = [_recorded(found.callbacks, found.identity.sha256)]
-    fitted += [_read(recording) for name, recording in further.items() if name != held_out]
+    fitted = [recording_of(path) for name, path in found.paths.items() if name == MAIN or name != held_out]
     if held_out is None:
         return fitted, []
+    further = {name: path for name, path in found.paths.items() if name != MAIN}
     if held_out in further:
-        return fitted, [_read(further[held_out])]
-    if not Path(held_out).exists() and further:
+        return fitted, [recording_of(further[held_out])]
+    if further and not os.path.exists(held_out):  # noqa: PTH110
         known = did_you_mean(held_out, further)
         raise BadInput("is neither a path nor a recording of the scenario.", path=held_out, remedy=known)
-    other = find_source(held_out)
-    held = [_recorded(other.callbacks, other.identity.sha256), *(_read(one) for one in other.recordings[1:])]
+    held = [recording_of(path) for path in _found(held_out).paths.values()]
     if digests := {one.sha256 for one in fitted} & {one.sha256 for one in held}:
         raise BadInput(
             f"is also fitted to (sha256 {min(digests)[:12]}), so it holds nothing out.",
@@ -94,14 +118,6 @@ def _sides(found: Source, held_out: str | None) -> tuple[list[CalibratedFrom], l
             remedy="Give another recording of the same judge, or leave --holdout out.",
         )
     return fitted, held
-
-
-def _read(recording: Recording) -> CalibratedFrom:
-    return _recorded(read_callbacks(recording.path), recording.sha256)
-
-
-def _recorded(callbacks: CallbackFile, sha256: str) -> CalibratedFrom:
-    return CalibratedFrom([line.event.data for line in callbacks.events], sha256)
 
 
 def _exit_code(mode: Mode) -> int:

@@ -14,7 +14,8 @@ from cj_pipeline.mock.mode.text import mode_text
 from cj_pipeline.mock.model.answers import answers_of
 from cj_pipeline.mock.model.fit_mode import Callbacks, constants_of, fitted_mode
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
-from cj_pipeline.traces.provenance import FieldOrigin
+from cj_pipeline.traces.provenance import FieldOrigin, file_sha256
+from cj_pipeline.traces.reader import read_results
 from cj_pipeline.warehouse.files import replace_whole
 
 if TYPE_CHECKING:
@@ -40,14 +41,41 @@ _INVENTED = frozenset({FieldOrigin.DRAWN, FieldOrigin.ABSENT})
 
 @dataclass(frozen=True, slots=True)
 class CalibratedFrom:
-    """One recording: its usable callbacks, in order, and the digest of its file."""
+    """One recording: its usable callbacks, in order, and the digest of its file. unusable: lines that were left out."""
 
     callbacks: Callbacks
     sha256: str
+    unusable: int = 0
+
+
+def recording_of(path: Path) -> CalibratedFrom:
+    """Read a file of callbacks. Raises BadInput when it is missing, empty or in another encoding."""
+    callbacks, unusable = read_results(path)
+    return CalibratedFrom(callbacks, file_sha256(path), unusable)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose mode it is. essays: of its net, judged or not; repeatability: what is known of it from elsewhere."""
+
+    scenario_id: str
+    essays: tuple[str, ...] = ()
+    repeatability: float | None = None
+    host_latency: bool = False
+
+
+def subject_of(scenario: Scenario) -> Subject:
+    """Return what a scenario says of its judge."""
+    return Subject(
+        scenario.scenario_id,
+        tuple(item.id for item in scenario.net.items),
+        None if scenario.judge is None else scenario.judge.repeatability,
+        host_latency=scenario.latency == "host",
+    )
 
 
 def calibrated(
-    scenario: Scenario,
+    subject: Subject,
     recordings: Sequence[CalibratedFrom],
     held: Sequence[CalibratedFrom] = (),
     *,
@@ -59,27 +87,28 @@ def calibrated(
     held: recordings that are not fitted to; without any, parts of the recordings are held out in turn for the
     measurement. name: the mode's; the scenario's by default.
     """
-    known = None if scenario.judge is None else scenario.judge.repeatability
     constants = constants_of([one.callbacks for one in recordings])
     if constants is None:
         return None
     fitted, kept_out = (tuple(answers_of([one.callbacks]) for one in side) for side in (recordings, held))
     essays = {essay for answers in (*fitted, *kept_out) for essay in (*answers.essay_a, *answers.essay_b)}
-    items = tuple(sorted(essays.union(item.id for item in scenario.net.items)))
-    judge = Judge(mode_name(name or scenario.scenario_id), items, known, host_latency=scenario.latency == "host")
+    items = tuple(sorted(essays.union(subject.essays)))
+    judge = Judge(
+        mode_name(name or subject.scenario_id), items, subject.repeatability, host_latency=subject.host_latency
+    )
     first, *further = (one.sha256 for one in recordings)
     mode = fitted_mode(
         fitted,
         constants,
         items,
         name=judge.name,
-        fitted_from=FittedFrom(scenario_id=scenario.scenario_id, trace_sha256=first, further_sha256=tuple(further)),
-        repeatability=known,
+        fitted_from=FittedFrom(scenario_id=subject.scenario_id, trace_sha256=first, further_sha256=tuple(further)),
+        repeatability=subject.repeatability,
         known=_invented(provenance),
     )
     if mode is None:
         return None
-    measured = held_out_fit(judge, constants, fitted, kept_out, digests=tuple(one.sha256 for one in held))
+    measured = held_out_fit(judge, constants, fitted, kept_out, fitted=mode, digests=tuple(one.sha256 for one in held))
     return mode.model_copy(update={"held_out": measured})
 
 

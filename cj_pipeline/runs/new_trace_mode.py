@@ -13,10 +13,8 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.essays import essays_named
 from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.mock.mode.text import mode_text
-from cj_pipeline.runs.calibration import HEADING, CalibratedFrom, calibrated
+from cj_pipeline.runs.calibration import HEADING, calibrated, recording_of, subject_of
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.provenance import file_sha256
-from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE, read_scenario
 
 if TYPE_CHECKING:
@@ -34,8 +32,7 @@ _REMEDY = (
 
 def fitted_mode_text(callbacks: Path, scenario: Scenario, provenance: Provenance | None = None) -> str | None:
     """Return the text of a mode file that is calibrated to callbacks; None where none of them has a winner."""
-    recorded = CalibratedFrom([event.event.data for event in read_callbacks(callbacks).events], file_sha256(callbacks))
-    mode = calibrated(scenario, [recorded], provenance=provenance)
+    mode = calibrated(subject_of(scenario), [recording_of(callbacks)], provenance=provenance)
     return None if mode is None else mode_text(mode, HEADING)
 
 

@@ -95,6 +95,19 @@ def read_callbacks(path: Path, *, keep_bytes: bool = True) -> CallbackFile:
     return CallbackFile(path=path, events=tuple(events), quarantined=tuple(quarantined))
 
 
+def read_results(path: Path) -> tuple[tuple[LLMComparisonResultV1, ...], int]:
+    """Read the verdicts of a file, four times as fast as read_callbacks, and count the lines that are none.
+
+    They have the attributes of the model, but not its methods. Raises what read_callbacks raises.
+    """
+    results: list[LLMComparisonResultV1] = []
+    quarantined = 0
+    for chunk in _chunks(path, _result, lambda data: data.request_id):
+        results += [data for _, _, data in chunk.usable]
+        quarantined += len(chunk.quarantined)
+    return tuple(results), quarantined
+
+
 def read_columns(path: Path) -> Iterator[CallbackColumns]:
     """Read a file chunk by chunk, twice as fast as read_callbacks; raises what it raises."""
     for chunk in _chunks(path, _row, lambda row: row[0]):
@@ -147,6 +160,11 @@ def _columns(rows: list[Row], lines: Iterable[int], quarantined: list[Quarantine
 def _event(raw: bytes) -> CallbackEvent | Rejection:
     event = parse_callback(raw)
     return event if isinstance(event, Rejection) else essay_rejection(event.data.request_metadata) or event
+
+
+def _result(raw: bytes) -> LLMComparisonResultV1 | Rejection:
+    data = parse_result(raw)
+    return data if isinstance(data, Rejection) else essay_rejection(data.request_metadata) or data
 
 
 def _row(raw: bytes) -> Row | Rejection:

@@ -36,7 +36,7 @@ class LogLikelihood(FileModel):
     scale: Number
     """By the abilities and the position alone, without recorded answers: the shrunken fit."""
     own: Number
-    """By a fit of the same kind to the held-out answers themselves: more than can be hoped for."""
+    """By the scale of a fit that has seen the held-out answers: more than can be hoped for."""
     coin: Number
     """By a fair coin: -0.693."""
     above_scale: Number

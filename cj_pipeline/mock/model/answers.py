@@ -68,7 +68,7 @@ def answers_of(batches: Iterable[Sequence[LLMComparisonResultV1]]) -> Answers:
     callbacks = [callback for _, callback in numbered]
     metadata: list[Mapping[str, object]] = [callback.request_metadata for callback in callbacks]
     usage = [callback.token_usage for callback in callbacks]
-    essays = [callback.essay_ids() for callback in callbacks]
+    essays = [(str(entry["essay_a_id"]), str(entry["essay_b_id"])) for entry in metadata]
     return Answers(
         batch=np.array([number for number, _ in numbered], dtype=np.intp),
         essay_a=tuple(a for a, _ in essays),

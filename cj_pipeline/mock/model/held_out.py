@@ -65,15 +65,22 @@ def held_out_fit(
     recordings: Sequence[Answers],
     held: Sequence[Answers] = (),
     *,
+    fitted: Mode,
     digests: tuple[str, ...] = (),
 ) -> HeldOut | None:
     """Measure how well a mode that is fitted to recordings foretells others; None where nothing can be held out.
 
-    held: recordings that are not fitted to; without any, parts of the recordings are held out in turn. digests: of
-    `held`.
+    held: recordings that are not fitted to; without any, parts of the recordings are held out in turn. fitted: the
+    mode that is fitted to all recordings but those. digests: of `held`.
     """
     parts = [_Part(recordings, held)] if held else list(_parts(recordings))
-    found = [_measured(judge, constants, part, number, len(parts)) for number, part in enumerate(parts)]
+    own = _fitted(judge, constants, held) if held else fitted
+    if own is None:
+        return None
+    found = []
+    for number, part in enumerate(parts):
+        mode = fitted if held else _fitted(judge, constants, part.fitted)
+        found.append(None if mode is None else _measured(mode, own, part, number, len(parts)))
     measured = [one for one in found if one is not None]
     if not measured:
         return None
@@ -124,12 +131,11 @@ class _Measured:
     recorded: int
 
 
-def _measured(judge: Judge, constants: Constants, part: _Part, number: int, parts: int) -> _Measured | None:
-    """Measure one part; None where one of its sides has no answer."""
-    mode, own = (_fitted(judge, constants, side) for side in (part.fitted, part.held))
-    if mode is None or own is None:
-        return None
+def _measured(mode: Mode, own: Mode, part: _Part, number: int, parts: int) -> _Measured | None:
+    """Measure one part; None where nothing in it was answered. own: a mode that has seen what is held out."""
     table = counted(part.held, by_hash=False)
+    if not table:
+        return None
     scores = scores_of(mode, table)
     fitted, held = joined(part.fitted), joined(part.held)
     distances = _distances(mode, fitted, held, number, parts)

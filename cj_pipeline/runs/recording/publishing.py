@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.mock.mode.text import mode_text
-from cj_pipeline.runs.calibration import CalibratedFrom, calibrated
+from cj_pipeline.runs.calibration import CalibratedFrom, calibrated, subject_of
 from cj_pipeline.traces.captured_scenario import TraceFacts, captured_scenario
 from cj_pipeline.traces.provenance import (
     FieldOrigin,
@@ -106,7 +106,7 @@ def _fitted_mode(
         )
         for run in lines
     ]
-    mode = calibrated(scenario, recordings, provenance=provenance)
+    mode = calibrated(subject_of(scenario), recordings, provenance=provenance)
     runs = "run" if len(lines) == 1 else f"{len(lines)} runs"
     return None if mode is None else mode_text(mode, f"The judge of the {runs} beside it: {_judge_in_words(request)}.")
 

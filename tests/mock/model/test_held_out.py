@@ -11,8 +11,9 @@ import pytest
 from benchmarks.judge_files import JudgeKind, recording
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
 from cj_pipeline.mock.mode.held_out import HeldOut, held_out_checks
-from cj_pipeline.mock.model.answers import answers_of
-from cj_pipeline.mock.model.fit_mode import constants_of
+from cj_pipeline.mock.mode.mode import FittedFrom
+from cj_pipeline.mock.model.answers import Answers, answers_of
+from cj_pipeline.mock.model.fit_mode import Constants, constants_of, fitted_mode
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
 from cj_pipeline.mock.model.likelihood import COIN
 
@@ -33,8 +34,22 @@ def held_out(fitted: list[list[LLMComparisonResultV1]], held: list[list[LLMCompa
     items = tuple(sorted({essay for callback in everything for essay in callback.essay_ids()}))
     constants = constants_of(fitted)
     assert constants is not None
-    sides = ([answers_of([run]) for run in side] for side in (fitted, held))
-    return held_out_fit(Judge("judge", items), constants, *sides)
+    sides = [[answers_of([run]) for run in side] for side in (fitted, held)]
+    return measured(Judge("judge", items), *sides, constants)
+
+
+def measured(judge: Judge, recordings: list[Answers], held: list[Answers], constants: Constants) -> HeldOut | None:
+    mode = fitted_mode(
+        recordings,
+        constants,
+        judge.items,
+        name=judge.name,
+        fitted_from=FittedFrom(scenario_id="x", trace_sha256="0" * 64),
+        repeatability=None,
+        known={},
+    )
+    assert mode is not None
+    return held_out_fit(judge, constants, recordings, held, fitted=mode)
 
 
 def failing(found: HeldOut | None) -> set[str]:
@@ -94,7 +109,7 @@ def test_a_hosts_latency_is_shown_and_not_judged() -> None:
     items = tuple(sorted({essay for callback in fitted for essay in callback.essay_ids()}))
     assert constants is not None
     sides = [answers_of([fitted])], [answers_of([held])]
-    judged, hosted = (held_out_fit(Judge("j", items, host_latency=host), constants, *sides) for host in (False, True))
+    judged, hosted = (measured(Judge("j", items, host_latency=host), *sides, constants) for host in (False, True))
     assert "latency" in failing(judged)
     assert "latency" not in failing(hosted)
 
