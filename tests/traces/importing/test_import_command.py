@@ -91,7 +91,7 @@ def test_scores_of_a_database_are_held_against_a_replay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "Give one of --from-folder, --from-artefact and --from-database."),
+        ((), "Give one of --from-folder, --from-artefact and --from-database"),
         (("--from-folder", ".", "--from-artefact", "a.json"), "Give one of"),
         (("--from-database", "sqlite:///cj.db"), "--from-database needs --batch."),
         (("--from-artefact", "a.json", "--batch", "1"), "An artefact holds one batch; leave --batch out."),
