@@ -192,8 +192,8 @@ def _show_copy(place: RecordingPlace, made: WrittenTrace, as_json: bool) -> None
 def _source(folder: Path | None, artefact: Path | None, database: str | None, batch: str | None) -> Source:
     given = [one for one in (folder, artefact, database) if one is not None]
     if len(given) != 1:
-        sources = "--from-folder, --from-artefact and --from-database (with --into also --from-trace)"
-        raise click.UsageError(f"Give one of {sources}.")
+        also = "" if click.get_current_context().params.get("into") is None else " Or --from-trace."
+        raise click.UsageError(f"Give one of --from-folder, --from-artefact and --from-database.{also}")
     if folder is not None:
         return json_folder(folder)
     if database is not None:
