@@ -203,6 +203,10 @@ def _suite_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[
     return list(flat[0]), [list(row.values()) for row in flat]
 
 
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 2)
+
+
 def print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the parity table in two parts, which fit 80 columns each; pairs of values are recorded and live."""
 
@@ -230,8 +234,8 @@ def print_suite(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["scenario"],
                 pair(row["mean_ms"]),
                 pair(row["mean_tokens"]),
-                row["answer_agreement"],
-                row["rank_tau_b"],
+                _rounded(row["answer_agreement"]),
+                _rounded(row["rank_tau_b"]),
             )
             for row in rows
         ],
