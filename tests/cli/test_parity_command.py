@@ -234,3 +234,12 @@ def test_the_first_divergence_is_said_with_what_it_changes(cj_pipeline: Terminal
     assert answer.code == 1
     assert "First different answer: wave 1, comparison 1" in " ".join(answer.out.split())
     assert "Flipped alone, it changes" in " ".join(answer.out.split())
+
+
+def test_another_recording_is_not_held_against_what_the_scenario_expects_of_its_mock(cj_pipeline: Terminal) -> None:
+    """Two prompts of one real model: the first scenario expects CANNOT TELL of its own mock."""
+    shown = cj_pipeline("parity", TRACES / "smollm2_plain_v1", TRACES / "smollm2_rubric_v1")
+    assert shown.code == 1
+    assert "NO PARITY: " in shown.out
+    assert "tokens_prompt" in shown.out
+    assert "expected" not in shown.out.split("Checks")[0].lower()
