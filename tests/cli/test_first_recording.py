@@ -45,7 +45,9 @@ def test_every_command_ends_as_the_page_says(
             runpy.run_module(arguments[1], run_name="__main__")
         else:
             assert line == "source .venv/bin/activate"
-    assert ran == ["traces", "traces", "parity", "parity", "parity", "parity", "calibrate", "parity"]
+    first = ["traces", "traces", "parity", "parity", "parity", "parity", "calibrate", "parity"]
+    assert ran == [*first, "traces", "calibrate", "parity"]
+    assert "Posterior mean from 66 prompts" in load_mode("traces/my_judge/mode.yaml").origins["winner.repeatability"]
 
 
 def test_the_callback_is_one() -> None:
