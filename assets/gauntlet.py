@@ -1,6 +1,6 @@
 """This module declares the asset that sends every wrong mock through a scenario's comparison.
 
-It takes up to half a minute where the cache does not know the comparison, so the nightly job goes without it.
+It takes ten seconds or more where the cache does not know the comparison, so the nightly job goes without it.
 """
 
 from dagster import (
