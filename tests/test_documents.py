@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cj_pipeline.cli.main import COMMANDS
@@ -12,6 +13,7 @@ from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.reports.reference import TABLES, with_tables
 from cj_pipeline.reports.rooms import FLOORS, modules
 from cj_pipeline.traces.scenario import Scenario
+from cj_pipeline.warehouse.schemas import SCHEMAS
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -27,6 +29,19 @@ def test_tables_in_the_documents_are_those_of_the_code(path: Path) -> None:
 def test_every_table_stands_in_some_document() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     assert [name for name in TABLES if f"<!-- {name} -->" not in text] == []
+
+
+def test_every_query_in_the_documents_is_one_that_the_warehouse_answers() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (*DOCUMENTS, REPOSITORY / "README.md"))
+    queries = re.findall(r'^ +cj-pipeline sql "([^"]+)"', pages, re.MULTILINE)
+    assert queries
+    with duckdb.connect() as connection:
+        for dataset, schema in SCHEMAS.items():
+            rows = schema.empty_table()
+            connection.register("no_rows", rows)
+            connection.execute(f"create table {dataset} as from no_rows")
+        for query in queries:
+            connection.sql(query)
 
 
 def test_the_page_of_commands_names_every_command() -> None:
