@@ -124,7 +124,8 @@ def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable
     )
     where = f"(c) {recordings} recorded, repeatability {repeatability:g}"
     least = min(ESSENTIAL, key=lambda mock: here.share(f"caught {mock}"))
-    yield f"{where}: a faithful run is PARITY", "at least 90 %", f"{here.share('parity'):.1%}"
+    parity = f"{here.share('parity'):.1%}, {here.counts['recordings']} recordings"
+    yield f"{where}: a faithful run is PARITY", "at least 90 %", parity
     yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", f"{here.share(f'caught {least}'):.1%}"
 
 

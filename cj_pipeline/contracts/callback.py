@@ -159,9 +159,15 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     if not all_finite(event):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     for model in (event, event.data, event.data.token_usage):
-        # Events share the sets of fields that they came with: of their own, these take a third of an event's memory.
+        # Events share the sets of fields that they came with, and the lack of others: of their own, these take two
+        # fifths of an event's memory. A copy of an event gets copies of them.
         object.__setattr__(model, "__pydantic_fields_set__", _shared(frozenset(model.model_fields_set)))
+        if not model.model_extra:
+            object.__setattr__(model, "__pydantic_extra__", _NO_OTHERS)
     return event
+
+
+_NO_OTHERS: dict[str, Any] = {}
 
 
 @lru_cache(maxsize=256)

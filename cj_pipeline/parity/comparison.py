@@ -259,12 +259,13 @@ class Comparison:
     def _recorded_prompt_tokens(self) -> dict[tuple[str, str, str], float]:
         """Mean tokens by prompt: without hashes, one pair and side may stand for prompts of different length."""
         recorded = self.recorded
-        found: dict[tuple[str, str, str], list[float]] = {}
-        prompts = recorded.prompts(by_hash=self.by_hash)
-        for prompt, tokens, answered in zip(prompts, recorded.prompt_tokens, recorded.answered, strict=True):
-            if answered:
-                found.setdefault(prompt, []).append(float(tokens))
-        return {prompt: float(np.mean(tokens)) for prompt, tokens in found.items()}
+        found: dict[tuple[str, str, str], tuple[float, int]] = {}
+        prompts, answered = recorded.prompts(by_hash=self.by_hash), recorded.answered.tolist()
+        for prompt, tokens, counts in zip(prompts, recorded.prompt_tokens.tolist(), answered, strict=True):
+            if counts:
+                total, times = found.get(prompt, (0.0, 0))
+                found[prompt] = total + tokens, times + 1
+        return {prompt: total / times for prompt, (total, times) in found.items()}
 
     @cached_property
     def prompt_token_parts(self) -> tuple[float, dict[str, float]] | None:

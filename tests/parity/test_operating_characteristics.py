@@ -1,0 +1,64 @@
+"""The operating characteristics as measured: the page says what was counted, and a run goes on where it ended."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.operating_characteristics import BLOCK, JUDGES, tasks
+from benchmarks.operating_report import (
+    BEGIN,
+    COUNTS,
+    DOCS,
+    END,
+    ESSENTIAL,
+    REAL,
+    coverage,
+    gathered,
+    pooled,
+    read_judges,
+    table,
+)
+from benchmarks.simulated_judges import point_c
+
+
+def test_the_page_says_what_was_counted() -> None:
+    text = (DOCS / "parity.md").read_text(encoding="utf-8")
+    real = json.loads(REAL.read_text(encoding="utf-8"))
+    # Out of date? python -m benchmarks.operating_report write
+    assert BEGIN + table(read_judges(), real) + END in text
+
+
+def test_what_was_counted_keeps_the_promises() -> None:
+    cube = pooled(judge for judge in read_judges() if judge.at == "hypercube")
+    assert cube.share("no") <= 0.01
+    assert [mock for mock in ESSENTIAL if cube.share(f"past {mock}") > 0.05] == []
+    assert {name: share for name, share in coverage(cube).items() if not 0.93 <= share <= 0.975} == {}
+    assert cube.share("different", "recordings") <= 0.05
+
+
+def test_a_real_judge_is_never_told_from_itself_and_mostly_from_others() -> None:
+    real = json.loads(REAL.read_text(encoding="utf-8"))
+    found = {name: count["found"] / count["of"] for name, count in real.items()}
+    assert found["itself, 1 recorded"] == found["itself, 2 recorded"] == 0
+    assert found["another judge, 1 recorded"] >= 0.60
+    assert found["another judge, 2 recorded"] >= 0.85
+
+
+def test_every_judge_gets_ten_recordings_before_any_gets_twenty() -> None:
+    every = tasks(30)
+    judges = JUDGES + len(point_c())
+    assert [task.block for task in every] == [0] * judges + [1] * judges + [2] * judges
+    assert len({task.key for task in every}) == len(every) == judges * 30 // BLOCK
+
+
+def test_lines_of_one_judge_add_up() -> None:
+    line = {"at": "c", "number": 3, "kind": {"essays": 12}, "counts": {"runs": 100, "no": 1, "parity": 0}}
+    other = line | {"counts": {"runs": 100, "no": 2}}
+    assert gathered(map(json.dumps, (line, other))) == [
+        {"at": "c", "number": 3, "kind": {"essays": 12}, "counts": {"runs": 200, "no": 3}}
+    ]
+
+
+def test_counts_are_small_enough_to_be_read() -> None:
+    assert COUNTS.stat().st_size < 120_000
+    assert (DOCS / "images" / "operating-characteristics.svg").stat().st_size < 60_000
