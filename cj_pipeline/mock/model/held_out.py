@@ -53,10 +53,15 @@ class Judge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Something that is held out, and what is fitted instead."""
+    """Something that is held out, and what is fitted instead. asked: what the mock is asked.
+
+    Of a recording that is held out, its own prompts; of a part of one, all prompts of it, since a few prompts have few
+    samples of a like gap.
+    """
 
     fitted: Sequence[Answers]
     held: Sequence[Answers]
+    asked: Answers
 
 
 def held_out_fit(
@@ -73,7 +78,7 @@ def held_out_fit(
     held: recordings that are not fitted to; without any, parts of the recordings are held out in turn. fitted: the
     mode that is fitted to all recordings but those. digests: of `held`.
     """
-    parts = [_Part(recordings, held)] if held else list(_parts(recordings))
+    parts = [_Part(recordings, held, joined(held))] if held else list(_parts(recordings))
     own = _fitted(judge, constants, held) if held else fitted
     if own is None:
         return None
@@ -101,7 +106,7 @@ def _parts(recordings: Sequence[Answers]) -> Iterator[_Part]:
     """Yield each of several recordings with the others, or parts of one recording, by prompts."""
     if len(recordings) > 1:
         for place in range(len(recordings)):
-            yield _Part([*recordings[:place], *recordings[place + 1 :]], [recordings[place]])
+            yield _Part([*recordings[:place], *recordings[place + 1 :]], [recordings[place]], recordings[place])
         return
     (recording,) = recordings
     prompts = recording.prompts(by_hash=True)
@@ -113,7 +118,7 @@ def _parts(recordings: Sequence[Answers]) -> Iterator[_Part]:
     part_of = shuffled[np.array([number[prompt] for prompt in prompts])]
     # One part of many is enough: what chance gives is little, and every part is a fit of its own.
     for part in range(1 if len(recording) >= MANY else count):
-        yield _Part([chosen(recording, part_of != part)], [chosen(recording, part_of == part)])
+        yield _Part([chosen(recording, part_of != part)], [chosen(recording, part_of == part)], recording)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +143,7 @@ def _measured(mode: Mode, own: Mode, part: _Part, number: int, parts: int) -> _M
         return None
     scores = scores_of(mode, table)
     fitted, held = joined(part.fitted), joined(part.held)
-    distances = _distances(mode, fitted, held, number, parts)
+    distances = _distances(mode, fitted, held, part.asked, number, parts)
     recorded = int(fitted.answered.sum())
     return _Measured(scores.mode, scores.scale, scores_of(own, table).scale, scores.answers, distances, recorded)
 
@@ -156,14 +161,15 @@ def _fitted(judge: Judge, constants: Constants, answers: Sequence[Answers]) -> M
 
 
 def _distances(
-    mode: Mode, fitted: Answers, held: Answers, number: int, parts: int
+    mode: Mode, fitted: Answers, held: Answers, asked: Answers, number: int, parts: int
 ) -> dict[Measure, tuple[float, FloatArray]]:
     rng = keyed_generator("held out", mode.name, number)
-    mock = _mock_answers(mode, held, number, parts)
+    mock = _mock_answers(mode, asked, number, parts)
+    same_prompts = mock if asked is held else _mock_answers(mode, held, number, ATTEMPTS)
     columns: dict[Measure, tuple[FloatArray, FloatArray, FloatArray]] = {
         "latency": (mock.latency_ms, held.latency_ms, fitted.latency_ms),
         "latency_p99": (mock.latency_ms, held.latency_ms, fitted.latency_ms),
-        "prompt_tokens": (mock.prompt_tokens, held.prompt_tokens, fitted.prompt_tokens),
+        "prompt_tokens": (same_prompts.prompt_tokens, held.prompt_tokens, fitted.prompt_tokens),
         "completion_tokens": (mock.completion_tokens, held.completion_tokens, fitted.completion_tokens),
         "confidence": (mock.confidence, held.confidence, fitted.confidence),
     }
