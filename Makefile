@@ -7,6 +7,9 @@ DEVELOPMENT := $(VENV)/.development
 JUDGE := $(VENV)/.judge
 NAME ?= first_recording
 
+# As cj-pipeline sets it for itself (cj_pipeline/foundation/linear_algebra.py); here for pytest and Dagster.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup parity judge record test test-servers lint types kafka stack ui docs bench soak lock clean
 

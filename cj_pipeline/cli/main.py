@@ -14,6 +14,7 @@ from cj_pipeline.cli.failures import DEBUG_VARIABLE, report
 from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import say
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.linear_algebra import use_one_thread
 
 COMMANDS = {
     "traces": ("cj_pipeline.cli.traces:traces", "Capture, import, redact, list, validate, summarise traces."),
@@ -78,6 +79,7 @@ class _ShownWarnings(logging.Handler):
 
 def main() -> None:
     """Run the CLI; an error becomes a sentence and an exit code (failures.py)."""
+    use_one_thread()
     # What an embedded service logs of single comparisons is in its callbacks; a served one sets up logs of its own.
     logging.getLogger("cj_pipeline").addHandler(logging.NullHandler())
     logging.getLogger("cj_pipeline.foundation.tables").handlers[:] = [_ShownWarnings()]

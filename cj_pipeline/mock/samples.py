@@ -41,11 +41,23 @@ class SampleBook:
         else:
             gap = abs(ability(self._winner, self._name, ids[0]) - ability(self._winner, self._name, ids[1]))
             middle = (bisect_left(self._gaps, gap) + bisect_right(self._gaps, gap)) // 2
-            first, width = middle - self._width // 2, self._width
+            first, width = self._with_equal_gaps(middle - self._width // 2)
         if self._by_latency:
             alike = sorted(range(first, first + width), key=lambda place: ordered[self._inside(place)][0])
             return ordered[self._inside(alike[int(drawn * width)])]
         return ordered[self._inside(first + int(drawn * width))]
+
+    def _with_equal_gaps(self, first: int) -> tuple[int, int]:
+        """Return where a neighbourhood begins and how wide it is, with all samples of the gaps at its ends.
+
+        Samples of one gap are in an order of their own (latency, say): a part of them would be no fair draw.
+        """
+        last = first + self._width
+        if first >= 0:
+            first = bisect_left(self._gaps, self._gaps[first])
+        if last <= len(self._gaps):
+            last = bisect_right(self._gaps, self._gaps[last - 1])
+        return first, last - first
 
     def _inside(self, place: int) -> int:
         """Return a place reflected at both ends, so that the samples there are drawn as often as the others."""

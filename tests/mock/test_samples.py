@@ -15,10 +15,12 @@ from tests.services.lps.lab import mode, queued
 ROWS = [[1000.0 + 10 * n, 40.0 + n, 1.0 + 4 * n / 59, n / 10] for n in range(60)]
 ITEMS = {f"e{n}": n / 10 for n in range(60)} | {"zero": 0.0}
 
+UNKNOWN: dict[str, object] = {"unknown_spread": {"mean": 0.0, "sd": 1.0}}
+
 
 def sampling(**sections: object) -> Mode:
     said: dict[str, object] = {
-        "winner": {"model": "ability", "abilities": ITEMS, "unknown_spread": {"mean": 0.0, "sd": 1.0}},
+        "winner": {"model": "ability", "abilities": ITEMS, **UNKNOWN},
         "latency": {"model": "sampled"},
         "tokens": {"prompt": {"model": "constant", "tokens": 100}, "completion": {"model": "sampled"}},
         "confidence": {"model": "sampled"},
@@ -104,3 +106,16 @@ def test_a_judge_may_always_say_the_same_or_nothing() -> None:
     same = sampling(justification={"texts": ["The same."]})
     assert {given(same, "e0", number).justification for number in range(10)} == {"The same."}
     assert given(sampling(justification={"characters": 0}), "e0", 1).justification == ""
+
+
+def test_samples_of_one_gap_are_drawn_alike_whatever_their_order() -> None:
+    # Two gaps with 200 samples each, in the order of their tokens: the middle eighth would be no fair draw.
+    rows = [[1000.0, 100.0 + number, 3.0, gap] for gap in (0.0, 2.0) for number in range(200)]
+    of = sampling(
+        samples=rows, winner={"model": "ability", "abilities": {"low": 0.0, "zero": 0.0, "high": 2.0}, **UNKNOWN}
+    )
+    for essay in ("low", "high"):
+        tokens = [given(of, essay, number).token_usage.completion_tokens for number in range(400)]
+        assert np.mean(tokens) == pytest.approx(199.5, abs=4 * 58 / 400**0.5)
+        assert min(tokens) < 115
+        assert max(tokens) > 285
