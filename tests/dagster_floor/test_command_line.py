@@ -35,7 +35,8 @@ for number, command in enumerate(commands):
 def materialise(partition: str, mode: str = "") -> str:
     # In one process: a process for each step takes half a minute to start, and the exit code is the same.
     config = {"execution": {"config": {"in_process": {}}}, "resources": {"lps": {"config": {"mode": mode}}}}
-    selection = ("--select", "*", "--partition", partition)
+    # Everything but the gauntlet, which takes longer than the rest together.
+    selection = ("--select", 'not key:"parity/gauntlet"', "--partition", partition)
     return json.dumps(
         ("asset", "materialize", *selection, "-m", "cj_pipeline.definitions", "--config-json", json.dumps(config))
     )
@@ -46,7 +47,8 @@ def test_the_exit_code_is_the_verdict_and_an_unknown_scenario_touches_nothing(tm
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CJ_PIPELINE_")}
+    ours = {name for name in os.environ if name.startswith("CJ_PIPELINE_")} - {"CJ_PIPELINE_CACHE_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"DAGSTER_HOME": str(home), "CJ_PIPELINE_DATA_DIR": str(tmp_path / "data")}
     commands = materialise(UNKNOWN), materialise(LOWER5), materialise(LOWER5, "+inverted")
     done = subprocess.run(

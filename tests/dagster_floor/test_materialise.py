@@ -24,7 +24,7 @@ from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.runs.tables import load_answers, load_run
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, file_sha256
 from cj_pipeline.traces.store import CALLBACKS_FILE, TraceStore
-from cj_pipeline.warehouse.schemas import PARTS
+from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS
 from cj_pipeline.warehouse.store import Warehouse
 from resources.lps import LpsResource
 from tests.dagster_floor.floor import (
@@ -39,7 +39,7 @@ from tests.dagster_floor.floor import (
     run_of,
 )
 from tests.dagster_floor.kept import Kept, Runs
-from tests.dagster_floor.test_code_location import MATERIALISED
+from tests.dagster_floor.test_code_location import BY_NIGHT
 from tests.sides import live, report
 
 
@@ -72,14 +72,14 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
-    assert materialised(faithful) == MATERIALISED
+    assert materialised(faithful) == BY_NIGHT
     assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + len(QUESTIONS) + 4
     assert red_checks(faithful) == set()
 
 
 def test_every_dataset_is_on_disk_and_in_the_catalogue(kept: Kept) -> None:
     parts = {str(path.relative_to(kept.folder.folder)) for path in kept.data.rglob("*.parquet")}
-    assert parts == {f"{dataset}/{part}.parquet" for dataset, parts in PARTS.items() for part in parts}
+    assert parts == {f"{dataset}/{part}.parquet" for dataset in PARTS.keys() - OPTIONAL for part in PARTS[dataset]}
     counted = Warehouse(kept.data).query("select side, batch, count(*) as n from callbacks group by all order by all")
     # 10 comparisons each, and ten repeats of 10 on the live side.
     assert counted.to_pylist() == [
@@ -166,7 +166,7 @@ def test_a_wrong_mock_turns_its_checks_red_and_the_run_with_them(overlay: str, r
     assert not result.success
     assert {evaluation(result, name).severity for name in red} == {AssetCheckSeverity.ERROR}
     # Whoever looks into the failure finds everything: nothing hangs on the report.
-    assert materialised(result) == MATERIALISED
+    assert materialised(result) == BY_NIGHT
     stored = wrong.folder.read("parity_checks", "parity")
     assert red - {"verdict"} <= {row["check"] for row in stored if row["verdict"] == "fail"}
     assert metadata(result, "parity/suite")["scenarios_compared"] == 0  # a trial is not published
@@ -246,7 +246,7 @@ def test_a_trace_without_one_usable_line_cannot_tell(tmp_path: Path) -> None:
     assert {evaluation(result, name).severity for name in ("quarantine", "verdict")} == {AssetCheckSeverity.WARN}
     assert metadata(result, "parity/report")["verdict"] == "CANNOT TELL"
     assert "a recording holds no usable callback" in str(metadata(result, "parity/report")["reasons"])
-    assert materialised(result) == MATERIALISED
+    assert materialised(result) == BY_NIGHT
     assert result.success
 
 
