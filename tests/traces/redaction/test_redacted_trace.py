@@ -21,7 +21,7 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile
 from cj_pipeline.traces.store import Trace, read_trace
 from cj_pipeline.traces.summary import summarise
 from tests import sides
-from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, copy_of, edit
+from tests.traces.folders import ANCHORS, GENERIC, LOWER5, SCENARIOS, TRACES, copy_of, edit
 from tests.traces.redaction.lines import redaction
 from tests.traces.test_recordings import with_second
 
@@ -69,7 +69,7 @@ def test_the_engine_takes_the_same_decisions_and_finds_the_same_abilities(scenar
     assert (after.submitted, after.completed, after.failed) == (before.submitted, before.completed, before.failed)
 
 
-@pytest.mark.parametrize("scenario_id", [GENERIC, LOWER5, ANCHORS, LADDER])
+@pytest.mark.parametrize("scenario_id", [GENERIC, LOWER5, ANCHORS])
 def test_parity_gives_the_same_verdicts(scenario_id: str, tmp_path: Path) -> None:
     trace = redacted(scenario_id, tmp_path)
     file = trace.folder / SCENARIO_FILE
