@@ -271,6 +271,8 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
 OVERLAPPING = pytest.mark.timeout(120 + 120 * ROUNDS)
 
 
+# By chance, and 15 s of CPU: `make test` has a run in the middle of another, above.
+@pytest.mark.servers("services")
 @OVERLAPPING
 def test_runs_at_once_judge_their_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)

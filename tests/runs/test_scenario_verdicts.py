@@ -17,7 +17,7 @@ def verdict(scenario_id: str, mode: str = "", *, seed: int = 42) -> Parity:
     return report(scenario_id, live(scenario_id, mode, seed)).verdict
 
 
-@pytest.mark.parametrize("seed", [42, *range(1, 6)])
+@pytest.mark.parametrize("seed", [42, 1, 2, 3])
 @pytest.mark.parametrize("scenario_id", ALL)
 def test_the_faithful_mock_is_parity_under_any_seed(scenario_id: str, seed: int) -> None:
     assert verdict(scenario_id, seed=seed) is Parity.PARITY

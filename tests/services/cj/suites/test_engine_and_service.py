@@ -28,12 +28,12 @@ def test_a_batch_keeps_every_rule_of_its_suite(target: Engine | InProcess, case:
     require(ran(target, case.name), suite)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_the_small_net_is_fair_under_any_seed(seed: int) -> None:
     require(ENGINE.run(cases.SMALL_NET.with_engine(pair_generation_seed=seed)), suites.SMALL_NET)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_regular_batch_is_fair_under_any_seed(seed: int) -> None:
     require(ENGINE.run(cases.RESAMPLING.with_engine(pair_generation_seed=seed)), suites.RESAMPLING)
 
