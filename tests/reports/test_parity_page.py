@@ -44,7 +44,7 @@ def test_every_check_has_its_advice_and_no_other() -> None:
 
 def test_the_pictures_are_there_small_and_without_a_date() -> None:
     pictures = re.findall(r"\]\((images/[\w.-]+)\)", PAGE)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     for name in pictures:
         path = REPOSITORY / "docs" / name
         assert path.stat().st_size < 60_000
