@@ -32,7 +32,9 @@ def test_what_was_counted_keeps_the_promises() -> None:
     cube = pooled(judge for judge in read_judges() if judge.at == "hypercube")
     assert cube.share("no") <= 0.01
     assert [mock for mock in ESSENTIAL if cube.share(f"past {mock}") > 0.05] == []
-    assert {name: share for name, share in coverage(cube).items() if not 0.93 <= share <= 0.975} == {}
+    # Wanted: .93 to .97. Runs of one recording go together: 250 recordings leave it uncertain by .014.
+    reach = 2 * 0.22 / cube.counts["recordings"] ** 0.5
+    assert [name for name, share in coverage(cube).items() if not 0.93 - reach <= share <= 0.97 + reach] == []
     assert cube.share("different", "recordings") <= 0.05
 
 
