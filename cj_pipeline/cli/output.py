@@ -36,11 +36,11 @@ def say(text: object, *, err: bool = False) -> None:
     click.echo(plain_lines(text), err=err)
 
 
-def say_wrapped(text: object, *, indent: str = "") -> None:
+def say_wrapped(text: object, *, indent: str = "", err: bool = False) -> None:
     """Print a sentence in lines that fit the terminal; the lines after the first are indented."""
     first, *rest = wrapped(plain(text), width() - len(indent))
     for line in [first, *(piece for part in rest for piece in wrapped(indent + part, width()))]:
-        click.echo(line)
+        click.echo(line, err=err)
 
 
 def width() -> int:

@@ -17,7 +17,7 @@ from cj_pipeline.cli.record_result import recording_document, show_plan, show_re
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.runs.recording.books import JudgeBehindLps
+from cj_pipeline.runs.recording.books import JudgeBehindLps, require_key
 from cj_pipeline.runs.recording.draft import forget
 from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estimated
 from cj_pipeline.runs.recording.options import RecordingOptions, prepared
@@ -154,6 +154,7 @@ def record_command(
             show_plan(request, estimate, err=as_json)
             if dry_run:
                 return
+            require_key(judge)
             _require_consent(judge, request, estimate, yes)
             _recorded(request, judge)
         elif dry_run:

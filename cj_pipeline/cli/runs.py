@@ -25,6 +25,7 @@ from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.mock.mode.mode import AbilityWinner, Mode
 from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
 from cj_pipeline.parity.divergence import first_divergence
@@ -292,10 +293,22 @@ def _report_row(result: CheckResult) -> list[str]:
     return [result.check.name, result.verdict.value, values_in_words(outcome), outcome.tolerance, evidence]
 
 
+def _warn_of_strangers(found: Source, mode: Mode) -> None:
+    """Say it where a mode was fitted to essays and none of them is here: its winners are then drawn for strangers."""
+    known = set(mode.winner.abilities) if isinstance(mode.winner, AbilityWinner) else set()
+    if known and known.isdisjoint(item.id for item in found.scenario.net.items):
+        say_wrapped(
+            f"warning: {mode.expression} was fitted to other essays ('{min(known)}', ...) and knows none of these. An "
+            "import replaces ids of essays unless it is told --no-redact; calibrate to callbacks with the same ids.",
+            err=True,
+        )
+
+
 def _run_live(
     found: Source, expression: str | None, seed: int | None, realtime: bool, deployment: Deployment | None, label: str
 ) -> RunRecord:
     mode = scenario_mode(found.scenario, expression, scenario_file=found.scenario_file)
+    _warn_of_strangers(found, mode)
     total = comparisons_asked(found.scenario, len(found.events))
     with progress_bar(f"{found.scenario.scenario_id} under {mode.expression}", total) as progress:
         return run_live(

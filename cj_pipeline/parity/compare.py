@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
@@ -184,6 +185,7 @@ def compare(
     Raises BadInput when the scenario names a check or a limit that is not there.
     """
     validate_tolerances(scenario, scenario_file)
+    _require_common_essays(recorded, live)
     case = Case(scenario=scenario, recorded=recorded, live=live, further=further)
     gates, off = gates_on(case)
     exact = exact_results(case)
@@ -209,6 +211,18 @@ def compare(
         limits=() if cached is None else limits_of(case.comparison, expected.noise, gates, cached, cheap=True) or (),
         blind=blind_spots(case.comparison, gates, expected, cached),
     )
+
+
+def _require_common_essays(recorded: RunRecord, live: RunRecord) -> None:
+    """Raise BadInput where no essay is on both sides: what one side calls a pair the other has never seen."""
+    sides = [{essay for event in run.events for essay in event.data.essay_ids()} for run in (recorded, live)]
+    if all(sides) and sides[0].isdisjoint(sides[1]):
+        here, there = min(sides[1]), min(sides[0])
+        raise BadInput(
+            f"has no essay in common with '{recorded.document.judge}' ('{here}' here, '{there}' there).",
+            path=live.document.judge,
+            remedy="An import replaces ids of essays unless it is told --no-redact: import both, or neither.",
+        )
 
 
 def validate_tolerances(scenario: Scenario, path: Path | str) -> None:

@@ -16,12 +16,17 @@ from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.file_scenario import BARE_ID
 
 FITTED_TO_ITSELF = (
-    "One recording: the mode was fitted to what it is judged by. This shows that the mock follows its fit, not that "
-    "the fit is right."
+    "One recording: where the mode was fitted to it, this shows that the mock follows its fit, not that the fit is "
+    "right."
 )
 RECORD_MORE = (
     "recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in scenario.yaml where it is "
     "known that the judge repeats its answers."
+)
+
+ANOTHER_JUDGE = (
+    "a judge or a prompt whose answers depend on the essays. More answers like these would not; if the judge does read "
+    "them, it takes many more comparisons to see it."
 )
 
 # What people ask of a comparison, and whether it is said in the gate's unit or as a share of the recorded value.
@@ -62,7 +67,10 @@ def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = Non
     lines += _taken_as_given(report)
     lines += _sides(report)
     lines += [f"Note: {_sentence(note)}" for note in report.notes]
-    if report.verdict is Parity.CANNOT_TELL and not any(one.doubt in _OF_THE_INPUT for one in report.reasons):
+    doubts = {reason.doubt for reason in report.reasons}
+    if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
+        lines.append(f"What helps: {ANOTHER_JUDGE}")
+    elif report.verdict is Parity.CANNOT_TELL and doubts.isdisjoint(_OF_THE_INPUT):
         lines.append(f"What helps: {'a second' if report.recordings == 1 else 'one more'} {RECORD_MORE}")
     command = next_command(report, arguments)
     return (*lines, f"Next: {command}") if command else tuple(lines)
@@ -81,6 +89,8 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
         return _command("traces", "summarise", source)
     if Doubt.SAME_FILE in doubts:
         return _command("parity", source)
+    if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
+        return _command("gauntlet", source)
     if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
         if report.scenario.scenario_id == BARE_ID:
             return _command("traces", "import", "NAME", "--from-folder", source)

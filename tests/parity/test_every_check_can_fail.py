@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -217,6 +218,11 @@ def renamed_sides(data: LLMComparisonResultV1) -> LLMComparisonResultV1:
     return with_metadata(essay_a_id=second, essay_b_id=first)(data)
 
 
+def other_prompt(data: LLMComparisonResultV1) -> LLMComparisonResultV1:
+    told = sha256(str(data.request_metadata["prompt_sha256"]).encode()).hexdigest()
+    return with_metadata(prompt_sha256=told)(data)
+
+
 def dated(year: int) -> Change:
     return lambda data: data.model_copy(
         update={name: getattr(data, name).replace(year=year) for name in ("requested_at", "completed_at")}
@@ -232,7 +238,7 @@ def test_a_side_that_we_asked_is_held_to_what_we_asked(check: str, change: Chang
 
 def test_a_comparison_without_a_prompt_in_common_proves_nothing_about_judgements() -> None:
     # As a recording: nobody knows what it was asked, so no check of that fails.
-    found = report(LOWER5, changed(as_live(recorded(LOWER5)), renamed_sides))
+    found = report(LOWER5, changed(changed(as_live(recorded(LOWER5)), renamed_sides), other_prompt))
     assert found.verdict is Parity.CANNOT_TELL
     assert "fair coin" in " ".join(reason.sentence for reason in found.reasons)
 

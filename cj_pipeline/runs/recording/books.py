@@ -44,6 +44,11 @@ class JudgeBehindLps(Protocol):
         ...
 
     @property
+    def missing_key(self) -> str:
+        """The variable that should name a key and does not; empty where none is wanted."""
+        ...
+
+    @property
     def through(self) -> Literal["embedded LPS", "deployed LPS"]:
         """Which LPS it is."""
         ...
@@ -66,6 +71,14 @@ def require_price(request: RecordingRequest, judge: JudgeBehindLps) -> None:
             path="record",
             field="budget_usd",
             remedy="State its price: --price-per-million INPUT OUTPUT.",
+        )
+
+
+def require_key(judge: JudgeBehindLps) -> None:
+    """Raise BadInput where a provider wants a key that nobody gave."""
+    if judge.missing_key:
+        raise BadInput(
+            "no key is set.", path="environment", field=judge.missing_key, remedy=f"export {judge.missing_key}=..."
         )
 
 

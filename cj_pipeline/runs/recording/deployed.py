@@ -40,6 +40,11 @@ class DeployedJudge:
     most_output_tokens: int
 
     @property
+    def missing_key(self) -> str:
+        """Return nothing: the service has the key."""
+        return ""
+
+    @property
     def through(self) -> Literal["deployed LPS"]:
         """Which LPS it is."""
         return "deployed LPS"

@@ -41,6 +41,7 @@ class EmbeddedJudge:
     on_this_machine: bool
     price: Price | None
     most_output_tokens: int
+    missing_key: str = ""
     open_client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient
 
     @property
@@ -85,7 +86,7 @@ def embedded_judge(
     """Set up the embedded LPS for one judge; keys and everything else come from its environment variables.
 
     base_url, price: None for the environment's and the manifest's. folder: gets a manifest for a model that none
-    describes. Raises BadInput: no key, a setting of the environment that cannot be used.
+    describes. Raises BadInput: a setting of the environment that cannot be used.
     """
     provider, environment = judge.provider, settings_from_environment()
     given: dict[str, object] = {
@@ -104,9 +105,7 @@ def embedded_judge(
         given["model_manifest_path"] = _manifest_file(folder, model)
     settings = LpsSettings.model_validate({**environment.model_dump(), **given})
     endpoint = api_of(settings, provider).endpoint
-    if endpoint.needs_a_key and not endpoint.has_a_key:
-        variable = f"{provider.value.upper()}_API_KEY"
-        raise BadInput("no key is set.", path="environment", field=variable, remedy=f"export {variable}=...")
+    lacks_a_key = endpoint.needs_a_key and not endpoint.has_a_key
     asked = LLMConfigOverrides(temperature_override=judge.temperature, max_tokens_override=judge.max_tokens)
     most = max_tokens(asked, settings, model)
     here = is_loopback(getattr(settings, f"{provider}_base_url") or "")
@@ -116,6 +115,7 @@ def embedded_judge(
         on_this_machine=here,
         price=price or price_of(model) or (Price(0.0, 0.0) if here else None),
         most_output_tokens=most,
+        missing_key=f"{provider.value.upper()}_API_KEY" if lacks_a_key else "",
     )
 
 

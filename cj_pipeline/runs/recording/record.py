@@ -15,7 +15,7 @@ from cj_pipeline.engine.waves.plan import Plan
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, JudgeAway, RecordingJudge, Session
-from cj_pipeline.runs.recording.books import Books, JudgeBehindLps, require_price
+from cj_pipeline.runs.recording.books import Books, JudgeBehindLps, require_key, require_price
 from cj_pipeline.runs.recording.design import all_pairs
 from cj_pipeline.runs.recording.draft import RecordingDraft, draft_folder
 from cj_pipeline.runs.recording.publishing import publish
@@ -71,6 +71,7 @@ def record(
     require_usable(request)
     require_choices(request.choices)
     require_price(request, judge)
+    require_key(judge)
     if request.target.exists():
         raise BadInput(
             "is there already.", path=request.target, remedy="Choose another scenario id, or move the folder away."

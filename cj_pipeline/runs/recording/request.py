@@ -136,10 +136,10 @@ def recorded_before(request: RecordingRequest) -> bool:
     for name, value in asked.items():
         if there.get(name) != value:
             raise BadInput(
-                "is there already, and was not recorded with these options.",
+                f"is a recording with another value of '{name}'.",
                 path=request.target,
-                field=name,
-                remedy="Choose another scenario id, or move the folder away.",
+                remedy="Record under another scenario id. More runs of the same judge, essays and prompt can be added "
+                f"then: cj-pipeline traces import --into {request.target} --from-trace FOLDER",
             )
     forget(request.target)
     return True

@@ -70,7 +70,7 @@ def test_another_seed_prompt_or_temperature_is_another_recording(tmp_path: Path,
     judge = FakeJudge().behind_lps(tmp_path)
     record(request, judge)
     assert recorded_before(request)
-    with pytest.raises(BadInput, match="not recorded with these options"):
+    with pytest.raises(BadInput, match="is a recording with another value of"):
         recorded_before(other)
 
 
