@@ -124,7 +124,7 @@ def _power(report: ParityReport) -> list[str]:
     if report.limits:
         lines.append(f"{in_words(report.limits)}.")
     elif seen:
-        lines.append(f"Sees from (80 % power): {', '.join(seen)}.")
+        lines.append(f"Would find (in 80 % of runs): {', '.join(seen)}.")
     if report.blind:
         more = f" and {len(report.blind) - _FEW_NAMES} more" if len(report.blind) > _FEW_NAMES else ""
         lines.append(f"Finds in less than 80 % of runs: {', '.join(report.blind[:_FEW_NAMES])}{more} (see gauntlet).")
@@ -147,9 +147,9 @@ def _seen(result: CheckResult) -> str:
         return ""
     name, unit = _SEEN[result.check.name]
     if unit != "%":
-        return f"{name} {evidence.detectable:.2g} {unit}".rstrip()
+        return f"{name} from +-{evidence.detectable:.2g} {unit}".rstrip()
     reference = (outcome.live or 0.0) - evidence.difference
-    return f"{name} {100 * evidence.detectable / reference:.0f} %" if reference > 0 else ""
+    return f"{name} from +-{100 * evidence.detectable / reference:.0f} %" if reference > 0 else ""
 
 
 def _doubtful(report: ParityReport) -> list[str]:
