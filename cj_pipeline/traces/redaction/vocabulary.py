@@ -34,7 +34,8 @@ ERROR_CODES = frozenset(code.value for code in ErrorCode) | {"NOT_RECORDED"}
 # A model is a family, then numbers and words that model names are made of: `gpt-5-mini-2025-08-07`, `mock-model-v1`.
 _VENDORS = "anthropic|openai|google|mistralai|meta-llama|deepseek|qwen|x-ai|cohere|amazon|microsoft"
 _FAMILIES = (
-    "gpt|chatgpt|o[134]|claude|gemini|gemma|llama|mistral|mixtral|deepseek|qwen|grok|command|nova|phi|mock|unknown"
+    "gpt|chatgpt|o[134]|claude|gemini|gemma|llama|mistral|mixtral|deepseek|qwen|grok|command|nova|phi|smollm|granite"
+    "|olmo|falcon|glm|kimi|nemotron|mock|unknown"
 )
 _WORDS = (
     "mini|nano|micro|small|medium|large|lite|light|pro|plus|max|ultra|turbo|flash|fast|haiku|sonnet|opus|instant"
@@ -42,7 +43,7 @@ _WORDS = (
     "|free|model|r"
 )
 # Possessive: `1.1.1...` is one number or many, and trying both doubles the time with every dot.
-_NUMBER = r"[vko]?\d{1,8}(?:\.\d{1,3})*+[bko]?(?![a-z0-9])"
+_NUMBER = r"[vko]?\d{1,8}(?:\.\d{1,3})*+[bkmo]?(?![a-z0-9])"
 _MODEL = re.compile(rf"(?:(?:{_VENDORS})/)?(?:{_FAMILIES})(?:[-_.:]?(?:(?:{_WORDS})(?![a-z])|{_NUMBER}))*+")
 
 # A row's number in the CJ database; as text, as the engine sends it. Nine digits: ten would be a pupil's in Sweden.
