@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -25,6 +26,12 @@ from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
 from cj_pipeline.runs.recording.record import RecordingStopped, record
 from cj_pipeline.runs.recording.request import RecordingRequest, recorded_before
 from cj_pipeline.traces.scenario import Profile
+
+
+def _finite(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value:g} is no amount of money.", param=option)
+    return value
 
 
 @click.command("record")
@@ -54,7 +61,9 @@ from cj_pipeline.traces.scenario import Profile
 @click.option("--runs", type=int, default=2, show_default=True, help="How often the same is asked.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of pairs and sides.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Asked at the same time.")
-@click.option("--budget-usd", type=click.FloatRange(min=0.0), help="Spend no more, for all runs together.")
+@click.option(
+    "--budget-usd", type=click.FloatRange(min=0.0), callback=_finite, help="Spend no more, for all runs together."
+)
 @click.option("--price-per-million", type=(float, float), metavar="IN OUT", default=None,
               help="US dollars for a million tokens, where the manifest has no price.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, its price and time, and stop.")

@@ -7,6 +7,7 @@ comparison could have found.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -341,6 +342,7 @@ def _reasons(
         reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
     reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
     reasons += [Reason(Doubt.SAME_FILE, sentence) for sentence in _same_files(case)]
+    reasons += [Reason(Doubt.PARTIAL, sentence) for sentence in _lost(case)]
     if case.recorded.callbacks:
         reasons += power_reasons(found, nothing_about_essays=says_nothing_about_essays(case.comparison, found))
     unsettled = [result.check.name for result in results if result.inconclusive]
@@ -349,10 +351,24 @@ def _reasons(
     return tuple(reasons)
 
 
+def _lost(case: Case) -> Iterator[str]:
+    """Say where a file has a part of the recorded comparisons and no other: nobody knows what became of the rest."""
+    if case.live.document.asked_batch_ids:
+        return  # we asked, and `counts` knows how often
+    recorded, live = (Counter(event.data.essay_ids() for event in run.events) for run in (case.recorded, case.live))
+    if live and live < recorded:
+        lost = recorded.total() - live.total()
+        yield f"the live side lacks {lost} of the {recorded.total()} recorded comparisons and has no others"
+
+
 def _same_files(case: Case) -> Iterator[str]:
     """Say what is there twice: a run that is compared with itself, a recording that is no second one."""
-    recordings = case.recordings
-    if case.live.callbacks and request_ids(case.live) in map(request_ids, recordings):
-        yield "both sides are the same file: it agrees with itself"
+    recordings, live = case.recordings, set(request_ids(case.live))
+    for recording in recordings:
+        known = set(request_ids(recording))
+        # In any order, or in part: a request is answered once, so its id tells.
+        if 2 * len(live & known) > min(len(live), len(known)):
+            yield "both sides are the same file: it agrees with itself"
+            break
     if len(recordings) <= len(case.further):
         yield "two recordings are the same file, which is no second recording"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import Pairing
-from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
+from cj_pipeline.contracts.reasons import ANSWER_MARKS, CONFIDENCE_KNOWN, TOKENS_KNOWN, is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 
 GROUP = "events"
@@ -64,6 +65,7 @@ def schema(case: Case, limits: Limits) -> Outcome:
     differences = [
         f"{outcome}: {line}" for outcome in common for line in _shape_differences(recorded[outcome], live[outcome])
     ]
+    differences += _marked_apart(*case.events)
     if not common:  # error_mix says which outcomes are missing; here it matters that nothing could be compared
         differences.append("no outcome occurs on both sides")
     return Outcome(
@@ -75,6 +77,21 @@ def schema(case: Case, limits: Limits) -> Outcome:
         + (" (without the envelope, which was not recorded)" if bare else ""),
         details=tuple(differences),
     )
+
+
+def _marked_apart(recorded: Sequence[CallbackEvent], live: Sequence[CallbackEvent]) -> Iterator[str]:
+    """Say where many more answers of one side than of the other lack a confidence or tokens.
+
+    Single ones are a matter of luck; the checks on values leave them out, and must not be left without the rest.
+    """
+    sides = [[event.data for event in side if event.data.succeeded] for side in (recorded, live)]
+    if not all(sides):
+        return
+    for mark in (CONFIDENCE_KNOWN, TOKENS_KNOWN):
+        shares = [sum(data.request_metadata.get(mark) is False for data in side) / len(side) for side in sides]
+        error = math.sqrt(sum(0.25 / len(side) for side in sides))
+        if abs(shares[1] - shares[0]) > max(0.1, 3 * error):
+            yield f"{mark} is false in {shares[0]:.0%} of the recorded answers, {shares[1]:.0%} of the live ones"
 
 
 CHECKS = (counts, recorded_lines, live_lines, schema)

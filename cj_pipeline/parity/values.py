@@ -14,6 +14,7 @@ import numpy as np
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
+from cj_pipeline.mock.model.answers import FloatArray
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.traces.redaction_policy import REDACTED
 
@@ -23,6 +24,8 @@ Events = Sequence[CallbackEvent]
 
 _SIDES = ("recorded", "live")
 
+# Recorded answers from which the price of prompt and completion tokens can be told.
+_PRICED = 10
 # A clock may be read a little before or after the call that it times.
 _CLOCK = timedelta(milliseconds=2)
 # The clocks of two processes differ by more.
@@ -162,6 +165,8 @@ def cost(case: Case, limits: Limits) -> Outcome:
     prices = [_price(side) for side in (recorded, live)]
     if recorded and live and not np.isclose(prices[0], prices[1], rtol=0.01, atol=1e-12):
         problems.append(f"a million tokens cost {prices[0] * 1e6:.4g} dollars recorded, {prices[1] * 1e6:.4g} live")
+    if mispriced := _mispriced(recorded, live):
+        problems.append(f"{mispriced} of {len(live)} live answers do not cost what their tokens cost in the recording")
     return _exact(problems, f"a million tokens cost {prices[0] * 1e6:.4g} dollars on both sides")
 
 
@@ -303,6 +308,29 @@ def _wrong_sums(events: Events) -> int:
         usage.prompt_tokens + usage.completion_tokens != usage.total_tokens
         for usage in (event.data.token_usage for event in events)
     )
+
+
+def _mispriced(recorded: Events, live: Events) -> int:
+    """Return how many live answers cost something else than the recorded price of their tokens; few are none.
+
+    0 where recorded costs do not follow from prompt and completion tokens (a cache has prices of its own).
+    """
+    if len(recorded) < _PRICED or not live:
+        return 0
+    tokens, costs = zip(*(_tokens_and_costs(side) for side in (recorded, live)), strict=True)
+    price = np.linalg.lstsq(tokens[0], costs[0], rcond=None)[0]
+    foretold = [side @ price for side in tokens]
+    largest = float(costs[0].max())
+    if largest <= 0.0 or np.abs(foretold[0] - costs[0]).max() > 0.02 * largest:
+        return 0
+    off = int((np.abs(foretold[1] - costs[1]) > 0.1 * np.maximum(foretold[1], 1e-12)).sum())
+    return off if off > 0.05 * len(live) else 0
+
+
+def _tokens_and_costs(events: Events) -> tuple[FloatArray, FloatArray]:
+    usages = [event.data.token_usage for event in events]
+    tokens = np.array([(usage.prompt_tokens, usage.completion_tokens) for usage in usages], dtype=np.float64)
+    return tokens, np.array([event.data.cost_estimate for event in events], dtype=np.float64)
 
 
 def _price(events: Events) -> float:

@@ -29,7 +29,10 @@ MOST_BYTES = 256 * 2**20
 
 _SUFFIX = ".npz"
 _ABANDONED_S = 3_600.0
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 _log = logging.getLogger(__name__)
 

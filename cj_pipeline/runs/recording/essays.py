@@ -11,6 +11,8 @@ from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 
 # As much as ten novels; a file beyond it is no essay.
 MOST_BYTES = 16 * 2**20
+# Two of them and the prompt must fit into one request; a novella has as many.
+MOST_SIGNS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def _text(path: Path, reader: Callable[[Path], str]) -> str:
     if size > MOST_BYTES:
         raise BadInput(f"has {size / 2**20:.0f} MiB; no essay is that long.", path=path, remedy="Take it out.")
     text = unicodedata.normalize("NFC", reader(path)).strip()
+    if len(text) > MOST_SIGNS:
+        raise BadInput(f"has {len(text):,} characters; no essay is that long.", path=path, remedy="Take it out.")
     if not text:
         remedy = "A scanned page has no text; recognise it first." if path.suffix.lower() == ".pdf" else "Take it out."
         raise BadInput("holds no text.", path=path, remedy=remedy)

@@ -113,3 +113,12 @@ def test_the_books_are_written_before_the_call_is_sent() -> None:
     written: list[float] = []
     call(Purse(100.0, on_change=written.append), httpx.ReadTimeout("late"))
     assert written == [15.0]
+
+
+def test_what_is_set_aside_for_calls_under_way_counts_against_the_limit() -> None:
+    purse = Purse(10.0)
+    assert purse.reserve(6.0)
+    assert not purse.affords(5.0)
+    assert not purse.reserve(5.0)
+    purse.settle(6.0, 1.0)
+    assert purse.reserve(5.0)

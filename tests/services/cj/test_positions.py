@@ -187,6 +187,7 @@ WITHOUT_TIMES = """
     ALTER TABLE cj_processed_essays DROP COLUMN created_at;
     ALTER TABLE cj_processed_essays DROP COLUMN updated_at;
     ALTER TABLE grade_projections DROP COLUMN created_at;
+    DELETE FROM cj_schema_versions WHERE version < 3;
     UPDATE cj_schema_versions SET version = 2
 """
 

@@ -15,6 +15,7 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.reasons import EXPLANATIONS, Reason
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply, parse_verdict, parse_verdict_text, parse_verdicts
+from cj_pipeline.services.lps.providers.replies.chat import read_chat_completion
 from cj_pipeline.services.lps.providers.replies.objects import decoded
 from cj_pipeline.services.lps.providers.replies.words import winner_of
 from tests.services.lps.providers.fake_api import VERDICT
@@ -67,6 +68,19 @@ def test_a_text_that_names_no_essay_or_both_is_no_winner(text: str) -> None:
     second = bool({"b", "second", "right"} & set(words))
     if first == second and "than" not in words and "because" not in words:
         assert winner_of(text) not in tuple(Winner)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Essay A since it is worse; Essay B is better", Reason.BOTH_NAMED),
+        ("Essay B because Essay A wins on nothing but length, and Essay A is stronger", Reason.BOTH_NAMED),
+        ("Essay A because it argues better than Essay B", Winner.A),
+        ("Essay B since Essay B is better", Winner.B),
+    ],
+)
+def test_a_reason_that_praises_the_other_essay_contradicts_the_winner(text: str, read: Winner | Reason) -> None:
+    assert winner_of(text) is read
 
 
 PLAIN = json.dumps(VERDICT)
@@ -253,3 +267,20 @@ def test_every_provider_reads_the_same(provider: Provider, text: str) -> None:
     answer = run_virtual(at.ask())
     assert (answer.winner, answer.confidence) == (Winner.B, 4.0)
     assert answer.metadata.get("forgiven", []) == list(READ[text])
+
+
+@pytest.mark.parametrize("beside", ["tool", "choice"])
+def test_a_decoded_verdict_and_a_second_one_beside_it_must_agree(beside: str) -> None:
+    def reply(second: str) -> bytes:
+        told = json.dumps({"winner": second, "justification": "So.", "confidence": 3})
+        message: dict[str, Any] = {"content": {"winner": "Essay A", "justification": "So.", "confidence": 3}}
+        choices: list[dict[str, Any]] = [{"message": message, "finish_reason": "stop"}]
+        if beside == "tool":
+            message["tool_calls"] = [{"function": {"arguments": told}}]
+        else:
+            choices.append({"message": {"content": told}, "finish_reason": "stop"})
+        return json.dumps({"choices": choices}).encode()
+
+    assert read_chat_completion(reply("Essay A")).verdict.winner is Winner.A
+    with pytest.raises(BadReply):
+        read_chat_completion(reply("Essay B"))

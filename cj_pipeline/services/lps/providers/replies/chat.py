@@ -73,10 +73,11 @@ def _verdict(choices: Sequence[_Choice]) -> Verdict:
     # A content filter may leave half a verdict behind; it is none.
     if "content_filter" in ends:
         raise no_verdict("content_filter")
-    objects = [message.content for message in messages if isinstance(message.content, dict)]
-    if objects:  # some gateways decode it
-        return parse_verdicts(objects)
-    text = "\n".join(part for choice in choices for part in _texts(choice))
+    objects: list[object] = [message.content for message in messages if isinstance(message.content, dict)]
+    texts = [part for choice in choices for part in _texts(choice) if part.strip()]
+    if objects:  # some gateways decode it; what is beside it must agree
+        return parse_verdicts([*objects, *texts])
+    text = "\n".join(texts)
     if not text.strip():
         raise no_verdict(choices[0].finish_reason if choices else None)
     return parse_verdict_text(text)

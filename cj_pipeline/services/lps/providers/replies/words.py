@@ -34,7 +34,8 @@ _NAMED = re.compile(
     rf"{_ESSAY}(?:(?P<letter>[ab])|(?P<place>first|second|left|right)(?: (?:one|essay|text|option))?)"
     r"(?: (?:is (?:the )?(?:clearly |slightly |much )?(?:better|best|stronger|superior|preferred|winner)"
     r"(?: (?:one|essay|text))?|wins|won)"
-    rf"(?: than (?:the )?(?:other(?: (?:one|essay|text))?|{_ESSAY}(?P<other>[ab])))?)?(?: (?:because|since|as)\b.*)?"
+    rf"(?: than (?:the )?(?:other(?: (?:one|essay|text))?|{_ESSAY}(?P<other>[ab])))?)?"
+    r"(?: (?:because|since|as)\b(?P<why>.*))?"
 )
 _TIES = frozenset(
     {
@@ -43,6 +44,11 @@ _TIES = frozenset(
     }
 )
 _LETTERS = re.compile(r"\b[ab]\b|\bfirst\b|\bsecond\b|\bleft\b|\bright\b")
+_PRAISED = re.compile(
+    r"\b(a|b|first|second|left|right)(?: (?:one|essay|text|option))? "
+    r"(?:is (?:the )?(?:clearly |slightly |much )?(?:better|best|stronger|superior|preferred|winner)|wins|won)\b"
+)
+"""What a reason may say of an essay; of the other one, it contradicts the winner."""
 _FIRST = frozenset({"a", "first", "left"})
 _REFUSALS = re.compile(
     r"\b(?:sorry|apologi[sz]e|can ?not|can['\u2019]t|won['\u2019]t|unable to|not able to|not comfortable)\b"
@@ -72,6 +78,8 @@ def winner_of(value: object) -> Winner | Reason:
     text = _NOISE.sub(" ", value).strip().lower()
     found = _NAMED.fullmatch(text)
     if found is not None and found["other"] != (named := found["letter"] or found["place"]):
+        if any((other in _FIRST) != (named in _FIRST) for other in _PRAISED.findall(found["why"] or "")):
+            return Reason.BOTH_NAMED
         return Winner.A if named in _FIRST else Winner.B
     if text in _TIES:
         return Reason.TIE

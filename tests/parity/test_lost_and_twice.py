@@ -1,0 +1,119 @@
+"""What is there twice, what was lost, and values that only a part of the answers gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.parity.verdict import Doubt, Parity
+from tests.parity.files import changed_copy, compared, failed
+from tests.sides import ANCHORS, TRACES
+
+RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
+
+
+def lines(recording: Path) -> list[str]:
+    return recording.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def again(number: int, event: dict) -> None:
+    event["data"]["request_id"] = f"again-{number}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda found: found[::-1], lambda found: [found[1], found[0], *found[2:]], lambda found: found[:-1]],
+    ids=["reversed", "swapped", "short of one"],
+)
+def test_a_file_in_another_order_or_in_part_agrees_with_itself(
+    change: Callable[[list[str]], list[str]], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text("".join(change(lines(RECORDING))), encoding="utf-8")
+    found = compared(RECORDING, copy)
+    assert found.verdict is Parity.CANNOT_TELL
+    assert Doubt.SAME_FILE in {reason.doubt for reason in found.reasons}
+
+
+@pytest.mark.parametrize(("kept", "partial"), [(66, False), (65, True), (33, True)])
+def test_a_live_file_with_a_part_of_the_comparisons_is_partial(kept: int, partial: bool, tmp_path: Path) -> None:
+    answers = lines(changed_copy(RECORDING, tmp_path / "whole.jsonl", again))
+    live = tmp_path / "live.jsonl"
+    live.write_text("".join(answers[:kept]), encoding="utf-8")
+    found = compared(RECORDING, live)
+    said = [reason.sentence for reason in found.reasons if reason.doubt is Doubt.PARTIAL]
+    expected = f"the live side lacks {66 - kept} of the 66 recorded comparisons and has no others"
+    assert (said == [expected]) == partial
+    if partial:
+        assert found.verdict is Parity.CANNOT_TELL
+
+
+def priced(number: int, event: dict) -> None:
+    again(number, event)
+    usage = event["data"]["token_usage"]
+    event["data"]["cost_estimate"] = usage["prompt_tokens"] * 1e-6 + usage["completion_tokens"] * 1e-5
+
+
+def shuffled(number: int, event: dict) -> None:
+    """The same total within a thousandth, on other answers."""
+    priced(number, event)
+    event["data"]["cost_estimate"] *= 0.1 if number % 2 else 1.9
+
+
+def test_costs_follow_the_tokens_of_each_answer(tmp_path: Path) -> None:
+    recorded = changed_copy(RECORDING, tmp_path / "recorded.jsonl", priced)
+    right = changed_copy(recorded, tmp_path / "right.jsonl", lambda n, e: e["data"].update(request_id=f"more-{n}"))
+    assert "cost" not in failed(compared(recorded, right))
+    wrong = changed_copy(RECORDING, tmp_path / "wrong.jsonl", shuffled)
+    wrong = changed_copy(wrong, tmp_path / "renamed.jsonl", lambda n, e: e["data"].update(request_id=f"more-{n}"))
+    assert "cost" in failed(compared(recorded, wrong))
+
+
+@pytest.mark.parametrize("mark", ["confidence_known", "tokens_known"])
+@pytest.mark.parametrize(("marked", "differs"), [(1, False), (65, True)])
+def test_many_answers_without_a_value_are_a_difference_of_shape(
+    mark: str, marked: int, differs: bool, tmp_path: Path
+) -> None:
+    def change(number: int, event: dict) -> None:
+        again(number, event)
+        if number < marked:
+            event["data"]["request_metadata"][mark] = False
+
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "live.jsonl", change))
+    assert ("schema" in failed(found)) == differs
+
+
+def test_sixty_answers_with_one_confidence_can_be_compared(tmp_path: Path) -> None:
+    """Their kurtosis, with 30 answers of a normal one, is exactly 1: the noise was no number."""
+
+    def constant(number: int, event: dict) -> None:
+        again(number, event)
+        event["data"]["confidence"] = 3.0
+
+    recorded = tmp_path / "recorded.jsonl"
+    whole = changed_copy(RECORDING, tmp_path / "whole.jsonl", lambda n, e: e["data"].update(confidence=3.0))
+    recorded.write_text("".join(lines(whole)[:60]), encoding="utf-8")
+    live = tmp_path / "live.jsonl"
+    live.write_text("".join(lines(changed_copy(RECORDING, tmp_path / "again.jsonl", constant))[:60]), encoding="utf-8")
+    assert compared(recorded, live).verdict is not Parity.NO_PARITY
+
+
+def test_one_answer_of_another_model_is_another_judge_where_the_scenario_names_its_own(tmp_path: Path) -> None:
+    def other(number: int, event: dict) -> None:
+        if number == 7:
+            event["data"]["model"] = "gpt-5-mini-2025-08-07"
+
+    mixed = changed_copy(RECORDING, tmp_path / "recorded.jsonl", other)
+    live = changed_copy(mixed, tmp_path / "live.jsonl", again)
+    provider = compared(RECORDING, RECORDING).scenario.provider.model_copy(update={"model": "gpt-5.1"})
+    assert "identity" in failed(compared(mixed, live, provider=provider))
+
+
+def test_an_essay_that_is_not_in_the_net_is_a_wrong_id(tmp_path: Path) -> None:
+    live = changed_copy(RECORDING, tmp_path / "live.jsonl", again)
+    net = compared(RECORDING, live).scenario.net
+    smaller = net.model_copy(update={"items": net.items[:-1]})
+    assert "ids" not in failed(compared(RECORDING, live))
+    assert "ids" in failed(compared(RECORDING, live, net=smaller))
