@@ -109,3 +109,11 @@ def test_one_answer_of_another_model_is_another_judge_where_the_scenario_names_i
     live = changed_copy(mixed, tmp_path / "live.jsonl", again)
     provider = compared(RECORDING, RECORDING).scenario.provider.model_copy(update={"model": "gpt-5.1"})
     assert "identity" in failed(compared(mixed, live, provider=provider))
+
+
+def test_marks_of_the_recording_alone_are_no_difference_of_shape(tmp_path: Path) -> None:
+    recorded = changed_copy(
+        RECORDING, tmp_path / "r.jsonl", lambda n, e: e["data"]["request_metadata"].update(confidence_known=n > 30)
+    )
+    live = changed_copy(RECORDING, tmp_path / "live.jsonl", again)
+    assert "schema" not in failed(compared(recorded, live))
