@@ -25,7 +25,7 @@ from cj_pipeline.parity.common_prompts import DENSE, CommonPrompts, common_promp
 DRAWS = 8_000
 # Of answers a draw times draws, as many as memory takes at once. Above it fewer draws do, with smoothed tails.
 _MOST_VALUES = 6_000_000
-_CHUNK_VALUES = 2_000_000
+_CHUNK_VALUES = 1_000_000
 LEAST_DRAWS = 500
 _MANY_PROMPTS = 20_000
 
