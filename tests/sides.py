@@ -12,6 +12,7 @@ from cj_pipeline.runs.scenario_run import JudgeIdentity, replay, run_live
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
 from cj_pipeline.traces.store import Trace, TraceStore
 from cj_pipeline.warehouse.content_cache import ContentCache, cache_in
+from tests.house import REPOSITORY
 
 TRACES = Path(__file__).parents[1] / "traces"
 
@@ -48,7 +49,7 @@ def live(scenario_id: str, mode: str = "", seed: int = 42) -> RunRecord:
 
 def session_cache() -> ContentCache:
     """The cache that all tests share, see conftest.py."""
-    return cache_in(TRACES)
+    return cache_in(REPOSITORY / "data")
 
 
 def report(scenario_id: str, live_side: RunRecord, recorded_side: RunRecord | None = None) -> ParityReport:
