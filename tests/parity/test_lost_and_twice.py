@@ -117,3 +117,15 @@ def test_marks_of_the_recording_alone_are_no_difference_of_shape(tmp_path: Path)
     )
     live = changed_copy(RECORDING, tmp_path / "live.jsonl", again)
     assert "schema" not in failed(compared(recorded, live))
+
+
+@pytest.mark.parametrize("side", ["recorded", "live"])
+def test_a_key_that_only_some_answers_of_one_side_have_is_a_difference_of_shape(side: str, tmp_path: Path) -> None:
+    def some(number: int, event: dict) -> None:
+        again(number, event)
+        if number % 2:
+            event["data"]["request_metadata"]["llm_batching_note"] = "x"
+
+    changed = changed_copy(RECORDING, tmp_path / "changed.jsonl", some)
+    sides = (changed, RECORDING) if side == "recorded" else (RECORDING, changed)
+    assert "schema" in failed(compared(*sides))
