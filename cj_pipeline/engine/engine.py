@@ -16,7 +16,7 @@ from dataclasses import replace
 from cj_pipeline.engine.decisions import decisions_for, guard_refuses, reason_for
 from cj_pipeline.engine.effects import Effect, Finalize, SubmitWave
 from cj_pipeline.engine.facts import Facts, facts_of
-from cj_pipeline.engine.intake import Delivery, take
+from cj_pipeline.engine.intake import Delivery, last_answers, take, with_answers
 from cj_pipeline.engine.invariants import check_counters
 from cj_pipeline.engine.scoring.scores import rescore
 from cj_pipeline.engine.state import Batch, BatchStatus, Decision, DecisionKind, State, UploadStatus, Wave, WaveKind
@@ -50,12 +50,15 @@ def advance(state: State, callbacks: Iterable[Delivery]) -> Step:
     leaves one `Taken` among the effects. Raises BrokenInvariant where the engine itself is wrong.
     """
     effects: list[Effect] = []
+    answers = last_answers(state)
     for callback in callbacks:
-        state, taken = take(state, callback)
+        state, taken = take(state, callback, answers)
         effects.append(taken)
         if taken.counted and all_in(state):
-            state, more = _decide(state)
+            state, more = _decide(with_answers(state, answers))
             effects += more
+            answers = last_answers(state)
+    state = with_answers(state, answers)
     check_counters(state)
     return state, tuple(effects)
 

@@ -6,6 +6,7 @@ under its own name and changes nothing else, so completion can never pass 100 %.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.engine.effects import CallbackKind, Taken
-from cj_pipeline.engine.state import Answer, Comparison, State
+from cj_pipeline.engine.state import Answer, Comparison, State, Wave
 from cj_pipeline.engine.waves.retry_pool import pool_change
 
 
@@ -35,11 +36,35 @@ class NotSubmitted:
     error_code: str
 
 
-Delivery = LLMComparisonResultV1 | MalformedCallback | NotSubmitted
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the engine reads of a callback, where the rest of it is not kept. error_code: None for a winner."""
+
+    correlation_id: UUID
+    winner: Winner | None
+    error_code: str | None
 
 
-def take(state: State, delivery: Delivery) -> tuple[State, Taken]:
-    """Return the state with one delivery in it, and what the delivery was. Never raises for what a delivery says."""
+Delivery = LLMComparisonResultV1 | Verdict | MalformedCallback | NotSubmitted
+
+
+def last_answers(state: State) -> dict[UUID, Answer]:
+    """Return a copy of the last wave's answers, for `take` to add to."""
+    return dict(state.waves[-1].answers) if state.waves else {}
+
+
+def with_answers(state: State, answers: dict[UUID, Answer]) -> State:
+    """Return the state with these answers in its last wave."""
+    if not state.waves or len(answers) == len(state.waves[-1].answers):
+        return state
+    return replace(state, waves=(*state.waves[:-1], Wave(state.waves[-1].comparisons, answers)))
+
+
+def take(state: State, delivery: Delivery, answers: dict[UUID, Answer]) -> tuple[State, Taken]:
+    """Return the state with one delivery counted, and what the delivery was. Never raises for what a delivery says.
+
+    answers: of the last wave, the only one that may be open; an answer that counts is added to them.
+    """
     correlation_id = delivery.correlation_id
     comparison = state.asked.get(correlation_id)
     if comparison is None:
@@ -49,25 +74,21 @@ def take(state: State, delivery: Delivery) -> tuple[State, Taken]:
     if state.finished:
         late = Taken(CallbackKind.LATE, correlation_id, comparison)
         return replace(state, late_callbacks=state.late_callbacks + 1), late
-    if is_repeat(state, comparison):
+    if is_repeat(state, comparison, answers):
         duplicate = Taken(CallbackKind.DUPLICATE, correlation_id, comparison)
         return replace(state, duplicate_callbacks=state.duplicate_callbacks + 1), duplicate
-    return _count(state, comparison, _answer(comparison, delivery))
+    answer = answers[correlation_id] = _answer(comparison, delivery)
+    return _count(state, comparison, answer)
 
 
-def is_repeat(state: State, comparison: Comparison) -> bool:
-    """Return whether a comparison is answered already, with whatever verdict."""
-    return comparison.correlation_id in state.waves[comparison.iteration].answers
+def is_repeat(state: State, comparison: Comparison, answers: Mapping[UUID, Answer]) -> bool:
+    """Return whether a comparison is answered already, with whatever verdict; of earlier waves each one is."""
+    return comparison.iteration < len(state.waves) - 1 or comparison.correlation_id in answers
 
 
 def _count(state: State, comparison: Comparison, answer: Answer) -> tuple[State, Taken]:
-    index = comparison.iteration
-    wave = state.waves[index]
-    wave = replace(wave, answers={**wave.answers, comparison.correlation_id: answer})
     counted = replace(
         state,
-        # Pointers to waves, of which there are few: 100 after 250,000 comparisons of 5,000 essays.
-        waves=(*state.waves[:index], wave, *state.waves[index + 1 :]),
         completed=state.completed + (answer.winner is not None),
         failed=state.failed + (answer.winner is None),
         malformed_callbacks=state.malformed_callbacks + answer.malformed,
@@ -84,10 +105,14 @@ def _count(state: State, comparison: Comparison, answer: Answer) -> tuple[State,
 def _answer(comparison: Comparison, delivery: Delivery) -> Answer:
     if isinstance(delivery, NotSubmitted):
         return Answer(winner=None, error_code=delivery.error_code)
+    if isinstance(delivery, LLMComparisonResultV1):
+        error = delivery.error_detail
+        code = None if error is None else error.error_code
+        delivery = Verdict(delivery.correlation_id, delivery.winner, code)
     # The contract refuses a verdict with neither or both; a service may still hand on what it could not validate.
-    if isinstance(delivery, MalformedCallback) or (delivery.winner is None) == (delivery.error_detail is None):
+    if isinstance(delivery, MalformedCallback) or (delivery.winner is None) == (delivery.error_code is None):
         return Answer(winner=None, error_code=ErrorCode.INVALID_RESPONSE.value, malformed=True)
-    if delivery.error_detail is not None:
-        return Answer(winner=None, error_code=delivery.error_detail.error_code)
+    if delivery.error_code is not None:
+        return Answer(winner=None, error_code=delivery.error_code)
     # The essays are the engine's own record of what it asked, not the echo: an echo can be wrong.
     return Answer(winner=comparison.essay_a if delivery.winner is Winner.A else comparison.essay_b, error_code=None)

@@ -1,7 +1,7 @@
 """This module holds what the engine remembers of a batch: frozen values, and nothing that changes them.
 
-A state is never edited: `advance` returns a new one, which shares with the old one what has not changed. A callback
-copies the answers of its wave: 0.02 s altogether in a wave of 2,500 comparisons, 0.3 s in one of 10,000.
+A state is never edited: `advance` returns a new one, which shares with the old one what has not changed. It copies the
+answers of the open wave once a call: 0.3 s altogether for 10,000 callbacks one by one, 1 ms for all at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from uuid import UUID
 
@@ -146,12 +147,25 @@ class Answer:
     malformed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wave:
     """Comparisons submitted together, with the answers that are in, in order of arrival."""
 
     comparisons: tuple[Comparison, ...]
     answers: Mapping[UUID, Answer] = field(default_factory=dict)
+
+    @cached_property
+    def won(self) -> tuple[tuple[str, str], ...]:
+        """(winner, loser) of every successful comparison, in the order in which they were submitted.
+
+        Kept, because each later wave is scored with all earlier ones: 100 waves of 1,000 took a minute.
+        """
+        winners = ((one, self.answers.get(one.correlation_id)) for one in self.comparisons)
+        return tuple(
+            (one.essay_a, one.essay_b) if answer.winner == one.essay_a else (one.essay_b, one.essay_a)
+            for one, answer in winners
+            if answer is not None and answer.winner is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +294,7 @@ class State:
 
     def won(self) -> list[tuple[str, str]]:
         """(winner, loser) of every successful comparison, in the order in which they were submitted."""
-        outcomes: list[tuple[str, str]] = []
-        for wave in self.waves:
-            for comparison in wave.comparisons:
-                answer = wave.answers.get(comparison.correlation_id)
-                if answer is not None and answer.winner is not None:
-                    first, second = comparison.essay_a, comparison.essay_b
-                    outcomes.append((first, second) if answer.winner == first else (second, first))
-        return outcomes
+        return [outcome for wave in self.waves for outcome in wave.won]
 
     def closed_pairs(self) -> set[Pair]:
         """Unordered pairs that a coverage wave may not ask: judged or in flight, and failed ones that can be retried.

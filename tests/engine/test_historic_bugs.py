@@ -30,7 +30,7 @@ def everything_twice() -> State:
 
 
 def count_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "is_repeat", lambda state, comparison: False)
+    monkeypatch.setattr(intake, "is_repeat", lambda *_: False)
 
 
 def decide_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

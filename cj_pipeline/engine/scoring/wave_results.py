@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from cj_pipeline.bt.agreement import kendall_tau_b, without_rounding_error
 from cj_pipeline.bt.diagnostics import se_summary
 from cj_pipeline.bt.fit import Fit, neutral_fit
-from cj_pipeline.engine.facts import max_score_change, successful_pairs
+from cj_pipeline.engine.facts import max_score_change
 from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
 from cj_pipeline.engine.state import State, Wave, WaveKind
 
@@ -46,13 +46,16 @@ def wave_results(state: State) -> tuple[WaveResult, ...]:
     One fit a wave, with its standard errors. A wave whose answers give no scale counts as neutral, all errors at the
     cap. Raises TooManyItems beyond 10,000 linked essays.
     """
-    moments = [replace(state, waves=state.waves[:number]) for number in range(1, len(state.waves) + 1)]
-    fits = [_fit(moment) for moment in moments]
     last_scale: dict[str, float] | None = None
     results: list[WaveResult] = []
-    for moment, fitted in zip(moments, fits, strict=True):
+    covered: set[tuple[str, ...]] = set()
+    final = _fit(state) if state.waves else None
+    for number, wave in enumerate(state.waves, start=1):
+        moment = replace(state, waves=state.waves[:number])
+        fitted = final if number == len(state.waves) else _fit(moment)
         scale = None if fitted is None else dict(zip(state.batch.items, fitted.theta.tolist(), strict=True))
-        results.append(_result(moment, fitted, fits[-1], max_score_change(last_scale, scale)))
+        covered.update(tuple(sorted(outcome)) for outcome in wave.won)
+        results.append(_result(moment, fitted, final, max_score_change(last_scale, scale), len(covered)))
         last_scale = scale or last_scale
     return tuple(results)
 
@@ -70,19 +73,18 @@ def _fit(state: State) -> Fit | None:
         return None
 
 
-def _result(moment: State, fitted: Fit | None, final: Fit | None, change: float | None) -> WaveResult:
+def _result(moment: State, fitted: Fit | None, final: Fit | None, change: float | None, covered: int) -> WaveResult:
     wave = moment.waves[-1]
     neutral = neutral_fit(len(moment.batch.items))
     shown = fitted or neutral
     errors = se_summary(shown.standard_error, outcomes(moment))
-    completed = sum(answer.winner is not None for answer in wave.answers.values())
     return WaveResult(
         number=len(moment.waves),
         kind=kind_of(wave),
         asked=len(wave.comparisons),
-        completed=completed,
-        failed=len(wave.answers) - completed,
-        covered_pairs=successful_pairs(moment),
+        completed=len(wave.won),
+        failed=len(wave.answers) - len(wave.won),
+        covered_pairs=covered,
         mean_se=errors.mean_se,
         max_se=errors.max_se,
         items_at_cap=errors.items_at_cap,
