@@ -11,7 +11,6 @@ from uuid import UUID
 
 from cj_pipeline.bt.position import PositionEffect
 from cj_pipeline.bt.reliability import Reliability
-from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.engine.scoring.diagnostics import EssayDiagnostics, Judge, JudgeDiagnostics, Judgement, diagnose
 from cj_pipeline.engine.scoring.scores import SCORING_ERRORS
@@ -48,13 +47,13 @@ class RunDiagnostics(FileModel):
     warnings: tuple[str, ...]
 
 
-def diagnostics_of(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> RunDiagnostics | None:
+def diagnostics_of(state: State, judged: Iterable[tuple[UUID, Judge]]) -> RunDiagnostics | None:
     """Diagnose the answers that counted; None where they give no scale.
 
-    callbacks: in order of arrival; they say who judged, the state says what counted.
+    judged: correlation id and judge of each callback, in order of arrival; the state says what counted.
     """
     try:
-        found = diagnose(state.batch.items, counted(state, callbacks), alpha=state.batch.settings.bt_alpha)
+        found = diagnose(state.batch.items, counted(state, judged), alpha=state.batch.settings.bt_alpha)
     except SCORING_ERRORS:
         return None
     return RunDiagnostics(
@@ -68,12 +67,12 @@ def diagnostics_of(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> 
     )
 
 
-def counted(state: State, callbacks: Iterable[LLMComparisonResultV1]) -> list[Judgement]:
+def counted(state: State, judged: Iterable[tuple[UUID, Judge]]) -> list[Judgement]:
     """Return the successful comparisons of a batch, each once and with its judge, in the order of submission."""
     judges: dict[UUID, Judge] = {}
-    for callback in callbacks:
+    for correlation_id, judge in judged:
         # The first one is the one that counted; what came after it was a duplicate or late.
-        judges.setdefault(callback.correlation_id, (str(callback.provider), callback.model))
+        judges.setdefault(correlation_id, judge)
     return [
         Judgement(comparison.essay_a, comparison.essay_b, answer.winner, judges.get(comparison.correlation_id))
         for wave in state.waves

@@ -1,16 +1,14 @@
-"""This module defines who answers comparisons: a recording, or a provider behind an LPS.
+"""This module asks a provider behind an LPS to judge comparisons.
 
-Two runs differ in nothing else. The batch that asks is in batch_run.py, the stack behind a provider in stack.py.
+A recording answers in recorded_answers.py. The batch that asks is in batch_run.py, the stack behind it in stack.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
-from uuid import UUID
 
 import httpx
 
@@ -31,37 +29,8 @@ class Judge(Protocol):
         ...
 
 
-class NoRecordedAnswer(CjPipelineError):
-    """A recording was asked for something that it does not hold."""
-
-
 class ServiceRefused(CjPipelineError):
     """The LPS did not accept a comparison, or answered with something that is no callback."""
-
-
-class RecordedJudge:
-    """A trace as a judge: the recorded callback itself is the answer.
-
-    It answers only what was recorded, by correlation id. A run that follows the trace (`Pairing.RECORDED`) asks
-    nothing else; an answer to another question would be no evidence.
-    """
-
-    def __init__(self, events: Sequence[CallbackEvent]) -> None:
-        self._events: defaultdict[UUID, list[CallbackEvent]] = defaultdict(list)
-        for event in events:
-            self._events[event.data.correlation_id].append(event)
-
-    async def judge(self, batch: Batch, wave: SubmitWave) -> AsyncIterator[CallbackEvent]:
-        """Yield the recorded callbacks of one wave, in the wave's order. Raises NoRecordedAnswer naming the pair."""
-        for comparison in wave.comparisons:
-            answers = self._events.get(comparison.correlation_id)
-            if answers is None:
-                raise NoRecordedAnswer(
-                    f"{batch.bos_batch_id}: wave {wave.iteration} asks for {comparison.essay_a} against "
-                    f"{comparison.essay_b}, which was not recorded. Follow the trace (engine.pairing: recorded)."
-                )
-            for event in answers:
-                yield event
 
 
 class ProviderJudge:

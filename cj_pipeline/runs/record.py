@@ -22,6 +22,7 @@ from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
 from cj_pipeline.engine.scoring.wave_results import WaveResult, wave_results
 from cj_pipeline.engine.state import Decision, State
 from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
+from cj_pipeline.runs.recorded_answers import AnswerColumns
 
 NOT_REPLAYED = "not_replayed"
 """The status of callbacks that the engine has not seen."""
@@ -167,21 +168,24 @@ def answers_sha256(callbacks: Iterable[LLMComparisonResultV1]) -> str:
     return digest.hexdigest()
 
 
-def record_of(
+def document_of(
     state: State,
+    answers: AnswerColumns,
     *,
     scenario_id: str,
     side: Side,
     judge: str,
     judge_sha256: str,
-    events: tuple[CallbackEvent, ...],
-    repeats: tuple[tuple[CallbackEvent, ...], ...] = (),
     service_metrics: tuple[Sample, ...] = (),
     quarantined_lines: int = 0,
     asked_batch_ids: tuple[str, ...] = (),
-) -> RunRecord:
-    """Return the record of a batch; `upload_status` says whether it is finished."""
-    document = RunDocument(
+) -> RunDocument:
+    """Return the document of a batch; `upload_status` says whether it is finished.
+
+    answers: in order of arrival.
+    """
+    shown = zip(answers.essays_a, answers.essays_b, strict=True)
+    return RunDocument(
         scenario_id=scenario_id,
         side=side,
         judge=judge,
@@ -196,7 +200,7 @@ def record_of(
         orphan_callbacks=state.orphan_callbacks,
         quarantined_lines=quarantined_lines,
         asked_batch_ids=asked_batch_ids,
-        answers_sha256=_answers_sha256(events),
+        answers_sha256=_answers_sha256((essays, answers.winning_essay(row)) for row, essays in enumerate(shown)),
         iterations=len(state.waves),
         is_small_net=is_small_net(state),
         resampling_pass_count=state.resampling_pass_count,
@@ -205,10 +209,9 @@ def record_of(
         decisions=tuple(_logged(decision) for decision in state.decisions),
         fit=_fit(state),
         waves=wave_results(state),
-        diagnostics=diagnostics_of(state, (event.data for event in events)),
+        diagnostics=diagnostics_of(state, zip(answers.correlation_ids, answers.judges, strict=True)),
         service_metrics=service_metrics,
     )
-    return RunRecord(document=document, events=events, repeats=repeats)
 
 
 def unreplayed_record(
@@ -241,7 +244,7 @@ def unreplayed_record(
         late_callbacks=0,
         orphan_callbacks=0,
         quarantined_lines=quarantined_lines,
-        answers_sha256=_answers_sha256(events),
+        answers_sha256=_answers_sha256((event.data.essay_ids(), event.data.winning_essay()) for event in events),
         iterations=0,
         is_small_net=False,
         resampling_pass_count=0,
@@ -266,10 +269,10 @@ def unreplayed_record(
     return RunRecord(document=document, events=events)
 
 
-def _answers_sha256(events: tuple[CallbackEvent, ...]) -> str:
+def _answers_sha256(outcomes: Iterable[tuple[tuple[str, str], str | None]]) -> str:
     digest = sha256()
-    for event in events:
-        digest.update(repr((event.data.essay_ids(), event.data.winning_essay())).encode())
+    for outcome in outcomes:
+        digest.update(repr(outcome).encode())
     return digest.hexdigest()
 
 

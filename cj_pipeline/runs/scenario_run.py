@@ -22,8 +22,9 @@ from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
-from cj_pipeline.runs.judges import ProviderJudge, RecordedJudge
-from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of, unreplayed_record
+from cj_pipeline.runs.judges import ProviderJudge
+from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, document_of, unreplayed_record
+from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns, follow
 from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, metrics_of
 from cj_pipeline.runs.service_metrics import since
 from cj_pipeline.runs.stack import Stack, stack_for
@@ -81,21 +82,48 @@ def replay(
     seed: of the run that gave the callbacks; the scenario's by default. Raises StrangeEssay.
     """
     _require_known_essays(scenario, events)
-    plan = plan_of([event.data for event in events], keep_ids=True)
-    batch = _batch(scenario, scenario.batch.bos_batch_id, plan, seed, Pairing.RECORDED)
-    state, answered = run_virtual(run_batch(batch, RecordedJudge(events)))
-    return record_of(
-        state,
-        scenario_id=scenario.scenario_id,
+    document, order = replay_columns(
+        scenario,
+        answer_columns(event.data for event in events),
         side=side,
-        judge=judge.name,
-        judge_sha256=judge.sha256,
-        events=answered,
-        repeats=repeats,
+        judge=judge,
+        seed=seed,
         service_metrics=service_metrics,
         quarantined_lines=quarantined_lines,
         asked_batch_ids=asked_batch_ids,
     )
+    return RunRecord(document=document, events=tuple(events[row] for row in order), repeats=repeats)
+
+
+def replay_columns(
+    scenario: Scenario,
+    answers: AnswerColumns,
+    *,
+    side: Side,
+    judge: JudgeIdentity,
+    seed: int | None = None,
+    service_metrics: tuple[Sample, ...] = (),
+    quarantined_lines: int = 0,
+    asked_batch_ids: tuple[str, ...] = (),
+) -> tuple[RunDocument, list[int]]:
+    """Feed callbacks of known essays through the engine as `replay` does.
+
+    Returns what the engine made of them, and the rows that it took, in their order.
+    """
+    batch = _batch(scenario, scenario.batch.bos_batch_id, answers.plan(), seed, Pairing.RECORDED)
+    state, order = follow(batch, answers)
+    document = document_of(
+        state,
+        answers.rows(order),
+        scenario_id=scenario.scenario_id,
+        side=side,
+        judge=judge.name,
+        judge_sha256=judge.sha256,
+        service_metrics=service_metrics,
+        quarantined_lines=quarantined_lines,
+        asked_batch_ids=asked_batch_ids,
+    )
+    return document, order
 
 
 def unreplayed(

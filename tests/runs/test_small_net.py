@@ -12,7 +12,8 @@ from cj_pipeline.engine.state import Batch, State, WaveKind
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.judges import ProviderJudge
-from cj_pipeline.runs.record import RunRecord, Side, record_of
+from cj_pipeline.runs.record import RunRecord, Side, document_of
+from cj_pipeline.runs.recorded_answers import answer_columns
 from cj_pipeline.runs.stack import embedded_stack
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.settings import LpsSettings
@@ -42,10 +43,9 @@ def small_net_run() -> tuple[State, RunRecord]:
                 budget_s=90,
             )
             state, events = await run_batch(batch, judge)
-        record = record_of(
-            state, scenario_id=LOWER5, side=Side.LIVE, judge="mock", judge_sha256="0" * 64, events=events
-        )
-        return state, record
+        answers = answer_columns(event.data for event in events)
+        document = document_of(state, answers, scenario_id=LOWER5, side=Side.LIVE, judge="mock", judge_sha256="0" * 64)
+        return state, RunRecord(document=document, events=events)
 
     return run_virtual(run())
 

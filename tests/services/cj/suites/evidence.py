@@ -21,7 +21,8 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.engine.facts import is_small_net, small_net_cap_reached
 from cj_pipeline.engine.state import State
 from cj_pipeline.engine.stored import from_json, to_json
-from cj_pipeline.runs.record import RunRecord, Sample, Side, record_of
+from cj_pipeline.runs.record import RunRecord, Sample, Side, document_of
+from cj_pipeline.runs.recorded_answers import answer_columns
 from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.services.cj.store.tables import (
     batch_states,
@@ -128,15 +129,16 @@ class Evidence:
 
 def record_for(case: Case, state: State, topic: tuple[CallbackEvent, ...], lps: tuple[Sample, ...]) -> RunRecord:
     """The state as a record of its run."""
-    return record_of(
+    document = document_of(
         state,
+        answer_columns(event.data for event in topic),
         scenario_id=case.name,
         side=Side.LIVE,
         judge=case.mode,
         judge_sha256="0" * 64,
-        events=topic,
         service_metrics=lps,
     )
+    return RunRecord(document=document, events=topic)
 
 
 def evidence_of_state(
