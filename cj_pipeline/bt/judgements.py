@@ -34,7 +34,7 @@ POSITION_SD = 1.0
 # .35 Beta(1, 6) + .65 Beta(6, 1.5): judges that do not repeat themselves beside judges that nearly always do. A weight
 # of .1 near 0 turned down 3 to 12 % of faithful judges that do not repeat themselves.
 REPEATABILITY_PRIOR = ((0.35, 1.0, 6.0), (0.65, 6.0, 1.5))
-_R_GRID = (np.arange(200) + 0.5) / 200
+R_GRID = (np.arange(200) + 0.5) / 200
 
 # Below it the importance sample has degenerated (more than 50 items and 300 pairs), and its points are moved.
 LEAST_EFFECTIVE = 500
@@ -138,7 +138,7 @@ class JudgementFit:
         """The posterior mean of the repeatability."""
         if self.known_repeatability is not None:
             return self.known_repeatability
-        return float(self.repeatability @ _R_GRID)
+        return float(self.repeatability @ R_GRID)
 
 
 def repeatability_prior(r: FloatArray) -> FloatArray:
@@ -159,7 +159,7 @@ def fit_judgements(judgements: Judgements, *, repeatability: float | None = None
     posterior_r = _prior_cells()
     effective = np.ones_like(judgements.asked)
     for _ in range(3 if repeated.any() else 1):
-        r = float(posterior_r @ _R_GRID) if repeatability is None else repeatability
+        r = float(posterior_r @ R_GRID) if repeatability is None else repeatability
         effective = 1.0 + (judgements.asked - 1.0) * (1.0 - r)
         share = judgements.first_wins / judgements.asked
         modes, evidence, factors = _modes(judgements, share, effective, spreads)
@@ -168,7 +168,9 @@ def fit_judgements(judgements: Judgements, *, repeatability: float | None = None
         if repeatability is None and repeated.any():
             mean = weights @ modes
             chance = expit(mean[judgements.first] - mean[judgements.second] + mean[-1])
-            posterior_r = _repeatability_cells(judgements, chance)
+            posterior_r = repeatability_cells(
+                judgements.first_wins[repeated], judgements.asked[repeated], chance[repeated]
+            )
     return JudgementFit(judgements, spreads, weights, evidence, modes, factors, effective, posterior_r, repeatability)
 
 
@@ -199,8 +201,8 @@ def posterior(fit: JudgementFit, size: int, rng: np.random.Generator) -> Draws:
             points[chosen] = fit.modes[index] + offset
             log_q[chosen] = np.log(np.diag(factor)).sum() + fit.log_evidence[index]
     log_q += constant - (_PROPOSAL_FREEDOM + dimension) / 2 * np.log1p((step**2).sum(axis=1) / _PROPOSAL_FREEDOM)
-    r_cell = rng.choice(len(_R_GRID), size=proposals, p=fit.repeatability)
-    r = np.clip(_R_GRID[r_cell] + (rng.random(proposals) - 0.5) / len(_R_GRID), 1e-9, 1 - 1e-9)
+    r_cell = rng.choice(len(R_GRID), size=proposals, p=fit.repeatability)
+    r = np.clip(R_GRID[r_cell] + (rng.random(proposals) - 0.5) / len(R_GRID), 1e-9, 1 - 1e-9)
     if fit.known_repeatability is not None:
         r = np.full(proposals, fit.known_repeatability)
     spread = fit.spreads[cell]
@@ -262,17 +264,22 @@ def _spread_grid(n_items: int) -> FloatArray:
 
 
 def _prior_cells() -> FloatArray:
-    density = repeatability_prior(_R_GRID)
+    density = repeatability_prior(R_GRID)
     return np.asarray(density / density.sum())
 
 
-def _repeatability_cells(judgements: Judgements, chance: FloatArray) -> FloatArray:
-    again = judgements.asked > 1
-    wins, asked, p = judgements.first_wins[again], judgements.asked[again], chance[again]
-    free = p**wins * (1 - p) ** (asked - wins)
-    fixed = np.where(wins == asked, p, np.where(wins == 0, 1 - p, 0.0))
-    likelihood = np.log((1 - _R_GRID)[:, None] * free + _R_GRID[:, None] * fixed).sum(axis=1)
-    log_density = np.log(repeatability_prior(_R_GRID)) + likelihood
+def repeatability_cells(
+    wins: FloatArray, asked: FloatArray, chance: FloatArray, times: FloatArray | None = None
+) -> FloatArray:
+    """Return (200,) the posterior probability of each cell of `R_GRID`, from prompts that were asked more than once.
+
+    wins, asked, chance: (p,) of each prompt. times: (p,) how many prompts are like it; None for one each.
+    """
+    free = chance**wins * (1 - chance) ** (asked - wins)
+    fixed = np.where(wins == asked, chance, np.where(wins == 0, 1 - chance, 0.0))
+    likelihood = np.log((1 - R_GRID)[:, None] * free + R_GRID[:, None] * fixed)
+    log_density = np.log(repeatability_prior(R_GRID))
+    log_density += likelihood.sum(axis=1) if times is None else likelihood @ times
     return np.asarray(np.exp(log_density - logsumexp(log_density)))
 
 

@@ -19,6 +19,7 @@ from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntAr
 from cj_pipeline.mock.model.errors import CodeArray, ErrorFit, draw_errors, fit_errors
 from cj_pipeline.mock.model.measures import MeasureFit, draw_measures, fit_measures
 from cj_pipeline.mock.model.prompt_tokens import parts_by_essay
+from cj_pipeline.mock.model.repeated_errors import RepeatedErrors, draw_fixed, fit_error_repeats
 from cj_pipeline.mock.model.winner import AskedPrompts, WinnerFit, draw_wins, fit_winner
 from cj_pipeline.parity.common_prompts import DENSE, CommonPrompts, common_prompts
 
@@ -133,6 +134,11 @@ class Comparison:
         return fit_errors(self.recordings)
 
     @cached_property
+    def error_repeats(self) -> RepeatedErrors | None:
+        """At which prompts the recorded judge's errors come back; None where it made none."""
+        return fit_error_repeats(self.recordings, by_hash=self.by_hash) if self.errors.errors else None
+
+    @cached_property
     def observed(self) -> Sample:
         """The live side as it is: a sample of one draw."""
         answered = self.live.answered
@@ -197,9 +203,15 @@ class Comparison:
             completion_tokens=None if drawn is None else drawn.completion_tokens,
             prompt_tokens=None if self.expected_prompt_tokens is None else self.expected_prompt_tokens[None],
             confidence=None if drawn is None else drawn.confidence,
-            errors=draw_errors(self.errors, draws, calls, self.generator("errors", number)) if calls else None,
+            errors=self._drawn_errors(draws, self.generator("errors", number)) if calls else None,
             retries=self.live.retry,
         )
+
+    def _drawn_errors(self, draws: int, rng: np.random.Generator) -> CodeArray:
+        repeats, prompts = self.error_repeats, self.live.prompts(by_hash=self.by_hash)
+        # Where no error was recorded, nothing says that one would come back.
+        fixed = None if repeats is None else lambda rates, rng: draw_fixed(repeats, prompts, rates, rng)
+        return draw_errors(self.errors, draws, len(self.live), rng, fixed)
 
     def drawn_wins(self) -> Iterator[FloatArray]:
         """Draw (d, p) wins of a faithful judge, in chunks; nothing where no prompt was answered on both sides."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray
 
 CodeArray: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+FixedCalls: TypeAlias = Callable[[FloatArray, np.random.Generator], tuple[BoolArray, BoolArray]]
+"""From (d,) rates to (d, calls): for which calls it is fixed whether they fail, and which of those do."""
 
 # Fewer recorded errors say nothing of bursts and codes.
 LEAST_ERRORS = 5
@@ -54,10 +57,13 @@ def fit_errors(recordings: tuple[Answers, ...]) -> ErrorFit:
     return ErrorFit(codes, counts, (begins[0], begins[1]), (stays[0], stays[1]))
 
 
-def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator) -> CodeArray:
+def draw_errors(
+    fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator, fixed: FixedCalls | None = None
+) -> CodeArray:
     """Draw (draws, calls) errors: -1 for an answer, else the place of its code in `codes`, or one more.
 
     Rates are drawn from their posterior (Jeffreys' prior), so that no error in 120 is not taken for a rate of 0.
+    fixed: draws for which calls it is fixed whether they fail, given the rates; None where no call is.
     """
     begins = rng.beta(fit.begins[0] + 0.5, fit.begins[1] - fit.begins[0] + 0.5, draws)
     # A failure follows a failure at least as easily as it follows an answer; without data, as easily.
@@ -65,6 +71,9 @@ def draw_errors(fit: ErrorFit, draws: int, calls: int, rng: np.random.Generator)
     rate = fit.errors / max(fit.begins[1] + fit.stays[1], 1)
     stays = rng.beta(fit.stays[0] + prior * rate + 0.25, fit.stays[1] - fit.stays[0] + prior * (1 - rate) + 0.25, draws)
     failed = _failures(begins, stays, calls, rng)
+    if fixed is not None:
+        is_fixed, fails = fixed(begins / (begins + 1 - stays), rng)
+        failed = np.where(is_fixed, fails, failed)
     weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
     cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
     errors = np.full((draws, calls), -1, dtype=np.int16)

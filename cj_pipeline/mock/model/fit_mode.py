@@ -30,10 +30,11 @@ from cj_pipeline.mock.mode.mode import (
 from cj_pipeline.mock.mode.winner import AbilityWinner, Spread
 from cj_pipeline.mock.model.answers import Answers, FloatArray, answers_of
 from cj_pipeline.mock.model.columns import chosen, joined
-from cj_pipeline.mock.model.course import fit_drift, fit_repeated_errors
+from cj_pipeline.mock.model.course import fit_drift
 from cj_pipeline.mock.model.errors import LEAST_ERRORS, ErrorFit, fit_errors
 from cj_pipeline.mock.model.failed_calls import FailedCall, Kind, failed_calls, with_failed_calls
 from cj_pipeline.mock.model.origins import origins_of
+from cj_pipeline.mock.model.repeated_errors import fit_repeated_errors
 from cj_pipeline.mock.model.winner import WinnerFit, fit_winner
 
 # Enough for a 99 % quantile that lies within 5 %, few enough to be read.

@@ -8,7 +8,8 @@ import pytest
 from benchmarks.judge_files import JudgeKind
 from cj_pipeline.mock.model.answers import Answers, answers_of
 from cj_pipeline.mock.model.columns import joined
-from cj_pipeline.mock.model.course import fit_drift, fit_repeated_errors
+from cj_pipeline.mock.model.course import fit_drift
+from cj_pipeline.mock.model.repeated_errors import fit_repeated_errors
 from tests.mock.model.test_held_out import callbacks
 
 

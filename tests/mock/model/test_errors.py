@@ -63,3 +63,8 @@ def test_recordings_are_counted_each_in_its_own_order() -> None:
 @pytest.mark.parametrize("calls", [1, 7])
 def test_as_many_calls_are_drawn_as_asked(calls: int) -> None:
     assert drawn([False, True], calls=calls).shape == (1_000, calls)
+
+
+def test_a_first_call_that_fails_follows_no_failure() -> None:
+    fit = fit_errors((recording([True, False, False, True]),))
+    assert (fit.begins, fit.stays) == ((2, 3), (0, 1))
