@@ -34,7 +34,7 @@ MEANINGS: Mapping[Forgiven, str] = {
     Forgiven.TEXT_AROUND: "words before or after the JSON object",
     Forgiven.CODE_FENCE: "the object stands in a code fence",
     Forgiven.THINKING: "thoughts in tags",
-    Forgiven.NESTED: "the verdict is one level deeper, or in a list",
+    Forgiven.NESTED: "the verdict is one or two levels deeper, lists counted",
     Forgiven.AS_TEXT: "JSON as a text where an object belongs",
     Forgiven.TRAILING_COMMA: "a comma after the last entry",
     Forgiven.QUOTES: "typographic quotes in the place of plain ones",

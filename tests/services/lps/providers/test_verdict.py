@@ -15,6 +15,7 @@ from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.reasons import EXPLANATIONS, Reason
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply, parse_verdict, parse_verdict_text, parse_verdicts
+from cj_pipeline.services.lps.providers.replies import objects
 from cj_pipeline.services.lps.providers.replies.chat import read_chat_completion
 from cj_pipeline.services.lps.providers.replies.objects import decoded
 from cj_pipeline.services.lps.providers.replies.words import winner_of
@@ -100,6 +101,7 @@ READ: dict[str, tuple[str, ...]] = {
     json.dumps([VERDICT]): ("nested",),
     json.dumps({"comparison": VERDICT}): ("nested",),
     json.dumps({"output": {"verdict": VERDICT}}): ("nested",),
+    json.dumps({"verdicts": [VERDICT]}): ("nested",),
     json.dumps({"winner": "Essay B", "confidence": 4, "analysis": {"essay_a": "weak"}, "justification": "x"}): (),
     json.dumps(PLAIN): ("as_text",),
     '{"Winner": "Essay B", "Reason": "x", "Confidence_Level": 4}': ("key_spelling",),
@@ -161,6 +163,11 @@ NONE: dict[str, Reason] = {
     '{"winner": "tie"} if I must: {"winner": "Essay B"}': Reason.CONTRADICTION,
     '[{"winner": "Essay A"}, {"winner": "Essay B"}]': Reason.CONTRADICTION,
     '{"a": {"b": {"c": {"winner": "Essay A"}}}}': Reason.NO_WINNER,
+    '{"a": [{"b": {"winner": "Essay A"}}]}': Reason.NO_WINNER,
+    # What is cut off may go on otherwise.
+    '{"draft": {"winner": "Essay A"}, "final": {"winner": "Ess': Reason.UNREADABLE,
+    '{"draft": {"winner": "Essay A"}, "final": nul': Reason.UNREADABLE,
+    '{"a": {"b": {"c": {"winner": "Essay A"}': Reason.UNREADABLE,
 }
 
 
@@ -235,6 +242,35 @@ def test_no_text_takes_long(text: str) -> None:
     with pytest.raises(BadReply):
         parse_verdict_text(text)
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 2**20,
+        '{"a":[1,],' * 100_000,
+        "{\u201ca\u201d:" * 150_000,
+        '{"a":' * 200 + "[" + "1," * 400_000 + "x!",
+        '{"a":1,' * 150_000,
+    ],
+    ids=["braces", "commas", "quotes", "deep", "objects"],
+)
+def test_a_brace_that_opens_nothing_does_not_cost_the_rest_of_the_text_again(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The characters that were looked at, however the text is made, are a few times its length."""
+    looked_at = []
+    object_at = objects._object_at
+
+    def noted(text: str, start: int) -> objects._Read:
+        read = object_at(text, start)
+        looked_at.append(read.work)
+        return read
+
+    monkeypatch.setattr(objects, "_object_at", noted)
+    objects.objects_in(text)
+    work, length = sum(looked_at), len(text)
+    assert work < 5 * length
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

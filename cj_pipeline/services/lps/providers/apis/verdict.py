@@ -32,7 +32,7 @@ WINNER_DESCRIPTION = "The better essay."
 JUSTIFICATION_DESCRIPTION = f"Why it is better, in at most {MAX_JUSTIFICATION_WORDS} words."
 CONFIDENCE_DESCRIPTION = "How sure you are, from 1 (a guess) to 5 (certain)."
 
-# A verdict one level deeper is read, and one in a list of one in that; nothing is searched for further down.
+# A verdict one or two levels deeper is read, lists counted; further down somebody is quoted.
 _MOST_DEPTH = 3
 
 _AS_ASKED = tuple(winner.value for winner in Winner)
@@ -142,7 +142,7 @@ def _verdict(found: Sequence[object], forgiven: set[Forgiven]) -> Verdict:
     objects = [one for one in found if isinstance(one, dict)]
     if not objects:
         raise BadReply(Reason.NO_OBJECT, "The verdict is not a JSON object.", field="verdict")
-    readings = [reading for one in objects for reading in _readings(one, ())]
+    readings = [reading for one in objects for reading in _readings(one, (), 1)]
     # Other words for the key count where they name an essay; `decision` may also hold a reason.
     named = [reading for reading in readings if reading.own_name or isinstance(reading.winner, Winner)] or readings
     winners = {reading.winner for reading in named}
@@ -173,18 +173,20 @@ def _marks(named: Sequence[_Reading]) -> set[Forgiven]:
     return marks
 
 
-def _readings(content: object, around: tuple[dict[str, Any], ...]) -> Iterator[_Reading]:
+def _readings(content: object, around: tuple[dict[str, Any], ...], depth: int) -> Iterator[_Reading]:
+    """Yield every place that says who won. depth: of this object or list, from 1."""
+    if depth > _MOST_DEPTH:
+        return
     if isinstance(content, list):
         for one in content:
-            yield from _readings(one, around)
+            yield from _readings(one, around, depth + 1)
     if not isinstance(content, dict):
         return
     path = (content, *around)
     for key, value in pairs_of(content):
         named = key_of(key) == WINNER
         if isinstance(value, dict) or (isinstance(value, list) and not named):
-            if len(path) < _MOST_DEPTH:
-                yield from _readings(value, path)
+            yield from _readings(value, path, depth + 1)
         elif named:
             yield _Reading(winner_of(value), path, value in _AS_ASKED, own_name=key.strip().lower() == WINNER)
 

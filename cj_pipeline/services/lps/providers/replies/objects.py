@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from cj_pipeline.contracts.forgiven import Forgiven
 
-# More text than any model writes; and more braces than any verdict has before it, so that `{{{{` costs no more.
+# More text than any model writes, and more braces than any verdict has before it.
 _MOST_CHARS = 2**20
 _MOST_STARTS = 200
+# Characters that may be looked at: one brace may cost the rest of the text, and each of 200 must not.
+_WORK_AT_LEAST = 2**16
+_WORK_PER_CHAR = 2
 
 _TAG = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>|\[(/?)THINK\]", re.IGNORECASE)
 # What a word processor, or a model that has read many of its texts, makes of a plain quote.
-_PLAIN_QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f", '"'))
+_CURLY_QUOTES = re.compile("[\u201c\u201d\u201e\u201f]")
 _LAST_COMMA = re.compile(r",(\s*[}\]])")
+# Nothing, or half a literal, number or escape.
+_NOTHING_MORE = re.compile(r"[\w.+-]*\s*\Z")
 
 
 class Pairs(dict[str, Any]):
@@ -55,31 +62,38 @@ def decoded(body: bytes | str) -> Any:
 
 
 def objects_in(text: str) -> tuple[list[Any], set[Forgiven]]:
-    """Return the JSON objects of a text in their order, and what had to be forgiven to find them."""
+    """Return the JSON objects of a text in their order, and what had to be forgiven to find them.
+
+    What stands in an object that the end of the text cuts off is not looked at: its rest may say otherwise.
+    """
     said, forgiven = without_thoughts(text[:_MOST_CHARS])
     found: list[Any] = []
-    rest, starts = said, 0
-    outside = ""
-    while (start := rest.find("{")) >= 0 and starts < _MOST_STARTS:
-        starts += 1
-        read = _object_at(rest, start)
-        if read is None:
-            outside += rest[: start + 1]
-            rest = rest[start + 1 :]
+    outside: list[str] = []
+    at = since = 0
+    work = _WORK_AT_LEAST + _WORK_PER_CHAR * len(said)
+    for _ in range(_MOST_STARTS):
+        start = said.find("{", at)
+        if start < 0 or work <= 0:
+            break
+        read = _object_at(said, start)
+        work -= read.work
+        if read.is_cut_off:
+            break
+        if read.end is None:
+            at = start + 1
             continue
-        value, after, helped = read
-        found.append(value)
-        forgiven |= helped
-        outside += rest[:start]
-        rest = after
-    outside += rest
-    if "```" in outside:
+        found.append(read.value)
+        forgiven |= read.forgiven
+        outside.append(said[since:start])
+        said, at, since = read.text, read.end, read.end
+    words = "".join(outside) + said[since:]
+    if "```" in words:
         forgiven.add(Forgiven.CODE_FENCE)
-        outside = re.sub(r"```\w*", "", outside)
+        words = re.sub(r"```\w*", "", words)
     # The brackets of a list around it are not words.
-    if outside.strip(" \t\r\n[],\ufeff"):
+    if words.strip(" \t\r\n[],\ufeff"):
         forgiven.add(Forgiven.TEXT_AROUND)
-    elif outside.strip("\ufeff \t\r\n"):
+    elif words.strip("\ufeff \t\r\n"):
         forgiven.add(Forgiven.NESTED)
     return found, forgiven if found else set()
 
@@ -101,19 +115,49 @@ def without_thoughts(text: str) -> tuple[str, set[Forgiven]]:
     return said, {Forgiven.THINKING} if said != text else set()
 
 
-def _object_at(text: str, start: int) -> tuple[Any, str, set[Forgiven]] | None:
-    """Return the object that begins here, the text after it, and what was forgiven; None when there is none."""
-    for decoder, forgiven in ((_STRICT, set[Forgiven]()), (_RELAXED, {Forgiven.CONTROL_CHARACTERS})):
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was found at a brace. text, end: the text as it was read, and where the object ends in it; end is None for
+    no object. work: characters that were looked at.
+    """
+
+    text: str
+    work: int
+    value: Any = None
+    end: int | None = None
+    forgiven: frozenset[Forgiven] = frozenset()
+    is_cut_off: bool = False
+
+
+def _object_at(text: str, start: int) -> _Read:
+    """Read the object that begins here. Another way of reading is tried only where it can make a difference."""
+    mends = frozenset[Forgiven]()
+    decoder, work = _STRICT, 0
+    while True:
         try:
             value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        return value, text[end:], forgiven
-    mended = _LAST_COMMA.sub(r"\1", text[start:])
-    for again, mark in ((mended, Forgiven.TRAILING_COMMA), (mended.translate(_PLAIN_QUOTES), Forgiven.QUOTES)):
-        try:
-            value, end = _RELAXED.raw_decode(again)
-        except (ValueError, RecursionError):
-            continue
-        return value, again[end:], {mark}
-    return None
+        except RecursionError:
+            return _Read(text, work + sys.getrecursionlimit())
+        except json.JSONDecodeError as error:
+            work += error.pos - start
+            if error.msg.startswith("Invalid control character") and decoder is _STRICT:
+                decoder, mends = _RELAXED, mends | {Forgiven.CONTROL_CHARACTERS}
+            elif Forgiven.TRAILING_COMMA not in mends and _is_last_comma(text, error.pos):
+                text, mends = text[:start] + _LAST_COMMA.sub(r"\1", text[start:]), mends | {Forgiven.TRAILING_COMMA}
+                work += len(text) - start
+            elif Forgiven.QUOTES not in mends and _CURLY_QUOTES.match(text, error.pos):
+                text, mends = text[:start] + _CURLY_QUOTES.sub('"', text[start:]), mends | {Forgiven.QUOTES}
+                work += len(text) - start
+            else:
+                return _Read(text, work, is_cut_off=_is_cut_off(text, error))
+        else:
+            return _Read(text, work, value, end, mends)
+
+
+def _is_last_comma(text: str, at: int) -> bool:
+    """Return whether a list or an object ends here after a comma."""
+    return text[at : at + 1] in ("]", "}") and text[:at].rstrip().endswith(",")
+
+
+def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    return error.msg.startswith("Unterminated string") or _NOTHING_MORE.match(text, error.pos) is not None
