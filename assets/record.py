@@ -43,6 +43,8 @@ def record_job() -> JobDefinition:
                     left = estimated(request, judge)
                     price = "unknown" if left.most_usd is None else f"{left.most_usd:.3f} USD at most"
                     context.log.info(f"{left.comparisons} comparisons of {request.judge.model} to ask; price {price}")
+                    if request.graded_strangers:
+                        context.log.warning(f"grades of no essay in the folder: {', '.join(request.graded_strangers)}")
                     written = record(request, judge, on_progress=_log_now_and_then(context))
         except CjPipelineError as problem:
             # A judge that is away may be back; a field that cannot be meant, and an empty purse, stay so.

@@ -123,7 +123,7 @@ def record_command(
     Exits with 0 when the recording is complete, 3 when it was stopped or the money is spent, 2 when something cannot
     be used.
     """
-    if restart:
+    if restart and not dry_run:
         forget(output_folder(output_dir) / scenario_id)
     with ExitStack() as stack:
         options = RecordingOptions(
@@ -156,7 +156,7 @@ def record_command(
         elif essays is None or model is None:
             raise click.UsageError("Give --essays and --model, or --local.")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
-        redaction = redaction_of(no_redact, justifications, key_file, (options.model,))
+        redaction = redaction_of(no_redact, justifications, key_file, (options.model,), keep_new_key=not dry_run)
         request, judge = prepared(options, output_folder(output_dir), redaction, folder)
         if not recorded_before(request):
             estimate = estimated(request, judge, seconds)

@@ -18,7 +18,7 @@ from cj_pipeline.reports.headline import headline_lines
 from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.recording.estimate import Estimate
-from cj_pipeline.runs.recording.portrait import JudgePortrait, Spread, portrait_of_trace
+from cj_pipeline.runs.recording.portrait import JudgePortrait, Share, Spread, portrait_of_trace
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.recording_provenance import RecordingProvenance
@@ -49,6 +49,10 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> No
     left_out = [name for name in request.essays.left_out if grades is None or name != grades.name]
     if left_out:
         say(f"left out of the essays: {', '.join(left_out)}", err=True)
+    if request.graded_strangers:
+        say_wrapped(
+            f"{grades}: has grades of {', '.join(request.graded_strangers)}, and no essay is called so.", err=True
+        )
 
 
 def _pairs(request: RecordingRequest) -> str:
@@ -139,6 +143,8 @@ def _rows(portrait: JudgePortrait) -> list[tuple[str, object]]:
     if portrait.prompt_tokens is not None and portrait.completion_tokens is not None:
         rows.append(("prompt tokens", _spread(portrait.prompt_tokens, 0)))
         rows.append(("completion tokens", _spread(portrait.completion_tokens, 0)))
+    if portrait.tokens_unknown:
+        rows.append(("tokens unknown", Share(portrait.tokens_unknown, portrait.answered.count)))
     rows.append(("cost, USD", "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"))
     return rows
 

@@ -89,17 +89,23 @@ def redaction_options(command: Command) -> Command:
 
 
 def redaction_of(
-    no_redact: bool, justifications: str, key_file: Path | None, public_models: tuple[str, ...] = ()
+    no_redact: bool,
+    justifications: str,
+    key_file: Path | None,
+    public_models: tuple[str, ...] = (),
+    *,
+    keep_new_key: bool = True,
 ) -> Redaction | None:
-    """Return the redaction asked for; None for none. Makes the key where there is none. Raises BadInput.
+    """Return the redaction asked for; None for none. Raises BadInput.
 
-    public_models: names of models that stay.
+    public_models: names of models that stay. keep_new_key: whether a key is made and written where there is none; else
+    it is made for this process alone.
     """
     if no_redact:
         return None
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
     policy = RedactionPolicy(justifications=Justifications(justifications))
-    return Redaction(policy, Pseudonyms(key_from(path)), frozenset(public_models))
+    return Redaction(policy, Pseudonyms(key_from(path, keep_new=keep_new_key)), frozenset(public_models))
 
 
 def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) -> str:

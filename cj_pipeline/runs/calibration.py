@@ -21,6 +21,7 @@ from cj_pipeline.warehouse.files import replace_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cj_pipeline.contracts.named_prompt import NamedPrompt
     from cj_pipeline.traces.provenance import Provenance
     from cj_pipeline.traces.scenario import Scenario
 
@@ -56,12 +57,16 @@ def recording_of(path: Path) -> CalibratedFrom:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose mode it is. essays: of its net, judged or not; repeatability: what is known of it from elsewhere."""
+    """Whose mode it is. essays: of its net, judged or not; repeatability: what is known of it from elsewhere.
+
+    prompt: what the judge was asked with; None where nobody knows.
+    """
 
     scenario_id: str
     essays: tuple[str, ...] = ()
     repeatability: float | None = None
     host_latency: bool = False
+    prompt: NamedPrompt | None = None
 
 
 def subject_of(scenario: Scenario) -> Subject:
@@ -71,6 +76,7 @@ def subject_of(scenario: Scenario) -> Subject:
         tuple(item.id for item in scenario.net.items),
         None if scenario.judge is None else scenario.judge.repeatability,
         host_latency=scenario.latency == "host",
+        prompt=scenario.provider.prompt,
     )
 
 
@@ -102,7 +108,12 @@ def calibrated(
         constants,
         items,
         name=judge.name,
-        fitted_from=FittedFrom(scenario_id=subject.scenario_id, trace_sha256=first, further_sha256=tuple(further)),
+        fitted_from=FittedFrom(
+            scenario_id=subject.scenario_id,
+            trace_sha256=first,
+            further_sha256=tuple(further),
+            prompt=subject.prompt,
+        ),
         repeatability=subject.repeatability,
         known=_invented(provenance),
     )

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel, VersionOne
+from cj_pipeline.contracts.named_prompt import NamedPrompt
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC, is_topic_name
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.yaml_file import read_yaml_model
@@ -76,13 +77,6 @@ class Net(FileModel):
                 # By its place: a label may be a pupil's name, and errors end in event logs.
                 raise ValueError(f"the grade of items[{number}] is not on the net's grade_scale")
         return self
-
-
-class NamedPrompt(FileModel):
-    """The prompt variant that a judge was asked with; its text is in the provenance."""
-
-    name: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ProviderIdentity(FileModel):

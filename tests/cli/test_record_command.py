@@ -86,6 +86,17 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(cj_pipeline: Terminal, essays
     assert "USD" in shown.out
     assert server.prompts == []
     assert not (essays.parent / "traces").exists()
+    assert not list(essays.parent.rglob("redaction.key"))
+    assert cj_pipeline(*arguments(essays, server)).code == 0
+    assert list(essays.parent.rglob("redaction.key"))
+
+
+def test_a_dry_run_forgets_no_recording(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    priced = ("--price-per-million", "1000000", "1000000", "--max-tokens", "100", "--budget-usd", "4500")
+    assert cj_pipeline(*arguments(essays, server, *priced)).code == 3
+    shown = cj_pipeline(*arguments(essays, server, *priced, "--restart", "--dry-run"))
+    assert shown.code == 0, shown.err
+    assert (essays.parent / "traces" / ".tried.recording").is_dir()
 
 
 def test_a_limit_ends_the_recording_with_3_and_a_higher_one_goes_on(
@@ -138,6 +149,24 @@ def test_money_is_not_spent_without_a_limit_unless_somebody_agrees(
     refused = cj_pipeline(*arguments(essays, server, "--base-url", "http://judge.invalid/v1"))
     assert refused.code == 2
     assert "give --budget-usd, or --yes" in refused.err
+
+
+def test_a_limit_that_allows_no_call_is_refused_before_anything_is_asked(
+    cj_pipeline: Terminal, essays: Path, server: Server
+) -> None:
+    priced = ("--price-per-million", "1000000", "1000000", "--max-tokens", "100")
+    refused = cj_pipeline(*arguments(essays, server, *priced, "--budget-usd", "2000"))
+    assert refused.code == 2
+    assert "2000 USD do not allow one call" in refused.err
+    assert server.prompts == []
+
+
+def test_grades_without_an_essay_are_named(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    with (essays.parent / "grades.csv").open("a") as file:
+        file.write("e6,A\nx7,B\n")
+    shown = cj_pipeline(*arguments(essays, server, "--dry-run"))
+    assert shown.code == 0
+    assert "has grades of e6, x7, and no essay is called so." in " ".join(shown.err.split())
 
 
 def test_grades_of_other_essays_are_refused(cj_pipeline: Terminal, essays: Path, server: Server) -> None:

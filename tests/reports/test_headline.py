@@ -11,12 +11,13 @@ import click
 import pytest
 
 from cj_pipeline.cli.main import cli
+from cj_pipeline.contracts.named_prompt import NamedPrompt
 from cj_pipeline.parity.compare import ParityReport, Verdict
 from cj_pipeline.parity.verdict import Doubt, Parity, Reason, exit_code, judged_exit_code
 from cj_pipeline.reports.headline import FITTED_TO_ITSELF, headline, headline_lines, next_command, off_lines
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.provenance import read_provenance
-from cj_pipeline.traces.scenario import ExpectedVerdict, KnownJudge, NamedPrompt
+from cj_pipeline.traces.scenario import ExpectedVerdict, KnownJudge
 from tests.sides import LADDER, TRACES, live, recorded, report
 
 POWER = Reason(Doubt.UNPROVEN, "this comparison would let wrong mocks past: fair coin (found in 40 % of runs)")

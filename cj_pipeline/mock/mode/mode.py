@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cj_pipeline.contracts.model import FileModel, VersionOne
+from cj_pipeline.contracts.named_prompt import NamedPrompt
 from cj_pipeline.mock.mode.errors import Errors
 from cj_pipeline.mock.mode.held_out import HeldOut
 
@@ -56,7 +57,7 @@ _LATER_KEYS = {
     ),
     "tokens": ("tokenizer",),
     "winner": ("repeatability", "answers"),
-    "fitted_from": ("further_sha256",),
+    "fitted_from": ("further_sha256", "prompt"),
     "latency": ("drift", "stratified"),
 }
 _LATER_SECTIONS = ("version", "model", "samples", "cost", "metadata", "justification")
@@ -74,6 +75,8 @@ class FittedFrom(FileModel):
     """Of the (main) recording's `llm_callbacks.jsonl`."""
     further_sha256: tuple[Sha256, ...] = ()
     """Of the scenario's other recordings, where the mode is fitted to several."""
+    prompt: NamedPrompt | None = None
+    """What the judge was asked with, where that is known: asked otherwise, it is another judge."""
 
 
 class ConstantTokens(FileModel):

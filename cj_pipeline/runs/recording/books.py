@@ -64,13 +64,26 @@ class JudgeBehindLps(Protocol):
 
 
 def require_price(request: RecordingRequest, judge: JudgeBehindLps) -> None:
-    """Raise BadInput for a limit where nobody knows what a token costs."""
-    if request.budget_usd is not None and judge.price is None:
+    """Raise BadInput for a limit where nobody knows what a token costs, and for one that some call is beyond."""
+    if request.budget_usd is None:
+        return
+    if judge.price is None:
         raise BadInput(
             f"nobody knows what {request.judge.model} costs, so no limit could hold.",
             path="record",
             field="budget_usd",
             remedy="State its price: --price-per-million INPUT OUTPUT.",
+        )
+    longest = sum(sorted(len(text.encode()) for text in request.essays.texts.values())[-2:])
+    around = "".join((request.prompt.system, request.prompt.context(), request.prompt.question)).encode()
+    worst = judge.price.of(longest + len(around) + _AROUND_THE_TEXTS_BYTES, judge.most_output_tokens)
+    if worst > request.budget_usd:
+        raise BadInput(
+            f"{request.budget_usd:g} USD do not allow one call about the two longest essays, which may cost "
+            f"{worst:.4g} USD at its worst.",
+            path="record",
+            field="budget_usd",
+            remedy="Give more, or fewer --max-tokens.",
         )
 
 

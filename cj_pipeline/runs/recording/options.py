@@ -69,8 +69,7 @@ def prepared(
         raise BadInput(problem, path="record", field="base_url", remedy="It begins with http:// or https://.")
     price = None if options.price_per_million is None else _price(*options.price_per_million)
     essays = read_essays(options.essays)
-    if options.grades is not None:
-        _require_known(options.grades, frozenset(essays.texts))
+    strangers = () if options.grades is None else _graded_strangers(options.grades, frozenset(essays.texts))
     wanted = RecordedJudge(
         provider=options.provider or provider_of(options.model, options.base_url),
         model=options.model,
@@ -95,6 +94,7 @@ def prepared(
         judge=judge.judge,
         prompt=load_prompt(options.prompt),
         redaction=redaction,
+        graded_strangers=strangers,
         choices=ScenarioChoices(grades_file=options.grades, profile=options.profile, fit_mode=fitted_mode_text),
         comparisons=options.comparisons,
         both_orders=options.both_orders,
@@ -120,10 +120,15 @@ def _price(into: float, out: float) -> Price:
     return Price(into / MILLION, out / MILLION)
 
 
-def _require_known(grades: Path, essays: frozenset[str]) -> None:
-    """Raise BadInput where a table grades none of the essays: then it is another one's, or names them otherwise."""
-    if not essays & read_grade_file(grades).keys():
+def _graded_strangers(grades: Path, essays: frozenset[str]) -> tuple[str, ...]:
+    """Return what a table grades and the folder lacks, sorted.
+
+    Raises BadInput where it grades none of the essays: then it is another one's, or names them otherwise.
+    """
+    graded = read_grade_file(grades).keys()
+    if not essays & graded:
         example = min(essays)
         raise BadInput(
             "grades none of the essays.", path=grades, field="essay_id", remedy=f"Name them by their files: {example}."
         )
+    return tuple(sorted(graded - essays))

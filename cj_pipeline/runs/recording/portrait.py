@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
-from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, COST_KNOWN, PRICE, REASON
+from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, COST_KNOWN, PRICE, REASON, is_measured
 from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.store import trace_recordings
@@ -49,8 +49,8 @@ class JudgePortrait:
     errors: by code and, where it is known, reason. first_shown: answers that prefer the essay shown first.
     better_grade: of the answers about two different known grades, those for the better one. same_answer: of the
     comparisons that two runs answered in the same order, those with the same winner. confidences: by value.
-    latency_s, tokens: of answers.
-    cost_usd: None where no price is known.
+    latency_s: of answers. prompt_tokens, completion_tokens: of those whose tokens are known; tokens_unknown: how many
+    others there are. cost_usd: None where no price is known.
     """
 
     runs: int
@@ -64,6 +64,7 @@ class JudgePortrait:
     latency_s: Spread | None
     prompt_tokens: Spread | None
     completion_tokens: Spread | None
+    tokens_unknown: int
     cost_usd: float | None
 
 
@@ -79,6 +80,7 @@ def portrait_of(runs: Sequence[Callbacks], grades: Mapping[str, int]) -> JudgePo
     """Return the portrait of a judge. grades: place of each graded essay's grade, 0 for the best."""
     every = [callback for run in runs for callback in run]
     answers = [callback for callback in every if callback.succeeded]
+    counted = [answer.token_usage for answer in answers if is_measured(answer.request_metadata)]
     return JudgePortrait(
         runs=len(runs),
         asked=len(every),
@@ -89,8 +91,9 @@ def portrait_of(runs: Sequence[Callbacks], grades: Mapping[str, int]) -> JudgePo
         same_answer=_same_answer(runs),
         confidences=_confidences(answers),
         latency_s=_spread([one.response_time_ms / 1000 for one in answers]),
-        prompt_tokens=_spread([one.token_usage.prompt_tokens for one in answers]),
-        completion_tokens=_spread([one.token_usage.completion_tokens for one in answers]),
+        prompt_tokens=_spread([one.prompt_tokens for one in counted]),
+        completion_tokens=_spread([one.completion_tokens for one in counted]),
+        tokens_unknown=len(answers) - len(counted),
         cost_usd=_cost(every),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.named_prompt import NamedPrompt
 from cj_pipeline.mock.mode.text import mode_text
 from cj_pipeline.runs.calibration import CalibratedFrom, calibrated, subject_of
 from cj_pipeline.traces.captured_scenario import TraceFacts, captured_scenario
@@ -19,7 +20,6 @@ from cj_pipeline.traces.provenance import (
 )
 from cj_pipeline.traces.recording_provenance import RecordedPrompt, RecordingDesign, RecordingProvenance
 from cj_pipeline.traces.redactor import redaction_provenance
-from cj_pipeline.traces.scenario import NamedPrompt
 from cj_pipeline.traces.writing import FurtherRecording, TraceDescription, WrittenLines, WrittenTrace, write_trace
 
 if TYPE_CHECKING:

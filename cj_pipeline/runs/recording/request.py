@@ -29,7 +29,7 @@ class RecordingRequest:
 
     comparisons: in each run; None for every pair once. both_orders: every pair once more with the other essay first.
     on_this_machine: whether the model runs here, so that its latency is this machine's load. budget_usd: for all runs
-    together. redaction: None to keep names and sentences as they are.
+    together. redaction: None to keep names and sentences as they are. graded_strangers: known grades of no essay here.
     """
 
     scenario_id: str
@@ -39,6 +39,7 @@ class RecordingRequest:
     prompt: PromptVariant
     redaction: Redactor | None
     choices: ScenarioChoices = field(default_factory=ScenarioChoices)
+    graded_strangers: tuple[str, ...] = ()
     comparisons: int | None = None
     both_orders: bool = False
     runs: int = 2

@@ -32,15 +32,18 @@ def default_key_file(data_dir: Path) -> Path:
     return _KeySettings().key_file or data_dir / KEY_FILE
 
 
-def key_from(path: Path) -> bytes:
+def key_from(path: Path, *, keep_new: bool = True) -> bytes:
     """Return the key in a file, 32 bytes; made, readable by its owner alone, when there is no such file.
 
+    keep_new: False for a new key that nobody writes down.
     Raises BadInput: the file lies in a trace folder, others may read it, or it holds no key.
     """
     _refuse_trace_folders(path)
     try:
         return _read(path)
     except FileNotFoundError:
+        if not keep_new:
+            return secrets.token_bytes(KEY_BYTES)
         _make(path)
         return _read(path)
 

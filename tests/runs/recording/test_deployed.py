@@ -13,7 +13,7 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.asking import JudgeAway
 from cj_pipeline.runs.recording.deployed import DeployedJudge, deployed_judge
-from cj_pipeline.runs.recording.record import RecordingStopped, record
+from cj_pipeline.runs.recording.record import record
 from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.traces.provenance import read_provenance
@@ -82,7 +82,7 @@ def test_the_limit_counts_what_callbacks_say(lps: Served, server: Server, tmp_pa
     """A dollar a token: the worst price of a comparison is about 2,500, and its callback says a few cents."""
     request = request_of(tmp_path, judge=JUDGE, runs=1)
     dear = behind(lps, Price(1.0, 1.0))
-    with pytest.raises(RecordingStopped, match="spend limit"):
+    with pytest.raises(BadInput, match="do not allow one call"):
         record(replace(request, budget_usd=1000.0), dear)
     assert server.prompts == []
     record(replace(request, budget_usd=4000.0), dear)

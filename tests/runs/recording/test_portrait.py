@@ -45,6 +45,16 @@ TWO = [callback("a", "b", Winner.B), callback("c", "a", Winner.A), callback("b",
 GRADES = {"a": 0, "b": 1}
 
 
+def test_tokens_that_nobody_counted_are_unknown_and_not_none() -> None:
+    uncounted = {"essay_a_id": "a", "essay_b_id": "b", "tokens_known": False}
+    nothing = {"token_usage": TokenUsage(), "request_metadata": uncounted}
+    portrait = portrait_of([[*ONE, callback("a", "b", Winner.A, **nothing)]], {})
+    assert portrait.tokens_unknown == 1
+    assert portrait.prompt_tokens is not None
+    assert portrait.prompt_tokens.mean == 100.0
+    assert portrait_of([[callback("a", "b", Winner.A, **nothing)]], {}).prompt_tokens is None
+
+
 def test_two_runs_add_up() -> None:
     portrait = portrait_of([ONE, TWO], GRADES)
     assert portrait.answered == Share(5, 6)
