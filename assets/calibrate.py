@@ -79,7 +79,7 @@ def held_out_results(mode: Mode | None) -> Iterator[AssetCheckResult]:
     held = None if mode is None else mode.held_out
     rows = {} if held is None else {row.name: row for row in held_out_checks(held)}
     for name in QUESTIONS:
-        yield _result(name, rows.get(name), "nothing can be held out" if held is None else "too few answers for it")
+        yield _result(name, rows.get(name), "too little can be held out" if held is None else "too few answers for it")
 
 
 def _result(name: str, row: HeldOutCheck | None, reason: str) -> AssetCheckResult:

@@ -18,6 +18,7 @@ from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.mock.mode.held_out import held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
+from cj_pipeline.mock.model.held_out import TOO_LITTLE
 from cj_pipeline.runs.calibration import (
     CalibratedFrom,
     Subject,
@@ -56,7 +57,7 @@ def calibrate(source: str, held_out: str | None, output: Path | None, name: str 
 
     The file says where each number comes from (`origins`) and what was measured (`held_out`). Writing over a mode makes
     its next version. Exits with 1 when the mode foretells what was held out worse than it should, and is written all
-    the same; with 3 when nothing could be held out.
+    the same; with 3 when too little could be held out.
     """
     found = _found(source)
     fitted, held = _sides(found, held_out)
@@ -138,6 +139,7 @@ def _document(mode: Mode, output: Path | None) -> dict[str, Any]:
         "fitted_from": None if mode.fitted_from is None else mode.fitted_from.model_dump(mode="json"),
         "origins": mode.origins,
         "held_out": None if mode.held_out is None else mode.held_out.model_dump(mode="json"),
+        "reason": TOO_LITTLE if mode.held_out is None else None,
         "checks": [row.model_dump(mode="json") for row in rows],
     }
 
@@ -149,7 +151,7 @@ def _show(mode: Mode, output: Path | None) -> None:
     print_table("Where the numbers come from", ("section", "origin"), list(mode.origins.items()))
     held = mode.held_out
     if held is None:
-        say_wrapped("Nothing could be held out: there are answers to one pair of essays alone.")
+        say_wrapped(TOO_LITTLE)
         return
     rows = held_out_checks(held)
     print_table(

@@ -108,7 +108,18 @@ def test_one_prompt_cannot_tell(cj_pipeline: Terminal, tmp_path: Path) -> None:
     alone = write(tmp_path / "alone.jsonl", JudgeKind(essays=2, calls=1), 1, 1)
     answer = cj_pipeline("calibrate", alone)
     assert answer.code == 3
-    assert "Nothing could be held out" in answer.out
+    assert "Too little could be held out" in answer.out
+
+
+@pytest.mark.parametrize("calls", [1, 7])
+def test_a_few_held_out_answers_cannot_tell(
+    cj_pipeline: Terminal, runs: tuple[Path, Path], tmp_path: Path, calls: int
+) -> None:
+    few = write(tmp_path / "few.jsonl", JudgeKind(spread=3.0, position=0.0, calls=calls), 1, 2)
+    answer = cj_pipeline("calibrate", runs[0], "--holdout", few, "--json")
+    assert answer.code == 3
+    assert answer.document["checks"] == []
+    assert "it takes 8 answers" in answer.document["reason"]
 
 
 def test_writing_the_same_mode_again_changes_nothing(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_judge_that_does_not_repeat_itself_fails_the_check_of_recorded_answers
 def test_without_a_held_out_answer_every_check_is_off_and_says_so() -> None:
     results = list(held_out_results(None))
     assert [result.check_name for result in results] == list(QUESTIONS)
-    assert {result.description for result in results} == {"Off: nothing can be held out."}
+    assert {result.description for result in results} == {"Off: too little can be held out."}
 
 
 def test_the_asset_shows_mode_origins_and_fit() -> None:

@@ -14,6 +14,9 @@ from cj_pipeline.mock.mode.numbers import NonNegative, Number, PositiveCount, Sh
 FARTHEST_BELOW = 2.0
 NEGLIGIBLE = 0.01
 
+# So much may prompts of one pair differ in their tokens before it is worth a sentence.
+NOTICEABLE = 0.005
+
 Measure = Literal["latency", "latency_p99", "prompt_tokens", "completion_tokens", "confidence", "error_rate"]
 
 By = Literal["recording", "recordings in turn", "parts of the recording in turn"]
@@ -21,7 +24,7 @@ By = Literal["recording", "recordings in turn", "parts of the recording in turn"
 MEASURES: Mapping[Measure, str] = {
     "latency": "latency, Wasserstein distance over the mean",
     "latency_p99": "latency, 99 % quantile, logarithm of its ratio to the held-out one",
-    "prompt_tokens": "prompt tokens, Wasserstein distance over the mean",
+    "prompt_tokens": "prompt tokens of each pair, Wasserstein distance over the mean",
     "completion_tokens": "completion tokens, Wasserstein distance over the mean",
     "confidence": "confidence, Wasserstein distance over the mean",
     "error_rate": "share of errors, difference",
@@ -73,6 +76,8 @@ class HeldOut(FileModel):
     """Digests of recordings that were held out and not fitted to."""
     winners: LogLikelihood
     distances: Annotated[dict[Measure, Distance], Field(min_length=1)]
+    prompt_tokens_within: NonNegative = 0.0
+    """How much held-out prompts of one pair and side differ in their tokens: deviation over the mean of all."""
 
 
 class HeldOutCheck(FileModel):
@@ -110,10 +115,18 @@ def held_out_checks(held: HeldOut) -> tuple[HeldOutCheck, ...]:
                 limit=distance.limit,
                 sentence=f"{MEASURES[name]}: {distance.value:.3g} (two samples of this judge: {distance.typical:.3g}, "
                 f"seldom above {distance.limit:.3g}"
-                + (")." if distance.judged else "; not judged, since the latency is the load of a host)."),
+                + (")." if distance.judged else "; not judged, since the latency is the load of a host).")
+                + (_of_several_texts(held.prompt_tokens_within) if name == "prompt_tokens" else ""),
             )
         )
     return tuple(rows)
+
+
+def _of_several_texts(within: float) -> str:
+    """Say what no mode can foretell: a pair that stands for several texts is billed their mean."""
+    if within < NOTICEABLE:
+        return ""
+    return f" One pair stands for texts that differ by {within:.0%} in their tokens; the mock bills their mean."
 
 
 def _score(name: str, above: float, error: float, other: str, mode: float, reference: float) -> HeldOutCheck:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from cj_pipeline.mock.mode.held_out import Distance, Measure
-from cj_pipeline.mock.model.answers import FloatArray
+from cj_pipeline.mock.model.answers import BoolArray, FloatArray, IntArray
 
 DIVISIONS = 1_000
 SELDOM = 0.998
@@ -52,6 +52,32 @@ def distance(measure: Measure, values: Values, rng: np.random.Generator) -> tupl
     in_first = np.arange(len(pooled)) < len(values.fitted)
     divided = rng.permuted(np.broadcast_to(in_first, (draws, len(pooled))), axis=1)
     return wasserstein(values.mock, values.held) / scale, _divided(np.sort(pooled), divided) / float(pooled.mean() or 1)
+
+
+def mean_distances(group: IntArray, values: FloatArray, in_first: BoolArray, draws: int, seed: int) -> FloatArray:
+    """Return (draws,) distances between the means of groups in two samples, when chance divides each group among them.
+
+    group: (n,) from 0. in_first: (n,) which of the values are of the first sample. 0 where no group varies.
+    """
+    sizes = np.bincount(group)
+    means = np.bincount(group, values) / sizes
+    within, scale = values - means[group], max(float(values.mean()), 1e-9)
+    if np.abs(within).max() <= 1e-9 * scale:
+        return np.zeros(draws)
+    counts = [np.bincount(group[side], minlength=len(sizes)) for side in (in_first, ~in_first)]
+    both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
+    by_group, found, rng = np.argsort(group, kind="stable"), np.zeros(draws), np.random.default_rng(seed)
+    for draw in range(draws if len(both) else 0):
+        shuffled = np.empty(len(values))
+        shuffled[by_group] = within[np.lexsort((rng.random(len(values)), group))]
+        first, second = (
+            np.repeat(
+                means[both] + np.bincount(group[side], shuffled[side], len(sizes))[both] / count[both], counts[1][both]
+            )
+            for side, count in zip((in_first, ~in_first), counts, strict=True)
+        )
+        found[draw] = wasserstein(first, second) / scale
+    return found
 
 
 def judged_distance(measure: Measure, value: float, chance: FloatArray, recorded: int, *, judged: bool) -> Distance:

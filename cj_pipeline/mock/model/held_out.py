@@ -18,7 +18,7 @@ from cj_pipeline.foundation.seeding import keyed_generator
 from cj_pipeline.mock.judge import MockJudge
 from cj_pipeline.mock.mode.held_out import By, Distance, HeldOut, LogLikelihood, Measure
 from cj_pipeline.mock.mode.mode import FittedFrom, Mode
-from cj_pipeline.mock.model.answers import Answers, FloatArray
+from cj_pipeline.mock.model.answers import Answers, FloatArray, IntArray
 from cj_pipeline.mock.model.columns import chosen, joined
 from cj_pipeline.mock.model.distances import (
     LEAST_FOR_P99,
@@ -27,15 +27,22 @@ from cj_pipeline.mock.model.distances import (
     distance,
     error_rate_distances,
     judged_distance,
+    mean_distances,
 )
 from cj_pipeline.mock.model.errors import fit_errors
 from cj_pipeline.mock.model.fit_mode import Constants, fitted_mode
 from cj_pipeline.mock.model.likelihood import COIN, mean_and_error, scores_of
+from cj_pipeline.mock.model.measures import LEAST_SHAPE
 from cj_pipeline.mock.model.winner import counted
 
 PARTS = 5
 ATTEMPTS = 4_000  # of the mock, in all parts together
 MOST_ATTEMPTS = 20_000
+LEAST_HELD_OUT = LEAST_SHAPE
+"""Held-out answers, to two prompts or more. Fewer are like the answers of any judge."""
+TOO_LITTLE = (
+    f"Too little could be held out to measure anything: it takes {LEAST_HELD_OUT} answers, to two prompts or more."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def held_out_fit(
     fitted: Mode,
     digests: tuple[str, ...] = (),
 ) -> HeldOut | None:
-    """Measure how well a mode that is fitted to recordings foretells others; None where nothing can be held out.
+    """Measure how well a mode that is fitted to recordings foretells others; None where too little can be held out.
 
     held: recordings that are not fitted to; without any, parts of the recordings are held out in turn. fitted: the
     mode that is fitted to all recordings but those. digests: of `held`.
@@ -87,7 +94,10 @@ def held_out_fit(
         mode = fitted if held else _fitted(judge, constants, part.fitted)
         found.append(None if mode is None else _measured(mode, own, part, number, len(parts)))
     measured = [one for one in found if one is not None]
-    if not measured:
+    if (
+        sum(int(one.answers.sum()) for one in measured) < LEAST_HELD_OUT
+        or sum(len(one.answers) for one in measured) < 2
+    ):
         return None
     how: By = "recording" if held else "recordings in turn" if len(recordings) > 1 else "parts of the recording in turn"
     recorded = max(one.recorded for one in measured)
@@ -99,6 +109,7 @@ def held_out_fit(
         recordings=digests,
         winners=_winners(measured),
         distances={name: _mean_distance(name, measured, recorded, judge) for name in names},
+        prompt_tokens_within=_digits(max(one.within for one in measured)),
     )
 
 
@@ -125,7 +136,8 @@ def _parts(recordings: Sequence[Answers]) -> Iterator[_Part]:
 class _Measured:
     """One part. mode, scale, own: (p,) log-likelihoods by prompt, of (p,) answers.
 
-    distances: by measure, the distance and (d,) what chance gives. recorded: answers that were fitted to.
+    distances: by measure, the distance and (d,) what chance gives. recorded: answers that were fitted to. within: how
+    much the prompt tokens of one pair and side differ.
     """
 
     mode: FloatArray
@@ -134,6 +146,7 @@ class _Measured:
     answers: FloatArray
     distances: dict[Measure, tuple[float, FloatArray]]
     recorded: int
+    within: float
 
 
 def _measured(mode: Mode, own: Mode, part: _Part, number: int, parts: int) -> _Measured | None:
@@ -145,7 +158,8 @@ def _measured(mode: Mode, own: Mode, part: _Part, number: int, parts: int) -> _M
     fitted, held = joined(part.fitted), joined(part.held)
     distances = _distances(mode, fitted, held, part.asked, number, parts)
     recorded = int(fitted.answered.sum())
-    return _Measured(scores.mode, scores.scale, scores_of(own, table).scale, scores.answers, distances, recorded)
+    own_scale = scores_of(own, table).scale
+    return _Measured(scores.mode, scores.scale, own_scale, scores.answers, distances, recorded, _spread_within(held))
 
 
 def _fitted(judge: Judge, constants: Constants, answers: Sequence[Answers]) -> Mode | None:
@@ -165,21 +179,18 @@ def _distances(
 ) -> dict[Measure, tuple[float, FloatArray]]:
     rng = keyed_generator("held out", mode.name, number)
     mock = _mock_answers(mode, asked, number, parts)
-    same_prompts = mock if asked is held else _mock_answers(mode, held, number, ATTEMPTS)
     columns: dict[Measure, tuple[FloatArray, FloatArray, FloatArray]] = {
         "latency": (mock.latency_ms, held.latency_ms, fitted.latency_ms),
         "latency_p99": (mock.latency_ms, held.latency_ms, fitted.latency_ms),
-        "prompt_tokens": (same_prompts.prompt_tokens, held.prompt_tokens, fitted.prompt_tokens),
         "completion_tokens": (mock.completion_tokens, held.completion_tokens, fitted.completion_tokens),
         "confidence": (mock.confidence, held.confidence, fitted.confidence),
     }
     found = {}
     for name, (of_mock, of_held, of_fitted) in columns.items():
         values = Values(of_mock, of_held[held.answered], of_fitted[fitted.answered])
-        if name == "prompt_tokens":  # of the same prompts: what differs is not chance but how well parts add up
-            values = Values(of_mock, values.held, values.held)
         if name != "latency_p99" or min(len(values.held), len(values.fitted)) >= LEAST_FOR_P99:
             found[name] = distance(name, values, rng)
+    found["prompt_tokens"] = _prompt_token_distances(mode, fitted, held, number, rng)
     errors = fit_errors((fitted, held))
     again = errors.stays[0] / errors.stays[1] if errors.stays[1] else 0.0
     bursts = float(np.clip(again - errors.begins[0] / errors.begins[1], 0.0, 0.95))
@@ -188,6 +199,43 @@ def _distances(
     chance = error_rate_distances(errors.errors, calls, bursts)
     found["error_rate"] = (abs(_error_rate(mode) - failed), chance)
     return found
+
+
+def _prompt_token_distances(
+    mode: Mode, fitted: Answers, held: Answers, number: int, rng: np.random.Generator
+) -> tuple[float, FloatArray]:
+    """Return how far the mock's prompt tokens lie from the held-out ones, pair by pair, and (d,) what chance gives.
+
+    A pair may stand for texts of several lengths. The mock knows the pair and bills their mean, so means are compared,
+    and chance is which of the texts were held out. Of texts of one length the distance is how well parts add up.
+    """
+    fitted, held = (chosen(side, side.answered) for side in (fitted, held))
+    means = _pair_means(held)
+    mock = _mock_answers(mode, held, number, ATTEMPTS)
+    apart, chance = distance("prompt_tokens", Values(mock.prompt_tokens, means, means), rng)
+    both = joined((fitted, held))
+    in_fitted = np.arange(len(both)) < len(fitted)
+    return apart, chance + mean_distances(_pair_numbers(both), both.prompt_tokens, in_fitted, len(chance), number)
+
+
+def _pair_numbers(answers: Answers) -> IntArray:
+    """Return (n,) which pair and side each answer is to, from 0."""
+    pairs = list(zip(answers.essay_a, answers.essay_b, strict=True))
+    place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+    return np.array([place[pair] for pair in pairs], dtype=np.intp)
+
+
+def _pair_means(answers: Answers) -> FloatArray:
+    """Return (n,) the mean prompt tokens of the pair and side of each answer."""
+    pair = _pair_numbers(answers)
+    return np.asarray((np.bincount(pair, answers.prompt_tokens) / np.bincount(pair))[pair])
+
+
+def _spread_within(held: Answers) -> float:
+    """Return how much prompt tokens of one pair and side differ: their deviation over the mean of all."""
+    answers = chosen(held, held.answered)
+    within = answers.prompt_tokens - _pair_means(answers)
+    return float(np.sqrt((within**2).mean()) / max(float(answers.prompt_tokens.mean()), 1e-9))
 
 
 def _error_rate(mode: Mode) -> float:

@@ -120,3 +120,31 @@ def test_the_score_of_a_prompt_is_the_likelihood_of_all_its_answers() -> None:
     assert found.winners.coin == pytest.approx(-log(2), abs=1e-4)
     assert found.winners.own > found.winners.scale - 0.05
     assert np.isfinite(found.winners.mode)
+
+
+def of_several_texts(kind: JudgeKind, run: int, factor: float = 1.0) -> list[LLMComparisonResultV1]:
+    """Three texts under each pair of ids, of other lengths, as in a benchmark of many questions."""
+    found = []
+    for text, longer in enumerate((1.0, 1.3, 1.7)):
+        for one in callbacks(kind, run=run):
+            usage = one.token_usage
+            prompt = round(usage.prompt_tokens * longer * factor)
+            tokens = usage.model_copy(
+                update={"prompt_tokens": prompt, "total_tokens": prompt + usage.completion_tokens}
+            )
+            metadata = {**one.request_metadata, "prompt_sha256": f"{text}{one.request_metadata['prompt_sha256'][1:]}"}
+            found.append(one.model_copy(update={"token_usage": tokens, "request_metadata": metadata}))
+    return found
+
+
+def test_a_pair_that_stands_for_texts_of_several_lengths_is_billed_their_mean() -> None:
+    found = held_out([of_several_texts(READER, 1)], [of_several_texts(READER, 2)])
+    assert "prompt_tokens" not in failing(found)
+    assert found is not None
+    (row,) = [row for row in held_out_checks(found) if row.name == "prompt_tokens"]
+    assert "the mock bills their mean" in row.sentence
+
+
+def test_other_prompt_tokens_are_found_out_although_texts_differ() -> None:
+    held = of_several_texts(READER, 2, factor=1.4)
+    assert "prompt_tokens" in failing(held_out([of_several_texts(READER, 1)], [held]))
