@@ -105,7 +105,7 @@ def _models() -> Finding:
     reachable = [
         f"{at.provider.value} at {at.base_url}{'' if at.has_a_key else ' without a key'}"
         for at in (endpoint_of(settings, provider) for provider in Provider if provider is not Provider.MOCK)
-        if at.has_a_key or not at.needs_a_key
+        if at.provider not in settings.switched_off and at.can_be_asked
     ]
     return Finding("models", "ok", f"{known}; {', '.join(reachable) or 'no provider has a key, so the mock alone'}")
 

@@ -7,8 +7,9 @@ apply in serial_bundle mode, those on jobs in batch_api mode, all others in ever
 
 from __future__ import annotations
 
-from math import isfinite
+from math import ceil, inf, isfinite
 
+from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.contracts.enums import BatchJobStatus, Provider, QueueProcessingMode
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, everywhere, needs_metrics
 from cj_pipeline.runs.record import Sample
@@ -31,14 +32,15 @@ def needs_jobs(case: Case) -> str | None:
 
 @check("guardrail_bundle_calls", group=GROUP, floors=everywhere(at_least_calls=1), not_applicable=needs_bundles)
 def bundle_calls(case: Case, limits: Limits) -> Outcome:
-    """Did the service make bundled calls?"""
+    """Did the service make bundled calls, and, where requests say how many belong together, few of them?"""
     model, calls = _busiest_model(case, "serial_bundle_calls_total")
+    most = _most_calls(case)
     return Outcome(
-        passed=calls >= limits["at_least_calls"],
+        passed=limits["at_least_calls"] <= calls <= most,
         live=calls,
         value=calls,
         unit="calls",
-        tolerance=f"at least {limits['at_least_calls']:g}",
+        tolerance=f"at least {limits['at_least_calls']:g}{f' and at most {most:g}' if isfinite(most) else ''}",
         sentence=f"{calls:g} calls for model '{model}'" if model is not None else "no bundled call is counted",
     )
 
@@ -48,7 +50,7 @@ def bundle_items(case: Case, limits: Limits) -> Outcome:
     """Is the size of every bundle on record, and within the cap?"""
     model, calls = _busiest_model(case, "serial_bundle_calls_total")
     cap = case.scenario.service.serial_bundle_max_requests_per_call
-    observed = _total(case, "serial_bundle_items_per_call_count", provider=Provider.MOCK, model=model or "")
+    observed = _total(case, "serial_bundle_items_per_call_count", provider=_asked(case), model=model or "")
     largest = _largest(case, "serial_bundle_items_per_call", model or "", observed)
     return Outcome(
         passed=observed >= limits["at_least_calls"] and observed == calls and 1 <= largest <= cap,
@@ -82,7 +84,7 @@ def batch_items(case: Case, limits: Limits) -> Outcome:
     """Is the size of every job on record, and within the cap?"""
     model, scheduled = _busiest_model(case, "batch_api_jobs_total", status=BatchJobStatus.SCHEDULED)
     cap = case.scenario.service.serial_bundle_max_requests_per_call
-    observed = _total(case, "batch_api_items_per_job_count", provider=Provider.MOCK, model=model or "")
+    observed = _total(case, "batch_api_items_per_job_count", provider=_asked(case), model=model or "")
     largest = _largest(case, "batch_api_items_per_job", model or "", observed)
     return Outcome(
         passed=observed >= limits["at_least_jobs"] and observed == scheduled and 1 <= largest <= cap,
@@ -99,8 +101,8 @@ def batch_duration(case: Case, limits: Limits) -> Outcome:
     """Is it on record how long every job took?"""
     model, _ = _busiest_model(case, "batch_api_jobs_total", status=BatchJobStatus.SCHEDULED)
     ended = sum(_jobs(case, model, status) for status in _ENDS)
-    observed = _total(case, "batch_api_job_duration_seconds_count", provider=Provider.MOCK, model=model or "")
-    took = _total(case, "batch_api_job_duration_seconds_sum", provider=Provider.MOCK, model=model or "")
+    observed = _total(case, "batch_api_job_duration_seconds_count", provider=_asked(case), model=model or "")
+    took = _total(case, "batch_api_job_duration_seconds_sum", provider=_asked(case), model=model or "")
     average = took / observed if observed else 0.0
     return Outcome(
         passed=observed >= limits["at_least_jobs"] and observed == ended and average >= 0,
@@ -212,13 +214,30 @@ def _total(case: Case, name: str, **labels: str) -> float:
     return sum(sample.value for sample in _samples(case, name, **labels))
 
 
+def _asked(case: Case) -> Provider:
+    """Whom the requests named: so the service labels what it counts, also where the mock stands in."""
+    return next((data.provider for data in case.live.pooled_callbacks), case.scenario.provider.name)
+
+
+def _most_calls(case: Case) -> float:
+    """Half as many again as the hints ask for, and one for each retry; inf where a request has no hint."""
+    cap = case.scenario.service.serial_bundle_max_requests_per_call
+    found = [data.request_metadata.get("preferred_bundle_size") for data in case.live.pooled_callbacks]
+    hints = [hint for hint in found if isinstance(hint, int) and hint >= 1]
+    if len(hints) < len(found):
+        return inf
+    # A hint is the size of its wave, and a wave that is larger than any hint may leave one request over.
+    asked_for = sum(ceil(hint / cap) / hint * (2 if hint == MAX_BUNDLE else 1) for hint in hints)
+    return 1.5 * asked_for + 1 + _total(case, "queue_retries_total")
+
+
 def _jobs(case: Case, model: str | None, status: BatchJobStatus) -> float:
-    return _total(case, "batch_api_jobs_total", provider=Provider.MOCK, model=model or "", status=status)
+    return _total(case, "batch_api_jobs_total", provider=_asked(case), model=model or "", status=status)
 
 
 def _busiest_model(case: Case, name: str, **labels: str) -> tuple[str | None, float]:
     """The model for which a counter is highest (the profile's), and its value; (None, 0) when none is counted."""
-    samples = _samples(case, name, provider=Provider.MOCK, **labels)
+    samples = _samples(case, name, provider=_asked(case), **labels)
     if not samples:
         return None, 0.0
     busiest = max(samples, key=lambda sample: (sample.value, sample.labels.get("model", "")))
@@ -227,6 +246,6 @@ def _busiest_model(case: Case, name: str, **labels: str) -> tuple[str | None, fl
 
 def _largest(case: Case, name: str, model: str, calls: float) -> float:
     """Upper bound of the largest bundle or job: the smallest finite bucket that holds all; inf when none does."""
-    buckets = _samples(case, f"{name}_bucket", provider=Provider.MOCK, model=model)
+    buckets = _samples(case, f"{name}_bucket", provider=_asked(case), model=model)
     holding = [float(sample.labels["le"]) for sample in buckets if sample.value >= calls > 0]
     return min((bound for bound in holding if isfinite(bound)), default=float("inf"))

@@ -269,6 +269,19 @@ def test_a_bundle_bound_is_read_as_a_float() -> None:
     assert outcome.value == 1.0
 
 
+def test_requests_that_belong_together_are_answered_together() -> None:
+    hinted = changed(
+        live(LOWER5),
+        lambda d: d.model_copy(update={"request_metadata": d.request_metadata | {"preferred_bundle_size": 2}}),
+    )
+    # 110 requests in pairs are 55 calls; half as many again and one are 83.5.
+    for calls, passes in ((55, True), (83, True), (84, False)):
+        counted = with_samples(hinted, "serial_bundle_calls_total", calls)
+        outcome = result(LOWER5, "guardrail_bundle_calls", counted).outcome
+        assert outcome is not None
+        assert outcome.passed is passes
+
+
 def test_a_later_callback_is_not_a_slower_one() -> None:
     later = changed(live(LOWER5), lambda d: d.model_copy(update={"completed_at": d.completed_at + timedelta(hours=1)}))
     assert result(LOWER5, "latency_mean", later).verdict is Verdict.PASS

@@ -93,6 +93,7 @@ class LlmProviderService:
             self.providers,
             settings.default_models(),
             lambda now: time_to_live_s(settings, now),
+            switched_off=settings.switched_off,
             mock_takes_any_model=any_model,
         )
         self.queue = _queue(settings, clock, self._admission)
@@ -180,7 +181,7 @@ class LlmProviderService:
         except QueueUnavailable:
             raise store_is_away(correlation_id) from None
         self._workers.request_arrived()
-        self.metrics.accepted(queued.resolved_provider, queued.model_label)
+        self.metrics.accepted(queued.provider, queued.model_label)
         return queued
 
     def count_refused(self, request: ComparisonRequest | None) -> None:
@@ -189,9 +190,7 @@ class LlmProviderService:
         if overrides is None or overrides.provider_override is None:
             self.metrics.refused()
             return
-        registered = self.providers.get(overrides.provider_override)
-        provider = overrides.provider_override if registered is None else registered.name
-        self.metrics.refused(provider, self._admission.model_label(overrides.model_override))
+        self.metrics.refused(overrides.provider_override, self._admission.model_label(overrides.model_override))
 
     @property
     def mode_name(self) -> str | None:
@@ -261,7 +260,7 @@ def _providers(
     """Who answers for whom."""
     mock = MockProvider(mode, settings.mock_provider_seed)
     if settings.use_mock_llm:
-        return dict.fromkeys(Provider, mock)
+        return {name: mock for name in Provider if name not in settings.switched_off}
     return {**real, Provider.MOCK: mock} if settings.allow_mock_provider else dict(real)
 
 

@@ -30,6 +30,15 @@ from cj_pipeline.services.lps.queue.queue import QueueLimits
 ENVIRONMENT_PREFIX = "LLM_PROVIDER_SERVICE_"
 
 
+def variable_that_enables(provider: Provider) -> str:
+    """Return the variable that switches a real provider off.
+
+    >>> variable_that_enables(Provider.OPENAI)
+    'LLM_PROVIDER_SERVICE_OPENAI_ENABLED'
+    """
+    return f"{ENVIRONMENT_PREFIX}{provider.upper()}_ENABLED"
+
+
 class QueueBackend(StrEnum):
     """Where accepted requests wait."""
 
@@ -161,7 +170,7 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """A mode of the mock, with overlays: NAME[+OVERLAY...], or the path of a .yaml file."""
     mock_provider_seed: int = 42
     """Of everything the mock draws."""
-    default_llm_provider: Provider = Provider.OPENAI
+    default_llm_provider: Annotated[Provider, Field(validate_default=True)] = Provider.OPENAI
     """Shown by the admin's and the providers' endpoints; a request always names its own."""
     model_manifest_path: Path | None = None
     """A team's own models, which are laid over the built-in ones key by key (docs/endpoints.md)."""
@@ -172,7 +181,8 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     admin_api_enabled: bool = True
     """Whether /admin and the provider test answer at all."""
     admin_api_key: SecretStr | None = None
-    """When set, /admin and the provider test want it as `X-Admin-Api-Key` or as a bearer token."""
+    """When set, the provider test wants it as `X-Admin-Api-Key` or as a bearer token; /admin/mock-mode, which tells no
+    secret and which suites ask without a key, stays open."""
     host: str = "0.0.0.0"  # noqa: S104 - production's default; a container's only interface
     """Interface to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -181,6 +191,13 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """Of the JSON logs on standard error."""
     environment: str = "development"
     """Shown by /healthz."""
+
+    @field_validator("default_llm_provider")
+    @classmethod
+    def _is_not_switched_off(cls, provider: Provider, info: ValidationInfo) -> Provider:
+        if info.data.get(f"{provider}_enabled") is False:
+            raise ValueError(f"is {provider}, which {variable_that_enables(provider)} switches off; name another")
+        return provider
 
     @field_validator("queue_processing_timeout_seconds")
     @classmethod

@@ -7,7 +7,7 @@ import pytest
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.services.lps.providers.manifest import UnknownModel
 from tests.services.lps.lab import body, correlation_id, in_lab
-from tests.services.lps.providers.fakes import KEYS
+from tests.services.lps.providers.fakes import FAKES, KEYS
 
 ESSAY = "Mein schönster Ferientag war kurz."
 OPENAI = {"openai_api_key": KEYS[Provider.OPENAI]}
@@ -67,6 +67,26 @@ def test_a_provider_that_is_not_registered_is_named_with_those_that_are():
     message, details = refusal("CONFIGURATION_ERROR", settings=OPENAI, provider_override="anthropic")
     assert message == "Provider 'anthropic' is not registered."
     assert details == {"config_key": "provider_override", "registered_providers": ["openai", "mock"]}
+
+
+@pytest.mark.parametrize("mocked", [False, True])
+def test_a_provider_that_is_switched_off_is_never_asked_whatever_keys_there_are(mocked):
+    fake = FAKES[Provider.OPENAI]()
+    settings = OPENAI | {"default_llm_provider": "mock", "openai_enabled": False, "use_mock_llm": mocked}
+    settings |= {"transport": fake.transport()}
+    message, details = refusal("CONFIGURATION_ERROR", settings=settings, provider_override="openai")
+    assert message == "Provider 'openai' is switched off: LLM_PROVIDER_SERVICE_OPENAI_ENABLED is false."
+    assert "openai" not in details["registered_providers"]
+
+    async def script(lab):
+        trial = await lab.client.post("/api/v1/providers/openai/test")
+        assert (trial.status_code, trial.json()["error"]) == (400, "Provider is not registered")
+        assert "LLM_PROVIDER_SERVICE_OPENAI_ENABLED" in trial.json()["details"]
+        health = (await lab.client.get("/healthz")).json()
+        assert health["providers"]["openai"] == {"enabled": False, "configured": True}
+
+    in_lab(script, **settings)
+    assert fake.received == []
 
 
 def test_the_mock_can_be_switched_off():
@@ -222,7 +242,9 @@ def test_refused_requests_add_no_series_of_their_own():
             await lab.post_text(f'{{"user_prompt": "{number}"}}')
         text = (await lab.client.get("/metrics")).text
         assert series(text, "requests_total") == [
-            'llm_provider_requests_total{model="other",provider="mock",request_type="comparison",status="failed"} 40.0',
+            'llm_provider_requests_total{model="other",provider="openai",request_type="comparison",status="failed"} '
+            "20.0",
+            'llm_provider_requests_total{model="other",provider="mock",request_type="comparison",status="failed"} 20.0',
             'llm_provider_requests_total{model="unknown",provider="unknown",request_type="comparison",status="failed"} '
             "20.0",
         ]

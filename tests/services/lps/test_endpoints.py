@@ -162,16 +162,29 @@ def test_include_deprecated_is_true_or_false_in_any_spelling_and_nothing_else():
     ("expression", "use_mock_llm", "told"),
     [
         ("default", False, {"use_mock_llm": False, "mock_mode": None, "default_provider": "openai"}),
-        ("cj_generic_batch", True, {"use_mock_llm": True, "mock_mode": "cj_generic_batch", "default_provider": "mock"}),
-        ("default+coin", True, {"use_mock_llm": True, "mock_mode": "default+coin", "default_provider": "mock"}),
+        (
+            "cj_generic_batch",
+            True,
+            {"use_mock_llm": True, "mock_mode": "cj_generic_batch", "default_provider": "openai"},
+        ),
+        ("default+coin", True, {"use_mock_llm": True, "mock_mode": "default+coin", "default_provider": "openai"}),
     ],
 )
-def test_admin_says_which_mode_is_on(expression, use_mock_llm, told):
+@pytest.mark.parametrize("key", [None, "s3cret"])
+def test_admin_says_which_mode_is_on_to_who_has_no_key_too(expression, use_mock_llm, told, key):
     async def script(lab):
         response = await lab.client.get("/admin/mock-mode")
         assert (response.status_code, response.json()) == (200, told)
 
-    in_lab(script, load_mode(expression), use_mock_llm=use_mock_llm)
+    in_lab(script, load_mode(expression), use_mock_llm=use_mock_llm, admin_api_key=key)
+
+
+def test_both_routes_name_the_default_provider_of_the_settings():
+    async def script(lab):
+        for path in ("/admin/mock-mode", "/api/v1/providers"):
+            assert (await lab.client.get(path)).json()["default_provider"] == "anthropic"
+
+    in_lab(script, use_mock_llm=True, default_llm_provider="anthropic")
 
 
 GUARDED = [("GET", "/admin/mock-mode"), ("POST", "/api/v1/providers/mock/test")]
@@ -186,7 +199,7 @@ def test_admin_can_be_switched_off_for_everyone(method, path):
     in_lab(script, admin_api_enabled=False, admin_api_key="s3cret")
 
 
-@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(("method", "path"), GUARDED[1:])
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -214,7 +227,7 @@ def test_an_admin_key_is_wanted_when_there_is_one(method, path, headers, status)
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_an_admin_key_nobody_needs_one(key):
     async def script(lab):
-        response = await lab.client.get("/admin/mock-mode", headers={"X-Admin-Api-Key": "whatever"})
+        response = await lab.client.post("/api/v1/providers/mock/test", headers={"X-Admin-Api-Key": "whatever"})
         assert response.status_code == 200
 
     in_lab(script, admin_api_key=key)

@@ -23,6 +23,7 @@ def test_a_service_with_nothing_but_the_mock_is_healthy():
         response = await lab.client.get("/healthz")
         assert response.status_code == 200
         no_key = {"enabled": True, "configured": False}
+        providers = ("anthropic", "openai", "google", "openrouter")
         assert response.json() == {
             "service": "llm_provider_service",
             "status": "healthy",
@@ -37,30 +38,37 @@ def test_a_service_with_nothing_but_the_mock_is_healthy():
                     "total": 0,
                     "max_size": 1000,
                 },
+                "redis": {"status": "not_used"},
                 "bus": {"status": "healthy"},
             },
             "environment": "ci",
-            "providers": {
-                "anthropic": no_key,
-                "openai": no_key,
-                "google": no_key,
-                "openrouter": no_key,
-                "mock": {"enabled": True, "configured": True},
-            },
-            "mock_mode": None,
+            "providers": dict.fromkeys(providers, no_key),
+            "mock_mode": False,
+            "mock_mode_name": None,
             "mock_provider": {"allowed": True, "registered": True, "seed": 42},
         }
 
     in_lab(script, environment="ci")
 
 
-def test_under_use_mock_llm_everyone_is_configured():
+def test_under_use_mock_llm_a_provider_is_configured_when_it_has_a_key():
     async def script(lab):
         told = (await lab.client.get("/healthz")).json()
-        assert [provider["configured"] for provider in told["providers"].values()] == [True] * 5
+        configured = {name: provider["configured"] for name, provider in told["providers"].items()}
+        assert configured == {"anthropic": False, "openai": True, "google": False, "openrouter": False}
+        assert (told["mock_mode"], told["mock_mode_name"]) == (True, "cj_generic_batch")
         assert told["mock_provider"] == {"allowed": False, "registered": True, "seed": 7}
 
-    in_lab(script, use_mock_llm=True, allow_mock_provider=False, mock_provider_seed=7)
+    settings = {"use_mock_llm": True, "allow_mock_provider": False, "mock_provider_seed": 7}
+    in_lab(script, load_mode("cj_generic_batch"), **settings, openai_api_key=KEYS[Provider.OPENAI])
+
+
+def test_the_default_mode_is_a_mock_too():
+    async def script(lab):
+        told = (await lab.client.get("/healthz")).json()
+        assert (told["mock_mode"], told["mock_mode_name"]) == (True, None)
+
+    in_lab(script, use_mock_llm=True)
 
 
 def test_a_real_provider_alone_is_healthy_and_the_mock_is_told_to_be_off():
@@ -69,7 +77,7 @@ def test_a_real_provider_alone_is_healthy_and_the_mock_is_told_to_be_off():
         assert response.status_code == 200
         told = response.json()
         assert told["providers"]["openai"] == {"enabled": True, "configured": True}
-        assert told["providers"]["mock"] == {"enabled": False, "configured": False}
+        assert told["mock_provider"] == {"allowed": False, "registered": False, "seed": 42}
 
     in_lab(script, allow_mock_provider=False, openai_api_key=KEYS[Provider.OPENAI])
 

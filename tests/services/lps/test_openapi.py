@@ -250,5 +250,5 @@ def test_a_security_scheme_is_there_only_when_a_key_is_wanted():
         for operation in operations.values()
         if "security" in operation and "401" in operation["responses"]
     }
-    assert guarded == {"/admin/mock-mode", "/api/v1/providers/{provider}/test"}
+    assert guarded == {"/api/v1/providers/{provider}/test"}
     assert ADMIN_KEY not in str(told)

@@ -107,7 +107,7 @@ def test_it_says_where_it_listens(served: Served) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d{4,5}", served.url)
     health = httpx.get(f"{served.url}/healthz")
     assert (health.status_code, health.json()["status"]) == (200, "healthy")
-    assert health.json()["mock_mode"] == MODE
+    assert health.json()["mock_mode_name"] == MODE
 
 
 def answer_in(event: CallbackEvent) -> dict[str, object]:

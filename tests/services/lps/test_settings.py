@@ -25,6 +25,9 @@ PRODUCTIONS = [
     ("ANTHROPIC_DEFAULT_MODEL", "claude-haiku-4-5-20251001", "m", "m"),
     ("GOOGLE_DEFAULT_MODEL", "gemini-2.5-flash-preview-05-20", "m", "m"),
     ("OPENROUTER_DEFAULT_MODEL", "anthropic/claude-haiku-4-5-20251001", "m", "m"),
+    ("ANTHROPIC_ENABLED", True, "false", False),
+    ("GOOGLE_ENABLED", True, "false", False),
+    ("OPENROUTER_ENABLED", True, "false", False),
     ("OPENAI_API_KEY", SecretStr(""), "k", SecretStr("k")),
     ("ANTHROPIC_API_KEY", SecretStr(""), "k", SecretStr("k")),
     ("GOOGLE_API_KEY", SecretStr(""), "k", SecretStr("k")),
@@ -166,6 +169,16 @@ def test_a_bad_variable_names_itself_and_what_it_takes(variable, exported, told,
     assert raised.value.field == PREFIX + variable
     assert told in str(raised.value)
     assert "Change or unset the variable." in str(raised.value)
+
+
+@pytest.mark.parametrize("default", [None, "openai"])
+def test_a_default_provider_that_is_switched_off_is_refused(default, monkeypatch):
+    monkeypatch.setenv(PREFIX + "OPENAI_ENABLED", "false")
+    if default is not None:
+        monkeypatch.setenv(PREFIX + "DEFAULT_LLM_PROVIDER", default)
+    with pytest.raises(BadInput, match="is openai, which LLM_PROVIDER_SERVICE_OPENAI_ENABLED switches off") as raised:
+        settings_from_environment()
+    assert raised.value.field == PREFIX + "DEFAULT_LLM_PROVIDER"
 
 
 def test_watermarks_the_wrong_way_round_name_a_variable_even_if_one_of_them_is_the_default(monkeypatch):

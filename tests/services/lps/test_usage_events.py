@@ -90,9 +90,11 @@ def test_the_envelope_and_its_data():
         "data": {
             "correlation_id": str(correlation_id(0)),
             "provider": "mock",
+            "answered_by": "mock",
             "model": None,
             "request_type": "comparison",
             "attempt": 0,
+            "success": True,
             "response_time_ms": 1000,
             # 6 words of prompt, ceil(4.5); the justification's 8 to 12 words and 10 extra.
             "token_usage": {"prompt_tokens": 5, **completion(event)},

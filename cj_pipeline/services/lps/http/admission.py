@@ -8,7 +8,7 @@ Production took everything that fitted the shape, and failed it minutes later by
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -24,6 +24,7 @@ from cj_pipeline.services.lps.providers.prompts import prompt_sha256
 from cj_pipeline.services.lps.providers.provider import LlmProvider
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest, queue_id_of
 from cj_pipeline.services.lps.queue.trace_context import TraceContext
+from cj_pipeline.services.lps.settings import variable_that_enables
 
 # The mock plays any model; its name still becomes a label and a field of every callback.
 MODEL_NAME_PATTERN = r"[A-Za-z0-9._:/@+-]{1,128}"
@@ -37,7 +38,8 @@ class Admission:
     """What one service accepts.
 
     providers: by the name that requests use; default_models: asked when a request names none; ttl_s: how long a request
-    may wait, by when it is accepted. Raises UnknownModel when the manifest lacks the default model of a provider.
+    may wait, by when it is accepted; switched_off: providers that a setting keeps from being asked. Raises UnknownModel
+    when the manifest lacks the default model of a provider.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Admission:
         default_models: Mapping[Provider, str],
         ttl_s: TimeToLive,
         *,
+        switched_off: Collection[Provider] = (),
         mock_takes_any_model: bool = False,
     ) -> None:
         self._manifest = manifest
@@ -55,6 +58,7 @@ class Admission:
             if provider in providers:  # a team's manifest need not have the models of the others
                 manifest.find(provider, model)
         self._providers = providers
+        self._switched_off = switched_off
         self._ttl_s = ttl_s
         self._mock_takes_any_model = mock_takes_any_model
         self._labels = ModelLabels(manifest)
@@ -134,7 +138,9 @@ class Admission:
         return NestedRefusal(
             400,
             ErrorCode.CONFIGURATION_ERROR,
-            f"Provider '{provider}' is not registered.",
+            f"Provider '{provider}' is switched off: {variable_that_enables(provider)} is false."
+            if provider in self._switched_off
+            else f"Provider '{provider}' is not registered.",
             correlation_id=correlation_id,
             details={
                 "config_key": "provider_override",

@@ -148,7 +148,7 @@ class HealthChecks(Answer):
 
 
 class ProviderHealth(Answer):
-    """enabled: not switched off by a setting; configured: can be asked."""
+    """enabled: not switched off by a setting; configured: has a key, or needs none."""
 
     enabled: bool
     configured: bool
@@ -163,7 +163,11 @@ class MockHealth(Answer):
 
 
 class Health(Answer):
-    """Whether the service does its work, and what it depends on. warnings: left out when there are none."""
+    """Whether the service does its work, and what it depends on.
+
+    mock_mode: whether the mock answers for every provider; mock_mode_name: how, null for the default mode. warnings:
+    left out when there are none.
+    """
 
     service: ServiceName
     status: Literal["healthy", "unhealthy"]
@@ -173,6 +177,7 @@ class Health(Answer):
     dependencies: dict[str, dict[str, str | int]]
     environment: str
     providers: dict[str, ProviderHealth]
-    mock_mode: str | None
+    mock_mode: bool
+    mock_mode_name: str | None
     mock_provider: MockHealth
     warnings: list[str] = Field(default_factory=list)

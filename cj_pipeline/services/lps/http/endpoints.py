@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, QueuedResponse
-from cj_pipeline.contracts.enums import Provider, QueueStatus
+from cj_pipeline.contracts.enums import QueueStatus
 from cj_pipeline.services.lps.http.answers import Answer, MockModeState, RequestStatus, UnknownProviderError
 from cj_pipeline.services.lps.http.comparison import read_comparison
 from cj_pipeline.services.lps.http.health import health
@@ -94,15 +94,15 @@ class Endpoints:
         self._require_admin(request)
         return json_response(await try_provider(self._service, request.path_params["provider"]))
 
-    async def _mock_mode(self, request: Request) -> Response:
-        self._require_admin(request)
+    async def _mock_mode(self, _: Request) -> Response:
+        # Suites ask it first and have no key: what it tells is no secret.
+        self._require_admin_routes()
         settings = self._service.settings
         return json_response(
             MockModeState(
                 use_mock_llm=settings.use_mock_llm,
                 mock_mode=self._service.mode_name,
-                # Requests must name their provider; under USE_MOCK_LLM, whichever they name, the mock answers.
-                default_provider=Provider.MOCK if settings.use_mock_llm else settings.default_llm_provider,
+                default_provider=settings.default_llm_provider,
             )
         )
 
@@ -132,11 +132,13 @@ class Endpoints:
             )
         return known
 
-    def _require_admin(self, request: Request) -> None:
-        settings = self._service.settings
-        if not settings.admin_api_enabled:
+    def _require_admin_routes(self) -> None:
+        if not self._service.settings.admin_api_enabled:
             raise FlatRefusal(404, "admin_api_disabled")
-        key = settings.admin_key()
+
+    def _require_admin(self, request: Request) -> None:
+        self._require_admin_routes()
+        key = self._service.settings.admin_key()
         if not key:
             return
         given = request.headers.get("x-admin-api-key") or request.headers.get("authorization", "").removeprefix(

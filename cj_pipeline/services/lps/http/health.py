@@ -9,6 +9,7 @@ from __future__ import annotations
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.services.lps.http.answers import Health, HealthChecks, MockHealth, ProviderHealth
+from cj_pipeline.services.lps.providers.endpoint import endpoint_of
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import QueueBackend
 
@@ -38,6 +39,8 @@ async def health(service: LlmProviderService) -> Health:
         dependencies["queue"] |= {"queued": depth.queued, "total": depth.total, "max_size": settings.queue_max_size}
     if settings.queue_backend is QueueBackend.REDIS:
         dependencies["redis"] = {"status": "healthy" if depth is not None else "unhealthy"}
+    else:
+        dependencies["redis"] = {"status": "not_used"}
     failing = service.publisher.failing_topics
     dependencies["bus"] = {"status": "failing" if failing else "healthy"}
     # Names are the clients'; how many is enough to look into the log.
@@ -51,14 +54,14 @@ async def health(service: LlmProviderService) -> Health:
         dependencies=dependencies,
         environment=settings.environment,
         providers={
-            # Nothing but the mock is switched off by a setting; the others only lack a key.
             provider.value: ProviderHealth(
-                enabled=provider is not Provider.MOCK or settings.allow_mock_provider or settings.use_mock_llm,
-                configured=provider in service.providers,
+                enabled=provider not in settings.switched_off, configured=endpoint_of(settings, provider).can_be_asked
             )
             for provider in Provider
+            if provider is not Provider.MOCK
         },
-        mock_mode=service.mode_name,
+        mock_mode=settings.use_mock_llm,
+        mock_mode_name=service.mode_name,
         mock_provider=MockHealth(
             allowed=settings.allow_mock_provider,
             registered=Provider.MOCK in service.providers,

@@ -90,6 +90,7 @@ def _schemas() -> Json:
 
 def _described(operation: Operation, providers: list[Provider], *, keyed: bool) -> Json:
     replies = dict(operation.replies) | {500: BROKEN}
+    keyed = keyed and operation.wants_key
     if operation.guarded:
         replies |= {404: SWITCHED_OFF, **({401: KEY_WANTED} if keyed else {})}
     parameters = [*operation.query, _TRACEPARENT]
@@ -111,7 +112,7 @@ def _described(operation: Operation, providers: list[Provider], *, keyed: bool) 
             name: {"operationId": name, "parameters": {"queue_id": "$response.body#/queue_id"}}
             for name in ("status", "results")
         }
-    if operation.guarded and keyed:
+    if keyed:
         described["security"] = [{name: []} for name in _SECURITY]
     return described
 

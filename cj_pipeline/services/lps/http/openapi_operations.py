@@ -49,7 +49,9 @@ class Operation:
     replies: Mapping[int, Reply]
     query: tuple[Json, ...] = field(default=())
     guarded: bool = False
-    """Whether it wants the admin key, where there is one, and can be switched off."""
+    """Whether it can be switched off."""
+    wants_key: bool = False
+    """Whether it wants the admin key, where there is one."""
 
 
 def _flat(description: str, header: str | None = None) -> Reply:
@@ -153,6 +155,7 @@ OPERATIONS = (
             504: _flat("The provider did not answer in time."),
         },
         guarded=True,
+        wants_key=True,
     ),
     Operation(
         "mock_mode",

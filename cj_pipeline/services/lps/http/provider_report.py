@@ -27,7 +27,7 @@ def providers_report(service: LlmProviderService) -> ProviderList:
 def _provider(service: LlmProviderService, provider: Provider) -> ProviderState:
     registered = service.providers.get(provider)
     state = registered.circuit_state if isinstance(registered, BreakerProvider) else CircuitState.CLOSED
-    record = service.stats.of(provider if registered is None else registered.name)
+    record = service.stats.of(provider)
     return ProviderState(
         name=provider,
         enabled=registered is not None,

@@ -12,6 +12,7 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.services.lps.http.answers import ProviderTrial
 from cj_pipeline.services.lps.http.refusals import FlatRefusal
 from cj_pipeline.services.lps.service import LlmProviderService
+from cj_pipeline.services.lps.settings import variable_that_enables
 
 _PROMPT = (
     "Essay A:\nThe sun rises in the east.\n\nEssay B:\nSun east.\n\n"
@@ -28,7 +29,10 @@ async def try_provider(service: LlmProviderService, name: str) -> ProviderTrial:
         raise FlatRefusal(400, "Unknown provider", details=did_you_mean(name[:40], known))
     provider = service.providers.get(Provider(name))
     if provider is None:
-        raise FlatRefusal(400, "Provider is not registered", details="Set its API key, or USE_MOCK_LLM.")
+        remedy = "Set its API key, or USE_MOCK_LLM."
+        if name in service.settings.switched_off:
+            remedy = f"{variable_that_enables(Provider(name))} switches it off."
+        raise FlatRefusal(400, "Provider is not registered", details=remedy)
     request = ComparisonRequest(
         user_prompt=_PROMPT,
         callback_topic="unused",
@@ -38,10 +42,10 @@ async def try_provider(service: LlmProviderService, name: str) -> ProviderTrial:
     try:
         answer = await provider.answer(service.trial(request, keyed_uuid("lps", "trial", name)), 0)
     except ProviderError as error:
-        service.stats.attempted(provider.name, error.failure)
+        service.stats.attempted(Provider(name), error.failure)
         raise FlatRefusal(
             _STATUS.get(error.failure.code, 502), "Provider test failed", details=error.failure.message
         ) from None
-    service.stats.attempted(provider.name, answer)
+    service.stats.attempted(Provider(name), answer)
     message = f"{answer.model} answered in {answer.response_time_ms} ms."
     return ProviderTrial(success=True, provider=Provider(name), message=message)

@@ -58,6 +58,11 @@ class Endpoint:
         """Whether there is one."""
         return bool(self.key.get_secret_value().strip())
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is a key, or none is needed."""
+        return self.has_a_key or not self.needs_a_key
+
     def url(self, path: str, model: Model | None = None) -> str:
         """Return the address of a path below the base URL, with whatever the query is to hold."""
         base = self.base_url if model is None else self.base_url.replace(MODEL_PLACE, model.model_id)

@@ -49,7 +49,7 @@ def registered_providers(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> dict[Provider, RealProvider]:
-    """Return the providers that have a key, or need none. The caller closes them.
+    """Return the providers that are not switched off and have a key, or need none. The caller closes them.
 
     transport: where all calls go instead of the network, in tests. Raises UnknownModel when the manifest lacks the
     default model of one of them: better at the start than on each request.
@@ -57,7 +57,7 @@ def registered_providers(
     providers: dict[Provider, RealProvider] = {}
     for name in _APIS:
         api = api_of(settings, name)
-        if api.endpoint.needs_a_key and not api.endpoint.has_a_key:
+        if name in settings.switched_off or not api.endpoint.can_be_asked:
             continue
         manifest.find(name, api.default_model)
         provider = HttpProvider(api, manifest, metrics, settings, transport=transport)

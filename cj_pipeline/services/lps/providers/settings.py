@@ -61,6 +61,15 @@ class ProviderSettings(BaseModel):
     openrouter_api_key: SecretStr = _NO_KEY
     """Registers the provider."""
 
+    openai_enabled: bool = True
+    """false: it is never asked, whatever keys there are; requests that name it are refused."""
+    anthropic_enabled: bool = True
+    """The same."""
+    google_enabled: bool = True
+    """The same."""
+    openrouter_enabled: bool = True
+    """The same."""
+
     openai_default_model: Annotated[str, Field(min_length=1)] = "gpt-5.1"
     """Asked when a request names no model; the manifest must have it."""
     anthropic_default_model: Annotated[str, Field(min_length=1)] = "claude-haiku-4-5-20251001"
@@ -145,6 +154,17 @@ class ProviderSettings(BaseModel):
     """Seconds that it stays open."""
     llm_circuit_breaker_success_threshold: Annotated[int, Field(ge=1)] = 2
     """Probes in a row that must succeed before it closes."""
+
+    @property
+    def switched_off(self) -> frozenset[Provider]:
+        """The real providers that are never asked."""
+        enabled = {
+            Provider.OPENAI: self.openai_enabled,
+            Provider.ANTHROPIC: self.anthropic_enabled,
+            Provider.GOOGLE: self.google_enabled,
+            Provider.OPENROUTER: self.openrouter_enabled,
+        }
+        return frozenset(provider for provider, is_enabled in enabled.items() if not is_enabled)
 
     def default_models(self) -> dict[Provider, str]:
         """Whom a request asks that names no model."""

@@ -24,7 +24,7 @@ class QueuedRequest:
     request: ComparisonRequest
     overrides: LLMConfigOverrides
     provider: Provider
-    """Whom the request names; callbacks repeat it."""
+    """Whom the request names; callbacks and labels of series repeat it."""
     resolved_provider: Provider
     """Who answers: the mock stands in for every provider under USE_MOCK_LLM."""
     model_label: str

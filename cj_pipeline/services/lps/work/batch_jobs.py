@@ -65,7 +65,7 @@ class BatchJobs:
         job = BatchJob(lead.queue_id, tuple(requests))
         self._jobs[job.job_id] = job
         job.status = BatchJobStatus.SCHEDULED
-        self._metrics.job_scheduled(lead.resolved_provider, _model(lead), len(requests))
+        self._metrics.job_scheduled(lead.provider, _model(lead), len(requests))
         job.task = asyncio.create_task(self._run(job), name="lps-batch-job")
         return job
 
@@ -141,7 +141,7 @@ class BatchJobs:
             raise
         finally:
             lead = job.requests[0]
-            self._metrics.job_ended(lead.resolved_provider, _model(lead), job.status, self._clock.monotonic() - started)
+            self._metrics.job_ended(lead.provider, _model(lead), job.status, self._clock.monotonic() - started)
 
 
 def _model(lead: QueuedRequest) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cj_pipeline.bus.protocol import Bus, Outgoing
 from cj_pipeline.contracts.answer import Failure
-from cj_pipeline.contracts.reasons import BILLED, PRICE, REASON, TOOK
+from cj_pipeline.contracts.reasons import BILLED, EXPLANATIONS, PRICE, REASON, TOOK, Reason
 from cj_pipeline.contracts.topics import (
     LPS_SOURCE_SERVICE,
     USAGE_COMPLETED_EVENT_TYPE,
@@ -48,16 +48,26 @@ class UsageEvents:
 
     def started(self, request: QueuedRequest) -> None:
         """A request's turn begins."""
-        self._add(USAGE_STARTED_TOPIC, USAGE_STARTED_EVENT_TYPE, request, {})
+        self._add(
+            USAGE_STARTED_TOPIC,
+            USAGE_STARTED_EVENT_TYPE,
+            request,
+            # Of the request's own metadata nothing: it may name essays.
+            {"user_id": request.request.user_id, "metadata": {}},
+        )
 
-    def ended(self, request: QueuedRequest, outcome: Outcome) -> None:
-        """A request is over: it was answered, or there is no answer."""
+    def ended(self, request: QueuedRequest, outcome: Outcome, *, circuit_open: bool = False) -> None:
+        """A request is over: it was answered, or there is no answer.
+
+        circuit_open: whether its provider is now left alone for a while.
+        """
         if isinstance(outcome, Failure):
-            data: dict[str, Any] = {"error_code": outcome.code.value, "retryable": outcome.retryable}
-            data |= {key: outcome.details[key] for key in (REASON, TOOK, BILLED, PRICE) if key in outcome.details}
-            self._add(USAGE_FAILURE_TOPIC, USAGE_FAILURE_EVENT_TYPE, request, data)
+            self._add(
+                USAGE_FAILURE_TOPIC, USAGE_FAILURE_EVENT_TYPE, request, _failure(outcome, circuit_open=circuit_open)
+            )
             return
         data = {
+            "success": True,
             "response_time_ms": outcome.response_time_ms,
             "token_usage": outcome.token_usage.model_dump(),
             "cost_estimate": outcome.cost_estimate,
@@ -95,7 +105,9 @@ class UsageEvents:
             "data": {
                 "request_id": str(request.queue_id),
                 "correlation_id": str(request.correlation_id),
-                "provider": request.resolved_provider.value,
+                "provider": request.provider.value,
+                # The mock stands in for the requested provider under USE_MOCK_LLM.
+                "answered_by": request.resolved_provider.value,
                 "model": request.overrides.model_override,
                 "request_type": "comparison",
                 "attempt": request.attempts,
@@ -110,3 +122,18 @@ class UsageEvents:
     def _dropped(self, why: str) -> None:
         self._metrics.usage_event_dropped()
         _log.warning("a usage event was dropped: %s", why)
+
+
+def _failure(failure: Failure, *, circuit_open: bool) -> dict[str, Any]:
+    """Return what a failure event says. Its words come from our own table, never from a reply."""
+    reason = failure.details.get(REASON)
+    # A mode of the mock may call a reason anything.
+    known = Reason(reason) if reason in set(Reason) else None
+    data: dict[str, Any] = {
+        "failure_type": failure.code.value.lower() if known is None else known.value,
+        "error_details": "no reason is known" if known is None else EXPLANATIONS[known].meaning,
+        "circuit_breaker_opened": circuit_open,
+        "error_code": failure.code.value,
+        "retryable": failure.retryable,
+    }
+    return data | {key: failure.details[key] for key in (REASON, TOOK, BILLED, PRICE) if key in failure.details}

@@ -216,7 +216,7 @@ class Workers:
         if took_s > _SLOW_BUNDLE_S:
             _log.info("a bundle of %d took %.1f s", len(members), took_s, extra=ids_of(lead))
         if asked := sum(request.queue_id in self._turns for request in members):
-            self._metrics.bundled(lead.resolved_provider, lead.model_label, asked)
+            self._metrics.bundled(lead.provider, lead.model_label, asked)
         await self._conclude(members, outcomes)
 
     async def _run_job(self, members: tuple[QueuedRequest, ...]) -> None:
@@ -252,10 +252,10 @@ class Workers:
             self._usage.started(request)
         outcome = await self._answer(request)
         turn.took_s = self._clock.monotonic() - turn.began_at
-        self._metrics.processed(request.resolved_provider, result=_result(outcome), took_s=turn.took_s)
-        self._stats.attempted(request.resolved_provider, outcome)
+        self._metrics.processed(request.provider, result=_result(outcome), took_s=turn.took_s)
+        self._stats.attempted(request.provider, outcome)
         if isinstance(outcome, Failure):
-            self._provider_metrics.unanswered(request.resolved_provider, request.model_label, outcome)
+            self._provider_metrics.unanswered(request.provider, request.model_label, outcome)
         await self._breathe()
         return outcome
 
@@ -278,19 +278,17 @@ class Workers:
             self._turns[request.queue_id] = _Turn(began_at)
             if self._usage is not None:
                 self._usage.started(request)
-            self._provider_metrics.dispatched(request.resolved_provider, request.model_label, request.request)
+            self._provider_metrics.dispatched(request.provider, request.model_label, request.request)
         outcomes = await self._batches.answer(requests)
         for request in requests:
             outcome, turn = outcomes[request.queue_id], self._turns[request.queue_id]
             turn.took_s = self._clock.monotonic() - began_at
-            self._metrics.processed(request.resolved_provider, result=_result(outcome), took_s=turn.took_s)
-            self._stats.attempted(request.resolved_provider, outcome)
+            self._metrics.processed(request.provider, result=_result(outcome), took_s=turn.took_s)
+            self._stats.attempted(request.provider, outcome)
             if isinstance(outcome, ProviderAnswer):
-                self._provider_metrics.answered(
-                    request.resolved_provider, request.model_label, request.request, outcome
-                )
+                self._provider_metrics.answered(request.provider, request.model_label, request.request, outcome)
             else:
-                self._provider_metrics.unanswered(request.resolved_provider, request.model_label, outcome)
+                self._provider_metrics.unanswered(request.provider, request.model_label, outcome)
         return outcomes
 
     async def _answer(self, request: QueuedRequest) -> Outcome:
@@ -301,11 +299,11 @@ class Workers:
                 f"Provider '{request.provider}' is not registered here.",
                 {REASON: Reason.NOT_REGISTERED.value, "provider": request.provider.value},
             )
-        self._provider_metrics.dispatched(request.resolved_provider, request.model_label, request.request)
+        self._provider_metrics.dispatched(request.provider, request.model_label, request.request)
         try:
             async with asyncio.timeout(self._settings.queue_processing_timeout_seconds) as limit:
                 answer = await provider.answer(request, request.attempts)
-            self._provider_metrics.answered(request.resolved_provider, request.model_label, request.request, answer)
+            self._provider_metrics.answered(request.provider, request.model_label, request.request, answer)
         except ProviderError as error:
             return error.failure
         except TimeoutError as error:
@@ -335,7 +333,7 @@ class Workers:
         again = request if turn is None else replace(request, worked_s=request.worked_s + turn.took_s)
         if outcome.spares_attempt:
             self._earlier.failed(request.queue_id, outcome)
-            self._metrics.held(request.resolved_provider)
+            self._metrics.held(request.provider)
             await self._queue.hold(again, outcome.retry_after_s or 0.0)
             return True
         delay_s = retry_delay_s(request, outcome, self._settings, self._clock.monotonic())
@@ -343,7 +341,7 @@ class Workers:
             return False
         self._earlier.failed(request.queue_id, outcome)
         _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
-        self._metrics.retried(request.resolved_provider, outcome.code)
+        self._metrics.retried(request.provider, outcome.code)
         await self._queue.retry(again, delay_s)
         return True
 
@@ -357,7 +355,8 @@ class Workers:
                 continue
             self._metrics.concluded(answer.result, waited_s=self._waited_s(request))
             if self._usage is not None:
-                self._usage.ended(request, outcome)
+                provider = self._providers.get(request.provider)
+                self._usage.ended(request, outcome, circuit_open=provider is not None and provider.held_s > 0.0)
             if isinstance(outcome, Failure):
                 _log.warning("%s: %s", outcome.code, outcome.message, extra=ids_of(request))
 
@@ -397,11 +396,11 @@ class Workers:
         timeout_s = self._settings.queue_processing_timeout_seconds
         if lapse.kind is LapseKind.RECLAIMED:
             _log.warning("a claim ran out, or its holder died; taken back", extra=ids_of(request))
-            self._metrics.reclaimed(request.resolved_provider)
+            self._metrics.reclaimed(request.provider)
             return
         reason = "ttl" if lapse.kind is LapseKind.EXPIRED else "processing_timeout"
         _log.warning("expired (%s) at the age of %.0f s", reason, lapse.age_s, extra=ids_of(request))
-        self._metrics.expired(request.resolved_provider, reason=reason, age_s=lapse.age_s)
+        self._metrics.expired(request.provider, reason=reason, age_s=lapse.age_s)
         failure = Failure(
             ErrorCode.TIMEOUT,
             f"The request expired before its turn came{self._held_by(request)}."

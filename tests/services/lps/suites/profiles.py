@@ -108,7 +108,7 @@ async def require_mode(endpoint: Endpoint, mode: str) -> None:
     told = answer.json()
     assert told["use_mock_llm"] is True
     assert told["mock_mode"] == mode
-    assert told["default_provider"] == "mock"
+    assert told["default_provider"] == "openai"  # of the settings; a suite asks for the mock by name
 
 
 async def ask(endpoint: Endpoint, suite: Suite, asked: Sequence[Asked], bos_batch_id: str) -> Events:
