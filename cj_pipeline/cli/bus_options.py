@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from cj_pipeline.bus.factory import create_bus
+from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.bus.protocol import Bus
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.settings import PipelineSettings
 
 kafka_option = click.option(
@@ -17,11 +19,22 @@ kafka_option = click.option(
 )
 
 
-def bus_of_a_service(folder: Path | None, kafka: str | None, folder_option: str) -> Bus:
+def bus_of_a_service(
+    folder: Path | None, kafka: str | None, folder_option: str, *, production_needs: str = "", **kafka_settings: str
+) -> Bus:
     """Return the bus that is meant. folder_option: how the folder's option is called here.
 
-    Raises click.UsageError when both are given; what create_bus raises.
+    production_needs: in production, the variable that names the cluster; a folder is refused then.
+    Raises click.UsageError when both are given; BadInput for a folder in production; what create_bus raises.
     """
     if folder is not None and kafka is not None:
         raise click.UsageError(f"Give {folder_option} or --kafka, not both.")
-    return create_bus(folder, kafka, PipelineSettings().data_dir / "callbacks")
+    bus = create_bus(folder, kafka, PipelineSettings().data_dir / "callbacks", **kafka_settings)
+    if production_needs and isinstance(bus, FolderBus):
+        raise BadInput(
+            f"is production, where the {bus} is no bus: no other service would read it.",
+            path="environment",
+            field="ENVIRONMENT",
+            remedy=f"Set {production_needs} to HOST:PORT of a broker.",
+        )
+    return bus

@@ -10,8 +10,12 @@ import click
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
-from cj_pipeline.foundation.environment import warn_of_unread
-from cj_pipeline.services.cj.settings import CjEnvironment, settings_from_environment
+from cj_pipeline.services.cj.environment import (
+    KAFKA_SERVERS,
+    require_deployed,
+    settings_from_environment,
+    warn_of_what_is_not_read,
+)
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
@@ -57,6 +61,15 @@ def serve(
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     log_as_json(settings.log_level, sys.stderr, CJ_SOURCE_SERVICE)
-    warn_of_unread(CjEnvironment, os.environ)
-    bus = bus_of_a_service(bus_folder, kafka, "--bus")
+    warn_of_what_is_not_read(os.environ)
+    require_deployed(settings)
+    names = {"group_id": settings.consumer_group_id_cj, "client_id": settings.producer_client_id_cj}
+    cluster = kafka or (settings.kafka_bootstrap_servers if bus_folder is None else None)
+    bus = bus_of_a_service(
+        bus_folder,
+        cluster,
+        "--bus",
+        production_needs=KAFKA_SERVERS if settings.in_production else "",
+        **{name: value for name, value in names.items() if value is not None},
+    )
     serve_until_stopped(settings, bus, ready=lambda url: click.echo(f"listening on {url}"))

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 Settings = TypeVar("Settings", bound=BaseSettings)
 Values = TypeVar("Values")
 
+_NOTHING: Mapping[str, str] = {}
+
 
 def read_environment(model: type[Settings], **given: object) -> Settings:
     """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
@@ -36,22 +38,32 @@ def read_environment(model: type[Settings], **given: object) -> Settings:
         ) from None
 
 
-def unread_variables(model: type[BaseSettings], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that have a model's prefix and set nothing, each with the nearest name; empty for none.
+def unread_variables(
+    model: type[BaseSettings], environment: Mapping[str, str], explained: Mapping[str, str] = _NOTHING
+) -> dict[str, str]:
+    """Return the variables that have a model's prefix and set nothing, each with a hint; empty for none.
 
+    explained: what is known of such a name, without its prefix; for any other the hint is the nearest name.
     A setting that does nothing in silence is worse than one that is refused.
     """
     prefix = model.model_config["env_prefix"]
     known = {prefix + name.upper() for name in model.model_fields}
-    unread = (name for name in sorted(environment) if name.upper().startswith(prefix) and name.upper() not in known)
-    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), "") for name in unread}
+    found = {}
+    for name in sorted(environment):
+        if name.upper().startswith(prefix) and name.upper() not in known:
+            near = next(iter(get_close_matches(name.upper(), known, n=1)), None)
+            guess = "" if near is None else f"did you mean {near}?"
+            found[name] = explained.get(name.upper().removeprefix(prefix), guess)
+    return found
 
 
-def warn_of_unread(model: type[BaseSettings], environment: Mapping[str, str]) -> None:
+def warn_of_unread(
+    model: type[BaseSettings], environment: Mapping[str, str], explained: Mapping[str, str] = _NOTHING
+) -> None:
     """Log one warning that names every variable with a model's prefix that nothing reads."""
-    unread = unread_variables(model, environment)
+    unread = unread_variables(model, environment, explained)
     if unread:
-        named = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in unread.items())
+        named = ", ".join(f"{name} ({hint})" if hint else name for name, hint in unread.items())
         _log.warning("%d variables are set and not read: %s", len(unread), named)
 
 

@@ -94,7 +94,7 @@ def test_explicit_settings_do_not_look_at_the_environment(monkeypatch: pytest.Mo
         ("SSL_CA_LOCATION", "/", "has no effect while KAFKA_SECURITY_PROTOCOL is PLAINTEXT"),
         ("TOPIC_PARTITIONS", "0", "greater than or equal to 1"),
         ("EXTRA", "acks=1", "acks cannot be changed: what the bus guarantees rests on it"),
-        ("EXTRA", "group.id=mine", "group.id cannot be changed"),
+        ("EXTRA", "group.id=mine", "group.id has a variable of its own: KAFKA_GROUP_ID"),
         ("EXTRA", "sasl.password=s3cret", "sasl.password has a variable of its own: KAFKA_SASL_PASSWORD"),
         ("EXTRA", '{"linger.ms": ', "not a JSON object"),
         ("EXTRA", "sasl.oauthbearer.config=x,s3cret", "not a list of key=value"),

@@ -26,3 +26,21 @@ def test_a_database_that_cannot_be_used_is_a_sentence(
     assert words in answer.err
     assert "secret" not in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "CJ_ASSESSMENT_SERVICE_DATABASE_URL: names no PostgreSQL"),
+        ({"CJ_ASSESSMENT_SERVICE_DATABASE_URL": "postgresql://h/d"}, "CJ_ASSESSMENT_SERVICE_KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_production_says_which_variable_is_missing(
+    cj_pipeline: Terminal, environment: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    for name, value in {"ENVIRONMENT": "production", **environment}.items():
+        monkeypatch.setenv(name, value)
+    answer = cj_pipeline("cj", "serve", "--port", "0", "--host", "127.0.0.1")
+    assert (answer.code, "Traceback" in answer.err) == (2, False)
+    assert words in answer.err

@@ -40,7 +40,7 @@ def new_consumer(settings: KafkaSettings) -> Consumer:
     """Return a consumer whose partitions are assigned by hand. Raises BadInput for an unusable option."""
     config: dict[str, Any] = settings.client_config() | {
         # Asked for by the client, joined by nobody: positions are the reader's own.
-        "group.id": f"{settings.client_id}-unused",
+        "group.id": settings.group_id or f"{settings.client_id}-unused",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # a reader that is behind the retention gets an error

@@ -71,6 +71,7 @@ VARIABLES = {
     "ssl.key.location": "ssl_key_location",
     "ssl.key.password": "ssl_key_password",
     "client.id": "client_id",
+    "group.id": "group_id",
 }
 """librdkafka's name of what has a setting of its own, and that setting's name."""
 
@@ -84,7 +85,6 @@ _KEPT = frozenset(
         "enable.gapless.guarantee",
         "enable.idempotence",
         "enable.partition.eof",
-        "group.id",
         "group.instance.id",
         "isolation.level",
         "max.in.flight",
@@ -136,6 +136,8 @@ class KafkaSettings(BaseModel):
     """HOST:PORT of some brokers, with commas between them; the others are learned from these."""
     client_id: Annotated[str, Field(min_length=1)] = "cj-pipeline"
     """What brokers call this client in their logs and quotas."""
+    group_id: Annotated[str, Field(min_length=1)] | None = None
+    """What consumers are called; unset: the client's name. Nobody joins the group, and nothing is committed to it."""
     security_protocol: Annotated[SecurityProtocol, BeforeValidator(_upper)] = SecurityProtocol.PLAINTEXT
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     sasl_mechanism: Annotated[SaslMechanism | None, BeforeValidator(_upper)] = Field(None, validate_default=True)

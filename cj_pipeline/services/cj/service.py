@@ -16,7 +16,6 @@ import httpx
 from sqlalchemy import func, select
 
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.cj.batch.lps_client import LpsClient
 from cj_pipeline.services.cj.batch.monitor import Monitor
@@ -61,6 +60,7 @@ class CjAssessmentService:
     ) -> None:
         self.settings = settings
         self.clock = clock
+        self.client = client
         self.metrics = CjMetrics()
         self.database = database
         self.content: ContentSource = content or HttpContent(
@@ -97,7 +97,7 @@ class CjAssessmentService:
         quarantine = Quarantine(clock, self.metrics)
         positions = Positions(database, bus, settings.unread_topics_begin)
         self._requests = TopicConsumer(
-            ASSESSMENT_REQUEST_TOPIC,
+            settings.cj_assessment_request_topic,
             bus,
             positions,
             quarantine,

@@ -1,25 +1,35 @@
 """This module holds the settings of one CJ service: production's names and defaults, lower-cased, without their prefix.
 
-They are given explicitly (`CjSettings`, which never looks at the environment) or read (`settings_from_environment`). A
-variable of production's that does nothing there or here is not a setting here.
+They are given explicitly: `CjSettings` never looks at the environment, which environment.py reads.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator
 
 from cj_pipeline.bt.diagnostics import FlagThresholds
 from cj_pipeline.contracts.callback import MAX_JUSTIFICATION_WORDS
+from cj_pipeline.contracts.cj_events import (
+    ASSESSMENT_RESULT_TOPIC,
+    CJ_COMPLETED_TOPIC,
+    CJ_FAILED_TOPIC,
+    RESOURCE_CONSUMPTION_TOPIC,
+)
+from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.foundation.environment import LogLevel, listed, read_environment
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC, is_topic_name
+from cj_pipeline.foundation.environment import LogLevel, listed
 
 ENVIRONMENT_PREFIX = "CJ_ASSESSMENT_SERVICE_"
+
+PRODUCTION = frozenset({"production", "prod"})
+DEVELOPMENT = frozenset({"development", "dev", "local", "test", "testing"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 SYSTEM_PROMPT = (
     "You compare two essays that were written for the same assignment and say which one is better. Judge by the "
@@ -27,6 +37,23 @@ SYSTEM_PROMPT = (
     "asks. Who wrote an essay, its length and the order in which the two are shown do not count. Justify your choice "
     f"in at most {MAX_JUSTIFICATION_WORDS} words and say how confident you are, from 1 to 5."
 )
+
+
+def _topic_name(name: str) -> str:
+    if not is_topic_name(name):
+        raise ValueError("is no name of a topic: letters, digits, '.', '_' and '-', at most 249, not '.' or '..'")
+    return name
+
+
+Topic = Annotated[str, AfterValidator(_topic_name)]
+
+
+class JwtAlgorithm(StrEnum):
+    """How tokens are signed: by a shared secret, or by a key of which this service has the public half."""
+
+    HS256 = "HS256"
+    RS256 = "RS256"
+    ES256 = "ES256"
 
 
 class UnreadTopic(StrEnum):
@@ -43,6 +70,28 @@ class CjSettings(EngineSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///cj_assessment.db")
     """sqlite:///FILE, sqlite:// (in memory) or postgresql://...; a password in it is never shown."""
+    database_pool_size: Annotated[int, Field(ge=1)] = 5
+    """Connections to PostgreSQL that stay open; SQLite has one."""
+    database_max_overflow: Annotated[int, Field(ge=0)] = 5
+    """Further ones while all of these are taken."""
+    database_pool_pre_ping: bool = True
+    """Whether a connection is tried before it is used."""
+    database_pool_recycle: Annotated[int, Field(ge=-1)] = -1
+    """Seconds after which one is replaced; -1: never."""
+    kafka_bootstrap_servers: str | None = None
+    """HOST:PORT of some brokers, with commas between; unset: KAFKA_BOOTSTRAP_SERVERS. KAFKA_* has the rest."""
+    consumer_group_id_cj: Annotated[str, Field(min_length=1)] = "cj_assessment_consumer_group"
+    """What consumers are called at the brokers. Positions are in the database; nothing is committed to the group."""
+    producer_client_id_cj: Annotated[str, Field(min_length=1)] | None = None
+    """What brokers call this client in their logs and quotas; unset: KAFKA_CLIENT_ID."""
+    cj_assessment_request_topic: Topic = ASSESSMENT_REQUEST_TOPIC
+    """Where requests are read."""
+    cj_assessment_completed_topic: Topic = CJ_COMPLETED_TOPIC
+    """Where it is published that a batch is completed."""
+    cj_assessment_failed_topic: Topic = CJ_FAILED_TOPIC
+    """Where it is published that there is no result."""
+    assessment_result_topic: Topic = ASSESSMENT_RESULT_TOPIC
+    """Where scores and grades are published."""
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 9090
     """Of /healthz and /metrics. 0: any free port."""
     host: str = "0.0.0.0"  # noqa: S104 - production's default; a container's only interface
@@ -67,7 +116,7 @@ class CjSettings(EngineSettings):
     """What the judge is told it is, unless a request overrides it."""
     llm_provider_service_url: str = "http://llm_provider_service:8080/api/v1"
     """The LPS, to whose /comparison requests are posted."""
-    llm_provider_callback_topic: Annotated[str, Field(min_length=1)] = COMPARISON_RESULT_TOPIC
+    llm_provider_callback_topic: Topic = COMPARISON_RESULT_TOPIC
     """Where the LPS's callbacks are read."""
     unread_topics_begin: UnreadTopic = UnreadTopic.EARLIEST
     """Where a topic begins that this database has never read: earliest, or latest, which leaves out what a shared topic
@@ -102,13 +151,45 @@ class CjSettings(EngineSettings):
     """A wave whose sender is silent for so long is taken over by another replica."""
     enable_admin_endpoints: bool | None = None
     """Whether instructions and anchors can be registered over HTTP; unset: everywhere but in production."""
+    jwt_algorithm: JwtAlgorithm | None = None
+    """HS256, RS256 or ES256; unset: what the key that is set is for."""
+    jwt_secret_key: SecretStr | None = None
+    """Of tokens signed by HS256; never shown."""
+    jwt_public_key: str | None = None
+    """Of tokens signed by RS256 or ES256 (PEM)."""
+    jwt_public_key_path: Path | None = None
+    """The file of such a key."""
+    jwt_jwks_url: str | None = None
+    """Where such keys are published, as a JSON Web Key Set."""
+    jwt_audience: str | None = None
+    """Tokens are for this audience; unset: for any."""
+    jwt_issuer: str | None = None
+    """Tokens are from this issuer; unset: from any."""
+    internal_api_key: SecretStr | None = None
+    """A service that sends it as X-Internal-API-Key may read the admin's endpoints; never shown."""
     environment: str = "development"
-    """Shown by /healthz."""
+    """Shown by /healthz. In production the bus is Kafka and the database PostgreSQL, or the service does not start."""
+
+    @property
+    def in_production(self) -> bool:
+        """Whether others rely on this service."""
+        return self.environment.lower() in PRODUCTION
+
+    @property
+    def on_a_desk(self) -> bool:
+        """Whether it is somebody's own, which nobody else can reach."""
+        return self.environment.lower() in DEVELOPMENT and self.host in LOOPBACK
 
     @property
     def admin_endpoints(self) -> bool:
         """Whether the admin's endpoints answer."""
-        return self.environment != "production" if self.enable_admin_endpoints is None else self.enable_admin_endpoints
+        return not self.in_production if self.enable_admin_endpoints is None else self.enable_admin_endpoints
+
+    @property
+    def published_topics(self) -> tuple[str, ...]:
+        """Where events are published."""
+        results = (self.assessment_result_topic, self.cj_assessment_completed_topic, self.cj_assessment_failed_topic)
+        return (*results, RESOURCE_CONSUMPTION_TOPIC)
 
     @field_validator("pairing")
     @classmethod
@@ -133,24 +214,3 @@ class CjSettings(EngineSettings):
             max_se=self.bt_max_se_warn_threshold,
             mean_comparisons_per_item=self.bt_min_mean_comparisons_per_item,
         )
-
-
-class CjEnvironment(BaseSettings, CjSettings):
-    """The same settings, from `CJ_ASSESSMENT_SERVICE_*`; `ENVIRONMENT` is unprefixed, as in production."""
-
-    # A deployment exports the variables of many services; those that are not ours are not our mistake.
-    model_config = SettingsConfigDict(
-        # Not decoded: parsed as JSON by force, a list with commas is refused.
-        env_prefix=ENVIRONMENT_PREFIX,
-        enable_decoding=False,
-        frozen=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-    )
-
-    environment: str = Field(default="development", validation_alias="ENVIRONMENT")
-
-
-def settings_from_environment(**given: object) -> CjSettings:
-    """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
-    return CjSettings.model_validate(read_environment(CjEnvironment, **given).model_dump())

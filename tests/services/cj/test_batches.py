@@ -35,7 +35,7 @@ async def with_assignment(
     async with w.database.transaction() as transaction:
         await register_instructions(
             transaction,
-            Instructions(assignment_id, "Reward ideas.", scale, "research_experiment", "prompt-1", "rubric-1"),
+            Instructions("Reward ideas.", scale, "research_experiment", assignment_id, None, "prompt-1", "rubric-1"),
             w.clock,
         )
         for grade in grades:
@@ -276,7 +276,7 @@ def test_a_request_without_a_batch_is_answered_by_a_failure(data: dict[str, Any]
         async with world() as w:
             async with w.database.transaction() as transaction:
                 await register_instructions(
-                    transaction, Instructions("assignment-1", "x", "swedish_8_anchor", "canonical_national"), w.clock
+                    transaction, Instructions("x", "swedish_8_anchor", "canonical_national", "assignment-1"), w.clock
                 )
             await w.ask(request(3, **data), request(3, **data))
             async with w.service():

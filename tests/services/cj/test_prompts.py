@@ -29,7 +29,7 @@ def test_no_id_and_no_label_is_in_what_the_judge_reads() -> None:
         async with world() as w:
             async with w.database.transaction() as transaction:
                 instructions = Instructions(
-                    "assignment-1", "Reward ideas.", "swedish_8_anchor", "x", "prompt", "rubric"
+                    "Reward ideas.", "swedish_8_anchor", "x", "assignment-1", None, "prompt", "rubric"
                 )
                 await register_instructions(transaction, instructions, w.clock)
                 for grade in ("A", "C", "E"):

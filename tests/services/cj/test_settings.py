@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,15 @@ from cj_pipeline.contracts.engine_settings import EngineSettings, MetadataHint
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.foundation.environment import unread_variables, warn_of_unread
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.cj.settings import CjEnvironment, CjSettings, settings_from_environment
+from cj_pipeline.services.cj.environment import (
+    NOT_READ,
+    ONLY,
+    CjEnvironment,
+    require_deployed,
+    settings_from_environment,
+    warn_of_what_is_not_read,
+)
+from cj_pipeline.services.cj.settings import CjSettings
 from cj_pipeline.services.cj.store.database import Database
 from cj_pipeline.traces.scenario import Scenario
 from tests.house import REPOSITORY
@@ -241,9 +250,11 @@ def test_a_variable_that_nothing_reads_is_named_with_the_nearest_one() -> None:
         "ENVIRONMENT": "production",
     }
     assert unread_variables(CjEnvironment, exported) == {
-        "CJ_ASSESSMENT_SERVICE_HTTP_PROT": "CJ_ASSESSMENT_SERVICE_HTTP_PORT",
-        "CJ_ASSESSMENT_SERVICE_REDIS_URL": "CJ_ASSESSMENT_SERVICE_DATABASE_URL",
+        "CJ_ASSESSMENT_SERVICE_HTTP_PROT": "did you mean CJ_ASSESSMENT_SERVICE_HTTP_PORT?",
+        "CJ_ASSESSMENT_SERVICE_REDIS_URL": "did you mean CJ_ASSESSMENT_SERVICE_DATABASE_URL?",
     }
+    told = unread_variables(CjEnvironment, exported, NOT_READ)
+    assert told["CJ_ASSESSMENT_SERVICE_REDIS_URL"] == "the database knows what was processed"
 
 
 def test_one_warning_names_all_that_is_set_and_not_read(caplog: pytest.LogCaptureFixture) -> None:
@@ -254,3 +265,155 @@ def test_one_warning_names_all_that_is_set_and_not_read(caplog: pytest.LogCaptur
     assert "secret" not in line
     warn_of_unread(CjEnvironment, {"CJ_ASSESSMENT_SERVICE_HTTP_PORT": "1"})
     assert len(caplog.messages) == 1
+
+
+# What a swap must honour, refuse or name, by hand. The values are such as production's environment has.
+PREFIX = "CJ_ASSESSMENT_SERVICE_"
+HONOURED: dict[str, tuple[str, object]] = {
+    "JWT_SECRET_KEY": ("s" * 40, "s" * 40),
+    "JWT_PUBLIC_KEY": ("-----BEGIN", "-----BEGIN"),
+    "JWT_PUBLIC_KEY_PATH": ("/keys/public.pem", Path("/keys/public.pem")),
+    "JWT_JWKS_URL": ("https://identity/keys", "https://identity/keys"),
+    "JWT_ALGORITHM": ("RS256", "RS256"),
+    "JWT_AUDIENCE": ("huleedu-platform", "huleedu-platform"),
+    "JWT_ISSUER": ("huleedu-identity-service", "huleedu-identity-service"),
+    "INTERNAL_API_KEY": ("k" * 40, "k" * 40),
+    "CJ_ASSESSMENT_REQUEST_TOPIC": ("asked.v1", "asked.v1"),
+    "CJ_ASSESSMENT_COMPLETED_TOPIC": ("completed.v1", "completed.v1"),
+    "CJ_ASSESSMENT_FAILED_TOPIC": ("failed.v1", "failed.v1"),
+    "ASSESSMENT_RESULT_TOPIC": ("result.v1", "result.v1"),
+    "CONSUMER_GROUP_ID_CJ": ("group", "group"),
+    "PRODUCER_CLIENT_ID_CJ": ("producer", "producer"),
+    "DATABASE_POOL_SIZE": ("20", 20),
+    "DATABASE_MAX_OVERFLOW": ("10", 10),
+    "DATABASE_POOL_PRE_PING": ("false", False),
+    "DATABASE_POOL_RECYCLE": ("3600", 3600),
+    "KAFKA_BOOTSTRAP_SERVERS": ("kafka:9092", "kafka:9092"),
+    "DATABASE_URL": ("postgresql+asyncpg://u@h/d", "postgresql+asyncpg://u@h/d"),
+}
+REFUSED = {
+    "PAIR_MATCHING_STRATEGY": ("optimal_graph", "random"),
+    "PAIR_ORIENTATION_STRATEGY": ("fair_complement", "coin"),
+    "LLM_RETRY_EXPONENTIAL_BASE": ("2", "3"),
+}
+NAMED = [
+    "LLM_RETRY_ON_EXCEPTION_NAMES",
+    "OUTBOX_MAX_RETRIES",
+    "OUTBOX_ERROR_RETRY_INTERVAL_SECONDS",
+    "OUTBOX_ENABLE_METRICS",
+    "OUTBOX_ENABLE_WAKE_NOTIFICATIONS",
+    "CIRCUIT_BREAKER_ENABLED",
+    "KAFKA_CIRCUIT_BREAKER_FAILURE_THRESHOLD",
+    "KAFKA_CIRCUIT_BREAKER_RECOVERY_TIMEOUT",
+    "KAFKA_CIRCUIT_BREAKER_SUCCESS_THRESHOLD",
+    "KAFKA_FALLBACK_QUEUE_SIZE",
+    "REDIS_URL",
+    "SERVICE_NAME",
+    "VERSION",
+    "MAX_CONCURRENT_COMPARISONS",
+    "RETRY_BATCH_PRIORITY",
+    "MIN_ANCHORS_REQUIRED",
+    "MAX_HESSIAN_BATCH_SIZE",
+    "CONFIDENCE_CALCULATION_TIMEOUT",
+    "MAX_TOKENS_RESPONSE",
+    "TEMPERATURE",
+]
+
+
+@pytest.mark.parametrize("name", HONOURED)
+def test_a_variable_that_changes_access_or_where_data_goes_is_honoured(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported, value = HONOURED[name]
+    monkeypatch.setenv(PREFIX + name, exported)
+    found = getattr(settings_from_environment(), name.lower())
+    assert (found.get_secret_value() if hasattr(found, "get_secret_value") else found) == value
+    assert unread_variables(CjEnvironment, {PREFIX + name: exported}) == {}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_strategy_that_is_not_done_here_is_refused_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, other = REFUSED[name]
+    monkeypatch.setenv(PREFIX + name, done)
+    settings_from_environment()
+    monkeypatch.setenv(PREFIX + name, other)
+    with pytest.raises(BadInput, match="nothing else is done here") as raised:
+        settings_from_environment()
+    assert raised.value.field == PREFIX + name
+
+
+def test_every_other_variable_of_productions_is_named_with_what_there_is_instead(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warn_of_what_is_not_read(dict.fromkeys([PREFIX + name for name in (*NAMED, *REFUSED, *HONOURED)], "secret"))
+    (line,) = caplog.messages
+    assert all(f"{PREFIX}{name} ({NOT_READ[name]})" in line for name in NAMED)
+    assert f"{len(NAMED)} variables are set and not read" in line
+    assert "secret" not in line
+    assert (set(NOT_READ), set(ONLY)) == (set(NAMED), set(REFUSED))
+
+
+DB_PARTS = {
+    "DB_HOST": "db",
+    "DB_PORT": "5434",
+    "DB_NAME": "huleedu_cj_assessment",
+    "DB_USER": "cj",
+    "DB_PASSWORD": "p@ss/word",
+}
+
+
+def database_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return settings_from_environment().database_url.get_secret_value()
+
+
+def test_a_database_is_found_under_each_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {PREFIX + name: value for name, value in DB_PARTS.items()}
+    put_together = "postgresql://cj:p%40ss%2Fword@db:5434/huleedu_cj_assessment"
+    assert database_of(parts, monkeypatch) == put_together
+    assert database_of({"SERVICE_DATABASE_URL": "postgresql://b/c"}, monkeypatch) == "postgresql://b/c"
+    assert database_of({PREFIX + "DATABASE_URL": "postgresql://a/c"}, monkeypatch) == "postgresql://a/c"
+    assert settings_from_environment(database_url="sqlite://").database_url.get_secret_value() == "sqlite://"
+
+
+@pytest.mark.parametrize("missing", [name for name in DB_PARTS if name != "DB_PORT"])
+def test_half_a_database_is_refused_by_what_is_missing(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match=f"{PREFIX}DATABASE_URL") as raised:
+        database_of({PREFIX + name: value for name, value in DB_PARTS.items() if name != missing}, monkeypatch)
+    assert raised.value.field == PREFIX + missing
+    assert "p@ss" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["HULEEDU_DB_USER", "HULEEDU_DB_PASSWORD", "HULEEDU_PROD_DB_HOST", "HULEEDU_PROD_DB_PASSWORD"]
+)
+def test_a_shared_database_variable_alone_is_refused_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match=f"Set {PREFIX}DATABASE_URL") as raised:
+        database_of({name: "s3cret"}, monkeypatch)
+    assert raised.value.field == name
+    assert "s3cret" not in str(raised.value)
+    assert settings_from_environment(database_url="sqlite://").in_production is False
+
+
+@pytest.mark.parametrize(
+    ("environment", "env_type", "production"),
+    [("", "", False), ("production", "", True), ("", "production", True), ("development", "production", True)],
+)
+def test_production_does_not_start_on_sqlite(
+    environment: str, env_type: str, production: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT", environment)
+    monkeypatch.setenv("ENV_TYPE", env_type)
+    settings = settings_from_environment()
+    assert settings.in_production is production
+    if production:
+        with pytest.raises(BadInput, match=f"{PREFIX}DATABASE_URL: names no PostgreSQL"):
+            require_deployed(settings)
+    require_deployed(settings_from_environment(database_url="postgresql://h/d"))
+
+
+@pytest.mark.parametrize("name", ["cj_assessment_request_topic", "llm_provider_callback_topic"])
+def test_a_topic_has_a_name_that_a_broker_takes(name: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a topic"):
+        CjSettings(**{name: "a/b"})

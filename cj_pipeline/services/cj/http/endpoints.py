@@ -1,15 +1,15 @@
-"""This module serves health, metrics, and the admin's instructions and anchors over HTTP.
+"""This module serves health and metrics over HTTP, and the admin's endpoints to those who may use them.
 
 Every endpoint is a coroutine; a plain function would be run in a thread, which a virtual-time loop cannot wait for.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from importlib.metadata import version
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
@@ -18,43 +18,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
-from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.services.cj.intake.assignments import (
-    Instructions,
-    NotOnTheScale,
-    delete_instructions,
-    instructions_of,
-    register_anchor,
-    register_instructions,
-)
+from cj_pipeline.services.cj.http.access import Access, Denied
+from cj_pipeline.services.cj.http.admin import AdminEndpoints
+from cj_pipeline.services.cj.http.bodies import TooLarge
+from cj_pipeline.services.cj.intake.assignments import NotOnTheScale
 from cj_pipeline.services.cj.intake.content import NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, schema_versions
 
-# Shorter ones say too little of a grade; production's number.
-MIN_ANCHOR_CHARS = 100
+_log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class InstructionsBody(FileModel):
-    """Body of PUT /admin/v1/assessment-instructions/{assignment_id}."""
-
-    instructions_text: str = Field(min_length=1)
-    grade_scale: str = "swedish_8_anchor"
-    context_origin: str = "research_experiment"
-    student_prompt_storage_id: str | None = None
-    judge_rubric_storage_id: str | None = None
-
-
-class AnchorBody(FileModel):
-    """Body of POST /api/v1/anchors/register."""
-
-    assignment_id: str = Field(min_length=1)
-    grade: str
-    grade_scale: str = "swedish_8_anchor"
-    anchor_label: str | None = None
-    essay_text: str = Field(min_length=MIN_ANCHOR_CHARS)
 
 
 def build_app(service: CjAssessmentService) -> Starlette:
@@ -68,13 +42,11 @@ def build_app(service: CjAssessmentService) -> Starlette:
         ("GET", "/healthz/database/summary", endpoints.database_summary),
         ("GET", "/metrics", endpoints.metrics),
     ]
+    access = Access(service.settings, service.clock, service.client)
     if service.settings.admin_endpoints:
-        path = "/admin/v1/assessment-instructions/{assignment_id}"
         routes += [
-            ("PUT", path, endpoints.put_instructions),
-            ("GET", path, endpoints.get_instructions),
-            ("DELETE", path, endpoints.delete_instructions),
-            ("POST", "/api/v1/anchors/register", endpoints.register_anchor),
+            (method, path, _guarded(access, endpoint, changes=method != "GET"))
+            for method, path, endpoint in AdminEndpoints(service).routes()
         ]
     return Starlette(
         routes=[
@@ -126,46 +98,6 @@ class _Endpoints:
             states = {}  # its gauge is then absent; the other series are this process's own
         return Response(self._service.metrics.exposition(states), media_type="text/plain; version=0.0.4")
 
-    async def put_instructions(self, request: Request) -> Response:
-        body = InstructionsBody.model_validate_json(await request.body())
-        instructions = Instructions(assignment_id=request.path_params["assignment_id"], **body.model_dump())
-        async with self._service.database.transaction() as transaction:
-            await register_instructions(transaction, instructions, self._service.clock)
-        self._service.metrics.admin_operation("upsert", "success")
-        return JSONResponse(asdict(instructions))
-
-    async def get_instructions(self, request: Request) -> Response:
-        async with self._service.database.transaction() as transaction:
-            found = await instructions_of(transaction, request.path_params["assignment_id"])
-        return self._found("get", None if found is None else JSONResponse(asdict(found)))
-
-    async def delete_instructions(self, request: Request) -> Response:
-        async with self._service.database.transaction() as transaction:
-            deleted = await delete_instructions(transaction, request.path_params["assignment_id"])
-        return self._found("delete", Response(status_code=204) if deleted else None)
-
-    async def register_anchor(self, request: Request) -> Response:
-        body = AnchorBody.model_validate_json(await request.body())
-        storage_id = await self._service.content.store(body.essay_text)
-        async with self._service.database.transaction() as transaction:
-            await register_anchor(
-                transaction,
-                assignment_id=body.assignment_id,
-                anchor_label=body.anchor_label,
-                grade=body.grade,
-                grade_scale=body.grade_scale,
-                text_storage_id=storage_id,
-                clock=self._service.clock,
-            )
-        self._service.metrics.admin_operation("register_anchor", "success")
-        return JSONResponse({"anchor_label": body.anchor_label or body.grade, "text_storage_id": storage_id}, 201)
-
-    def _found(self, operation: str, response: Response | None) -> Response:
-        self._service.metrics.admin_operation(operation, "error" if response is None else "success")
-        if response is None:
-            return JSONResponse({"error": "No instructions are registered for this assignment."}, 404)
-        return response
-
     async def _database_answers(self) -> bool:
         try:
             async with self._service.database.transaction() as transaction:
@@ -185,6 +117,16 @@ def _message(*, running: bool, reachable: bool) -> str:
     return "The service works." if reachable else "The database does not answer."
 
 
+def _guarded(access: Access, endpoint: Endpoint, *, changes: bool) -> Endpoint:
+    """Return an endpoint that only those reach who may."""
+
+    async def answer(request: Request) -> Response:
+        await access.require(request, changes=changes)
+        return await endpoint(request)
+
+    return answer
+
+
 def _counted(service: CjAssessmentService, method: str, path: str, endpoint: Endpoint) -> Endpoint:
     """Return an endpoint whose answers are counted, and whose refusals name fields and repeat nothing."""
 
@@ -198,6 +140,13 @@ def _counted(service: CjAssessmentService, method: str, path: str, endpoint: End
             response = _refused(service, "; ".join(lines), 400)
         except NotOnTheScale as error:
             response = _refused(service, str(error), 400)
+        except TooLarge as error:
+            response = _refused(service, str(error), 413)
+        except Denied as error:
+            _log.warning("%s %s is refused with %d: %s", method, path, error.status, error)
+            response = _refused(service, str(error), error.status)
+            if error.status == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
         except NoContent as error:
             response = _refused(service, f"The text could not be kept: {error.reason.value}.", 502)
         service.metrics.responded(method, path, response.status_code, service.clock.monotonic() - started_s)

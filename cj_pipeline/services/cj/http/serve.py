@@ -16,23 +16,14 @@ import httpx
 
 from cj_pipeline.bus.lifecycle import bus_with_topics
 from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.contracts.cj_events import (
-    ASSESSMENT_RESULT_TOPIC,
-    CJ_COMPLETED_TOPIC,
-    CJ_FAILED_TOPIC,
-    RESOURCE_CONSUMPTION_TOPIC,
-)
-from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.cj.http.endpoints import build_app
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.settings import CjSettings
-from cj_pipeline.services.cj.store.database import Database
+from cj_pipeline.services.cj.store.database import Database, Pool
 from cj_pipeline.services.shared.http_server import HttpServer, bound
 
 _log = logging.getLogger(__name__)
-
-PUBLISHED_TOPICS = (ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, RESOURCE_CONSUMPTION_TOPIC)
 
 
 def serve(settings: CjSettings, bus: Bus, *, ready: Callable[[str], None] = lambda _: None) -> None:
@@ -46,10 +37,11 @@ def serve(settings: CjSettings, bus: Bus, *, ready: Callable[[str], None] = lamb
 
 
 async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready: Callable[[str], None]) -> None:
-    database = Database(settings.database_url.get_secret_value())
+    database = Database(settings.database_url.get_secret_value(), pool_of(settings))
+    topics = [settings.cj_assessment_request_topic, settings.llm_provider_callback_topic, *settings.published_topics]
     try:
         async with (
-            bus_with_topics(bus, [ASSESSMENT_REQUEST_TOPIC, settings.llm_provider_callback_topic, *PUBLISHED_TOPICS]),
+            bus_with_topics(bus, topics),
             httpx.AsyncClient() as client,
             CjAssessmentService(settings, bus, database, LoopClock(), client) as service,
         ):
@@ -75,3 +67,13 @@ async def _serve(settings: CjSettings, bus: Bus, listening: socket.socket, ready
     finally:
         await database.aclose()
         _log.info("stopped")
+
+
+def pool_of(settings: CjSettings) -> Pool:
+    """Return how many connections to PostgreSQL there may be, and how long one lives."""
+    return Pool(
+        size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pre_ping=settings.database_pool_pre_ping,
+        recycle_s=settings.database_pool_recycle,
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from cj_pipeline.engine.grades.scales import SCALES
 from cj_pipeline.foundation.clock import LoopClock
@@ -32,31 +34,40 @@ class AnchorReference:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the judge of an assignment reads, and the scale it is graded on."""
+    """What the judge of an assignment or a course reads, and the scale it is graded on.
 
-    assignment_id: str
+    assignment_id, course_id: one of the two. id, created_at: None for what is not kept yet.
+    """
+
     instructions_text: str
     grade_scale: str
     context_origin: str
+    assignment_id: str | None = None
+    course_id: str | None = None
     student_prompt_storage_id: str | None = None
     judge_rubric_storage_id: str | None = None
+    id: int | None = None
+    created_at: datetime | None = None
+
+    @property
+    def scope(self) -> dict[str, str]:
+        """The column that tells these from others, and its value."""
+        names = {"assignment_id": self.assignment_id, "course_id": self.course_id}
+        return {name: value for name, value in names.items() if value is not None}
 
 
-async def instructions_of(transaction: Transaction, assignment_id: str) -> Instructions | None:
-    """Return the assignment's own instructions, or None."""
-    row = await transaction.first(
-        select(assessment_instructions).where(assessment_instructions.c.assignment_id == assignment_id)
-    )
-    if row is None:
-        return None
-    return Instructions(
-        assignment_id=assignment_id,
-        instructions_text=row.instructions_text,
-        grade_scale=row.grade_scale,
-        context_origin=row.context_origin,
-        student_prompt_storage_id=row.student_prompt_storage_id,
-        judge_rubric_storage_id=row.judge_rubric_storage_id,
-    )
+async def instructions_of(transaction: Transaction, **scope: str) -> Instructions | None:
+    """Return the instructions of an assignment (`assignment_id=`) or of a course (`course_id=`), or None."""
+    row = await transaction.first(select(assessment_instructions).where(*_is(scope)))
+    return None if row is None else Instructions(**row._mapping)
+
+
+async def every_instructions(transaction: Transaction, *, limit: int, offset: int) -> tuple[int, list[Instructions]]:
+    """Return how many instructions there are, and some of them, the newest first."""
+    total = await transaction.first(select(func.count()).select_from(assessment_instructions))
+    newest = select(assessment_instructions).order_by(assessment_instructions.c.id.desc())
+    rows = await transaction.all(newest.limit(limit).offset(offset))
+    return 0 if total is None else int(total[0]), [Instructions(**row._mapping) for row in rows]
 
 
 async def anchors_of(transaction: Transaction, assignment_id: str, grade_scale: str) -> list[AnchorReference]:
@@ -73,29 +84,35 @@ async def anchors_of(transaction: Transaction, assignment_id: str, grade_scale: 
 
 
 async def register_instructions(transaction: Transaction, instructions: Instructions, clock: LoopClock) -> None:
-    """Make or replace an assignment's instructions. Raises NotOnTheScale for a scale that is not known."""
+    """Make or replace the instructions of their scope. Raises NotOnTheScale for a scale that is not known.
+
+    A stored prompt or rubric that is not named stays: it is uploaded by itself.
+    """
     _require_scale(instructions.grade_scale)
+    stored = {
+        "student_prompt_storage_id": instructions.student_prompt_storage_id,
+        "judge_rubric_storage_id": instructions.judge_rubric_storage_id,
+    }
     values = {
         "instructions_text": instructions.instructions_text,
         "grade_scale": instructions.grade_scale,
         "context_origin": instructions.context_origin,
-        "student_prompt_storage_id": instructions.student_prompt_storage_id,
-        "judge_rubric_storage_id": instructions.judge_rubric_storage_id,
+        **{name: value for name, value in stored.items() if value is not None},
     }
-    key = {"assignment_id": instructions.assignment_id, "created_at": clock.now()}
-    if not await transaction.insert_unless_there(assessment_instructions, {**key, **values}):
-        await transaction.execute(
-            assessment_instructions.update()
-            .where(assessment_instructions.c.assignment_id == instructions.assignment_id)
-            .values(**values)
-        )
+    row = {**instructions.scope, "created_at": clock.now(), **values}
+    if not await transaction.insert_unless_there(assessment_instructions, row):
+        await transaction.execute(assessment_instructions.update().where(*_is(instructions.scope)).values(**values))
 
 
-async def delete_instructions(transaction: Transaction, assignment_id: str) -> bool:
-    """Take an assignment's instructions away; whether there were any."""
-    result = await transaction.execute(
-        assessment_instructions.delete().where(assessment_instructions.c.assignment_id == assignment_id)
-    )
+async def set_stored_text(transaction: Transaction, assignment_id: str, column: str, storage_id: str) -> None:
+    """Say where the prompt or the rubric of an assignment is stored. column: of assessment_instructions."""
+    scope = {"assignment_id": assignment_id}
+    await transaction.execute(assessment_instructions.update().where(*_is(scope)).values({column: storage_id}))
+
+
+async def delete_instructions(transaction: Transaction, **scope: str) -> bool:
+    """Take the instructions of an assignment or a course away; whether there were any."""
+    result = await transaction.execute(assessment_instructions.delete().where(*_is(scope)))
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
@@ -108,8 +125,8 @@ async def register_anchor(
     grade_scale: str,
     text_storage_id: str,
     clock: LoopClock,
-) -> None:
-    """Make or replace the anchor of that label on that scale; the label is the grade where none is given.
+) -> int:
+    """Make or replace the anchor of that label on that scale, and return its id; the label is the grade by default.
 
     Raises NotOnTheScale.
     """
@@ -131,6 +148,16 @@ async def register_anchor(
             .where(*(anchor_essay_references.c[name] == value for name, value in key.items()))
             .values(**values)
         )
+    kept = await transaction.first(
+        select(anchor_essay_references.c.id).where(
+            *(anchor_essay_references.c[name] == value for name, value in key.items())
+        )
+    )
+    return 0 if kept is None else int(kept.id)
+
+
+def _is(scope: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    return [assessment_instructions.c[name] == value for name, value in scope.items()]
 
 
 def _require_scale(name: str) -> None:

@@ -88,7 +88,7 @@ class Preparation:
         references: list[AnchorReference] = []
         if request.assignment_id is not None:
             async with self._database.transaction() as transaction:
-                instructions = await instructions_of(transaction, request.assignment_id)
+                instructions = await instructions_of(transaction, assignment_id=request.assignment_id)
                 if instructions is not None:
                     references = await anchors_of(transaction, request.assignment_id, instructions.grade_scale)
             if instructions is None:

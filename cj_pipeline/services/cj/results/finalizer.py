@@ -82,7 +82,8 @@ class Finalizer:
                 details=details,
             ),
             aggregate_id=str(batch.cj_batch_id),
-            topic=CJ_FAILED_TOPIC,
+            topic=self.settings.cj_assessment_failed_topic,
+            event_type=CJ_FAILED_TOPIC,
             correlation_id=UUID(batch.event_correlation_id),
             key=batch.bos_batch_id,
             now=now,
@@ -120,17 +121,18 @@ class Finalizer:
             judge=judge or self._configured_judge(batch),
         )
         events = (
-            (ASSESSMENT_RESULT_TOPIC, result_event(ended, rows, projection)),
-            (CJ_COMPLETED_TOPIC, completed_event(ended, rows)),
-            (RESOURCE_CONSUMPTION_TOPIC, consumption_event(ended)),
+            (self.settings.assessment_result_topic, ASSESSMENT_RESULT_TOPIC, result_event(ended, rows, projection)),
+            (self.settings.cj_assessment_completed_topic, CJ_COMPLETED_TOPIC, completed_event(ended, rows)),
+            (RESOURCE_CONSUMPTION_TOPIC, RESOURCE_CONSUMPTION_TOPIC, consumption_event(ended)),
         )
-        for topic, data in events:
+        for topic, event_type, data in events:
             if data is not None:
                 await write_event(
                     transaction,
                     data,
                     aggregate_id=str(batch.cj_batch_id),
                     topic=topic,
+                    event_type=event_type,
                     correlation_id=ended.correlation_id,
                     key=batch.bos_batch_id,
                     now=now,

@@ -49,15 +49,17 @@ async def write_event(
     key: str,
     now: datetime,
     trace: Mapping[str, str] | None = None,
+    event_type: str | None = None,
 ) -> bool:
     """Write an event to be published after the commit; False when this aggregate has one of its type already.
 
-    The event id follows from aggregate and topic, so a repetition is one for its readers too. trace: the context that
-    the request brought, as `trace_of` reads it.
+    The event id follows from aggregate and type, so a repetition is one for its readers too. trace: the context that
+    the request brought, as `trace_of` reads it. event_type: the topic's name, unless the topic has another here.
     """
+    event_type = event_type or topic
     envelope: dict[str, Any] = {
-        "event_id": str(keyed_uuid("cj-event", aggregate_id, topic, str(correlation_id))),
-        "event_type": topic,
+        "event_id": str(keyed_uuid("cj-event", aggregate_id, event_type, str(correlation_id))),
+        "event_type": event_type,
         "event_timestamp": now.isoformat(),
         "source_service": CJ_SOURCE_SERVICE,
         "schema_version": 1,
@@ -71,7 +73,7 @@ async def write_event(
         {
             "aggregate_id": aggregate_id,
             "aggregate_type": "cj_batch",
-            "event_type": topic,
+            "event_type": event_type,
             "event_data": envelope,
             "event_key": key,
             "topic": topic,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Result, Row, Table, event, select
@@ -36,6 +37,22 @@ _SCHEMA_LOCK = 5_094_001
 _PASSING_STATES = frozenset({"08", "40", "53", "57"})
 
 Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections to PostgreSQL: how many stay open, how many more there may be, and how long one lives (-1: for ever).
+
+    pre_ping: whether one is tried before it is used.
+    """
+
+    size: int = 5
+    max_overflow: int = 5
+    pre_ping: bool = True
+    recycle_s: int = -1
+
+
+_POOL = Pool()
 
 
 class OtherSchema(CjPipelineError):
@@ -84,8 +101,8 @@ class Transaction:
 class Database:
     """A database by its URL. Raises BadInput for one that is not SQLite's or PostgreSQL's."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+    def __init__(self, url: str, pool: Pool = _POOL) -> None:
+        self._engine = _engine(url, pool)
 
     @property
     def dialect(self) -> str:
@@ -145,7 +162,7 @@ def is_away(error: BaseException) -> bool:
     return passing or error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, pool: Pool) -> AsyncEngine:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number, with the port in its text
@@ -155,7 +172,11 @@ def _engine(url: str) -> AsyncEngine:
             return _sqlite_engine(parsed)
         case "postgresql" | "postgres":
             return create_async_engine(
-                parsed.set(drivername="postgresql+asyncpg"), pool_size=5, max_overflow=5, pool_pre_ping=True
+                parsed.set(drivername="postgresql+asyncpg"),
+                pool_size=pool.size,
+                max_overflow=pool.max_overflow,
+                pool_pre_ping=pool.pre_ping,
+                pool_recycle=pool.recycle_s,
             )
     raise _unknown_url()
 

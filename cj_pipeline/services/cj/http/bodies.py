@@ -1,0 +1,81 @@
+"""This module defines what the admin's endpoints take, and reads it with a limit on its size."""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+from pydantic import Field, model_validator
+from starlette.requests import Request
+
+from cj_pipeline.contracts.els_request import Name, ShortName
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import CjPipelineError
+
+# Shorter ones say too little of a grade; production's number.
+MIN_ANCHOR_CHARS = 100
+
+# 256 essays of 4 kB; a longer body is no text.
+MAX_BODY_BYTES = 2**20
+
+Body = TypeVar("Body", bound=FileModel)
+
+
+class TooLarge(CjPipelineError):
+    """A body that nobody means."""
+
+
+class InstructionsBody(FileModel):
+    """What an assignment's judge reads: PUT /admin/v1/assessment-instructions/{assignment_id}."""
+
+    instructions_text: str = Field(min_length=1)
+    grade_scale: str = "swedish_8_anchor"
+    context_origin: str = Field(default="research_experiment", max_length=50)
+    student_prompt_storage_id: Name | None = None
+    judge_rubric_storage_id: Name | None = None
+
+
+class ScopedInstructionsBody(InstructionsBody):
+    """The same for an assignment or for a course: POST /admin/v1/assessment-instructions."""
+
+    assignment_id: Name | None = None
+    course_id: ShortName | None = None
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> Self:
+        if (self.assignment_id is None) is (self.course_id is None):
+            raise ValueError("give assignment_id or course_id, one of the two")
+        return self
+
+
+class StudentPromptBody(FileModel):
+    """POST /admin/v1/student-prompts."""
+
+    assignment_id: Name
+    prompt_text: str = Field(min_length=1)
+
+
+class JudgeRubricBody(FileModel):
+    """POST /admin/v1/judge-rubrics."""
+
+    assignment_id: Name
+    rubric_text: str = Field(min_length=1)
+
+
+class AnchorBody(FileModel):
+    """POST /api/v1/anchors/register. grade_scale: the assignment's, where it is given at all."""
+
+    assignment_id: Name
+    grade: str
+    grade_scale: str | None = None
+    anchor_label: ShortName | None = None
+    essay_text: str = Field(min_length=MIN_ANCHOR_CHARS)
+
+
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """Return the body of a request. Raises TooLarge, pydantic.ValidationError."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"A body has at most {MAX_BODY_BYTES} bytes.")
+    return model.model_validate_json(body)

@@ -1,0 +1,227 @@
+"""Who may use the admin's endpoints: tokens made here by hand, by each kind of key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.requests import Request
+
+from cj_pipeline.foundation.clock import LoopClock
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.runs.virtual_time import run_virtual
+from cj_pipeline.services.cj.http.access import Access, Denied
+from cj_pipeline.services.cj.settings import CjSettings
+from tests.services.cj.test_endpoints import served
+
+SECRET = "a secret of more than thirty-two bytes"
+OTHER = "another one of more than thirty-two bytes"
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+PATH = "/admin/v1/assessment-instructions"
+BODY = {"assignment_id": "assignment-1", "instructions_text": "Reward ideas."}
+
+
+def pem(key: Any) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def token(key: Any = SECRET, algorithm: str = "HS256", *, kid: str | None = None, **claims: Any) -> str:
+    told = {"sub": "admin-1", "roles": ["admin"], "exp": time.time() + 600, "aud": "platform", "iss": "identity"}
+    told = {name: value for name, value in {**told, **claims}.items() if value is not None}
+    return jwt.encode(told, key, algorithm, headers=None if kid is None else {"kid": kid})
+
+
+def post(bearer: str | None, **settings: Any) -> httpx.Response:
+    async def script() -> httpx.Response:
+        async with served(**settings) as (_, client):
+            headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}".encode()}
+            return await client.post(PATH, json=BODY, headers=headers)
+
+    return run_virtual(script())
+
+
+BY_SECRET = {"jwt_secret_key": SECRET, "jwt_audience": "platform", "jwt_issuer": "identity"}
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "settings"),
+    [
+        (SECRET, "HS256", BY_SECRET),
+        (SECRET, "HS256", {"jwt_secret_key": SECRET}),
+        (RSA, "RS256", {"jwt_public_key": pem(RSA), "jwt_algorithm": "RS256"}),
+        (RSA, "RS256", {"jwt_public_key": pem(RSA).replace("\n", "\\n")}),
+        (EC, "ES256", {"jwt_public_key": pem(EC), "jwt_audience": "platform"}),
+    ],
+)
+def test_an_admins_token_is_let_in(key: Any, algorithm: str, settings: dict[str, Any]) -> None:
+    assert post(token(key, algorithm), **settings).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": time.time() - 60},
+        {"exp": None},
+        {"aud": "another"},
+        {"aud": None},
+        {"iss": "another"},
+        {"iss": None},
+        {"nbf": time.time() + 600},
+        {"key": OTHER},
+    ],
+)
+def test_a_token_that_is_not_for_us_is_refused(claims: dict[str, Any]) -> None:
+    bearer = token(**claims)
+    answer = post(bearer, **BY_SECRET)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert answer.json()["error"].startswith("The token is refused: ")
+    assert bearer not in answer.text
+
+
+@pytest.mark.parametrize("bearer", [None, "", "x", "a.b.c", "\u00e9.b.c"])
+def test_no_token_and_nonsense_are_refused(bearer: str | None) -> None:
+    assert post(bearer, **BY_SECRET).status_code == 401
+
+
+@pytest.mark.parametrize("roles", [None, [], ["teacher"], "teacher", ["administrator"], [{"admin": 1}]])
+def test_another_role_is_forbidden(roles: Any) -> None:
+    assert post(token(roles=roles), **BY_SECRET).status_code == 403
+
+
+def test_a_token_without_a_signature_is_refused() -> None:
+    unsigned = jwt.encode({"roles": ["admin"], "exp": time.time() + 600}, None, "none")
+    assert post(unsigned, jwt_secret_key=SECRET).status_code == 401
+    assert post(unsigned, jwt_public_key=pem(RSA)).status_code == 401
+
+
+def test_the_public_half_of_a_key_signs_nothing() -> None:
+    # The classic: a token of HS256 whose secret is the published key.
+    header, claims, _ = token(OTHER, "HS256").split(".")
+    digest = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        f"{header}.{claims}".encode(), pem(RSA).encode()
+    )
+    forged = f"{header}.{claims}.{jwt.utils.base64url_encode(digest).decode()}"
+    assert post(forged, jwt_public_key=pem(RSA)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("settings", "write", "read"),
+    [
+        ({"host": "127.0.0.1"}, 200, 200),
+        ({"host": "localhost", "environment": "dev"}, 200, 200),
+        ({"host": "0.0.0.0"}, 401, 200),  # noqa: S104
+        ({"host": "127.0.0.1", "environment": "staging"}, 401, 200),
+        ({"host": "127.0.0.1", "environment": "production", "enable_admin_endpoints": True}, 401, 401),
+        (BY_SECRET | {"host": "127.0.0.1"}, 401, 401),
+        (BY_SECRET | {"internal_api_key": "k" * 40}, 401, 200),
+    ],
+)
+def test_without_a_token_only_a_desk_can_be_written_to(settings: dict[str, Any], write: int, read: int) -> None:
+    async def script() -> None:
+        async with served(**settings) as (_, client):
+            headers = {"X-Internal-API-Key": "k" * 40}
+            assert (await client.post(PATH, json=BODY, headers=headers)).status_code == write
+            assert (await client.get(PATH, headers=headers)).status_code == read
+            if "internal_api_key" in settings:
+                for wrong in ({}, {"X-Internal-API-Key": "k"}):
+                    assert (await client.get(PATH, headers=wrong)).status_code == 401
+
+    run_virtual(script())
+
+
+def test_every_route_of_the_admins_asks_who_it_is() -> None:
+    async def script() -> None:
+        async with served(**BY_SECRET) as (_, client):
+            for path in (
+                *("/assessment-instructions", "/assessment-instructions/a", "/assessment-instructions/assignment/a"),
+                *("/assessment-instructions/course/a", "/student-prompts", "/student-prompts/assignment/a"),
+                *("/judge-rubrics", "/judge-rubrics/assignment/a", "/anchors/assignment/a"),
+            ):
+                answers = [await client.request(method, f"/admin/v1{path}") for method in ("GET", "POST", "DELETE")]
+                assert {answer.status_code for answer in answers} <= {401, 405}
+                assert 401 in {answer.status_code for answer in answers}
+            assert (await client.post("/api/v1/anchors/register")).status_code == 401
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/metrics")).status_code == 200
+
+    run_virtual(script())
+
+
+class Publisher(httpx.AsyncBaseTransport):
+    """Where keys are published. answer: the set, or a status."""
+
+    def __init__(self, *keys: tuple[str, Any]) -> None:
+        self.keys = dict(keys)
+        self.asked = 0
+        self.status = 200
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        documents = []
+        for kid, key in self.keys.items():
+            of_rsa = isinstance(key, rsa.RSAPrivateKey)
+            algorithm = jwt.algorithms.RSAAlgorithm if of_rsa else jwt.algorithms.ECAlgorithm
+            documents.append({**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid})
+        return httpx.Response(self.status, json={"keys": documents})
+
+
+def statuses(publisher: Publisher, *bearers: str, wait_s: float = 0.0, **settings: Any) -> list[int]:
+    async def script() -> list[int]:
+        async with httpx.AsyncClient(transport=publisher) as client:
+            access = Access(CjSettings(jwt_jwks_url="https://identity/keys", **settings), LoopClock(), client)
+            found = []
+            for bearer in bearers:
+                header = (b"authorization", f"Bearer {bearer}".encode())
+                try:
+                    await access.require(Request({"type": "http", "headers": [header]}), changes=True)
+                    found.append(200)
+                except Denied as denied:
+                    found.append(denied.status)
+                await asyncio.sleep(wait_s)
+            return found
+
+    return run_virtual(script())
+
+
+def test_published_keys_are_got_once_and_again_for_a_key_that_is_new() -> None:
+    publisher = Publisher(("one", RSA), ("two", EC))
+    good = [token(RSA, "RS256", kid="one"), token(EC, "ES256", kid="two")]
+    assert statuses(publisher, *good, *good) == [200, 200, 200, 200]
+    assert publisher.asked == 1
+    stranger = token(EC, "ES256", kid="three")
+    assert statuses(publisher, *[stranger] * 5, good[0]) == [401] * 5 + [200]
+    assert publisher.asked == 2
+    assert statuses(publisher, *[stranger] * 3, wait_s=61.0) == [401] * 3
+    assert publisher.asked == 5
+    assert statuses(publisher, *good, jwt_algorithm="RS256") == [200, 401]
+    assert statuses(publisher, token(RSA, "RS256", kid="two"), token(RSA, "RS256")) == [401, 401]
+
+
+def test_keys_that_cannot_be_got_are_nobodys_fault_who_asks() -> None:
+    publisher = Publisher(("one", RSA))
+    publisher.status = 500
+    assert statuses(publisher, token(RSA, "RS256", kid="one")) == [503]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"jwt_algorithm": "RS256", "jwt_secret_key": SECRET}, "JWT_ALGORITHM: is RS256, which needs JWT_PUBLIC_KEY"),
+        ({"jwt_algorithm": "HS256", "jwt_public_key": pem(RSA)}, "JWT_ALGORITHM: is HS256, which needs JWT_SECRET_KEY"),
+        ({"jwt_algorithm": "ES256", "jwt_public_key": pem(RSA)}, "JWT_PUBLIC_KEY: is no key for ES256"),
+        ({"jwt_public_key": "-----BEGIN"}, "JWT_PUBLIC_KEY: is no public key"),
+        ({"jwt_public_key_path": "/nowhere/at/all.pem"}, "JWT_PUBLIC_KEY_PATH: is no public key"),
+        ({"jwt_secret_key": ""}, "JWT_SECRET_KEY: is empty"),
+        ({"jwt_audience": "platform"}, "JWT_SECRET_KEY: is not set"),
+    ],
+)
+def test_keys_that_do_not_fit_keep_the_service_from_starting(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        Access(CjSettings(**settings), None, None)  # type: ignore[arg-type]
