@@ -1,9 +1,10 @@
-"""How long does a verdict on large files take, and how much memory?
+"""How long do a verdict on large files and a replay take, and how much memory?
 
     python -m benchmarks.large_parity [--callbacks 100000] [--essays 2000] [--keep FOLDER]
 
 Writes two runs of one judge over the same net and runs `cj-pipeline parity` on them, then on one of them beside a judge
-that is inverted on every tenth pair. Each verdict is a process of its own: seconds, CPU and the most memory it held.
+that is inverted on every tenth pair, and `cj-pipeline replay` on one. Each is a process of its own: seconds, CPU and
+the most memory it held.
 """
 
 from __future__ import annotations
@@ -167,9 +168,11 @@ def main() -> None:
         files = write_files(folder, chosen.callbacks, chosen.essays)
         print(f"| {chosen.callbacks:,} callbacks, {chosen.essays:,} essays | exit | seconds | CPU, s | RSS, MB |")
         print("|---|---|---|---|---|")
-        for live in ("again", "wrong"):
-            took = cost_of("parity", str(files["recorded"]), str(files[live]))
-            print(f"| {live} | {took.exit_code} | {took.seconds:.1f} | {took.cpu:.1f} | {took.megabytes:,.0f} |")
+        recorded = str(files["recorded"])
+        runs = {name: ("parity", recorded, str(files[name])) for name in ("again", "wrong")}
+        for name, arguments in {**runs, "replay": ("replay", recorded)}.items():
+            took = cost_of(*arguments)
+            print(f"| {name} | {took.exit_code} | {took.seconds:.1f} | {took.cpu:.1f} | {took.megabytes:,.0f} |")
 
 
 if __name__ == "__main__":

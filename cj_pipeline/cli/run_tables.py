@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cj_pipeline.cli.output import print_csv, print_json, print_table, say_wrapped
 from cj_pipeline.runs.diagnostics import RunDiagnostics
-from cj_pipeline.runs.record import RunDocument, RunRecord
+from cj_pipeline.runs.record import RunDocument
 from cj_pipeline.traces.scenario import Scenario
 
 ESSAY_COLUMNS = (
@@ -17,11 +17,12 @@ ESSAY_COLUMNS = (
 NAMED = 12
 
 
-def show_run(record: RunRecord, scenario: Scenario, as_json: bool, as_csv: bool = False) -> None:
+def show_run(
+    document: RunDocument, answers_sha256: Callable[[], str], scenario: Scenario, as_json: bool, as_csv: bool = False
+) -> None:
     """Print a run as tables, its document and the digest of its answers as JSON, or its scale as CSV."""
-    document = record.document
     if as_json:
-        print_json({**document.model_dump(mode="json"), "answers_sha256": record.answers_sha256()})
+        print_json({**document.model_dump(mode="json"), "answers_sha256": answers_sha256()})
         return
     if as_csv:
         print_csv(ESSAY_COLUMNS, _essay_rows(document, scenario))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from cj_pipeline.cli.output import (
 )
 from cj_pipeline.cli.parity_options import SEED, accept_option, strict_option
 from cj_pipeline.cli.run_tables import show_run
-from cj_pipeline.cli.sources import Source, find_source, names_callbacks
+from cj_pipeline.cli.sources import Source, answers_sha256_of_file, find_columns, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.mock.mode.mode import AbilityWinner, Mode
@@ -37,6 +38,7 @@ from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
+from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.scenario import Profile, Scenario
 from cj_pipeline.warehouse.content_cache import cache_in
 
@@ -93,12 +95,15 @@ def replay(
     """
     if not assignments and (seeds is not None or markdown is not None):
         raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay is one run without chance.")
-    found = find_source(source)
     if assignments:
+        found = find_source(source)
         show_what_if(found, assignments, seeds, markdown, as_json, as_csv)
+        _warn_of_quarantine(found.callbacks.path, found.callbacks.quarantined)
     else:
-        show_run(found.replayed(Side.RECORDED), found.scenario, as_json, as_csv)
-    _warn_of_quarantine(found)
+        columns = find_columns(source)
+        document, order = columns.replayed()
+        show_run(document, lambda: answers_sha256_of_file(columns.path, order), columns.scenario, as_json, as_csv)
+        _warn_of_quarantine(columns.path, columns.quarantined)
 
 
 @click.command()
@@ -133,7 +138,7 @@ def live(
     found = find_source(source)
     deployment = deployment_of(lps_url, kafka, bus_folder)
     record = _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label))
-    show_run(record, found.scenario, as_json, as_csv)
+    show_run(record.document, record.answers_sha256, found.scenario, as_json, as_csv)
 
 
 @click.command()
@@ -215,7 +220,7 @@ def parity(
         scenario = scenario.model_copy(update={"expect": None})
         other = find_source(live_source, Profile(profile))
         run = other.to_compare(Side.LIVE, widened(found.scenario, other.scenario), divergence=diverges)
-        _warn_of_quarantine(other)
+        _warn_of_quarantine(other.callbacks.path, other.callbacks.quarantined)
     else:
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
     report = compare(
@@ -331,9 +336,8 @@ def widened(scenario: Scenario, other: Scenario) -> Scenario:
     return scenario.model_copy(update={"net": net})
 
 
-def _warn_of_quarantine(found: Source) -> None:
-    for line in found.callbacks.quarantined[:5]:
-        where = f"{found.callbacks.path}:{line.line}"
-        say(f"{where}: {line.field + ': ' if line.field else ''}{line.reason} (line left out)", err=True)
-    if len(found.callbacks.quarantined) > 5:
-        click.echo(f"... and {len(found.callbacks.quarantined) - 5} more lines left out", err=True)
+def _warn_of_quarantine(path: Path, quarantined: Sequence[QuarantinedLine]) -> None:
+    for line in quarantined[:5]:
+        say(f"{path}:{line.line}: {line.field + ': ' if line.field else ''}{line.reason} (line left out)", err=True)
+    if len(quarantined) > 5:
+        click.echo(f"... and {len(quarantined) - 5} more lines left out", err=True)

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.cli.scenario_names import scenario_folder
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
+from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.runs.record import RunRecord, Side
+from cj_pipeline.runs.record import RunDocument, RunRecord, Side, answers_sha256
+from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns
 from cj_pipeline.runs.recorded_side import further_answers, further_runs
-from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, unreplayed
-from cj_pipeline.traces.file_scenario import scenario_of_file
+from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, replay_columns, unreplayed
+from cj_pipeline.traces.file_scenario import FileFacts, scenario_of_file
 from cj_pipeline.traces.provenance import Provenance, file_sha256
-from cj_pipeline.traces.reader import CallbackFile, read_callbacks
+from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_events, read_results
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Profile, Scenario
-from cj_pipeline.traces.store import CALLBACKS_FILE, MAIN, Recording, TraceStore, read_trace, trace_recordings
+from cj_pipeline.traces.store import (
+    CALLBACKS_FILE,
+    MAIN,
+    Recording,
+    TraceStore,
+    read_trace,
+    require_known,
+    trace_recordings,
+)
 
-# Callbacks. Of two files with different answers parity reads nothing that the engine made of them, and 100,000 answers
-# over 2,000 essays take it some minutes.
-MOST_REPLAYED = 5_000
+# Callbacks, which take the engine some seconds a side. 100,000 over 2,000 essays take it a minute, and of two files
+# with different answers parity reads nothing that the engine made of them.
+MOST_REPLAYED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,64 @@ class Source:
         return further_runs(self.scenario, further_answers(self.scenario, self.recordings))
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnSource:
+    """What a replay needs of callbacks, in bounded memory, and the scenario they are read under."""
+
+    scenario: Scenario
+    path: Path
+    answers: AnswerColumns
+    quarantined: tuple[QuarantinedLine, ...]
+    identity: JudgeIdentity
+
+    def replayed(self) -> tuple[RunDocument, list[int]]:
+        """Run these callbacks through the engine; see replay_columns."""
+        return replay_columns(
+            self.scenario,
+            self.answers,
+            side=Side.RECORDED,
+            judge=self.identity,
+            quarantined_lines=len(self.quarantined),
+        )
+
+
+def find_columns(name: str) -> ColumnSource:
+    """Find what find_source finds, without keeping an event."""
+    path = Path(name)
+    quarantined: list[QuarantinedLine] = []
+    if os.path.isfile(path):  # noqa: PTH113
+        facts = FileFacts()
+        answers = answer_columns(facts.seen(data) for _, data in read_results(path, quarantined.append))
+        scenario = scenario_of_file(path, facts, quarantined, Profile.JUDGE)
+        return ColumnSource(scenario, path, answers, tuple(quarantined), JudgeIdentity(path.name, file_sha256(path)))
+    scenario, (main, *_) = trace_recordings(scenario_folder(name))
+    known = {item.id for item in scenario.net.items}
+
+    def of_the_net() -> Iterator[LLMComparisonResultV1]:
+        for line, data in read_results(main.path, quarantined.append):
+            require_known([data.request_metadata[key] for key in ESSAY_KEYS], known, main.path, line)
+            yield data
+
+    answers = answer_columns(of_the_net())
+    identity = JudgeIdentity(scenario.scenario_id, main.sha256)
+    return ColumnSource(scenario, main.path, answers, tuple(quarantined), identity)
+
+
+def answers_sha256_of_file(path: Path, order: Sequence[int]) -> str:
+    """Return the digest of what a file's callbacks answer, apart from when. order: of its usable callbacks."""
+
+    def ordered() -> Iterator[LLMComparisonResultV1]:
+        events = enumerate(read_events(path))
+        ahead: dict[int, LLMComparisonResultV1] = {}
+        for row in order:
+            while row not in ahead:
+                number, event = next(events)
+                ahead[number] = event.data
+            yield ahead.pop(row)
+
+    return answers_sha256(ordered())
+
+
 def trace_store() -> TraceStore:
     """Return the scenarios of this working directory."""
     return TraceStore(PipelineSettings().traces_dir)
@@ -125,7 +195,11 @@ def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
         callbacks = read_callbacks(path, keep_bytes=False)
         identity = JudgeIdentity(path.name, file_sha256(path))
-        return Source(scenario_of_file(callbacks, profile), path, callbacks, identity)
+        facts = FileFacts()
+        for recorded in callbacks.events:
+            facts.seen(recorded.event.data)
+        scenario = scenario_of_file(path, facts, callbacks.quarantined, profile)
+        return Source(scenario, path, callbacks, identity)
     trace = read_trace(scenario_folder(name))
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
     return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity, trace.recordings)

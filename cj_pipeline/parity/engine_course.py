@@ -15,7 +15,7 @@ def _answers_differ(case: Case) -> str | None:
     """The engine is deterministic: equal answers must give equal decisions, different ones may give others."""
     if case.recorded.document.answers_sha256 == case.live.document.answers_sha256:
         replayed = all(run.document.upload_status != NOT_REPLAYED for run in (case.recorded, case.live))
-        return None if replayed else "files of so many callbacks are compared without the engine"
+        return None if replayed else "so many callbacks are compared without the engine; `replay` runs it on each file"
     return "the two sides' answers differ, and with them what the engine makes of them; see the first divergence"
 
 

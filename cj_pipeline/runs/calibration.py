@@ -15,7 +15,7 @@ from cj_pipeline.mock.model.answers import answers_of
 from cj_pipeline.mock.model.fit_mode import Callbacks, constants_of, fitted_mode
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
 from cj_pipeline.traces.provenance import FieldOrigin, file_sha256
-from cj_pipeline.traces.reader import read_results
+from cj_pipeline.traces.reader import QuarantinedLine, read_results
 from cj_pipeline.warehouse.files import replace_whole
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class CalibratedFrom:
 
 def recording_of(path: Path) -> CalibratedFrom:
     """Read a file of callbacks. Raises BadInput when it is missing, empty or in another encoding."""
-    callbacks, unusable = read_results(path)
-    return CalibratedFrom(callbacks, file_sha256(path), unusable)
+    unusable: list[QuarantinedLine] = []
+    callbacks = tuple(data for _, data in read_results(path, unusable.append))
+    return CalibratedFrom(callbacks, file_sha256(path), len(unusable))
 
 
 @dataclass(frozen=True, slots=True)

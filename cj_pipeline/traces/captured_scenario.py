@@ -35,7 +35,7 @@ from cj_pipeline.traces.scenario import (
 )
 
 if TYPE_CHECKING:
-    from cj_pipeline.contracts.callback import CallbackEvent
+    from cj_pipeline.contracts.callback import LLMComparisonResultV1
     from cj_pipeline.traces.redactor import Redactor
 
 NO_BATCH = "unknown"
@@ -84,7 +84,7 @@ class TraceFacts:
 
     essays: tuple[str, ...]
     comparisons: int
-    first: CallbackEvent
+    first: LLMComparisonResultV1
     started_at: datetime
     title: str
     hints: frozenset[MetadataHint] = frozenset()
@@ -176,7 +176,7 @@ def scenario_of_facts(
 ) -> Scenario:
     """Make a scenario of what callbacks say. choices: its profile and mode. known: grades by essay."""
     known = known or {}
-    metadata = facts.first.data.request_metadata
+    metadata = facts.first.request_metadata
     items = tuple(_graded(Item(id=essay, label=essay), known.get(essay)) for essay in facts.essays)
     queue_mode = _word(QueueProcessingMode, metadata.get("queue_processing_mode"))
     return Scenario(
@@ -207,7 +207,7 @@ def with_carried_hints(engine: EngineSettings, carried: frozenset[MetadataHint])
 
 def _engine(facts: TraceFacts) -> EngineSettings:
     """Return a budget of exactly what was compared, and the hints that were sent along."""
-    mode = _word(LLMBatchingMode, facts.first.data.request_metadata.get("cj_llm_batching_mode"))
+    mode = _word(LLMBatchingMode, facts.first.request_metadata.get("cj_llm_batching_mode"))
     hints: dict[str, Any] = {
         "enable_llm_batching_metadata_hints": MetadataHint.LLM_BATCHING_MODE in facts.hints,
         **({} if mode is None else {"llm_batching_mode": mode}),
@@ -222,12 +222,12 @@ def _engine(facts: TraceFacts) -> EngineSettings:
     return with_carried_hints(engine, facts.hints)
 
 
-def _provider(first: CallbackEvent) -> ProviderIdentity:
+def _provider(first: LLMComparisonResultV1) -> ProviderIdentity:
     """Return who answered, with the hints that were sent: those and no others go to the mock as well."""
-    metadata = first.data.request_metadata
+    metadata = first.request_metadata
     model = metadata.get("resolved_model")
     return ProviderIdentity(
-        name=first.data.provider,
+        name=first.provider,
         model=model if isinstance(model, str) and model else None,
         reasoning_effort=_word(ReasoningEffort, metadata.get("reasoning_effort")),
         output_verbosity=_word(OutputVerbosity, metadata.get("output_verbosity")),
@@ -240,7 +240,7 @@ def _word(kind: type[Word], value: object) -> Word | None:
 
 
 def _batch(facts: TraceFacts) -> Batch:
-    metadata = facts.first.data.request_metadata
+    metadata = facts.first.request_metadata
     cj_batch = str(metadata.get("cj_batch_id", ""))
     return Batch(
         bos_batch_id=str(metadata.get("bos_batch_id") or NO_BATCH),

@@ -5,39 +5,64 @@ It is that of an imported trace without a choice: what the callbacks say, and no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
+from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.engine_settings import MetadataHint
+from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, scenario_of_facts
-from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine
+from cj_pipeline.traces.reader import QuarantinedLine
 from cj_pipeline.traces.scenario import Profile, Scenario
 
 BARE_ID = "bare_callbacks"
 """Of the scenario of a file that has none."""
 
 
-def scenario_of_file(callbacks: CallbackFile, profile: Profile) -> Scenario:
+class FileFacts:
+    """What a scenario needs to know of a file's callbacks, gathered while they are read."""
+
+    def __init__(self) -> None:
+        self.first: LLMComparisonResultV1 | None = None
+        self.essays: set[str] = set()
+        self.correlation_ids: set[UUID] = set()
+        self.started_at: datetime | None = None
+        self.hints: set[MetadataHint] = set()
+
+    def seen(self, callback: LLMComparisonResultV1) -> LLMComparisonResultV1:
+        """Look at a callback that names its essays, and return it."""
+        metadata = callback.request_metadata
+        self.first = self.first or callback
+        self.essays.update(metadata[key] for key in ESSAY_KEYS)
+        self.correlation_ids.add(callback.correlation_id)
+        self.started_at = min(self.started_at or callback.requested_at, callback.requested_at)
+        self.hints.update(hint for hint in MetadataHint if hint in metadata)
+        return callback
+
+
+def scenario_of_file(
+    path: Path, facts: FileFacts, quarantined: Sequence[QuarantinedLine], profile: Profile
+) -> Scenario:
     """Return a scenario that follows a file: its essays, ungraded, and a budget of exactly its comparisons.
 
     profile: whose floor tolerances are meant. Raises BadInput when no line is a usable callback, or one essay is all.
     """
-    verdicts = [event.event.data for event in callbacks.events]
-    if not verdicts:
-        raise no_usable_line(callbacks.path, callbacks.quarantined[0])
-    essays = sorted({essay for verdict in verdicts for essay in verdict.essay_ids()})
-    if len(essays) < 2:
-        raise BadInput("compares one essay with itself only.", path=callbacks.path)
-    keys = {key for verdict in verdicts for key in verdict.request_metadata}
-    facts = TraceFacts(
-        essays=tuple(essays),
-        comparisons=len({verdict.correlation_id for verdict in verdicts}),
-        first=callbacks.events[0].event,
-        started_at=min(verdict.requested_at for verdict in verdicts),
-        title=f"callbacks of {callbacks.path.name}",
-        hints=frozenset(hint for hint in MetadataHint if hint in keys),
+    if facts.first is None or facts.started_at is None:
+        raise no_usable_line(path, quarantined[0])
+    if len(facts.essays) < 2:
+        raise BadInput("compares one essay with itself only.", path=path)
+    trace_facts = TraceFacts(
+        essays=tuple(sorted(facts.essays)),
+        comparisons=len(facts.correlation_ids),
+        first=facts.first,
+        started_at=facts.started_at,
+        title=f"callbacks of {path.name}",
+        hints=frozenset(facts.hints),
     )
-    scenario = scenario_of_facts(BARE_ID, facts, ScenarioChoices(profile=profile))
+    scenario = scenario_of_facts(BARE_ID, trace_facts, ScenarioChoices(profile=profile))
     return scenario.model_copy(update={"live": scenario.live.model_copy(update={"repeats": None})})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def read_trace(folder: Path) -> Trace:
     callbacks = read_callbacks(recordings[0].path)
     known = frozenset(item.id for item in scenario.net.items)
     for recorded in callbacks.events:
-        _require_known(recorded.event.data.essay_ids(), known, callbacks.path, recorded.line)
+        require_known(recorded.event.data.essay_ids(), known, callbacks.path, recorded.line)
     return Trace(folder=folder, scenario=scenario, recordings=recordings, callbacks=callbacks)
 
 
@@ -165,7 +165,7 @@ def check_callbacks(recording: Recording, scenario: Scenario) -> int:
     first: QuarantinedLine | None = None
     for chunk in read_columns(recording.path):
         for line, *essays in zip(chunk.lines, chunk.essays_a, chunk.essays_b, strict=True):
-            _require_known(essays, known, recording.path, line)
+            require_known(essays, known, recording.path, line)
         first = first or next(iter(chunk.quarantined), None)
         callbacks += len(chunk.lines)
         unusable += len(chunk.quarantined)
@@ -180,7 +180,7 @@ def check_callbacks(recording: Recording, scenario: Scenario) -> int:
     return callbacks
 
 
-def _require_known(essays: Iterable[str], known: frozenset[str], path: Path, line: int) -> None:
+def require_known(essays: Iterable[str], known: Collection[str], path: Path, line: int) -> None:
     """Raise BadInput for essays that are not the scenario's: a mistake in the scenario, not in a line."""
     for key, essay in zip(ESSAY_KEYS, essays, strict=True):
         if essay not in known:

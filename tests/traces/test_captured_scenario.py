@@ -24,7 +24,7 @@ REDACTION = Redaction(RedactionPolicy(), Pseudonyms(bytes(32)))
 def facts(essays: tuple[str, ...], **metadata: Any) -> TraceFacts:
     event = one_event()
     event["data"]["request_metadata"] |= metadata
-    return TraceFacts(essays, 1, CallbackEvent.model_validate(event), datetime(2026, 1, 1, tzinfo=UTC), "a title")
+    return TraceFacts(essays, 1, CallbackEvent.model_validate(event).data, datetime(2026, 1, 1, tzinfo=UTC), "a title")
 
 
 def changed(folder: Path, **changes: Any) -> Scenario:

@@ -50,7 +50,7 @@ def opened(tmp_path: Path, *messages: bytes) -> CallbackDraft:
 
 def described(written: WrittenLines) -> TraceDescription:
     facts = TraceFacts(
-        written.essays, 7, event(written.first), datetime(2026, 1, 1, tzinfo=UTC), "a test", written.hints
+        written.essays, 7, event(written.first).data, datetime(2026, 1, 1, tzinfo=UTC), "a test", written.hints
     )
     provenance = Provenance(
         scenario_id="spring",

@@ -79,7 +79,7 @@ def _scenario(request: RecordingRequest, lines: list[list[bytes]], written: Writ
     facts = TraceFacts(
         essays=written.essays,
         comparisons=len(events),
-        first=events[0],
+        first=events[0].data,
         started_at=min(event.data.requested_at for event in events),
         title=f"{request.judge.model} on {len(written.essays)} essays, prompt {request.prompt.name}",
         hints=written.hints,

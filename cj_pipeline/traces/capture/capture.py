@@ -242,7 +242,7 @@ def _described(
     facts = TraceFacts(
         essays=written.essays,
         comparisons=draft.callbacks.comparisons(),
-        first=first,
+        first=first.data,
         started_at=began_at,
         title=f"captured from {topic}, {began_at:%Y-%m-%d}",
         hints=written.hints,

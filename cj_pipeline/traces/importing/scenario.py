@@ -38,7 +38,7 @@ def imported_scenario(
 
 
 def _judge(known: Known, scenario: Scenario, facts: TraceFacts) -> dict[str, Any]:
-    model = facts.first.data.model
+    model = facts.first.model
     stated = {
         "model": scenario.provider.model or (None if model == NO_MODEL else model),
         "temperature": known.temperature,

@@ -238,7 +238,7 @@ def _described(
     facts = TraceFacts(
         essays=written.essays,
         comparisons=comparisons,
-        first=first,
+        first=first.data,
         started_at=known.started_at or provenance.recorded_at or first.data.requested_at,
         title=f"{request.scenario_id}: imported, {source.kind}",
         hints=written.hints,
