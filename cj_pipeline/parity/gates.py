@@ -103,6 +103,11 @@ def _no_prompt(case: Comparison) -> str | None:
     return None if case.common is not None else "no prompt was answered on both sides"
 
 
+def _one_prompt(case: Comparison) -> str | None:
+    one = case.common is not None and len(case.common.wins) == 1
+    return "one prompt has no second half" if one else _no_prompt(case)
+
+
 def _no_answer(case: Comparison) -> str | None:
     return None if case.measures is not None and case.live.answered.any() else "a side has no answer"
 
@@ -170,6 +175,7 @@ def _gate(
 
 
 _answers = partial(_gate, Family.JUDGEMENTS, _no_prompt, ("wins",))
+_halves = partial(_gate, Family.JUDGEMENTS, _one_prompt, ("wins",))
 _graded = partial(_gate, Family.JUDGEMENTS, _no_grades, ("wins",))
 _repeated = partial(_gate, Family.JUDGEMENTS, _no_repeats, ("wins",))
 _confidence = partial(_gate, Family.JUDGEMENTS, _no_answer, ("confidence",))
@@ -184,6 +190,7 @@ _errors = partial(_gate, Family.EVENTS, _few_errors, ("errors",))
 # fmt: off
 GATES: tuple[Gate, ...] = (
     _answers("answer_agreement", LOW, "share", statistics.agreement, _everywhere(difference=0.05), recorded=False),
+    _halves("agreement_drift", BOTH, "share", statistics.agreement_drift, _everywhere(difference=0.10), recorded=False),
     _answers("winner_share", BOTH, "share", statistics.winner_share, _SHARE_OF_A, floor="at_least_a"),
     _answers("rank_agreement", LOW, "tau-b", statistics.rank_agreement, _everywhere(difference=0.05), recorded=False),
     _graded("anchor_tau", LOW, "tau-a", statistics.anchor_tau,

@@ -16,6 +16,7 @@ from cj_pipeline.traces.scenario import Scenario
 
 REASONS: Mapping[str, str] = {
     "answer_agreement": "real judges asked again agree with themselves in .92 to .97 of prompts",
+    "agreement_drift": "a judge that changes during a batch: half of it is seldom a tenth harder to repeat",
     "winner_share": "production's suites allow .10 to .30",
     "rank_agreement": "scales of two different judges correlate .95, so little may be lost",
     "anchor_tau": "one neighbouring pair of twelve anchors more or less in the wrong order moves it by .03",

@@ -30,8 +30,14 @@ MOST_SE_ITEMS = 100
 
 def agreement(case: Comparison, sample: Sample) -> FloatArray:
     """Share of equal answers to the same prompt and side."""
-    live, recorded = _wins(sample) / case.prompts.asked.answers, case.prompts.recorded_shares
-    return np.asarray((live * recorded + (1 - live) * (1 - recorded)).mean(axis=1))
+    return np.asarray(_agreed(case, sample).mean(axis=1))
+
+
+def agreement_drift(case: Comparison, sample: Sample) -> FloatArray:
+    """Share of equal answers in the second half of the prompts, in the order of the live side, less the first half."""
+    agreed = _agreed(case, sample)
+    half = agreed.shape[1] // 2
+    return np.asarray(agreed[:, half:].mean(axis=1) - agreed[:, :half].mean(axis=1))
 
 
 def winner_share(case: Comparison, sample: Sample) -> FloatArray:
@@ -300,6 +306,12 @@ def _correlation(left: RealArray, right: RealArray) -> FloatArray:
     of_left, of_right, of_both = products
     size = np.sqrt(of_left * of_right)
     return np.where(size > 1e-12, of_both / np.maximum(size, 1e-12), 0.0)
+
+
+def _agreed(case: Comparison, sample: Sample) -> FloatArray:
+    """(d, p) share of equal answers to each prompt."""
+    live, recorded = _wins(sample) / case.prompts.asked.answers, case.prompts.recorded_shares
+    return np.asarray(live * recorded + (1 - live) * (1 - recorded))
 
 
 def _wins(sample: Sample) -> FloatArray:

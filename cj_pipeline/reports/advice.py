@@ -21,6 +21,10 @@ ADVICE: Mapping[str, Advice] = {
         "The live side answers the same prompts otherwise, more often than the judge itself would.",
         _OTHER_JUDGE,
     ),
+    "agreement_drift": (
+        "The live side keeps to the recorded answers in one half of the batch, and less in the other.",
+        "Look at what changed on the way: another model behind the same name, a fallback, a full context.",
+    ),
     "winner_share": (
         "The essay shown first wins more or less often than in the recording.",
         "Compare `position_effect`; look for swapped sides.",

@@ -59,6 +59,11 @@ def split(case: Comparison, won: np.ndarray) -> np.ndarray:
     return np.floor(np.broadcast_to(case.asked.answers, won.shape) / 2)
 
 
+def second_half_inverted(case: Comparison, won: np.ndarray) -> np.ndarray:
+    second = np.arange(won.shape[1]) >= won.shape[1] // 2
+    return np.where(second, case.asked.answers - won, won)
+
+
 def losing(losers: Callable[[Comparison], set[int]]) -> Edit:
     """Some essays lose every comparison."""
 
@@ -107,6 +112,7 @@ def second_half_slow(values: np.ndarray) -> np.ndarray:
 
 WRONG: dict[str, Edit] = {
     "answer_agreement": wins(inverted),
+    "agreement_drift": wins(second_half_inverted),
     "winner_share": wins(always_a),
     "rank_agreement": wins(inverted),
     "anchor_tau": wins(inverted),
