@@ -12,8 +12,9 @@ from datetime import timedelta
 
 import numpy as np
 
-from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.mock.model.answers import FloatArray
 from cj_pipeline.parity.check import Case, Limits, Outcome, check
 from cj_pipeline.traces.redaction_policy import REDACTED
@@ -31,8 +32,12 @@ _CLOCK = timedelta(milliseconds=2)
 # The clocks of two processes differ by more.
 _CLOCKS = timedelta(seconds=1)
 
-# Years in which an LLM can have been asked; 1970 is what a lost time becomes.
-_FIRST_YEAR, _LAST_YEAR = 2015, 2100
+# The first year in which an LLM can have been asked; 1970 is what a lost time becomes.
+_FIRST_YEAR = 2015
+# So far ahead of this machine a clock may be, or a run in virtual time that begins now.
+_AHEAD = timedelta(days=1)
+# A broker that is down holds an answer back for hours, not for longer.
+_SENT_WITHIN = timedelta(days=7)
 
 # One or two answers have no variety to compare.
 _FEW_TEXTS = 3
@@ -114,6 +119,8 @@ def ids(case: Case, limits: Limits) -> Outcome:
     problems = []
     for side, events in zip(_SIDES, case.events, strict=True):
         problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
+    if not case.asked_by_us:  # else `counts` knows how many there should be
+        problems += _copied(case.events)
     problems += _shared_hashes([event for events in case.events for event in events])
     for side, run in case.runs:
         for batch in (run.events, *run.repeats):
@@ -133,6 +140,7 @@ def times(case: Case, limits: Limits) -> Outcome:
     """Can the times be true: asked, answered, then sent, and as long apart as the answer took?"""
     problems = []
     compared = 0
+    latest = utc_now() + _AHEAD
     for side, events in zip(_SIDES, case.events, strict=True):
         for event in events:
             compared += 1
@@ -142,10 +150,13 @@ def times(case: Case, limits: Limits) -> Outcome:
                 problems.append(f"{side}: {data.request_id} is completed before it is requested")
             elif took + _CLOCK < timedelta(milliseconds=data.response_time_ms):
                 problems.append(f"{side}: {data.request_id} took longer than the time between request and completion")
-            if not _FIRST_YEAR <= data.requested_at.year <= data.completed_at.year <= _LAST_YEAR:
-                problems.append(f"{side}: {data.request_id} is of the year {data.requested_at.year}")
+            if data.requested_at.year < _FIRST_YEAR or data.completed_at > latest:
+                problems.append(f"{side}: {data.request_id} is of {data.completed_at:%d %B %Y}")
             if not is_bare(event) and event.event_timestamp + _CLOCKS < data.completed_at:
                 problems.append(f"{side}: {data.request_id} is sent before it is completed")
+            elif not is_bare(event) and event.event_timestamp > data.completed_at + _SENT_WITHIN:
+                days = (event.event_timestamp - data.completed_at).days
+                problems.append(f"{side}: {data.request_id} is sent {days:,} days after it is completed")
     return _exact(problems, f"{compared} callbacks have times that can be true")
 
 
@@ -288,6 +299,28 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
     if repeated:
         problems.append(f"{repeated} request ids came back more than once")
     return problems
+
+
+def _copied(sides: Sequence[Events]) -> list[str]:
+    """Return what is wrong where answers of one side alone are there twice under two ids: same pair, times and tokens.
+
+    Answers that took no time are left out: invented times are equal without being copies.
+    """
+    copies = []
+    for side in sides:
+        timed = [event.data for event in side if event.data.response_time_ms > 0]
+        copies.append(len(timed) - len({_answer_but_ids(data) for data in timed}))
+    return [
+        f"{side}: {count} of {len(events)} callbacks are copies of others under new ids"
+        for side, events, count, other in zip(_SIDES, sides, copies, reversed(copies), strict=True)
+        if count and not other
+    ]
+
+
+def _answer_but_ids(data: LLMComparisonResultV1) -> tuple[object, ...]:
+    usage, batch = data.token_usage, data.request_metadata.get("bos_batch_id")
+    times = data.requested_at, data.completed_at, data.response_time_ms
+    return data.essay_ids(), str(batch), times, usage.total_tokens, data.winner
 
 
 def _shared_hashes(events: Events) -> list[str]:

@@ -51,7 +51,8 @@ WANTED = {
     Group.ERRORS: "independent errors; one burst of errors; no retry succeeds; wrong error code; error codes rotated; "
     "5 % more errors; errors arrive as answers; one error for an answer",
     Group.VALUES: "another model; a lost field; other provider; cost 0; cost x100; one prompt hash; "
-    "prompt hash missing; times reversed; times of 1970; wrong batch id; wrong service; effort changed; "
+    "prompt hash missing; times reversed; times of 1970; times of 2099; sent in 2099; wrong batch id; "
+    "wrong service; effort changed; "
     "effort where none was; justification empty; justification identical; justification junk; confidence constant; "
     "confidence +.4; confidence reversed; confidence 0 to 1; extra key on all; extra key on one; queue label; "
     "bundle size 1,000",
@@ -68,6 +69,8 @@ FINDERS = {
     "prompt hash missing": "schema",
     "times reversed": "times",
     "times of 1970": "times",
+    "times of 2099": "times",
+    "sent in 2099": "times",
     "wrong batch id": "ids",
     "wrong service": "identity",
     "effort changed": "identity",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from copy import deepcopy as copy_of
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from cj_pipeline.parity.verdict import Doubt, Parity
-from tests.parity.files import changed_copy, compared, failed
+from tests.parity.files import changed_copy, compared, failed, written
 from tests.sides import ANCHORS, TRACES
 
 RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
@@ -48,6 +51,28 @@ def test_a_live_file_with_a_part_of_the_comparisons_is_partial(kept: int, partia
     assert (said == [expected]) == partial
     if partial:
         assert found.verdict is Parity.CANNOT_TELL
+
+
+def with_one_twice(recording: Path, copy: Path, *, later: bool) -> Path:
+    """One answer is there again under new ids. later: with times of its own, as when it was asked again."""
+    events = [json.loads(line) for line in lines(recording)]
+    second = copy_of(events[3])
+    second["event_id"] = second["correlation_id"] = second["data"]["correlation_id"] = str(UUID(int=7))
+    second["data"]["request_id"] = "another"
+    if later:
+        second["data"]["requested_at"] = "2025-12-01T14:00:00Z"
+    return written(copy, [*events[:4], second, *events[4:]])
+
+
+@pytest.mark.parametrize(("later", "fails"), [(False, True), (True, False)])
+@pytest.mark.parametrize("side", ["recorded", "live"])
+def test_an_answer_that_is_there_twice_under_new_ids_is_no_second_answer(
+    side: str, later: bool, fails: bool, tmp_path: Path
+) -> None:
+    whole = changed_copy(RECORDING, tmp_path / "whole.jsonl", again)
+    twice = with_one_twice(whole, tmp_path / "twice.jsonl", later=later)
+    sides = (twice, RECORDING) if side == "recorded" else (RECORDING, twice)
+    assert ("ids" in failed(compared(*sides))) == fails
 
 
 def priced(number: int, event: dict) -> None:

@@ -68,10 +68,20 @@ def _times_reversed(data: Document) -> None:
     data["requested_at"], data["completed_at"] = data["completed_at"], data["requested_at"]
 
 
-def _in_1970(data: Document) -> None:
-    # The year alone: what lies between the two times stays as it is.
-    for name in ("requested_at", "completed_at"):
-        data[name] = f"1970{data[name][4:]}"
+def _in_year(year: int) -> Edit:
+    def edit(data: Document) -> None:
+        # The year alone: what lies between the two times stays as it is.
+        for name in ("requested_at", "completed_at"):
+            data[name] = f"{year}{data[name][4:]}"
+
+    return every(edit)
+
+
+def _sent_in_2099(batches: Batches) -> LeftOut | None:
+    enveloped = [document for document in all_of(batches) if "event_type" in document]
+    for document in enveloped:
+        document["event_timestamp"] = f"2099{document['event_timestamp'][4:]}"
+    return None if enveloped else _BARE
 
 
 def _without_hash(batches: Batches) -> LeftOut | None:
@@ -135,7 +145,9 @@ MOCKS: tuple[EditedMock, ...] = (
     _mock("one prompt hash", "names one prompt hash for all pairs", _where_there("prompt_sha256", lambda _: "0" * 64)),
     _mock("prompt hash missing", "names no prompt hash", _without_hash),
     _mock("times reversed", "answers before it is asked", every(_times_reversed)),
-    _mock("times of 1970", "dates its answers to 1970", every(_in_1970)),
+    _mock("times of 1970", "dates its answers to 1970", _in_year(1970)),
+    _mock("times of 2099", "dates its answers to 2099", _in_year(2099)),
+    _mock("sent in 2099", "dates its events to 2099", _sent_in_2099),
     _mock("wrong batch id", "names another batch", _set_metadata(bos_batch_id=_OTHER_ID)),
     _mock("wrong service", "sends from another service", _other_service),
     _mock(
