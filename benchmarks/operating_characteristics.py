@@ -18,7 +18,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,16 @@ from benchmarks.simulated_judges import Kind, SimulatedJudge, hypercube, judge_o
 from cj_pipeline.mock.model.answers import Answers
 from cj_pipeline.parity.comparison import Comparison, Sample
 from cj_pipeline.parity.evidence import EvidenceVerdict, evidence_of
-from cj_pipeline.parity.gates import GATES
+from cj_pipeline.parity.gates import GATES, Gate, Margin
+from cj_pipeline.parity.gauntlet.catalogue import DRAWN
+from cj_pipeline.parity.gauntlet.faithful import Faithful
+from cj_pipeline.parity.gauntlet.wrong_mock import LeftOut
 from cj_pipeline.parity.noise import Noise, differences, noise_of
-from cj_pipeline.parity.power import OF_WINS, WrongMock, coin_rates, detections, says_nothing_about_essays
+from cj_pipeline.parity.power import OF_WINS, WrongMock, detection_rate, detections, says_nothing_about_essays
 from cj_pipeline.traces.scenario import Profile
 
+MEASURED = ("latency_mean", "tokens_completion", "winner_share", "position_effect", "answer_agreement")
+SQUARED = ("no", "parity", "covered")
 EXACT = {WrongMock.OTHER_MODEL: "identity", WrongMock.LOST_FIELD: "schema"}
 JUDGES, BLOCK, RUNS = 60, 10, 10
 
@@ -57,9 +62,14 @@ def comparison(judge: SimulatedJudge, recordings: tuple[Answers, ...], live: Ans
     return Comparison(recordings, live, items, {}, seed=int(recordings[0].latency_ms[:8].sum()))
 
 
+def gates_of(case: Comparison) -> dict[Gate, Margin]:
+    """Return the gates that apply, with the margins of the profile `judge`."""
+    return {gate: gate.margin(case, gate.limits[Profile.JUDGE]) for gate in GATES if gate.missing(case) is None}
+
+
 def noise_by_gate(case: Comparison) -> dict[str, Noise]:
-    """Return the noise of the gates that apply, with the margins of the profile `judge`."""
-    return noise_of(case, {g: g.margin(case, g.limits[Profile.JUDGE]) for g in GATES if g.missing(case) is None})
+    """Return the noise of the gates that apply."""
+    return noise_of(case, gates_of(case))
 
 
 def failed_gates(case: Comparison) -> tuple[list[str], dict[str, Noise]]:
@@ -73,47 +83,72 @@ def failures(case: Comparison, noise: Mapping[str, Noise], sample: Sample) -> di
     return {name: one.beyond(differences(case, one, sample)).astype(bool) for name, one in noise.items()}
 
 
-def tally(kind: Kind, recordings: int, runs: int, seed: list[int]) -> Counter[str]:
-    """Count verdicts over some recordings of judges of one kind, each with some faithful and some wrong live runs."""
+def tally(kind: Kind, recordings: int, runs: int, seed: list[int], *, others: bool = False) -> Counter[str]:
+    """Count verdicts over some recordings of judges of one kind, each with some faithful and some wrong live runs.
+
+    Runs of one recording go together, so squares of what each recording counts are added up as well: they say how sure
+    a share is. others: whether to try the wrong mocks that are not essential too.
+    """
     rng = np.random.default_rng(seed)
     count: Counter[str] = Counter()
     for _ in range(recordings):
         judge = judge_of(kind, rng)
         recorded = tuple(judge.answers(1, rng) for _ in range(kind.recordings))
-        if not any(answers.answered.any() for answers in recorded):
-            continue
-        case = comparison(judge, recorded, judge.answers(kind.batches, rng))
-        noise = noise_by_gate(case)
-        found = detections(case, noise, EXACT)
-        unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
-        faithful = judge.sample(case, runs, None, rng)
-        failed = failures(case, noise, faithful)
-        no = np.any(np.broadcast_arrays(*failed.values()), axis=0)
-        count["runs"] += runs
-        count["no"] += int(no.sum())
-        count["recordings"] += 1
-        count["recordings with a no"] += bool(no.any())
-        count["parity"] += 0 if unproven else int((~no).sum())
-        for name, row in failed.items():
-            count[f"failed {name}"] += int(row.sum())
-        for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
-            wrong = failures(case, noise, judge.sample(case, runs, mock, rng))
-            caught = np.any(np.broadcast_arrays(*wrong.values()), axis=0)
-            same = any(one.same_as_recorded for one in found if one.mock is mock)
-            count[f"caught {mock}"] += runs if same else int(caught.sum())
-            count[f"past {mock}"] += 0 if unproven or same else int((~caught).sum())
-        _count_evidence(count, case, noise, faithful)
+        if any(answers.answered.any() for answers in recorded):
+            case = comparison(judge, recorded, judge.answers(kind.batches, rng))
+            one = _counted(judge, case, runs, rng, others=others)
+            count.update(one)
+            count.update({f"squared {name}": n * n for name, n in one.items() if n and name.startswith(SQUARED)})
+    return count
+
+
+def _counted(
+    judge: SimulatedJudge, case: Comparison, runs: int, rng: np.random.Generator, *, others: bool
+) -> Counter[str]:
+    """Count the verdicts of one recording. All runs share its fit, its draws and its noise."""
+    gates = gates_of(case)
+    noise = noise_of(case, gates)
+    found = detections(case, noise, EXACT)
+    unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
+    faithful = judge.sample(case, runs, rng)
+    failed = failures(case, noise, faithful)
+    no = np.any(np.broadcast_arrays(*failed.values()), axis=0)
+    count = Counter({"runs": runs, "recordings": 1, "no": int(no.sum()), "recordings with a no": int(no.any())})
+    count["parity"] = 0 if unproven else int((~no).sum())
+    count.update({f"failed {name}": int(row.sum()) for name, row in failed.items()})
+    same = {one.mock for one in found if one.same_as_recorded}
+    for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
+        changed = judge.changed_by(mock, case, faithful, rng)
+        # The other gates see the faithful run.
+        seen = {name: one for name, one in noise.items() if set(one.gate.parts) & set(changed)}
+        wrong = failed | failures(case, seen, replace(faithful, **changed))
+        caught = np.any(np.broadcast_arrays(*wrong.values()), axis=0)
+        count[f"caught {mock}"] = runs if mock in same else int(caught.sum())
+        count[f"past {mock}"] = 0 if unproven or mock in same else int((~caught).sum())
+    if others:
+        count.update(_others(case, noise))
+    _count_evidence(count, case, noise, faithful)
+    return count
+
+
+def _others(case: Comparison, noise: Mapping[str, Noise]) -> Counter[str]:
+    """Count in how many of 1,000 draws each wrong mock that is not essential is found."""
+    side, count = Faithful(case), Counter[str]()
+    for mock in DRAWN:
+        sample = mock.draw(side)
+        if not isinstance(sample, LeftOut):
+            count[f"tried {mock.name}"] = 1000
+            count[f"found {mock.name}"] = round(1000 * detection_rate(case, noise, [sample])[0])
     return count
 
 
 def _count_evidence(count: Counter[str], case: Comparison, noise: Mapping[str, Noise], faithful: Sample) -> None:
     """Count, over faithful runs, intervals that hold the truth, and claims that do not."""
-    values = {name: differences(case, one, faithful) for name, one in noise.items()}
-    for name in ("latency_mean", "tokens_completion", "winner_share", "position_effect", "answer_agreement"):
-        if name in noise:
-            low, high = np.quantile(noise[name].differences, [0.025, 0.975])
-            count[f"covered {name}"] += int(((values[name] >= low) & (values[name] <= high)).sum())
-            count[f"intervals {name}"] += len(values[name])
+    values = {name: differences(case, noise[name], faithful) for name in MEASURED if name in noise}
+    for name, value in values.items():
+        low, high = np.quantile(noise[name].differences, [0.025, 0.975])
+        count[f"covered {name}"] += int(((value >= low) & (value <= high)).sum())
+        count[f"intervals {name}"] += len(value)
     for name in ("latency_mean", "tokens_completion"):
         one = noise.get(name)
         if one is not None:  # a judge that drifted by just the margin
@@ -123,8 +158,8 @@ def _count_evidence(count: Counter[str], case: Comparison, noise: Mapping[str, N
                 drifted - np.quantile(centred, 0.95) >= one.margin.low
             )
             count[f"equivalent at the margin {name}"] += int(inside.sum())
-    first = {name: float(value[0]) for name, value in values.items()}
-    evidence = evidence_of(case, noise, first, coin_rates(case, noise))
+    first = {name: float(differences(case, one, faithful)[0]) for name, one in noise.items()}
+    evidence = evidence_of(case, noise, first, {})
     count["different"] += any(one.verdict is EvidenceVerdict.DIFFERENT for one in evidence.values())
 
 
@@ -140,7 +175,8 @@ def tasks(recordings: int) -> list[Task]:
 def line_of(task: Task) -> str:
     """Count the verdicts of one task; as a line of JSON."""
     began = time.process_time()
-    count = tally(task.kind, BLOCK, RUNS, [1, *task.at.encode(), task.number, task.block])
+    seed = [1, *task.at.encode(), task.number, task.block]
+    count = tally(task.kind, BLOCK, RUNS, seed, others=task.at == "c" and task.block == 0)
     took = round(time.process_time() - began, 1)
     return json.dumps(
         {"at": task.at, "number": task.number, "block": task.block, "cpu": took, "kind": asdict(task.kind)}

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,11 @@ FIGURES = Path(__file__).parent / "figures"
 COUNTS, REAL = FIGURES / "operating_characteristics.json", FIGURES / "real_judges.json"
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- operating-characteristics -->\n\n", "\n<!-- end of operating-characteristics -->"
+OTHERS = "<!-- found-at-c -->\n\n", "\n<!-- end of found-at-c -->"
+AT_C = ((1, 0.0), (1, 0.7), (2, 0.0), (2, 0.7))
+"""Recordings and repeatability of the judges at which power may not be given away."""
+MOST_OF_ONE = 0.03
+"""Of the faithful runs of one judge, so many may be NO PARITY."""
 ESSENTIAL = (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS)
 
 
@@ -36,6 +42,11 @@ class Judge:
     def share(self, name: str, of: str = "runs") -> float:
         """Return how often something was counted, of all runs."""
         return self.counts[name] / max(self.counts[of], 1)
+
+    def variance(self, name: str) -> float:
+        """Return the variance of a count: of its spread over recordings, whose runs go together."""
+        n = self.counts["recordings"]
+        return max(self.counts[f"squared {name}"] - self.counts[name] ** 2 / n, 0.0) * n / (n - 1) if n > 1 else 0.0
 
 
 def gathered(lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -61,29 +72,47 @@ def pooled(judges: Iterable[Judge]) -> Judge:
     return Judge("pooled", {}, sum((judge.counts for judge in judges), Counter()))
 
 
+def error(judges: Iterable[Judge], name: str, of: str = "runs") -> float:
+    """Return the standard error of a share over some judges."""
+    judges = list(judges)
+    return math.sqrt(sum(judge.variance(name) for judge in judges)) / max(pooled(judges).counts[of], 1)
+
+
 def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, str]]:
     """Return what was asked, what is wanted, and what was found."""
     cube = [judge for judge in judges if judge.at == "hypercube"]
     total, at_c = pooled(cube), [judge for judge in judges if judge.at == "c"]
     no, parity = total.share("no"), total.share("parity")
     worst = max(cube, key=lambda judge: judge.share("no"))
+    above = [judge for judge in cube if judge.share("no") > MOST_OF_ONE]
+    clearly = [judge for judge in above if judge.share("no") - 2 * error([judge], "no") > MOST_OF_ONE]
     found = [
         (
             "(a) a faithful run is NO PARITY",
             "at most 1 %",
-            f"{no:.2%} of {total.counts['runs']:,} runs of {len(cube)} judges, "
-            f"{total.counts['recordings with a no']} of {total.counts['recordings']} recordings",
+            f"{no:.2%} +- {2 * error(cube, 'no'):.2%} of {total.counts['runs']:,} runs of {len(cube)} judges; "
+            f"{total.counts['recordings with a no']} of {total.counts['recordings']:,} recordings have one",
         ),
         (
             "(a) the same, the worst judge",
             "at most 3 %",
-            f"{worst.share('no'):.1%}, {worst.counts['recordings with a no']} of {worst.counts['recordings']}",
+            f"{worst.share('no'):.1%} +- {2 * error([worst], 'no'):.1%}, in {worst.counts['recordings with a no']} of "
+            f"{worst.counts['recordings']} recordings; {len(above)} judges are above 3 %, {len(clearly)} of them by "
+            "more than chance explains",
         ),
-        ("a faithful run is PARITY, CANNOT TELL", "about half", f"{parity:.0%}, {1 - no - parity:.0%}"),
+        (
+            "a faithful run is PARITY, CANNOT TELL",
+            "about half",
+            f"{parity:.0%} +- {2 * error(cube, 'parity'):.0%}, {1 - no - parity:.0%}",
+        ),
         *((f"(b) {mock} is PARITY", "at most 5 %", _past(total, cube, mock)) for mock in ESSENTIAL),
-        *(row for key in ((1, 0.0), (1, 0.7), (2, 0.0), (2, 0.7)) for row in _power(at_c, *key)),
+        *(row for key in AT_C for row in _power(at_c, *key)),
         *(
-            (f"95 % intervals that hold {name.replace('_', ' ')}", "93 to 97 %", f"{share:.1%}")
+            (
+                f"95 % intervals that hold {name.replace('_', ' ')}",
+                "93 to 97 %",
+                f"{share:.1%} +- {2 * error(cube, f'covered {name}', f'intervals {name}'):.1%}",
+            )
             for name, share in coverage(total).items()
         ),
         *(
@@ -117,16 +146,30 @@ def _past(total: Judge, cube: list[Judge], mock: WrongMock) -> str:
 
 
 def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable[tuple[str, str, str]]:
-    here = pooled(
-        judge
-        for judge in at_c
-        if judge.kind["recordings"] == recordings and judge.kind["repeatability"] == repeatability
-    )
+    kinds = _like(at_c, recordings, repeatability)
+    here = pooled(kinds)
     where = f"(c) {recordings} recorded, repeatability {repeatability:g}"
     least = min(ESSENTIAL, key=lambda mock: here.share(f"caught {mock}"))
-    parity = f"{here.share('parity'):.1%}, {here.counts['recordings']} recordings"
+    parity = f"{here.share('parity'):.1%} +- {2 * error(kinds, 'parity'):.1%}, {here.counts['recordings']} recordings"
     yield f"{where}: a faithful run is PARITY", "at least 90 %", parity
     yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", f"{here.share(f'caught {least}'):.1%}"
+
+
+def _like(judges: Iterable[Judge], recordings: int, repeatability: float) -> list[Judge]:
+    wanted = recordings, repeatability
+    return [judge for judge in judges if (judge.kind["recordings"], judge.kind["repeatability"]) == wanted]
+
+
+def others(judges: list[Judge]) -> str:
+    """Return how often each wrong mock that is not essential is found at the point (c), as Markdown."""
+    columns = [pooled(_like((j for j in judges if j.at == "c"), *key)) for key in AT_C]
+    names = sorted({name.removeprefix("tried ") for one in columns for name in one.counts if name.startswith("tried ")})
+    found = {name: [one.share(f"found {name}", f"tried {name}") for one in columns] for name in names}
+    titles = [f"{recordings} recorded, repeatability {r:g}" for recordings, r in AT_C]
+    lines = [f"| wrong mock | {' | '.join(titles)} |", f"|---|{'---:|' * len(AT_C)}"]
+    for name, shares in sorted(found.items(), key=lambda entry: -sum(entry[1])):
+        lines.append(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> str:
@@ -158,6 +201,12 @@ def plot(judges: list[Judge], path: Path) -> None:
     plt.close(figure)
 
 
+def _put(page: Path, marks: tuple[str, str], content: str) -> None:
+    begin, end = marks
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(before + begin + content + end + rest.split(end)[1], encoding="utf-8")
+
+
 def main(task: str, *files: str) -> None:
     """Gather counts, or write table and plot."""
     if task == "gather":
@@ -168,10 +217,8 @@ def main(task: str, *files: str) -> None:
         REAL.write_bytes(real.read_bytes())
         return
     judges, real_counts = read_judges(), json.loads(REAL.read_text(encoding="utf-8"))
-    page = DOCS / "parity.md"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(before + BEGIN + table(judges, real_counts) + END + after, encoding="utf-8")
+    _put(DOCS / "parity.md", (BEGIN, END), table(judges, real_counts))
+    _put(DOCS / "gauntlet.md", OTHERS, others(judges))
     plot(judges, DOCS / "images" / "operating-characteristics.svg")
 
 

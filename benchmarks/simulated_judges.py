@@ -13,7 +13,7 @@ import numpy as np
 
 from cj_pipeline.mock.model.answers import Answers
 from cj_pipeline.parity.comparison import Comparison, Sample
-from cj_pipeline.parity.power import OF_WINS, WrongMock, recorded_share
+from cj_pipeline.parity.power import WrongMock, recorded_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +86,43 @@ class SimulatedJudge:
             failed = np.tile(self.fails, (runs, batches))
         return np.where(failed, 0, -1)
 
-    def wins(self, case: Comparison, runs: int, mock: WrongMock | None, rng: np.random.Generator) -> np.ndarray:
-        """Draw (runs, p) wins of A on the prompts of a comparison. mock: who answers; None is the judge itself."""
+    def wins(self, case: Comparison, runs: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (runs, p) wins of A on the prompts of a comparison."""
         assert case.asked is not None  # noqa: S101
         n = case.asked.answers.astype(int)
-        if mock in (WrongMock.COIN, WrongMock.BLIND_COIN):
-            return rng.binomial(n, 0.5 if mock is WrongMock.COIN else recorded_share(case.asked), (runs, len(n)))
-        if mock is WrongMock.FIRST_SHOWN:
-            return np.tile(n, (runs, 1))
         place = {pair: row for row, pair in enumerate(zip(self.first.tolist(), self.second.tolist(), strict=True))}
         rows = [place[pair] for pair in zip(case.asked.first.tolist(), case.asked.second.tolist(), strict=True)]
         free = rng.binomial(n, self.chance[rows], (runs, len(n)))
-        wins = np.where(self.fixed[rows], self.answer[rows] * n, free)
-        return n - wins if mock is WrongMock.INVERTED else wins
+        return np.where(self.fixed[rows], self.answer[rows] * n, free).astype(float)
 
-    def sample(self, case: Comparison, runs: int, mock: WrongMock | None, rng: np.random.Generator) -> Sample:
-        """Draw live sides, one a run. mock: who answers; None is the judge itself."""
-        answered = int(case.live.answered.sum())
-        latency, tokens, confidence = self.measures((runs, answered), rng)
+    def sample(self, case: Comparison, runs: int, rng: np.random.Generator) -> Sample:
+        """Draw faithful live sides, one a run."""
+        latency, tokens, confidence = self.measures((runs, int(case.live.answered.sum())), rng)
         prompt = np.tile(case.live.prompt_tokens[case.live.answered], (runs, 1))
-        if mock is WrongMock.INSTANT:
-            latency = np.zeros_like(latency)
-        if mock is WrongMock.TOKENS:
-            tokens, prompt = 1.4 * tokens, 1.4 * prompt
-        wins = (
-            None if case.asked is None else self.wins(case, runs, mock if mock in OF_WINS else None, rng).astype(float)
-        )
+        wins = None if case.asked is None else self.wins(case, runs, rng)
         # There is one code, with place 0: the first recorded one, or the one after none.
         errors = self.failures(runs, self.kind.batches, rng)
         return Sample(wins, latency, tokens, prompt, confidence, errors, case.live.retry)
+
+    def changed_by(
+        self, mock: WrongMock, case: Comparison, faithful: Sample, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return the parts of faithful live sides that a wrong mock changes."""
+        assert faithful.latency_ms is not None  # noqa: S101
+        if mock is WrongMock.INSTANT:
+            return {"latency_ms": np.zeros_like(faithful.latency_ms)}
+        if mock is WrongMock.TOKENS:
+            tokens = {name: getattr(faithful, name) for name in ("completion_tokens", "prompt_tokens")}
+            return {name: 1.4 * values for name, values in tokens.items()}
+        if case.asked is None or faithful.wins is None:
+            return {}
+        n = case.asked.answers
+        if mock is WrongMock.FIRST_SHOWN:
+            return {"wins": np.tile(n, (len(faithful.wins), 1))}
+        if mock is WrongMock.INVERTED:
+            return {"wins": n - faithful.wins}
+        share = 0.5 if mock is WrongMock.COIN else recorded_share(case.asked)
+        return {"wins": rng.binomial(n.astype(int), share, faithful.wins.shape).astype(float)}
 
     def answers(self, batches: int, rng: np.random.Generator) -> Answers:
         """Ask every prompt once a batch."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+
+import pytest
 
 from benchmarks.operating_characteristics import BLOCK, JUDGES, tasks
 from benchmarks.operating_report import (
@@ -11,9 +14,13 @@ from benchmarks.operating_report import (
     DOCS,
     END,
     ESSENTIAL,
+    OTHERS,
     REAL,
+    Judge,
     coverage,
+    error,
     gathered,
+    others,
     pooled,
     read_judges,
     table,
@@ -26,6 +33,7 @@ def test_the_page_says_what_was_counted() -> None:
     real = json.loads(REAL.read_text(encoding="utf-8"))
     # Out of date? python -m benchmarks.operating_report write
     assert BEGIN + table(read_judges(), real) + END in text
+    assert others(read_judges()).join(OTHERS) in (DOCS / "gauntlet.md").read_text(encoding="utf-8")
 
 
 def test_what_was_counted_keeps_the_promises() -> None:
@@ -59,6 +67,14 @@ def test_lines_of_one_judge_add_up() -> None:
     assert gathered(map(json.dumps, (line, other))) == [
         {"at": "c", "number": 3, "kind": {"essays": 12}, "counts": {"runs": 200, "no": 3}}
     ]
+
+
+def test_runs_of_one_recording_do_not_make_a_share_surer() -> None:
+    """Four recordings, of which one fails all its ten runs: a share of .25, known to .25."""
+    counts = Counter({"runs": 40, "recordings": 4, "no": 10, "squared no": 100})
+    judge = Judge("hypercube", {}, counts)
+    assert error([judge], "no") == pytest.approx(0.25)
+    assert error([judge] * 4, "no") == pytest.approx(0.125)
 
 
 def test_counts_are_small_enough_to_be_read() -> None:
