@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -27,8 +27,12 @@ from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_vers
 from cj_pipeline.mock.mode.files import load_mode, mode_names
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
+from cj_pipeline.services.cj import environment as cj_environment
+from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
+from cj_pipeline.services.lps import variables as lps_variables
 from cj_pipeline.services.lps.providers.endpoint import endpoint_of
 from cj_pipeline.services.lps.providers.manifest import load_manifest
+from cj_pipeline.services.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
 from cj_pipeline.services.lps.settings import settings_from_environment
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.warehouse.store import Warehouse
@@ -108,6 +112,41 @@ def _models() -> Finding:
         if at.provider not in settings.switched_off and at.can_be_asked
     ]
     return Finding("models", "ok", f"{known}; {', '.join(reachable) or 'no provider has a key, so the mock alone'}")
+
+
+def _lps_variables() -> Finding:
+    return _variables("lps variables", LPS_PREFIX, _lps_settings, lps_variables.not_read)
+
+
+def _lps_settings() -> None:
+    lps_variables.refuse_what_is_not_done(settings_from_environment(), os.environ)
+
+
+def _cj_variables() -> Finding:
+    return _variables(
+        "cj variables",
+        CJ_PREFIX,
+        cj_environment.settings_from_environment,
+        cj_environment.not_read,
+    )
+
+
+def _variables(
+    what: str, prefix: str, read: Callable[[], object], not_read: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> Finding:
+    """The variables of a service: which are set, and which of them nothing reads. Never what they say."""
+    names = sorted(name for name in os.environ if name.upper().startswith(prefix))
+    unread = not_read(os.environ)
+    try:
+        read()
+    except CjPipelineError as error:
+        return Finding(what, "missing", str(error))
+    taken = [name.removeprefix(prefix) for name in names if name not in unread]
+    detail = f"{prefix}*: {', '.join(taken) or 'none set'}"
+    if not unread:
+        return Finding(what, "ok", detail)
+    named = ", ".join(f"{name.removeprefix(prefix)} ({hint})" if hint else name for name, hint in unread.items())
+    return Finding(what, "absent", f"{detail}; not read: {named}")
 
 
 def _data() -> Finding:
@@ -192,6 +231,8 @@ LOOKS: tuple[Callable[[], Finding], ...] = (
     _scenarios,
     _modes,
     _models,
+    _lps_variables,
+    _cj_variables,
     _data,
     _dagster,
     _kafka,

@@ -13,9 +13,9 @@ from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.lps_models import jobs, models, payload
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.foundation.environment import warn_of_unread
 from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
-from cj_pipeline.services.lps.settings import LpsEnvironment, QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.settings import QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.variables import KAFKA_SERVERS, refuse_what_is_not_done, warn_of_what_is_not_read
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
@@ -59,8 +59,8 @@ def serve(
 ) -> None:
     """Serve comparisons until SIGTERM or Ctrl-C, then finish what was accepted.
 
-    Callbacks go to the folder that --callbacks names, or else to Kafka where --kafka or KAFKA_BOOTSTRAP_SERVERS names a
-    cluster, or else to a folder.
+    Callbacks go to the folder that --callbacks names, or else to Kafka where --kafka or KAFKA_BOOTSTRAP_SERVERS (with
+    the prefix or without) names a cluster, or else to a folder; in production a folder is refused.
     Everything is set by the variables LLM_PROVIDER_SERVICE_*; an option counts instead of its variable. Logs are JSON
     on standard error; one line on standard output says where the service listens.
     """
@@ -73,8 +73,11 @@ def serve(
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
     log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)
-    warn_of_unread(LpsEnvironment, os.environ)
-    bus = bus_of_a_service(callbacks, kafka, "--callbacks")
+    warn_of_what_is_not_read(os.environ)
+    refuse_what_is_not_done(settings, os.environ)
+    cluster = kafka or (settings.kafka_bootstrap_servers if callbacks is None else None) or None
+    needed = KAFKA_SERVERS if settings.in_production else ""
+    bus = bus_of_a_service(callbacks, cluster, "--callbacks", production_needs=needed)
     serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
 
 

@@ -41,3 +41,35 @@ def test_an_unknown_mode_is_answered_with_the_known_ones(cj_pipeline: Terminal) 
     assert answer.code == 2
     assert "'eng5_anchr_gpt51_low' is not a mode. Did you mean 'eng5_anchor_gpt51_low'?" in answer.err
     assert "cj_generic_batch, default, eng5_anchor_gpt51_low" in answer.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--callbacks", "somewhere")])
+def test_production_says_which_variable_is_missing(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    answer = cj_pipeline("lps", "serve", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Set LLM_PROVIDER_SERVICE_KAFKA_BOOTSTRAP_SERVERS to HOST:PORT of a broker." in answer.err
+
+
+def test_productions_own_name_of_the_brokers_counts_before_the_bare_one(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_KAFKA_BOOTSTRAP_SERVERS", "theirs")
+    answer = cj_pipeline("lps", "serve")
+    assert (answer.code, answer.out) == (2, "")
+    assert "'theirs' is not HOST:PORT" in answer.err
+
+
+@pytest.mark.parametrize("name", ["INTERNAL_API_KEY", "COST_LIMIT_USD_PER_DAY"])
+def test_what_a_variable_promises_and_is_not_done_here_is_refused_by_its_name(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"LLM_PROVIDER_SERVICE_{name}", "s3cret")
+    answer = cj_pipeline("lps", "serve", "--callbacks", "somewhere")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"environment: LLM_PROVIDER_SERVICE_{name}: is not done here" in answer.err
+    assert answer.err.count("s3cret") == 0

@@ -261,5 +261,29 @@ def test_doctor_finds_everything_here_and_nothing_in_an_empty_folder(
     assert {row["what"] for row in answer.document if row["state"] == "missing"} == {"scenarios"}
 
 
+def test_doctor_names_variables_that_no_service_reads_and_never_what_they_say(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = {
+        "LLM_PROVIDER_SERVICE_USE_MOCK_LMM": "s3cret",
+        "LLM_PROVIDER_SERVICE_MOCK_PROVIDER_SEED": "7",
+        "CJ_ASSESSMENT_SERVICE_REDIS_URL": "s3cret",
+    }
+    for name, value in exported.items():
+        monkeypatch.setenv(name, value)
+    answer = cj_pipeline("doctor", "--json")
+    found = {row["what"]: (row["state"], row["detail"]) for row in answer.document}
+    state, detail = found["lps variables"]
+    assert state == "absent"
+    assert "LLM_PROVIDER_SERVICE_*: MOCK_PROVIDER_SEED" in detail
+    assert "not read: USE_MOCK_LMM (did you mean LLM_PROVIDER_SERVICE_USE_MOCK_LLM?)" in detail
+    assert "REDIS_URL (" in found["cj variables"][1]
+    assert "s3cret" not in answer.out
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_INTERNAL_API_KEY", "s3cret")
+    answer = cj_pipeline("doctor", "--json")
+    assert [row["what"] for row in answer.document if row["state"] == "missing"] == ["lps variables"]
+    assert "s3cret" not in answer.out
+
+
 def test_an_unknown_command_exits_with_2(cj_pipeline: Terminal) -> None:
     assert cj_pipeline("judge").code == 2

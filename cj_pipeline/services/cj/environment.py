@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cj_pipeline.foundation.environment import read_environment, warn_of_unread
+from cj_pipeline.foundation.environment import read_environment, unread_variables, warn_of_unread
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX, PRODUCTION, CjSettings
 
@@ -79,10 +79,20 @@ def settings_from_environment(**given: object) -> CjSettings:
     return CjSettings.model_validate(read_environment(CjEnvironment, **given).model_dump())
 
 
+def not_read(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of this service that are set and not read, each with a hint; empty for none."""
+    return unread_variables(CjEnvironment, _not_read_apart(environment), NOT_READ)
+
+
 def warn_of_what_is_not_read(environment: Mapping[str, str]) -> None:
     """Log one warning that names every variable of this service that nothing reads."""
+    warn_of_unread(CjEnvironment, _not_read_apart(environment), NOT_READ)
+
+
+def _not_read_apart(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without what is read here and is no setting."""
     read = {ENVIRONMENT_PREFIX + name for name in (*ONLY, *_DB_PARTS)}
-    warn_of_unread(CjEnvironment, {name: "" for name in environment if name not in read}, NOT_READ)
+    return {name: value for name, value in environment.items() if name not in read}
 
 
 def require_deployed(settings: CjSettings) -> None:

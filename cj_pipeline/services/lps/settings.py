@@ -59,7 +59,8 @@ class QueueSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     queue_backend: QueueBackend = QueueBackend.MEMORY
-    """memory: what waits is lost with the process. redis: it survives process and, with its append-only file, Redis."""
+    """memory: what waits is lost with the process. redis: it survives process and, with its append-only file, Redis; so
+    it is where the environment has REDIS_URL and nothing else is said."""
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
     """Where Redis is; a password in it is never shown."""
     queue_processing_mode: QueueProcessingMode = QueueProcessingMode.PER_REQUEST
@@ -176,6 +177,8 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """A team's own models, which are laid over the built-in ones key by key (docs/endpoints.md)."""
     max_request_bytes: Annotated[int, Field(ge=1)] = 2**20
     """A larger body is refused with 413."""
+    kafka_bootstrap_servers: str | None = None
+    """HOST:PORT of some brokers, with commas between; unset: KAFKA_BOOTSTRAP_SERVERS. KAFKA_* has the rest."""
     publish_llm_usage_events: bool = True
     """Whether starts, completions and failures are published too, on topics of their own."""
     admin_api_enabled: bool = True
@@ -190,7 +193,12 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     log_level: LogLevel = "INFO"
     """Of the JSON logs on standard error."""
     environment: str = "development"
-    """Shown by /healthz."""
+    """Shown by /healthz. In production callbacks go to Kafka, or the service does not start."""
+
+    @property
+    def in_production(self) -> bool:
+        """Whether others rely on this service."""
+        return self.environment.lower() in {"production", "prod"}
 
     @field_validator("default_llm_provider")
     @classmethod
@@ -235,4 +243,9 @@ class LpsEnvironment(BaseSettings, LpsSettings):
 
 def settings_from_environment(**given: object) -> LpsSettings:
     """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
-    return LpsSettings.model_validate(read_environment(LpsEnvironment, **given).model_dump())
+    read = read_environment(LpsEnvironment, **given)
+    settings = LpsSettings.model_validate(read.model_dump())
+    if "redis_url" in read.model_fields_set and "queue_backend" not in read.model_fields_set:
+        # Who says where Redis is wants it: production has no other queue.
+        return settings.model_copy(update={"queue_backend": QueueBackend.REDIS})
+    return settings

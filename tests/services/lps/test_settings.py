@@ -121,7 +121,7 @@ def test_the_environment_is_unprefixed_and_everything_else_is_not(monkeypatch):
 
 
 def test_variables_of_other_services_are_no_mistake(monkeypatch):
-    monkeypatch.setenv(PREFIX + "KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
     monkeypatch.setenv("CJ_ASSESSMENT_SERVICE_PORT", "x")
     assert settings_from_environment() == LpsSettings()
 
