@@ -112,6 +112,22 @@ def test_an_unknown_model_is_refused_with_the_nearest_name_and_all_of_them():
     assert details == {"fields": {"model_override": message}}
 
 
+@pytest.mark.parametrize(
+    ("provider", "alias", "dated"),
+    [
+        ("openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
+        ("openai", "gpt-4o", "gpt-4o-2024-11-20"),
+        ("openai", "gpt-5", "gpt-5-2025-08-07"),
+        ("openai", "gpt-4.1", "gpt-4.1-2025-04-14"),
+        ("anthropic", "claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+        ("openrouter", "claude-haiku-4-5", "anthropic/claude-haiku-4-5-20251001"),
+    ],
+)
+def test_a_name_without_its_date_is_answered_with_the_dated_one(provider, alias, dated):
+    message, _ = refusal("LLM_INVALID_CONFIG", provider_override=provider, model_override=alias)
+    assert message.startswith(f"'{alias}' is not a model of {provider}. Did you mean '{dated}'? ")
+
+
 def test_a_model_of_another_provider_is_unknown():
     refusal("LLM_INVALID_CONFIG", provider_override="anthropic", model_override="gpt-5.1")
 

@@ -5,6 +5,7 @@ What a model is says model.py; how files are read and laid over each other, mani
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +44,10 @@ class UnknownModel(CjPipelineError):
         self.provider = provider
         self.model_id = model_id
         # 80: long enough for any real name, too short for a prompt that landed in the wrong field.
-        super().__init__(f"'{model_id[:80]}' is not a model of {provider}. {did_you_mean(model_id[:80], known)}")
+        asked, known = model_id[:80], list(known)
+        # APIs call `gpt-4o` what is `gpt-4o-2024-11-20` today; a recording is of one of the dated models.
+        dated = next((name for name in known if re.fullmatch(re.escape(asked) + r"-[\d-]+", name.split("/")[-1])), asked)
+        super().__init__(f"'{asked}' is not a model of {provider}. {did_you_mean(dated, known)}")
 
 
 @dataclass(frozen=True, slots=True)
