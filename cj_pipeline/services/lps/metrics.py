@@ -6,6 +6,8 @@ is written by something a request can do; a test walks the registry and fails on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cj_pipeline.contracts.enums import BatchJobStatus, Provider, QueueProcessingMode
@@ -15,7 +17,8 @@ from cj_pipeline.services.lps.series import Series
 from cj_pipeline.services.shared.exposition import exposition
 
 _REQUEST_TYPE = "comparison"
-# What production writes where a refused request never got far enough to name its provider or model.
+# What production writes where a refused request never got far enough to name its provider or model, and of bundles
+# whose lead names no model.
 _UNKNOWN = "unknown"
 
 _ITEMS = (1, 2, 4, 8, 16, 32, 64)
@@ -36,6 +39,19 @@ class LpsMetrics:
             "status",
         )
         self._http = self._counter("http_requests_total", "HTTP requests.", "method", "endpoint", "status_code")
+        self._http_duration = self._histogram(
+            "http_request_duration_seconds",
+            "HTTP requests, from the head to the answer.",
+            Histogram.DEFAULT_BUCKETS[:-1],
+            "method",
+            "endpoint",
+        )
+        self._availability = Gauge(
+            "llm_provider_availability_percentage",
+            "100 while a provider may be asked, 0 while it is left alone because it failed repeatedly.",
+            ("provider",),
+            registry=self.registry,
+        )
         self._depth = Gauge(
             "llm_provider_queue_depth",
             "Requests in the queue; total counts those being answered and those whose callback waits for the bus too.",
@@ -117,9 +133,10 @@ class LpsMetrics:
         name = _UNKNOWN if provider is None else provider
         self._requests.labels(name, model or _UNKNOWN, _REQUEST_TYPE, "failed").inc()
 
-    def responded(self, method: str, endpoint: str, status: int) -> None:
+    def responded(self, method: str, endpoint: str, status: int, took_s: float) -> None:
         """An HTTP request was answered. endpoint: the route, never the path, which clients choose."""
         self._http.labels(method, endpoint, str(status)).inc()
+        self._http_duration.labels(method, endpoint).observe(took_s)
 
     def processed(self, provider: Provider, *, result: str, took_s: float) -> None:
         """An attempt is over. result: success or failure."""
@@ -158,10 +175,10 @@ class LpsMetrics:
         """The bus did not take a usage event, or the line of them is full."""
         self._usage_dropped.inc()
 
-    def bundled(self, provider: Provider, model: str, items: int) -> None:
-        """A bundle is over."""
-        self._bundle_calls.labels(provider, model).inc()
-        self._bundle_items.labels(provider, model).observe(items)
+    def bundled(self, provider: Provider, model: str | None, items: int) -> None:
+        """A bundle is over. model: None where its lead leaves that to the provider."""
+        self._bundle_calls.labels(provider, model or _UNKNOWN).inc()
+        self._bundle_items.labels(provider, model or _UNKNOWN).observe(items)
 
     def job_scheduled(self, provider: Provider, model: str, items: int) -> None:
         """A job of batch_api begins."""
@@ -173,8 +190,13 @@ class LpsMetrics:
         self._jobs.labels(provider, model, status).inc()
         self._job_duration.labels(provider, model).observe(took_s)
 
-    def exposition(self, depth: QueueDepth | None) -> bytes:
-        """Prometheus text, format 0.0.4. depth: None when the queue cannot tell; its gauge is then absent."""
+    def exposition(self, depth: QueueDepth | None, available: Mapping[Provider, bool]) -> bytes:
+        """Prometheus text, format 0.0.4.
+
+        depth: None when the queue cannot tell; its gauge is then absent. available: whether a provider may be asked.
+        """
+        for provider, may_be_asked in available.items():
+            self._availability.labels(provider).set(100.0 if may_be_asked else 0.0)
         self._depth.clear()
         if depth is not None:
             self._depth.labels("total").set(depth.total)

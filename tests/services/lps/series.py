@@ -14,6 +14,12 @@ PRODUCTION = {
     "errors": ("counter", "provider model error_type", None),
     "api_errors": ("counter", "provider error_type http_status_code", None),
     "http_requests": ("counter", "method endpoint status_code", None),
+    # Its buckets there are not known; these are the client library's, as in production's CJ service.
+    "http_request_duration_seconds": (
+        *("histogram", "method endpoint"),
+        [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+    ),
+    "availability_percentage": ("gauge", "provider", None),
     "queue_depth": ("gauge", "queue_type", None),
     "queue_wait_time_seconds": (
         *("histogram", "queue_processing_mode result"),

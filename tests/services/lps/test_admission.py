@@ -244,7 +244,7 @@ def test_the_mock_plays_any_model_and_metrics_call_those_nobody_knows_other():
         labels = 'model="{}",provider="mock",request_type="comparison",status="queued"'
         assert sorted(series((await lab.client.get("/metrics")).text, "requests_total")) == [
             f"llm_provider_requests_total{{{labels.format(model)}}} {count}"
-            for model, count in [("gpt-5.1", 1.0), ("mock-model-v1", 1.0), ("other", 3.0), ("unknown", 1.0)]
+            for model, count in [("default", 1.0), ("gpt-5.1", 1.0), ("mock-model-v1", 1.0), ("other", 3.0)]
         ]
 
     in_lab(script)

@@ -198,14 +198,14 @@ def test_every_declared_series_is_written_by_something_that_happens():
 def test_a_planted_series_that_nothing_writes_is_found():
     async def script(lab):
         registry = lab.service.metrics.registry
-        Gauge(f"{PREFIX}availability_percentage", "Nobody sets it.", ("provider",), registry=registry)
+        Gauge(f"{PREFIX}response_time_percentiles", "Nobody sets it.", ("provider",), registry=registry)
         Gauge(f"{PREFIX}concurrent_requests", "Nobody sets it.", registry=registry)
         names = {metric.name.removeprefix(PREFIX) for metric in registry.collect()}
         return names, (await scrape(lab))[0]
 
     names, families = in_lab(script)
     missing = names - written([*all_families(), families])
-    assert missing == {"availability_percentage", "concurrent_requests"}
+    assert missing == {"response_time_percentiles", "concurrent_requests"}
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -228,11 +228,12 @@ def test_depth_is_what_waits_and_what_is_being_answered():
 
 def test_requests_are_counted_by_what_the_door_said():
     _, after, _ = scrapes()["bundled"]
-    common = {"request_type": "comparison", "model": "unknown"}
+    common = {"request_type": "comparison", "model": "default"}
     assert value(after, "requests", "_total", provider="mock", status="queued", **common) == 6
     assert value(after, "requests", "_total", provider="mock", status="failed", **common) == 1
-    assert value(after, "requests", "_total", provider="unknown", status="failed", **common) == 1
     assert value(after, "requests", "_total", provider="openai", status="failed", **common) == 1
+    unread = {**common, "model": "unknown"}
+    assert value(after, "requests", "_total", provider="unknown", status="failed", **unread) == 1
 
 
 def test_http_requests_are_counted_by_route_and_status():
@@ -243,6 +244,48 @@ def test_http_requests_are_counted_by_route_and_status():
     }
     post = ("POST", "/api/v1/comparison")
     assert told == {(*post, "202"): 6, (*post, "503"): 1, (*post, "400"): 2, ("GET", "/metrics", "200"): 1}
+
+
+def test_http_requests_are_timed_by_route():
+    _, after, _ = scrapes()["bundled"]
+    timed = {"method": "POST", "endpoint": "/api/v1/comparison"}
+    assert value(after, "http_request_duration_seconds", "_count", **timed) == 9
+
+
+def test_a_provider_is_available_until_its_breaker_opens():
+    (alone,), (_, failing) = scrapes()["in_jobs"], scrapes()["for_real"]
+    assert value(alone, "availability_percentage", provider="mock") == 100
+    assert {sample.labels["provider"]: sample.value for sample in failing["availability_percentage"].samples} == {
+        "anthropic": 0,
+        "mock": 100,
+    }
+
+
+@pytest.mark.parametrize("processing", ["per_request", "serial_bundle", "batch_api"])
+def test_labels_name_the_provider_that_was_asked_where_the_mock_stands_in(processing):
+    async def script(lab):
+        for number, asked in enumerate(["openai", "openai", "mock"]):
+            await lab.post(number, provider_override=asked)
+            await lab.next_result()
+        return (await scrape(lab))[0]
+
+    families = in_lab(script, use_mock_llm=True, queue_processing_mode=processing)
+    kinds = {
+        "per_request": [],
+        "serial_bundle": [("serial_bundle_calls", "_total"), ("serial_bundle_items_per_call", "_count")],
+        "batch_api": [("batch_api_items_per_job", "_count"), ("batch_api_job_duration_seconds", "_count")],
+    }[processing]
+    for name, suffix in [
+        ("requests", "_total"),
+        ("queue_processing_time_seconds", "_count"),
+        ("cache_scope", "_total"),
+        *kinds,
+    ]:
+        told = [value(families, name, suffix, provider=provider) for provider in ("openai", "mock")]
+        assert told == [2, 1], name
+    # Whoever names no model learns which one answered.
+    assert value(families, "cost_dollars", "_total", model="mock-model-v1") == 0
+    assert value(families, "tokens_used", "_total", provider="openai", model="mock-model-v1") > 0
 
 
 def test_turns_callbacks_and_bundles_are_counted():

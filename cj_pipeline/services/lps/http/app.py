@@ -44,6 +44,7 @@ def _counted(service: LlmProviderService, operation: Operation, endpoint: Endpoi
     """Return the endpoint, counted by its route, with the headers that every response carries."""
 
     async def counted(request: Request) -> Response:
+        began_at = service.clock.monotonic()
         try:
             response = await endpoint(request)
             identity = _asked_for(request)
@@ -51,7 +52,8 @@ def _counted(service: LlmProviderService, operation: Operation, endpoint: Endpoi
             refusal = refusal_of(error, f"{operation.method} {operation.path}")
             response = json_response(refusal.answer(service.clock.now()), refusal.status, refusal.headers)
             identity = refusal.correlation_id or _asked_for(request)
-        service.metrics.responded(operation.method, operation.path, response.status_code)
+        took_s = service.clock.monotonic() - began_at
+        service.metrics.responded(operation.method, operation.path, response.status_code, took_s)
         return _traced(request, response, identity)
 
     return counted
@@ -65,7 +67,7 @@ def _unrouted(service: LlmProviderService) -> Callable[[Request, Exception], Awa
             raise error
         # Clients choose methods and paths; each would be a series.
         method = request.method if request.method in _METHODS else _OTHER
-        service.metrics.responded(method, _OTHER, error.status_code)
+        service.metrics.responded(method, _OTHER, error.status_code, 0.0)
         response = json_response(FlatError(error=error.detail), error.status_code, error.headers)
         return _traced(request, response, uuid4())
 

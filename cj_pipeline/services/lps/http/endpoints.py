@@ -111,8 +111,9 @@ class Endpoints:
         return json_response(answer, 200 if answer.status == "healthy" else 503)
 
     async def _metrics(self, _: Request) -> Response:
+        available = {name: provider.held_s <= 0.0 for name, provider in self._service.providers.items()}
         return Response(
-            self._service.metrics.exposition(await self._service.depth()),
+            self._service.metrics.exposition(await self._service.depth(), available),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 

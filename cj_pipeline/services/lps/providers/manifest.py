@@ -46,7 +46,9 @@ class UnknownModel(CjPipelineError):
         # 80: long enough for any real name, too short for a prompt that landed in the wrong field.
         asked, known = model_id[:80], list(known)
         # APIs call `gpt-4o` what is `gpt-4o-2024-11-20` today; a recording is of one of the dated models.
-        dated = next((name for name in known if re.fullmatch(re.escape(asked) + r"-[\d-]+", name.split("/")[-1])), asked)
+        dated = next(
+            (name for name in known if re.fullmatch(re.escape(asked) + r"-[\d-]+", name.split("/")[-1])), asked
+        )
         super().__init__(f"'{asked}' is not a model of {provider}. {did_you_mean(dated, known)}")
 
 

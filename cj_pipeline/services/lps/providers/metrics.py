@@ -18,7 +18,7 @@ from cj_pipeline.contracts.reasons import FORGIVEN, REASON, Reason
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.services.lps.providers.breaker import CircuitState
 from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
-from cj_pipeline.services.lps.providers.model_labels import ModelLabels
+from cj_pipeline.services.lps.providers.model_labels import DEFAULT_MODEL, ModelLabels
 from cj_pipeline.services.lps.providers.prompts import normalised_ttl
 from cj_pipeline.services.lps.series import Series
 
@@ -127,8 +127,8 @@ class ProviderMetrics:
     def answered(
         self, provider: Provider, model: str | None, request: ComparisonRequest, answer: ProviderAnswer
     ) -> None:
-        """A provider gave a winner. model: as for `dispatched`."""
-        name, label = provider, self.model_label(model)
+        """A provider gave a winner. model: as for `dispatched`; where it names none, the answer does."""
+        name, label = provider, self.model_label(answer.model if model in (None, DEFAULT_MODEL) else model)
         self._spent(name, label, answer.token_usage, answer.cost_estimate)
         for mark in answer.metadata.get(FORGIVEN, ()):
             self._forgiven.labels(name, label, mark).inc()

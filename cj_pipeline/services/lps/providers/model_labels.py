@@ -9,7 +9,7 @@ from __future__ import annotations
 from cj_pipeline.mock.judge import MOCK_MODEL
 from cj_pipeline.services.lps.providers.manifest import Manifest
 
-UNKNOWN_MODEL = "unknown"
+DEFAULT_MODEL = "default"
 OTHER_MODEL = "other"
 
 
@@ -19,10 +19,10 @@ class ModelLabels:
     def __init__(self, manifest: Manifest) -> None:
         models = manifest.models(include_deprecated=True)
         # A label is its own label: what is counted of a queued request has one already.
-        self._labels = frozenset(model.model_id for model in models) | {MOCK_MODEL, UNKNOWN_MODEL}
+        self._labels = frozenset(model.model_id for model in models) | {MOCK_MODEL, DEFAULT_MODEL}
 
     def of(self, model: str | None) -> str:
-        """The model itself where it is known, else `other`; `unknown` where the request names none."""
+        """The model itself where it is known, else `other`; `default` where the request names none."""
         if model is None:
-            return UNKNOWN_MODEL
+            return DEFAULT_MODEL
         return model if model in self._labels else OTHER_MODEL

@@ -28,7 +28,7 @@ class QueuedRequest:
     resolved_provider: Provider
     """Who answers: the mock stands in for every provider under USE_MOCK_LLM."""
     model_label: str
-    """The model as metrics name it: one of the manifest's, `other`, or `unknown` where it is left to the provider."""
+    """The model as metrics name it: one of the manifest's, `other`, or `default` where it is left to the provider."""
     prompt_sha256: str
     """Lower-case hex of the prompt that the provider is shown."""
     requested_at: datetime

@@ -65,7 +65,7 @@ class BatchJobs:
         job = BatchJob(lead.queue_id, tuple(requests))
         self._jobs[job.job_id] = job
         job.status = BatchJobStatus.SCHEDULED
-        self._metrics.job_scheduled(lead.provider, _model(lead), len(requests))
+        self._metrics.job_scheduled(lead.provider, lead.model_label, len(requests))
         job.task = asyncio.create_task(self._run(job), name="lps-batch-job")
         return job
 
@@ -141,8 +141,4 @@ class BatchJobs:
             raise
         finally:
             lead = job.requests[0]
-            self._metrics.job_ended(lead.provider, _model(lead), job.status, self._clock.monotonic() - started)
-
-
-def _model(lead: QueuedRequest) -> str:
-    return "default" if lead.overrides.model_override is None else lead.model_label
+            self._metrics.job_ended(lead.provider, lead.model_label, job.status, self._clock.monotonic() - started)

@@ -216,7 +216,7 @@ class Workers:
         if took_s > _SLOW_BUNDLE_S:
             _log.info("a bundle of %d took %.1f s", len(members), took_s, extra=ids_of(lead))
         if asked := sum(request.queue_id in self._turns for request in members):
-            self._metrics.bundled(lead.provider, lead.model_label, asked)
+            self._metrics.bundled(lead.provider, None if lead.model_override is None else lead.model_label, asked)
         await self._conclude(members, outcomes)
 
     async def _run_job(self, members: tuple[QueuedRequest, ...]) -> None:

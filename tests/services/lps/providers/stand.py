@@ -71,7 +71,7 @@ def queued(
         overrides=request.llm_config_overrides,
         provider=provider,
         resolved_provider=provider,
-        model_label="unknown",
+        model_label="default",
         prompt_sha256=prompt_sha256(provider, request),
         requested_at=datetime(2025, 12, 1, tzinfo=UTC),
         enqueued_at=0.0,

@@ -55,9 +55,13 @@ class Counted:
         self.metrics = ProviderMetrics(self.registry, manifest)
 
     def value(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(
-            f"llm_provider_{name}", {"provider": "mock", "model": "unknown", **labels}
-        )
+        """Of requests without a model: counted as `default`, or under the name that the answer has."""
+        found = [
+            self.registry.get_sample_value(f"llm_provider_{name}", {"provider": "mock", "model": model, **labels})
+            for model in ("default", "mock-model-v1")
+        ]
+        known = [value for value in found if value is not None]
+        return sum(known) if known else None
 
 
 def an_answer(cost: float = 0.0, **metadata: Any) -> ProviderAnswer:
@@ -166,8 +170,8 @@ def test_answers_are_counted_by_who_shares_their_cache(
         ("mock-model-v1", "mock-model-v1"),
         ("made-up-by-a-client", "other"),
         ("other", "other"),
-        ("unknown", "unknown"),
-        (None, "unknown"),
+        ("default", "default"),
+        (None, "default"),
     ],
 )
 def test_model_labels_are_bounded(model: str | None, label: str) -> None:
