@@ -207,3 +207,47 @@ def test_the_leads_hint_decides_when_callbacks_leave():
         return [seconds(await lab.next_result()) for _ in range(4)]
 
     assert in_lab(script, mode(**SLOW), queue_processing_mode="serial_bundle") == [2.0, 2.0, 4.0, 4.0]
+
+
+def bundles_of_a_wave(
+    count: int, hint: int | None, *, apart_s: float = 0.01, **settings: Any
+) -> tuple[list[int], float]:
+    """Sizes of the bundles of requests that are posted one after another, and when the last was answered."""
+
+    async def script(lab):
+        began_at = asyncio.get_running_loop().time()
+        for number in range(count):
+            await lab.post(number, metadata={"essay_a_id": "a", "essay_b_id": "b", "preferred_bundle_size": hint})
+            await asyncio.sleep(apart_s)
+        for _ in range(count):
+            await lab.next_result()
+        registry = lab.service.metrics.registry
+        labels = {"provider": "mock", "model": "unknown"}
+        upto = [
+            registry.get_sample_value("llm_provider_serial_bundle_items_per_call_bucket", {**labels, "le": bound})
+            for bound in ("1.0", "2.0", "4.0", "+Inf")
+        ]
+        sizes = [round(above - below) for below, above in pairwise([0.0, *upto])]
+        return sizes, asyncio.get_running_loop().time() - began_at
+
+    instant = mode(latency={"model": "constant", "ms": 0})
+    return in_lab(script, instant, queue_processing_mode="serial_bundle", **settings)
+
+
+def test_a_bundle_waits_for_the_rest_of_its_wave():
+    # 1, 2, 3 or 4, and more in a bundle.
+    assert bundles_of_a_wave(10, 2)[0] == [0, 5, 0, 0]
+    assert bundles_of_a_wave(10, 10)[0] == [0, 0, 0, 1]
+    assert bundles_of_a_wave(10, 2, serial_bundle_linger_ms=0)[0] == [10, 0, 0, 0]
+
+
+def test_a_full_bundle_leaves_at_once_and_a_lonely_one_after_the_wait():
+    assert bundles_of_a_wave(2, 2)[1] == pytest.approx(0.02)
+    assert bundles_of_a_wave(1, 2)[1] == pytest.approx(0.1)
+    assert bundles_of_a_wave(4, 2, serial_bundle_max_requests_per_call=1)[0] == [4, 0, 0, 0]
+
+
+@pytest.mark.parametrize("hint", [None, 0, "2"])
+def test_without_a_hint_nothing_waits(hint):
+    assert bundles_of_a_wave(4, hint)[0] == [4, 0, 0, 0]
+    assert bundles_of_a_wave(1, hint)[1] == pytest.approx(0.01)

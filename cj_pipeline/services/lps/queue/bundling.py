@@ -12,13 +12,16 @@ from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 
 
-def bundle_limit(lead: QueuedRequest, cap: int) -> int:
-    """How many requests the lead's bundle may have: its hint if that is an int of 1 to 64, never more than the cap."""
+def bundle_hint(lead: QueuedRequest) -> int | None:
+    """How many requests the lead says belong together: an int of 1 to 64; None for anything else."""
     hint = lead.request.metadata.get("preferred_bundle_size")
     # `type is`: JSON's true is a bool, which Python counts as the int 1.
-    if type(hint) is int and 1 <= hint <= MAX_BUNDLE:
-        return min(hint, cap)
-    return cap
+    return hint if type(hint) is int and 1 <= hint <= MAX_BUNDLE else None
+
+
+def bundle_limit(lead: QueuedRequest, cap: int) -> int:
+    """How many requests the lead's bundle may have: as it says, never more than the cap."""
+    return min(bundle_hint(lead) or cap, cap)
 
 
 def bundle_key(request: QueuedRequest) -> str:

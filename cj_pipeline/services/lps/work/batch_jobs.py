@@ -12,12 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from cj_pipeline.contracts.enums import BatchApiMode, BatchJobStatus
+from cj_pipeline.contracts.enums import BatchJobStatus
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.services.lps.metrics import LpsMetrics
-from cj_pipeline.services.lps.queue.bundling import bundle_limit
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
-from cj_pipeline.services.lps.settings import QueueSettings
 from cj_pipeline.services.lps.work.callbacks import Outcome
 
 Attempt = Callable[[QueuedRequest], Awaitable[Outcome]]
@@ -106,13 +104,6 @@ class BatchJobs:
         """Stop every job."""
         for job_id in list(self._jobs):
             self.cancel(job_id)
-
-    def linger_s(self, settings: QueueSettings, requests: Sequence[QueuedRequest], cap: int) -> float:
-        """How much longer an opportunistic job waits for more requests; 0 when it is full or its lead waited enough."""
-        lead = requests[0]
-        if settings.batch_api_mode is not BatchApiMode.OPPORTUNISTIC or len(requests) >= bundle_limit(lead, cap):
-            return 0.0
-        return max(0.0, lead.enqueued_at + settings.batch_api_linger_seconds - self._clock.monotonic())
 
     async def _run(self, job: BatchJob) -> None:
         started = self._clock.monotonic()

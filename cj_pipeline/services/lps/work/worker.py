@@ -35,6 +35,7 @@ from cj_pipeline.services.lps.work.batch_window import seconds_until_window
 from cj_pipeline.services.lps.work.callbacks import Outcome, answer_of
 from cj_pipeline.services.lps.work.earlier import EarlierAttempts
 from cj_pipeline.services.lps.work.json_logs import ids_of
+from cj_pipeline.services.lps.work.linger import linger_left_s
 from cj_pipeline.services.lps.work.retries import retry_delay_s
 from cj_pipeline.services.lps.work.usage_events import UsageEvents
 
@@ -181,7 +182,7 @@ class Workers:
         try:
             cap = 1 if self._mode is QueueProcessingMode.PER_REQUEST else self._settings.job_cap
             members = await self._queue.claim(cap)
-            if self._mode is not QueueProcessingMode.BATCH_API:
+            if self._mode is QueueProcessingMode.PER_REQUEST:
                 return members
             while await self._gave_back(members, cap):
                 members = await self._queue.claim(cap)
@@ -190,12 +191,12 @@ class Workers:
             self._claiming.discard(task)
 
     async def _gave_back(self, members: Sequence[QueuedRequest], cap: int) -> bool:
-        """Whether a job of these must not start yet. They are then back in the queue, and the wait is over."""
+        """Whether a bundle or job of these must not start yet. They are back in the queue, and the wait is over."""
         if (window_s := seconds_until_window(self._settings, self._clock.now())) > 0.0:
             await self._queue.release(members)
             await asyncio.sleep(window_s)
             return True
-        if (linger_s := self._jobs.linger_s(self._settings, members, cap)) > _ROUNDING_S:
+        if (linger_s := linger_left_s(self._settings, members, cap, self._clock.monotonic())) > _ROUNDING_S:
             self._arrived.clear()
             await self._queue.release(members)
             with suppress(TimeoutError):
