@@ -15,7 +15,10 @@ from cj_pipeline.engine.effects import CallbackKind, PoolChange, SubmitWave, Tak
 from cj_pipeline.engine.state import Decision, State, WaveKind
 from cj_pipeline.services.shared.exposition import exposition
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# The library's own, which production's histograms have where none are named.
+_SECONDS = tuple(Histogram.DEFAULT_BUCKETS[:-1])
+_LONGER = (20, 30, 60, 300)
+_DATABASE = "cj_assessment_service_database"
 
 
 class CjMetrics:
@@ -27,6 +30,7 @@ class CjMetrics:
         self._declare_intake()
         self._declare_callbacks()
         self._declare_batches()
+        self._declare_database()
 
     def _declare_http(self) -> None:
         self._http = self._counter(
@@ -57,7 +61,8 @@ class CjMetrics:
         self._request_latency = self._histogram(
             "kafka_message_queue_latency_seconds",
             "From a request's event to its being taken in.",
-            (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
+            # Production's buckets, and those beyond that a queue which is behind needs.
+            (*_SECONDS, *_LONGER),
         )
         self._prompt_failures = self._counter(
             "huleedu_cj_prompt_fetch_failures_total", "Prompts and rubrics that could not be had.", "reason"
@@ -130,6 +135,29 @@ class CjMetrics:
         self._stuck = Gauge("cj_stuck_batches_detected", "Stuck batches of the last look.", registry=self.registry)
         self._recovered = self._counter("cj_stuck_batches_recovered_total", "Stuck batches that were scored.")
         self._stuck_failed = self._counter("cj_stuck_batches_failed_total", "Stuck batches that failed.")
+
+    def _declare_database(self) -> None:
+        self._active = Gauge(
+            f"{_DATABASE}_connections_active", "Connections in use, this request's among them.", registry=self.registry
+        )
+        self._idle = Gauge(f"{_DATABASE}_connections_idle", "Open connections that wait.", registry=self.registry)
+        self._transactions = self._histogram(
+            f"{_DATABASE}_transaction_duration_seconds", "One transaction.", _SECONDS, "result"
+        )
+        self._database_errors = self._counter(f"{_DATABASE}_errors_total", "Errors of the database.", "error_type")
+
+    def connections(self, active: int, idle: int) -> None:
+        """Set the gauges of the pool."""
+        self._active.set(active)
+        self._idle.set(idle)
+
+    def transaction_ended(self, result: str, took_s: float) -> None:
+        """Count a transaction. result: commit or rollback."""
+        self._transactions.labels(result).observe(took_s)
+
+    def database_failed(self, error_type: str) -> None:
+        """Count an error of the database."""
+        self._database_errors.labels(error_type).inc()
 
     def responded(self, method: str, endpoint: str, status: int, took_s: float) -> None:
         """Count an answered HTTP request. endpoint: the route, never the path, which clients choose."""

@@ -63,6 +63,7 @@ class CjAssessmentService:
         self.client = client
         self.metrics = CjMetrics()
         self.database = database
+        database.watch(self.metrics.transaction_ended, self.metrics.database_failed)
         self.content: ContentSource = content or HttpContent(
             client, settings.content_service_url, settings.llm_request_timeout_seconds
         )
@@ -157,6 +158,8 @@ class CjAssessmentService:
             rows = await transaction.all(
                 select(batch_states.c.state, func.count().label("batches")).group_by(batch_states.c.state)
             )
+            active, _ = self.database.connections()
+        self.metrics.connections(active, self.database.connections()[1])
         return {row.state: row.batches for row in rows}
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

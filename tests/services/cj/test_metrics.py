@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
@@ -53,6 +56,10 @@ PRODUCTION = {
     "cj_iterations_per_batch",
     "cj_score_stability_changes",
     "cj_orphan_callbacks_total",
+    "cj_assessment_service_database_connections_active",
+    "cj_assessment_service_database_connections_idle",
+    "cj_assessment_service_database_transaction_duration_seconds",
+    "cj_assessment_service_database_errors_total",
 }
 OURS = {
     "cj_essay_fetch_failures_total",
@@ -119,13 +126,19 @@ async def everything_happens(w: World, service: CjAssessmentService) -> set[str]
     assert w.published()[CJ_FAILED_TOPIC] == 2
     assert isinstance(w.bus, ForgetfulBus)
     w.bus.forget(COMPARISON_RESULT_TOPIC, 3)
+    with suppress(OperationalError):
+        async with w.database.transaction() as transaction:
+            await transaction.execute(text("SELECT missing"))
     await asyncio.sleep(1.0)
     return found | written(await exposition(service))
 
 
 def test_every_series_is_written_by_something_that_happens() -> None:
     async def script() -> tuple[set[str], set[str]]:
-        async with world(failed_comparison_retry_threshold=2, bus=ForgetfulBus()) as w, w.service() as service:
+        async with (
+            world(failed_comparison_retry_threshold=2, bus=ForgetfulBus(), host="127.0.0.1") as w,
+            w.service() as service,
+        ):
             found = await everything_happens(w, service)
             declared = {
                 name + ("_total" if family.type == "counter" else "")
@@ -144,7 +157,7 @@ def test_a_clean_batch_counts_what_it_did() -> None:
         async with world() as w, w.service() as service:
             await w.ask(request(5))
             await w.next_event(CJ_COMPLETED_TOPIC)
-            text = await exposition(service)
+            exposed = await exposition(service)
             (state,) = await w.rows(batch_states)
             assert state["current_iteration"] == 6
             for line in (
@@ -161,9 +174,9 @@ def test_a_clean_batch_counts_what_it_did() -> None:
                 "huleedu_cj_comparisons_made_sum 20.0",
                 "cj_iterations_per_batch_sum 6.0",
             ):
-                assert line in text
-            assert 'cj_comparisons_total{status="failed"}' not in text
-            assert "_created" not in text
+                assert line in exposed
+            assert 'cj_comparisons_total{status="failed"}' not in exposed
+            assert "_created" not in exposed
 
     run_virtual(script())
 
@@ -185,3 +198,27 @@ def test_a_metric_of_a_transaction_that_did_not_hold_is_not_counted() -> None:
             assert counted == ["y"]
 
     run_virtual(script())
+
+
+# By hand: dashboards compute quantiles from these, and a sum over two services needs the same ones.
+THEIRS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]
+
+
+def test_histograms_have_productions_buckets() -> None:
+    async def script() -> dict[str, list[float]]:
+        async with world() as w, w.service() as service:
+            await w.ask(request(3))
+            await w.next_event(CJ_COMPLETED_TOPIC)
+            await exposition(service)
+            found: dict[str, list[float]] = {}
+            for family in text_string_to_metric_families(await exposition(service)):
+                for sample in family.samples:
+                    if sample.name.endswith("_bucket"):
+                        found.setdefault(family.name, []).append(float(sample.labels["le"]))
+            return found
+
+    found = run_virtual(script())
+    for name in ("cj_assessment_http_request_duration_seconds", "kafka_message_queue_latency_seconds"):
+        assert set(THEIRS) <= set(found[name])
+    assert sorted(set(found["cj_assessment_http_request_duration_seconds"])) == [*THEIRS, float("inf")]
+    assert {0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300} <= set(found["kafka_message_queue_latency_seconds"])

@@ -293,3 +293,28 @@ def test_the_log_tells_the_life_of_a_batch_by_its_id(caplog: pytest.LogCaptureFi
     assert sum(": decision " in line for line in lines) == 6
     assert ": decision FINALIZE_NOTHING_SCHEDULABLE" in lines[-2]
     assert "over, COMPLETE_MAX_COMPARISONS (nothing_schedulable), 20 comparisons judged" in lines[-1]
+
+
+def test_topics_may_have_other_names_and_events_keep_their_types() -> None:
+    renamed = {
+        "cj_assessment_request_topic": "team.asked.v1",
+        "cj_assessment_completed_topic": "team.completed.v1",
+        "cj_assessment_failed_topic": "team.failed.v1",
+        "assessment_result_topic": "team.result.v1",
+    }
+
+    async def run() -> None:
+        async with world(**renamed) as w:
+            await w.bus.publish("team.asked.v1", request())
+            await w.bus.publish("team.asked.v1", request(0, number=2))
+            async with w.service():
+                for topic, event_type in (
+                    ("team.completed.v1", CJ_COMPLETED_TOPIC),
+                    ("team.failed.v1", CJ_FAILED_TOPIC),
+                    ("team.result.v1", ASSESSMENT_RESULT_TOPIC),
+                ):
+                    assert (await w.next_event(topic))["event_type"] == event_type
+            published = w.published()
+            assert not any(published[topic] for topic in (CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, ASSESSMENT_RESULT_TOPIC))
+
+    run_virtual(run())

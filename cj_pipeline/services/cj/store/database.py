@@ -9,6 +9,7 @@ date at the start (migrations.py); a process refuses to serve a schema that is n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -120,6 +121,29 @@ class Database:
             async with connection.begin():
                 yield transaction
         transaction.run_after_commit()
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are in use, and how many wait to be."""
+        pool = self._engine.pool
+        return (pool.checkedout(), pool.checkedin()) if isinstance(pool, AsyncAdaptedQueuePool) else (0, 0)
+
+    def watch(self, ended: Callable[[str, float], None], failed: Callable[[str], None]) -> None:
+        """Call `ended` with the end of each transaction (commit, rollback) and its seconds, `failed` with each error.
+
+        The seconds are those of the loop, and an error is told by its kind.
+        """
+        engine = self._engine.sync_engine
+
+        def begin(connection: Connection) -> None:
+            connection.info["began_s"] = asyncio.get_running_loop().time()
+
+        def end(how: str) -> Callable[[Connection], None]:
+            return lambda connection: ended(how, asyncio.get_running_loop().time() - connection.info["began_s"])
+
+        event.listen(engine, "begin", begin)
+        event.listen(engine, "commit", end("commit"))
+        event.listen(engine, "rollback", end("rollback"))
+        event.listen(engine, "handle_error", lambda context: failed(type(context.original_exception).__name__))
 
     async def create_schema(self, clock: LoopClock) -> None:
         """Make the tables where there are none, and bring older ones up to date. Raises OtherSchema, DatabaseAway."""
