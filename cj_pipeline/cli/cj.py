@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
+from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.services.cj.environment import (
     KAFKA_SERVERS,
@@ -19,7 +20,12 @@ from cj_pipeline.services.cj.environment import (
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
-@click.group()
+@click.group(
+    cls=CommandsOnDemand,
+    places={
+        "admin": ("cj_pipeline.cli.cj_admin:admin", "Instructions, prompts, rubrics and anchors of assignments."),
+    },
+)
 def cj() -> None:
     """The CJ assessment service."""
 

@@ -104,7 +104,7 @@ def stack(
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the captured trace goes [stack/traces/ below CJ_PIPELINE_DATA_DIR].",
+    help="Where the captured trace goes [CJ_PIPELINE_TRACES_DIR, which the stack's Dagster reads].",
 )
 @json_option
 def drive(
@@ -153,7 +153,7 @@ def drive(
             scenario_folder=trace.folder,
             mode=scenario_mode(trace.scenario, expression, scenario_file=trace.folder / SCENARIO_FILE),
             label=label_of(None, label) or fresh_label(),
-            output_dir=output_dir or PipelineSettings().data_dir / "stack" / "traces",
+            output_dir=output_dir or PipelineSettings().traces_dir,
             timeout_s=timeout_seconds,
         ),
         report=lambda sentence: click.echo(sentence, err=True),

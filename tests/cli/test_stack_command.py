@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.local.drive import DriveRequest
+from cj_pipeline.local.parts import servers_of
+from cj_pipeline.local.stack_plan import StackPlan
 from tests.cli.terminal import Terminal, terminal_of
-from tests.sides import TRACES
+from tests.sides import LOWER5, TRACES, scenario
 
 
 @pytest.fixture
@@ -56,3 +61,19 @@ def test_a_command_that_was_removed_says_what_to_do_instead(
     assert answer.code == 2
     assert f"'stack {arguments[0]}' was removed: `cj-pipeline stack` runs in the foreground now" in answer.err
     assert instead in answer.err
+
+
+def test_a_captured_batch_goes_where_the_stacks_dagster_looks(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[DriveRequest] = []
+
+    def drive(_: object, request: DriveRequest, report: object) -> None:
+        asked.append(request)
+        raise BadInput("that is enough.", path="test")
+
+    monkeypatch.setattr("cj_pipeline.local.driven_batch.drive", drive)
+    assert "that is enough" in terminal("stack", "drive").err
+    plan = StackPlan(scenario(LOWER5), "default", PipelineSettings().traces_dir, PipelineSettings().data_dir)
+    environment = servers_of(plan)["dagster"].spec.environment
+    assert environment["CJ_PIPELINE_TRACES_DIR"] == str(asked[0].output_dir.absolute()) == str(TRACES)

@@ -88,7 +88,7 @@ def driving(plan: StackPlan, label: str) -> Iterator[subprocess.Popen[str]]:
     """`cj-pipeline stack drive` as a process of its own."""
     command = [CLI, "stack", "drive", "--scenario", ANCHORS, "--mode", plan.mode_expression, "--label", label, "--json"]
     with subprocess.Popen(
-        [*command, "--timeout-seconds", str(PATIENCE_S)],
+        [*command, "--timeout-seconds", str(PATIENCE_S), "--output-dir", str(plan.folder / "traces")],
         env=environment(plan),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -35,7 +35,7 @@ from cj_pipeline.services.cj.service import CjAssessmentService
 INSTRUCTIONS = "/admin/v1/assessment-instructions"
 PROMPTS = "/admin/v1/student-prompts"
 RUBRICS = "/admin/v1/judge-rubrics"
-ANCHORS = "/admin/v1/anchors/assignment/{assignment_id}"
+ANCHORS = "/admin/v1/anchors/assignment/{assignment_id:path}"
 REGISTER = "/api/v1/anchors/register"
 
 MOST_ROWS = 200
@@ -52,18 +52,18 @@ class AdminEndpoints:
         return [
             ("GET", INSTRUCTIONS, self.list_instructions),
             ("POST", INSTRUCTIONS, self.post_instructions),
-            ("GET", INSTRUCTIONS + "/assignment/{assignment_id}", self.get_instructions),
-            ("DELETE", INSTRUCTIONS + "/assignment/{assignment_id}", self.delete_instructions),
-            ("GET", INSTRUCTIONS + "/course/{course_id}", self.get_instructions),
-            ("DELETE", INSTRUCTIONS + "/course/{course_id}", self.delete_instructions),
+            ("GET", INSTRUCTIONS + "/assignment/{assignment_id:path}", self.get_instructions),
+            ("DELETE", INSTRUCTIONS + "/assignment/{assignment_id:path}", self.delete_instructions),
+            ("GET", INSTRUCTIONS + "/course/{course_id:path}", self.get_instructions),
+            ("DELETE", INSTRUCTIONS + "/course/{course_id:path}", self.delete_instructions),
             # Ours, from before.
             ("PUT", INSTRUCTIONS + "/{assignment_id}", self.put_instructions),
             ("GET", INSTRUCTIONS + "/{assignment_id}", self.get_instructions),
             ("DELETE", INSTRUCTIONS + "/{assignment_id}", self.delete_instructions),
             ("POST", PROMPTS, self.post_student_prompt),
-            ("GET", PROMPTS + "/assignment/{assignment_id}", self.get_student_prompt),
+            ("GET", PROMPTS + "/assignment/{assignment_id:path}", self.get_student_prompt),
             ("POST", RUBRICS, self.post_judge_rubric),
-            ("GET", RUBRICS + "/assignment/{assignment_id}", self.get_judge_rubric),
+            ("GET", RUBRICS + "/assignment/{assignment_id:path}", self.get_judge_rubric),
             ("GET", ANCHORS, self.list_anchors),
             ("POST", REGISTER, self.register_anchor),
         ]
