@@ -15,9 +15,10 @@ from pathlib import Path
 from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
-from cj_pipeline.local.drive import DriveRequest, Report, StackAddress, StackAnswer, ask_stack
+from cj_pipeline.local.drive import DriveRequest, Report, StackAddress, ask_stack
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.parity.compare import ParityReport, compare
+from cj_pipeline.runs.cj_service import CjAnswer
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, run_live
 from cj_pipeline.traces.capture.capture import capture
@@ -44,7 +45,7 @@ class DrivenBatch:
     """
 
     bos_batch_id: str
-    answer: StackAnswer
+    answer: CjAnswer
     trace: Path
     seconds: float
     parity: ParityReport

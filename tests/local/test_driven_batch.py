@@ -12,7 +12,7 @@ from cj_pipeline.bus.kafka.settings import KafkaSettings
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.contracts.cj_events import ASSESSMENT_RESULT_TOPIC, CJ_COMPLETED_TOPIC, AssessmentResultV1
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.local.drive import DriveRequest, StackAddress, StackAnswer, assessment_request, scenario_texts
+from cj_pipeline.local.drive import DriveRequest, StackAddress, assessment_request, scenario_texts
 from cj_pipeline.local.driven_batch import (
     SCORE_TOLERANCE,
     DrivenBatch,
@@ -24,6 +24,7 @@ from cj_pipeline.local.stack_plan import StackPlan
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.verdict import Doubt, Parity
+from cj_pipeline.runs.cj_service import CjAnswer
 from cj_pipeline.runs.scenario_run import JudgeIdentity
 from cj_pipeline.runs.virtual_time import run_virtual
 from tests.services.cj.lab import LPS_URL, world
@@ -82,9 +83,9 @@ def test_every_pair_has_the_same_prompt_and_winner_and_every_score_is_the_same(
     assert len(report.recorded.events) == comparisons
     assert winners(report.live.events) == winners(report.recorded.events)
     assert [check.check.name for check in report.failed] == []
-    batch = DrivenBatch("stack-x-one", StackAnswer(result, None), Path(), 1.0, report)
+    batch = DrivenBatch("stack-x-one", CjAnswer(result, None), Path(), 1.0, report)
     assert batch.agrees
-    assert not replace(batch, answer=StackAnswer(None, "timeout")).agrees
+    assert not replace(batch, answer=CjAnswer(None, "timeout")).agrees
 
 
 def test_another_mode_and_a_lost_and_a_doubled_callback_are_seen() -> None:
@@ -93,7 +94,7 @@ def test_another_mode_and_a_lost_and_a_doubled_callback_are_seen() -> None:
     assert "answer_agreement" in {check.check.name for check in inverted.failed}
     for changed in (events[:-1], (*events, events[0])):
         # The embedded stack is asked what was captured; that a callback is missing is seen in the published scores.
-        assert not DrivenBatch("stack", StackAnswer(result, None), Path(), 1.0, compared(LOWER5, changed)).agrees
+        assert not DrivenBatch("stack", CjAnswer(result, None), Path(), 1.0, compared(LOWER5, changed)).agrees
 
 
 def test_a_wrong_mock_agrees_with_itself_whatever_the_scenario_asks_of_its_judge() -> None:
