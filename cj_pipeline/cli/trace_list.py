@@ -12,6 +12,7 @@ import click
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, width
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.input_file import read_input
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.traces.provenance import read_provenance, verify_checksums
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
@@ -63,7 +64,7 @@ def _row(folder: Path) -> dict[str, Any]:
     for name in (CALLBACKS_FILE, SUMMARY_FILE):
         if name not in digests:
             raise BadInput("is not covered by SHA256SUMS.", path=folder / name)
-    counts = json.loads((folder / SUMMARY_FILE).read_bytes())
+    counts = json.loads(read_input(folder / SUMMARY_FILE))
     return {
         "scenario_id": scenario.scenario_id,
         "profile": scenario.profile.value,

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import open_input
+
+# A callback has 3 kB, the largest request 1 MiB. A file without a line break would be read into memory as a whole.
+MOST_LINE_BYTES = 16 * 2**20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -38,19 +42,26 @@ def read_lines(path: Path, *, utf8: bool = True) -> Iterator[bytes]:
     """Yield every line of a file without its line feed, blank ones too, so that they can be counted.
 
     utf8: refuse a line that is not UTF-8; otherwise that is left to the caller (see `not_utf8`).
-    Raises BadInput for a file that is not there, is UTF-16, or is compressed and damaged.
+    Raises BadInput for a file that is not there, is UTF-16, is compressed and damaged, or has a line without end.
     """
     number = 0
     try:
         with _opened(path) as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES + 1), b""), start=1):
+                if len(line) > MOST_LINE_BYTES:
+                    raise BadInput(
+                        f"is longer than {MOST_LINE_BYTES // 2**20} MiB.",
+                        path=path,
+                        line=number,
+                        remedy="Each line is one JSON document.",
+                    )
                 if number == 1:
                     _refuse_utf16(line, path)
                     line = line.removeprefix(BYTE_ORDER_MARK)
                 if utf8 and not is_utf8(line):
                     raise not_utf8(path, number)
                 yield line.removesuffix(b"\n")
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput("no such file.", path=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile, _DamagedZstd) as error:
         raise BadInput(
@@ -94,7 +105,7 @@ class _Zstd(io.RawIOBase):
 
 def _opened(path: Path) -> BinaryIO:
     """Open a file for reading by what its first bytes are, whatever its name says."""
-    file = path.open("rb")
+    file = open_input(path)
     magic = file.peek(4)[:4]
     if not magic.startswith((_GZIP, _ZSTD)):
         return file

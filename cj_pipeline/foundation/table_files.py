@@ -11,9 +11,14 @@ from io import StringIO
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import read_input, refuse_large_archive
 
 # The separators that spreadsheets write; which of them is meant is seen by the headings that are asked for.
 SEPARATORS = (",", ";", "\t")
+
+# A table is held in memory as a whole, several times as large; 10 million outcomes have some 200 MB.
+MOST_BYTES = 512 * 2**20
+MOST_ROWS = 20_000_000
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -46,7 +51,7 @@ def heading_key(heading: str) -> str:
 
 def read_text(path: Path) -> str:
     """Return the text of a file in UTF-8 or, with a mark at its beginning, UTF-16. Raises BadInput for any other."""
-    content = path.read_bytes()
+    content = read_input(path, MOST_BYTES)
     try:
         text = content.decode("utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -100,10 +105,11 @@ def _xlsx(path: Path, wanted: frozenset[str]) -> RawTable:
     from openpyxl import load_workbook
 
     try:
+        refuse_large_archive(path)
         workbook = load_workbook(path, read_only=True, data_only=True)
         sheets = [(sheet.title, [list(row) for row in sheet.iter_rows(values_only=True)]) for sheet in workbook]
         workbook.close()
-    except OSError:
+    except (OSError, BadInput):
         raise
     except Exception as error:  # a damaged archive, a missing part, bad XML: openpyxl has no class of its own for them
         raise BadInput(f"not an Excel workbook: {error}.", path=path, remedy="Save it as .xlsx.") from None
@@ -143,6 +149,9 @@ def _parquet(path: Path, wanted: frozenset[str]) -> RawTable:
     import pyarrow.parquet as pq
 
     try:
+        rows_held = pq.read_metadata(path).num_rows  # of one value repeated, they take no room in the file
+        if rows_held > MOST_ROWS:
+            raise BadInput(f"has {rows_held:,} rows; at most {MOST_ROWS:,} are read.", path=path)
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"not a parquet file: {error}.", path=path) from None

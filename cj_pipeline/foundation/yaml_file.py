@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import read_input
 
 Key = str | int
 Model = TypeVar("Model", bound=FileModel)
@@ -123,12 +124,9 @@ def read_yaml(path: Path, *, when_missing: str = "Check the path.") -> YamlFile:
 
 def _text(path: Path, when_missing: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = read_input(path, MOST_BYTES)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput("no such file.", path=path, remedy=when_missing) from None
-    if len(content) > MOST_BYTES:
-        raise BadInput(f"longer than {MOST_BYTES // 2**20} MiB.", path=path, remedy="Is it the file you mean?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

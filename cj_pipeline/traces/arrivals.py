@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import read_input
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, added_recordings, joint_sha256, read_provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE
@@ -96,7 +97,7 @@ def _listed_sha256(folder: Path) -> dict[str, str]:
     """The digests that a `SHA256SUMS` names, by file name, without comparing them."""
     sums = folder / CHECKSUM_FILE
     try:
-        lines = sums.read_text(encoding="utf-8").splitlines()
+        lines = read_input(sums).decode().splitlines()
     except FileNotFoundError:
         raise BadInput("no such file.", path=sums, remedy="Capture or import the trace again.") from None
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import open_input, read_input
 from cj_pipeline.traces.capture_provenance import CaptureProvenance
 from cj_pipeline.traces.import_provenance import ImportProvenance
 from cj_pipeline.traces.recording_provenance import RecordingProvenance
@@ -102,7 +103,7 @@ def read_provenance(folder: Path) -> Provenance:
     """Read `provenance.json`; raises BadInput naming file and field."""
     path = folder / PROVENANCE_FILE
     try:
-        return Provenance.model_validate_json(path.read_bytes())
+        return Provenance.model_validate_json(read_input(path))
     except FileNotFoundError:
         raise BadInput(
             "no such file.", path=path, remedy="A trace without provenance proves nothing; capture or reconstruct it."
@@ -114,7 +115,7 @@ def read_provenance(folder: Path) -> Provenance:
 
 def file_sha256(path: Path) -> str:
     """Lower-case hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         return file_digest(file, "sha256").hexdigest()
 
 
@@ -173,7 +174,7 @@ def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield name and digest of each file that one `SHA256SUMS` names, after comparing it."""
     sums = folder / CHECKSUM_FILE
     try:
-        lines = sums.read_text(encoding="utf-8").splitlines()
+        lines = read_input(sums).decode().splitlines()
     except FileNotFoundError:
         raise BadInput(
             "no such file.",
@@ -186,6 +187,8 @@ def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64:
             raise BadInput("is not '<sha256>  <file name>'.", path=sums, line=number)
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise BadInput("is no file of this folder.", path=sums, line=number, field=name)
         path = folder / name
         if not path.is_file():
             raise BadInput("is listed, but the file is not there.", path=sums, line=number, field=name)

@@ -25,6 +25,7 @@ from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import read_input
 from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.traces.reader import CallbackColumns, IntColumn, QuarantinedLine, columns_of, read_columns
 from cj_pipeline.traces.store import SUMMARY_FILE
@@ -203,7 +204,7 @@ def read_summary(folder: Path) -> Summary:
     """Read a folder's `summary.json`; raises BadInput naming file and field."""
     path = folder / SUMMARY_FILE
     try:
-        return Summary.model_validate_json(path.read_bytes())
+        return Summary.model_validate_json(read_input(path))
     except FileNotFoundError:
         raise BadInput("no such file.", path=path, remedy="Capture or reconstruct the trace again.") from None
     except ValidationError as error:

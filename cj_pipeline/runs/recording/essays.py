@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.input_file import read_input, refuse_large_archive
 
 # As much as ten novels; a file beyond it is no essay.
 MOST_BYTES = 16 * 2**20
@@ -66,7 +67,7 @@ def _text(path: Path, reader: Callable[[Path], str]) -> str:
 
 
 def _plain(path: Path) -> str:
-    content = path.read_bytes()
+    content = read_input(path, MOST_BYTES)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,7 +81,10 @@ def _word(path: Path) -> str:
     except ModuleNotFoundError:
         raise _reader_is_missing("Word files", "python-docx") from None
     try:
+        refuse_large_archive(path)
         return "\n".join(paragraph.text for paragraph in docx.Document(str(path)).paragraphs)
+    except BadInput:
+        raise
     except Exception as error:  # the library raises what its XML and ZIP readers raise
         raise _unreadable(path, "Word file", error) from None
 

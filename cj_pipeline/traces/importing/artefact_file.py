@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from cj_pipeline.contracts.enums import OutputVerbosity, ReasoningEffort
 from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import read_input
 
 RUNNER_MODES = ("plan", "dry-run", "execute", "anchor-align-test")
 
@@ -177,7 +178,7 @@ class Artefact(WireModel):
 def read_artefact(path: Path) -> tuple[Artefact, str, ChecksumVerdict]:
     """Return the artefact, the SHA-256 of its file, and what became of its own checksum. Raises BadInput."""
     try:
-        content = path.read_bytes()
+        content = read_input(path)
     except FileNotFoundError:
         raise BadInput("no such file.", path=path, remedy="Name an assessment_run.execute.json.") from None
     except OSError as error:

@@ -27,6 +27,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from cj_pipeline.contracts.callback import Rejection
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import open_input
 from cj_pipeline.traces.importing.envelope import ENVELOPE_FIELDS, enveloped, timestamp
 from cj_pipeline.traces.importing.source import Found, Known, Source, recorded
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, FieldProvenance
@@ -195,7 +196,7 @@ def _documents(path: Path, digest: Hash) -> Iterator[tuple[bytes | Rejection, in
     """
     line = 1
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_input(path) as opened, gzip.open(opened) if path.suffix == ".gz" else opened as file:
             if _suffix(path) == ".json":
                 content = file.read()
                 digest.update(content)

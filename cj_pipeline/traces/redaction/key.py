@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import open_input
 
 KEY_BYTES = 32
 KEY_FILE = "redaction.key"
@@ -61,7 +62,7 @@ def _refuse_trace_folders(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             status = os.fstat(file.fileno())
             content = file.read(4 * KEY_BYTES)
     except (IsADirectoryError, PermissionError):
