@@ -6,19 +6,20 @@ It does not store records (tables.py) or compare them (parity/).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
+from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.diagnostics import flags_are_vacuous, quality_flags, se_summary
-from cj_pipeline.bt.fit import fit_warnings, neutral_fit
+from cj_pipeline.bt.fit import PRODUCTION_ALPHA, fit, fit_warnings, neutral_fit
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.engine.facts import is_small_net, small_net_cap_reached, successful_pairs
-from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
+from cj_pipeline.engine.scoring.scores import SCORING_ERRORS
 from cj_pipeline.engine.scoring.wave_results import WaveResult, wave_results
 from cj_pipeline.engine.state import Decision, State
 from cj_pipeline.runs.diagnostics import RunDiagnostics, diagnostics_of
@@ -292,14 +293,23 @@ def _logged(decision: Decision) -> LoggedDecision:
 
 
 def _fit(state: State) -> BtFit:
-    """Return the final fit; when nothing was judged, neutral scores and a warning."""
-    comparisons = outcomes(state)
+    return bt_fit_of(state.batch.items, state.won(), alpha=state.batch.settings.bt_alpha)
+
+
+def bt_fit_of(items: Sequence[str], won: Iterable[tuple[str, str]], *, alpha: float = PRODUCTION_ALPHA) -> BtFit:
+    """Return the fit of some outcomes by production's estimator; where nothing was judged, neutral scores.
+
+    items: essay ids, sorted; won: winner and loser of each successful comparison.
+    """
+    pairs = list(won)
+    index = {essay: position for position, essay in enumerate(items)}
+    comparisons = Comparisons([index[winner] for winner, _ in pairs], [index[loser] for _, loser in pairs], len(items))
     try:
-        fitted = score(state).fit
+        fitted = fit(comparisons, estimator="production", alpha=alpha)
     except SCORING_ERRORS:
-        fitted = neutral_fit(len(state.batch.items))
-    wins = Counter(winner for winner, _ in state.won())
-    losses = Counter(loser for _, loser in state.won())
+        fitted = neutral_fit(len(items))
+    wins = Counter(winner for winner, _ in pairs)
+    losses = Counter(loser for _, loser in pairs)
     by_score = np.lexsort((np.arange(fitted.n_items), -fitted.theta))
     rank = {int(item): position + 1 for position, item in enumerate(by_score)}
     summary = se_summary(fitted.standard_error, comparisons)
@@ -315,12 +325,12 @@ def _fit(state: State) -> BtFit:
                 wins=wins[essay],
                 losses=losses[essay],
             )
-            for item, essay in enumerate(state.batch.items)
+            for item, essay in enumerate(items)
         ),
         se_summary=summary.as_dict(),
         quality_flags=quality_flags(summary).as_dict(),
         vacuous_flags=flags_are_vacuous(comparisons).names,
-        warnings=fit_warnings(fitted, state.batch.items),
+        warnings=fit_warnings(fitted, items),
     )
 
 

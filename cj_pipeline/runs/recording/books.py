@@ -10,7 +10,7 @@ from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.deployed import cost_of
-from cj_pipeline.runs.recording.draft import RecordingDraft, RunDraft
+from cj_pipeline.runs.recording.draft import RunDraft
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.runs.recording.spending import Meter, Price, Purse
 from cj_pipeline.runs.stack import Stack
@@ -98,8 +98,9 @@ def require_key(judge: JudgeBehindLps) -> None:
 class Books:
     """Spending of a recording. The meter of an embedded LPS reserves and settles itself, call by call."""
 
-    def __init__(self, draft: RecordingDraft, limit: float | None, judge: JudgeBehindLps) -> None:
-        self.purse = Purse(limit, draft.exposure_usd, lambda _: self._write())
+    def __init__(self, spent_usd: float, limit: float | None, judge: JudgeBehindLps) -> None:
+        """Open the books. spent_usd: before this session, at most."""
+        self.purse = Purse(limit, spent_usd, lambda _: self._write())
         self.meter: Meter | None = None
         self._by_callback = judge.answers_once
         self._reserved: dict[UUID, float] = {}

@@ -36,14 +36,13 @@ def read_essays(folder: Path) -> Essays:
     texts: dict[str, str] = {}
     left_out = []
     for path in files:
-        reader = _READERS.get(path.suffix.lower())
-        if reader is None:
+        if path.suffix.lower() not in _READERS:
             left_out.append(path.name)
             continue
         essay_id = unicodedata.normalize("NFC", path.stem).strip()
         if essay_id in texts:
             raise BadInput("another file has the same name with another ending.", path=path, remedy="Keep one of them.")
-        texts[essay_id] = _text(path, reader)
+        texts[essay_id] = essay_text(path)
     if len(texts) < 2:
         raise BadInput(
             f"holds {len(texts)} essays, and a comparison needs two.",
@@ -53,7 +52,11 @@ def read_essays(folder: Path) -> Essays:
     return Essays(dict(sorted(texts.items())), tuple(left_out))
 
 
-def _text(path: Path, reader: Callable[[Path], str]) -> str:
+def essay_text(path: Path) -> str:
+    """Return the text of one file, by its ending. Raises BadInput: an ending that is not read, no text, too much."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput("is no kind of text that is read.", path=path, remedy=f"Known: {', '.join(_READERS)}.")
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise BadInput(f"has {size / 2**20:.0f} MiB; no essay is that long.", path=path, remedy="Take it out.")
@@ -101,6 +104,9 @@ def _pdf(path: Path) -> str:
 
 
 _READERS: Mapping[str, Callable[[Path], str]] = {".txt": _plain, ".md": _plain, ".docx": _word, ".pdf": _pdf}
+
+ENDINGS = tuple(_READERS)
+"""Of files that are read."""
 
 
 def _reader_is_missing(kind: str, package: str) -> CjPipelineError:

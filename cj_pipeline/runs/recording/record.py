@@ -109,7 +109,7 @@ async def _ask(
     patience_s: float,
 ) -> bool:
     """Ask every run, and return whether the limit ended it."""
-    books = Books(draft, request.budget_usd, judge)
+    books = Books(draft.exposure_usd, request.budget_usd, judge)
     async with judge.entered(books.purse, sum(run.calls for run in draft.runs)) as (stack, meter):
         books.meter = meter
         topic = stack.callback_topic or COMPARISON_RESULT_TOPIC
