@@ -110,6 +110,10 @@ def _models() -> Finding:
         f"{at.provider.value} at {at.base_url}{'' if at.has_a_key else ' without a key'}"
         for at in (endpoint_of(settings, provider) for provider in Provider if provider is not Provider.MOCK)
         if at.provider not in settings.switched_off and at.can_be_asked
+    ] + [
+        f"{model.model_id} at {model.base_url}"
+        for model in manifest.models(include_deprecated=True)
+        if model.base_url is not None
     ]
     return Finding("models", "ok", f"{known}; {', '.join(reachable) or 'no provider has a key, so the mock alone'}")
 

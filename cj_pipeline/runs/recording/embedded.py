@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.recording.spending import MeteredTransport, Price, Purse, price_of
 from cj_pipeline.runs.stack import Stack, embedded_stack
 from cj_pipeline.services.lps.providers.apis.api import max_tokens, temperature
-from cj_pipeline.services.lps.providers.endpoint import is_loopback
+from cj_pipeline.services.lps.providers.endpoint import past_proxies
 from cj_pipeline.services.lps.providers.manifest import Manifest, UnknownModel, load_manifest
 from cj_pipeline.services.lps.providers.model import Model
 from cj_pipeline.services.lps.providers.registry import api_of
@@ -100,22 +101,22 @@ def embedded_judge(
         **({} if base_url is None else {f"{provider}_base_url": base_url}),
     }
     model = _found(load_manifest(environment.model_manifest_path), provider, judge.model)
-    if model is None:
-        model = _described(judge, price)
+    if model is None or (base_url is not None and model.base_url is not None):
+        model = _described(judge, price) if model is None else model.model_copy(update={"base_url": None})
         given["model_manifest_path"] = _manifest_file(folder, model)
     settings = LpsSettings.model_validate({**environment.model_dump(), **given})
-    endpoint = api_of(settings, provider).endpoint
-    lacks_a_key = endpoint.needs_a_key and not endpoint.has_a_key
+    endpoint = api_of(settings, provider).endpoint.of(model)
+    lacks_a_key = model.base_url is None and endpoint.needs_a_key and not endpoint.has_a_key
     asked = LLMConfigOverrides(temperature_override=judge.temperature, max_tokens_override=judge.max_tokens)
     most = max_tokens(asked, settings, model)
-    here = is_loopback(getattr(settings, f"{provider}_base_url") or "")
     return EmbeddedJudge(
         judge=judge.model_copy(update={"temperature": temperature(asked, settings, model), "max_tokens": most}),
         settings=settings,
-        on_this_machine=here,
-        price=price or price_of(model) or (Price(0.0, 0.0) if here else None),
+        on_this_machine=endpoint.on_this_machine,
+        price=price or price_of(model) or (Price(0.0, 0.0) if endpoint.on_this_machine else None),
         most_output_tokens=most,
         missing_key=f"{provider.value.upper()}_API_KEY" if lacks_a_key else "",
+        open_client=partial(httpx.AsyncClient, mounts=past_proxies([endpoint.base_url])),
     )
 
 

@@ -15,11 +15,13 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.recording.asking import JudgeAway
 from cj_pipeline.runs.recording.draft import draft_folder
+from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
 from cj_pipeline.runs.recording.record import RecordingProgress, RecordingStopped, record
 from cj_pipeline.runs.recording.request import recorded_before
 from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.traces.provenance import TraceOrigin, read_provenance
 from cj_pipeline.traces.reader import read_callbacks
+from cj_pipeline.traces.recording_provenance import RecordedJudge
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction_policy import RedactionPolicy
@@ -91,6 +93,23 @@ def test_what_was_stopped_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None
     assert set(judge.asked.values()) == {2}
     _, recordings = trace_recordings(folder)
     assert [one.provenance.recorded.asked_again for one in recordings if one.provenance.recorded] == [0, 0]
+
+
+def test_a_model_with_an_address_of_its_own_is_recorded_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "models.yaml"
+    entry = "{model_id: small, provider: openai, base_url: 'http://localhost:11434/v1'}"
+    manifest.write_text(f"schema_version: 1\nmodels: [{entry}]\n")
+    monkeypatch.setenv("LLM_PROVIDER_SERVICE_MODEL_MANIFEST_PATH", str(manifest))
+    asked = RecordedJudge(provider=provider_of("small", None), model="small")
+    judge = embedded_judge(asked, base_url=None, price=None, concurrency=1, folder=tmp_path / "described")
+    assert (judge.on_this_machine, judge.missing_key, judge.price) == (True, "", Price(0.0, 0.0))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk")
+    elsewhere = embedded_judge(
+        asked, base_url="http://other.invalid/v1", price=None, concurrency=1, folder=tmp_path / "described"
+    )
+    assert not elsewhere.on_this_machine
 
 
 class Killed(BaseException):

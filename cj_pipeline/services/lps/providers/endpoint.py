@@ -5,8 +5,8 @@ Each provider's can be put anywhere: a gateway, Azure, a server on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import httpx
@@ -20,6 +20,7 @@ from cj_pipeline.services.lps.providers.settings import BASE_URLS, ProviderSetti
 _ON_THIS_MACHINE_S = 280.0
 # The name of a deployment is part of Azure's address.
 MODEL_PLACE = "{model}"
+_NO_KEY = SecretStr("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,18 @@ class Endpoint:
         """Whether there is a key, or none is needed."""
         return self.has_a_key or not self.needs_a_key
 
+    def of(self, model: Model | None) -> Endpoint:
+        """Return where a model is asked. Nothing that is for the provider goes along to an address of the model's."""
+        if model is None or model.base_url is None:
+            return self
+        base_url = model.base_url.rstrip("/")
+        return replace(self, base_url=base_url, key=_NO_KEY, headers={}, query={}, is_the_providers_own=False)
+
     def url(self, path: str, model: Model | None = None) -> str:
         """Return the address of a path below the base URL, with whatever the query is to hold."""
-        base = self.base_url if model is None else self.base_url.replace(MODEL_PLACE, model.model_id)
-        query = {name: value.get_secret_value() for name, value in self.query.items()}
+        at = self.of(model)
+        base = at.base_url if model is None else at.base_url.replace(MODEL_PLACE, model.model_id)
+        query = {name: value.get_secret_value() for name, value in at.query.items()}
         if model is not None:
             query |= model.query
             if self.provider is Provider.OPENAI and model.api_version != "v1":
@@ -76,10 +85,11 @@ class Endpoint:
 
     def authorised(self, own: Mapping[str, str], model: Model | None = None) -> dict[str, str]:
         """Return the headers of a call. own: those of the API itself; the settings' and the model's go over them."""
+        at = self.of(model)
         headers = httpx.Headers(own)
-        headers.update({name: value.get_secret_value() for name, value in self.headers.items()})
+        headers.update({name: value.get_secret_value() for name, value in at.headers.items()})
         headers.update({} if model is None else model.headers)
-        key = self.key.get_secret_value().strip()
+        key = at.key.get_secret_value().strip()
         if key:
             headers[self.key_header] = f"Bearer {key}" if self.key_header.lower() == "authorization" else key
         return dict(headers)
@@ -143,11 +153,18 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def past_proxies(urls: Iterable[str]) -> dict[str, None]:
+    """Return those of some addresses that are of this machine, as a client is told to ask them past any proxy."""
+    hosts = (httpx.URL(url.replace(MODEL_PLACE, "model")).host for url in urls if is_loopback(url))
+    return {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in hosts}
+
+
 def time_limits(usual: Timeouts, settings: ProviderSettings, endpoint: Endpoint, model: Model) -> Timeouts:
     """Return how long a call may take: as the model's entry says, else the settings, else what is usual there.
 
     usual: the provider's. Where a server on this machine is asked without a key, it is a model on this machine.
     """
+    endpoint = endpoint.of(model)
     if endpoint.on_this_machine and not endpoint.has_a_key:
         usual = Timeouts(total_s=_ON_THIS_MACHINE_S, connect_s=usual.connect_s, read_s=_ON_THIS_MACHINE_S)
     total = model.total_timeout_s or settings.llm_total_timeout_seconds

@@ -27,9 +27,9 @@ from cj_pipeline.services.lps.providers.apis.api import Api, ApiCall, ErrorInRep
 from cj_pipeline.services.lps.providers.apis.structure import LearnedStructures
 from cj_pipeline.services.lps.providers.apis.verdict import BadReply
 from cj_pipeline.services.lps.providers.breaker import CircuitState
-from cj_pipeline.services.lps.providers.endpoint import time_limits
+from cj_pipeline.services.lps.providers.endpoint import past_proxies, time_limits
 from cj_pipeline.services.lps.providers.kept_replies import kept_replies
-from cj_pipeline.services.lps.providers.manifest import Manifest, Model, UnknownModel
+from cj_pipeline.services.lps.providers.manifest import Manifest, Model, UnknownModel, addresses_of
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.model import StructuredOutput
 from cj_pipeline.services.lps.providers.prompts import InvalidPromptBlocks
@@ -96,7 +96,7 @@ class HttpProvider:
         self._client = httpx.AsyncClient(
             transport=transport,
             limits=httpx.Limits(max_connections=POOL_SIZE),
-            trust_env=not api.endpoint.on_this_machine,
+            mounts=past_proxies((api.endpoint.base_url, *addresses_of(manifest, api.name))),
         )
         metrics.pool(api.name, size=POOL_SIZE, active=0)
 
@@ -183,18 +183,27 @@ class HttpProvider:
 
     def _model(self, model_id: str) -> Model:
         try:
-            return self._manifest.find(self.name, model_id)
+            model = self._manifest.find(self.name, model_id)
         except UnknownModel as unknown:
-            raise ProviderError(
-                ErrorCode.CONFIGURATION_ERROR,
-                str(unknown),
-                {
-                    REASON: Reason.UNKNOWN_MODEL.value,
-                    "provider": self.name.value,
-                    "error_type": "client_error",
-                    "retryable": False,
-                },
-            ) from None
+            raise self._set_up_wrongly(Reason.UNKNOWN_MODEL, str(unknown)) from None
+        at = self._api.endpoint.of(model)
+        if model.base_url is None and at.needs_a_key and not at.has_a_key:
+            # It is registered for other models, which have addresses of their own.
+            raise self._set_up_wrongly(Reason.NOT_REGISTERED, f"{self.name} has no key, which {model_id} needs.")
+        return model
+
+    def has_its_own_address(self, request: QueuedRequest) -> bool:
+        """Return whether a request's model is asked elsewhere than its provider is."""
+        model_id = request.overrides.model_override or self._api.default_model
+        known = self._manifest.models(self.name, include_deprecated=True)
+        return any(model.base_url is not None for model in known if model.model_id == model_id)
+
+    def _set_up_wrongly(self, reason: Reason, message: str) -> ProviderError:
+        return ProviderError(
+            ErrorCode.CONFIGURATION_ERROR,
+            message,
+            {REASON: reason.value, "provider": self.name.value, "error_type": "client_error", "retryable": False},
+        )
 
     async def _ask(self, request: QueuedRequest, model: Model) -> ProviderAnswer:
         """Ask once, and again where the answer holds no verdict and another one may."""

@@ -94,6 +94,12 @@ class Manifest:
         return self.find(provider, self._defaults.get(provider, ""))
 
 
+def addresses_of(manifest: Manifest, provider: Provider) -> tuple[str, ...]:
+    """Return the addresses that models of a provider have of their own, sorted."""
+    known = manifest.models(provider, include_deprecated=True)
+    return tuple(sorted({model.base_url for model in known if model.base_url is not None}))
+
+
 def load_manifest(path: Path | None = None) -> Manifest:
     """The built-in manifest, alone or below a team's own. Raises BadInput naming file, line and field."""
     return _built_in() if path is None else _manifest(read_content(path))

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import did_you_mean
+from cj_pipeline.services.lps.providers.settings import base_url_problem
 
 Count = Annotated[int, Field(gt=0)]
 Price = Annotated[float, Field(ge=0.0)] | None
@@ -120,6 +121,9 @@ class Model(FileModel):
     """Shown by GET /models; the id, unless given."""
     model_family: Annotated[str, Field(min_length=1)]
     """The same."""
+    base_url: str | None = None
+    """Where this model is asked, for a server that holds no other; null: where its provider is. Key, headers and query
+    of the provider's settings do not go along, and batch endpoints are left out."""
     api_version: Annotated[str, Field(min_length=1)]
     """Anthropic: its header. Google: a part of the URL. OpenAI: `v1`, or a date, which is sent as Azure's query."""
     structured_output_method: StructuredOutput
@@ -218,6 +222,7 @@ class Model(FileModel):
             _of_structure(self),
             _of_effort(self),
             _of_provider(self),
+            "" if self.base_url is None else _of_base_url(self.base_url),
             _of_literal_parts(self),
         ):
             if problem:
@@ -286,6 +291,11 @@ def _of_provider(model: Model) -> str:
     if model.provider is Provider.OPENROUTER and model.api_version != "v1":
         return "api_version: OpenRouter has only v1; leave it out"
     return ""
+
+
+def _of_base_url(url: str) -> str:
+    problem = base_url_problem(url)
+    return f"base_url: {problem}" if problem else ""
 
 
 def _of_literal_parts(model: Model) -> str:

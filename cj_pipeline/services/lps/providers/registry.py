@@ -15,7 +15,7 @@ from cj_pipeline.services.lps.providers.apis.openai import OpenAiApi
 from cj_pipeline.services.lps.providers.apis.openrouter import OpenRouterApi
 from cj_pipeline.services.lps.providers.breaker import BreakerProvider, CircuitBreaker
 from cj_pipeline.services.lps.providers.http_provider import HttpProvider, RealProvider
-from cj_pipeline.services.lps.providers.manifest import Manifest
+from cj_pipeline.services.lps.providers.manifest import Manifest, addresses_of
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 
@@ -49,7 +49,9 @@ def registered_providers(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> dict[Provider, RealProvider]:
-    """Return the providers that are not switched off and have a key, or need none. The caller closes them.
+    """Return the providers that are not switched off and have a key, need none, or have a model elsewhere.
+
+    The caller closes them.
 
     transport: where all calls go instead of the network, in tests. Raises UnknownModel when the manifest lacks the
     default model of one of them: better at the start than on each request.
@@ -57,7 +59,8 @@ def registered_providers(
     providers: dict[Provider, RealProvider] = {}
     for name in _APIS:
         api = api_of(settings, name)
-        if name in settings.switched_off or not api.endpoint.can_be_asked:
+        elsewhere = bool(addresses_of(manifest, name))
+        if name in settings.switched_off or not (api.endpoint.can_be_asked or elsewhere):
             continue
         manifest.find(name, api.default_model)
         provider = HttpProvider(api, manifest, metrics, settings, transport=transport)

@@ -44,6 +44,18 @@ Secrets = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_mapping)]
 Seconds = Annotated[float, Field(gt=0.0)] | None
 
 
+def base_url_problem(url: str) -> str:
+    """Return why an address cannot be a base URL, without the address; empty where it can."""
+    if not url.startswith(("http://", "https://")):
+        return "must start with http:// or https://"
+    # An address is shown and logged, and paths are put behind it.
+    if "@" in urlsplit(url).netloc:
+        return "must not hold a user or password: set the API key, or extra headers"
+    if "?" in url or "#" in url:
+        return "must not hold a query: set the extra query"
+    return ""
+
+
 class ProviderSettings(BaseModel):
     """Explicit settings of the real providers.
 
@@ -180,14 +192,8 @@ class ProviderSettings(BaseModel):
     def _is_a_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        parts = urlsplit(url)
-        # An address is shown and logged, and paths are put behind it.
-        if "@" in parts.netloc:
-            raise ValueError("must not hold a user or password: set the API key, or extra headers")
-        if "?" in url or "#" in url:
-            raise ValueError("must not hold a query: set the extra query")
+        if problem := base_url_problem(url):
+            raise ValueError(problem)
         return url.rstrip("/")
 
     @field_validator("keep_replies_dir")

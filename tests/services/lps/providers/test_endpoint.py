@@ -16,7 +16,7 @@ from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.services.lps.providers.apis.api import Timeouts
-from cj_pipeline.services.lps.providers.endpoint import endpoint_of, is_loopback, time_limits
+from cj_pipeline.services.lps.providers.endpoint import endpoint_of, is_loopback, past_proxies, time_limits
 from cj_pipeline.services.lps.providers.manifest import Manifest, load_manifest
 from cj_pipeline.services.lps.providers.metrics import ProviderMetrics
 from cj_pipeline.services.lps.providers.model import Model
@@ -128,6 +128,65 @@ def test_an_answer_that_takes_40_s_is_waited_for_where_the_manifest_allows_it(
     with pytest.raises(ProviderError) as caught:
         run_virtual(provider.answer(queued(Provider.OPENAI, model_override=None), 0))
     assert caught.value.failure.code is ErrorCode.TIMEOUT
+
+
+def answer_of_two_servers(asked: list[httpx.Request]) -> httpx.MockTransport:
+    def answered(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        content = '{"winner": "Essay A", "justification": "j", "confidence": 3}'
+        return httpx.Response(200, json={"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+
+    return httpx.MockTransport(answered)
+
+
+@pytest.mark.parametrize("key", ["", "sk-of-openai"])
+def test_two_servers_are_asked_in_one_installation_and_get_nothing_of_the_providers(key: str) -> None:
+    settings = ProviderSettings(
+        openai_api_key=key, openai_extra_headers={"X-Team": "essays"}, openai_extra_query={"a": "1"}
+    )
+    models = [
+        model(model_id="gpt-5.1"),
+        model(model_id="small", base_url="http://localhost:11434/v1/", headers={"X-Ours": "1"}),
+        model(model_id="large", base_url="http://gpu.internal:8000/v1"),
+    ]
+    asked: list[httpx.Request] = []
+    provider = registered_providers(
+        settings, Manifest(models, {}), ProviderMetrics(CollectorRegistry()), transport=answer_of_two_servers(asked)
+    )[Provider.OPENAI]
+    for name in ("small", "large"):
+        run_virtual(provider.answer(queued(Provider.OPENAI, model_override=name), 0))
+    assert [str(request.url) for request in asked] == [
+        "http://localhost:11434/v1/chat/completions",
+        "http://gpu.internal:8000/v1/chat/completions",
+    ]
+    assert not any({"authorization", "x-team"} & request.headers.keys() for request in asked)
+    assert asked[0].headers["x-ours"] == "1"
+    if key:
+        run_virtual(provider.answer(queued(Provider.OPENAI, model_override="gpt-5.1"), 0))
+        assert asked[2].url.host == "api.openai.com"
+        assert asked[2].headers["authorization"] == "Bearer sk-of-openai"
+        return
+    with pytest.raises(ProviderError, match="openai has no key, which gpt"):
+        run_virtual(provider.answer(queued(Provider.OPENAI, model_override="gpt-5.1"), 0))
+    assert len(asked) == 2
+
+
+def test_a_model_on_this_machine_may_take_as_long_as_a_provider_there() -> None:
+    given = ProviderSettings(openai_api_key="k")
+    here = model(base_url="http://127.0.0.1:8080/v1")
+    assert time_limits(USUAL, given, endpoint_of(given, Provider.OPENAI), here).total_s == 280
+
+
+@pytest.mark.parametrize("url", ["gateway", "http://me:X-Evil@host/v1", "http://host/v1?key=X-Evil"])
+def test_an_address_of_a_model_is_a_plain_one(url: str) -> None:
+    with pytest.raises(ValidationError, match="base_url: must"):
+        model(base_url=url)
+
+
+def test_addresses_of_this_machine_are_asked_past_a_proxy() -> None:
+    urls = ["http://localhost:1/v1", "http://[::1]:8000/v1", "http://127.0.0.2/{model}", "https://api.openai.com/v1"]
+    assert past_proxies(urls) == dict.fromkeys(["all://localhost", "all://[::1]", "all://127.0.0.2"])
+    httpx.AsyncClient(mounts=past_proxies(urls))
 
 
 @pytest.mark.parametrize(

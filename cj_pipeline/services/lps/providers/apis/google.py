@@ -70,7 +70,7 @@ class GoogleApi:
             "generationConfig": generation,
         }
         system = overrides.system_prompt_override or ""
-        if needs_words(structure, own_server=self.endpoint.is_the_providers_own):
+        if needs_words(structure, own_server=self.endpoint.of(model).is_the_providers_own):
             system = "\n\n".join(part for part in (system, FORMAT_INSTRUCTION) if part)
         if system:
             payload["systemInstruction"] = {"parts": [{"text": system}]}

@@ -48,7 +48,7 @@ class OpenAiApi:
         overrides = request.overrides
         structure = structure or model.structures()[0]
         system = overrides.system_prompt_override or ""
-        if needs_words(structure, own_server=self.endpoint.is_the_providers_own):
+        if needs_words(structure, own_server=self.endpoint.of(model).is_the_providers_own):
             system = "\n\n".join(part for part in (system, FORMAT_INSTRUCTION) if part)
         payload: dict[str, Any] = {
             "model": model.model_id,

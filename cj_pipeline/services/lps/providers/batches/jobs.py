@@ -108,7 +108,8 @@ class ProviderBatches:
 
     def takes(self, request: QueuedRequest) -> bool:
         """Whether this request can be answered here."""
-        return request.resolved_provider in self._endpoints
+        at = self._endpoints.get(request.resolved_provider)
+        return at is not None and not at.provider.has_its_own_address(request)
 
     async def answer(self, requests: Sequence[QueuedRequest]) -> Outcomes:
         """Return the outcome of each. requests: of one provider. Never raises for what a provider does."""
