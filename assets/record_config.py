@@ -3,37 +3,28 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar
 
-from dagster import Config
 from pydantic import Field
 
+from assets.new_trace_config import NewTraceConfig
 from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
-from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.local.small_judge import local_options, small_judge
 from cj_pipeline.runs.recording.books import JudgeBehindLps
 from cj_pipeline.runs.recording.options import RecordingOptions, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.runs.remote import Deployment
-from cj_pipeline.traces.redaction.key import default_key_file, key_from
-from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
-from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.scenario import Profile
 
-Word = TypeVar("Word", bound=StrEnum)
 
-
-class RecordConfig(Config):
+class RecordConfig(NewTraceConfig):
     """One recording. `scenario_id` has to be given, and `essays` with `model`, or `local`. No key belongs here."""
 
-    scenario_id: str = Field(
-        description="Name of the new scenario, and of its folder: lower case, digits, underscores."
-    )
+    op: ClassVar[str] = "record"
+
     essays: str | None = Field(default=None, description="Folder of essays: .txt, .md, .docx, .pdf, a file each.")
     grades_file: str | None = Field(default=None, description="Table of known grades: essay_id, grade[, label].")
     local: bool = Field(default=False, description="Ask the small model on this machine (make judge).")
@@ -63,15 +54,6 @@ class RecordConfig(Config):
     )
     input_usd_per_million: float | None = Field(default=None, description="Price where the manifest has none.")
     output_usd_per_million: float | None = Field(default=None, description="The same.")
-    redact: bool = Field(default=True, description="Give essays pseudonyms and keep only metadata that names nobody.")
-    justifications: str = Field(
-        default=Justifications.DROP.value, description="What becomes of the judge's sentences: drop, hash or keep."
-    )
-    key_file: str | None = Field(
-        default=None,
-        description="File of the key of the pseudonyms, made when it is not there; empty: "
-        "CJ_PIPELINE_REDACTION_KEY_FILE, or a file in the data folder.",
-    )
     profile: str = Field(default=Profile.JUDGE.value, description=f"One of {', '.join(Profile)}.")
 
     @contextmanager
@@ -83,7 +65,7 @@ class RecordConfig(Config):
         Raises BadInput naming the field that cannot be used.
         """
         options = replace(self._options(), deployment=self._deployment(data_dir))
-        redaction = self._redaction(data_dir, options.model)
+        redaction = self.redaction(data_dir, options.model)
         if not self.local:
             yield self._within_means(*prepared(options, traces_dir, redaction, folder))
             return
@@ -93,24 +75,24 @@ class RecordConfig(Config):
     def _options(self) -> RecordingOptions:
         if not self.local and (self.essays is None or self.model is None):
             field = "essays" if self.essays is None else "model"
-            raise _refusal(field, "is missing.", "Give essays and model, or local: true.")
+            raise self.refusal(field, "is missing.", "Give essays and model, or local: true.")
         if self.local and (self.model or self.base_url or self.provider):
-            raise _refusal("local", "brings its own model.", "Leave model, base_url and provider out.")
+            raise self.refusal("local", "brings its own model.", "Leave model, base_url and provider out.")
         given = (self.input_usd_per_million, self.output_usd_per_million)
         if (given[0] is None) != (given[1] is None):
-            raise _refusal("output_usd_per_million", "goes with input_usd_per_million.", "Give both, or none.")
+            raise self.refusal("output_usd_per_million", "goes with input_usd_per_million.", "Give both, or none.")
         options = RecordingOptions(
             scenario_id=self.scenario_id,
             essays=Path(self.essays or ""),
             model=self.model or "",
             grades=None if self.grades_file is None else Path(self.grades_file),
             base_url=self.base_url,
-            provider=None if self.provider is None else _word(Provider, "provider", self.provider),
+            provider=None if self.provider is None else self.word(Provider, "provider", self.provider),
             prompt=self.prompt,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
-            effort=None if self.effort is None else _word(ReasoningEffort, "effort", self.effort),
-            verbosity=None if self.verbosity is None else _word(OutputVerbosity, "verbosity", self.verbosity),
+            effort=None if self.effort is None else self.word(ReasoningEffort, "effort", self.effort),
+            verbosity=None if self.verbosity is None else self.word(OutputVerbosity, "verbosity", self.verbosity),
             comparisons=self.comparisons,
             both_orders=self.both_orders,
             runs=self.runs,
@@ -118,7 +100,7 @@ class RecordConfig(Config):
             concurrency=self.concurrency,
             budget_usd=self.budget_usd,
             price_per_million=None if given[0] is None or given[1] is None else (given[0], given[1]),
-            profile=_word(Profile, "profile", self.profile),
+            profile=self.word(Profile, "profile", self.profile),
         )
         return local_options(options, own_essays=self.essays is None) if self.local else options
 
@@ -126,31 +108,13 @@ class RecordConfig(Config):
         if self.lps_url is None:
             return None
         if self.local or self.base_url is not None:
-            raise _refusal("lps_url", "is a service that knows where it asks.", "Leave local and base_url out.")
+            raise self.refusal("lps_url", "is a service that knows where it asks.", "Leave local and base_url out.")
         return Deployment(self.lps_url, lambda: create_bus(None, self.kafka, data_dir / "callbacks"))
-
-    def _redaction(self, data_dir: Path, model: str) -> Redaction | None:
-        if not self.redact:
-            return None
-        key_file = default_key_file(data_dir) if self.key_file is None else Path(self.key_file)
-        policy = RedactionPolicy(justifications=_word(Justifications, "justifications", self.justifications))
-        return Redaction(policy, Pseudonyms(key_from(key_file)), frozenset({model}))
 
     def _within_means(
         self, request: RecordingRequest, judge: JudgeBehindLps
     ) -> tuple[RecordingRequest, JudgeBehindLps]:
         """Refuse to spend without a limit: nobody sits at a job to be asked."""
         if request.budget_usd is None and not request.on_this_machine:
-            raise _refusal("budget_usd", "is missing, and a call may cost money.", "Say how much may be spent.")
+            raise self.refusal("budget_usd", "is missing, and a call may cost money.", "Say how much may be spent.")
         return request, judge
-
-
-def _refusal(field: str, problem: str, remedy: str) -> BadInput:
-    return BadInput(problem, path="run configuration", field=f"ops.record.config.{field}", remedy=remedy)
-
-
-def _word(kind: type[Word], field: str, given: str) -> Word:
-    try:
-        return kind(given)
-    except ValueError:
-        raise _refusal(field, f"'{given}' is not known.", did_you_mean(given, kind)) from None
