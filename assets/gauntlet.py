@@ -3,6 +3,8 @@
 It takes ten seconds or more where the cache does not know the comparison, so the nightly job goes without it.
 """
 
+from functools import partial
+
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
@@ -18,6 +20,7 @@ from cj_pipeline.parity.gauntlet.gauntlet import run_gauntlet
 from cj_pipeline.parity.gauntlet.tables import store_gauntlet
 from cj_pipeline.parity.tables import stored_case
 from cj_pipeline.reports.gauntlet_report import COLUMNS, as_markdown, headline, rows_of
+from cj_pipeline.reports.more import command_for_more
 from cj_pipeline.warehouse.content_cache import cache_in
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
@@ -51,11 +54,12 @@ def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
             cached=cache_in(run.root),
         )
         path = store_gauntlet(run, result)
+        add = partial(command_for_more, scenario, context.partition_key)
         return MaterializeResult(
             metadata={
                 **stored(path, len(result.tried)),
                 "headline": headline(result),
-                "report": MetadataValue.md(as_markdown(result, context.partition_key)),
+                "report": MetadataValue.md(as_markdown(result, add)),
                 "wrong_mocks": table(dict(zip(COLUMNS, row, strict=True)) for row in rows_of(result)),
                 "wrong_mocks_looked_for": len(result.looked_for),
                 "blind_spots": len(result.blind_spots),

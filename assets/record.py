@@ -16,10 +16,12 @@ from assets.record_config import RecordConfig
 from assets.specs import TRACE
 from assets.trace import recording_metadata
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.runs.recording.continuing import left_of, record_or_add, wanted
 from cj_pipeline.runs.recording.estimate import estimated
 from cj_pipeline.runs.recording.portrait import portrait_of_trace
-from cj_pipeline.runs.recording.record import OnProgress, RecordingProgress, RecordingStopped, record
-from cj_pipeline.traces.provenance import read_provenance
+from cj_pipeline.runs.recording.record import OnProgress, RecordingProgress, RecordingStopped
+from cj_pipeline.traces.provenance import file_sha256, read_provenance
+from cj_pipeline.traces.store import CALLBACKS_FILE
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
@@ -40,31 +42,35 @@ def record_job() -> JobDefinition:
             with tempfile.TemporaryDirectory(prefix="cj-pipeline-record-") as folder:
                 asked = config.prepared(Path(trace_store.root), Path(warehouse.root), Path(folder))
                 with asked as (request, judge):
-                    left = estimated(request, judge)
-                    price = "unknown" if left.most_usd is None else f"{left.most_usd:.3f} USD at most"
-                    context.log.info(f"{left.comparisons} comparisons of {request.judge.model} to ask; price {price}")
                     if request.graded_strangers:
                         context.log.warning(f"grades of no essay in the folder: {', '.join(request.graded_strangers)}")
-                    written = record(request, judge, on_progress=_log_now_and_then(context))
+                    trace = request.target
+                    while (part := wanted(request)) is not None:
+                        left = estimated(part, judge)
+                        price = "unknown" if left.most_usd is None else f"{left.most_usd:.3f} USD at most"
+                        context.log.info(f"{left.comparisons} comparisons of {part.judge.model} to ask; price {price}")
+                        for note in record_or_add(part, judge, on_progress=_log_now_and_then(context)):
+                            context.log.warning(note)
+                        request = left_of(request, part)
         except CjPipelineError as problem:
             # A judge that is away may be back; a field that cannot be meant, and an empty purse, stay so.
             lasting = isinstance(problem, BadInput | RecordingStopped)
             raise Failure(str(problem), allow_retries=not lasting) from None
-        portrait = portrait_of_trace(written.folder)
+        portrait = portrait_of_trace(trace)
         context.log_event(
             AssetMaterialization(
                 TRACE,
                 partition=config.scenario_id,
                 description="Recorded from a real judge.",
                 metadata={
-                    **recording_metadata(written.folder, read_provenance(written.folder)),
+                    **recording_metadata(trace, read_provenance(trace)),
                     "answered": str(portrait.answered),
                     "prefers_first_shown": str(portrait.first_shown),
                     "prefers_better_grade": str(portrait.better_grade),
                     "says_the_same_again": str(portrait.same_answer),
                     "errors": dict(portrait.errors),
                 },
-                tags={"dagster/data_version": written.sha256},
+                tags={"dagster/data_version": file_sha256(trace / CALLBACKS_FILE)},
             )
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from cj_pipeline.parity.divergence import first_divergence
 from cj_pipeline.parity.tables import report_rows
 from cj_pipeline.parity.verdict import exit_code, worst_code
 from cj_pipeline.reports.headline import headline
+from cj_pipeline.reports.more import command_for_more
 from cj_pipeline.reports.parity_report import as_json as report_json
 from cj_pipeline.reports.parity_report import as_junit, as_markdown
 from cj_pipeline.runs.record import Side
@@ -74,7 +74,7 @@ def _reports(source: str, found: Source, *, strict: bool) -> tuple[BetweenReport
         raise BadInput(
             "has one recording, and --between compares two.",
             path=found.recordings[0].folder,
-            remedy=f"Add one: cj-pipeline traces import --into {shlex.quote(source)} --from-folder FOLDER",
+            remedy=f"Add one: {command_for_more(found.scenario, source)}",
         )
     runs = (found.replayed(Side.RECORDED), *found.further_runs())
     return compare_recordings(

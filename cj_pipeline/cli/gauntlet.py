@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ from cj_pipeline.reports.gauntlet_report import (
 from cj_pipeline.reports.gauntlet_report import (
     as_json as json_document,
 )
+from cj_pipeline.reports.more import command_for_more
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.runs.record import RunRecord, Side
 from cj_pipeline.runs.scenario_run import run_live
@@ -76,17 +78,17 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
             cached=cache_in(PipelineSettings().data_dir),
             on_progress=progress,
         )
-    recordable = source if found.recordings else None
+    add = partial(command_for_more, found.scenario, source) if found.recordings else None
     if markdown is not None:
-        markdown.write_text(f"# {found.scenario.title}\n\n{as_markdown(result, recordable)}", encoding="utf-8")
+        markdown.write_text(f"# {found.scenario.title}\n\n{as_markdown(result, add)}", encoding="utf-8")
     if as_json:
-        print_json(json_document(result, recordable))
+        print_json(json_document(result, add))
     elif as_csv:
         rows = gauntlet_rows(result)
         print_csv(list(rows[0]), [list(row.values()) for row in rows])
     else:
         say_wrapped(found.scenario.title)
-        for line in summary_lines(result, recordable):
+        for line in summary_lines(result, add):
             say_wrapped(line, indent="    ")
         click.echo()
         print_table("Wrong mocks", COLUMNS, rows_of(result))

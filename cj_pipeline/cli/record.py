@@ -12,19 +12,22 @@ from pathlib import Path
 import click
 
 from cj_pipeline.cli.deployment import deployment_of
-from cj_pipeline.cli.output import json_option, print_json, say
+from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
 from cj_pipeline.cli.record_progress import shown_progress, stop_signals
 from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
+from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.runs.recording.books import JudgeBehindLps, require_key
+from cj_pipeline.runs.recording.continuing import left_of, record_or_add, wanted
 from cj_pipeline.runs.recording.draft import forget
 from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estimated
-from cj_pipeline.runs.recording.options import RecordingOptions, prepared
+from cj_pipeline.runs.recording.options import RecordingOptions, as_recorded, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
-from cj_pipeline.runs.recording.record import RecordingStopped, record
-from cj_pipeline.runs.recording.request import RecordingRequest, recorded_before
+from cj_pipeline.runs.recording.record import RecordingStopped
+from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded
+from cj_pipeline.traces.provenance import Provenance, read_provenance
 from cj_pipeline.traces.scenario import Profile
 
 
@@ -58,7 +61,10 @@ def _finite(_: click.Context, option: click.Parameter, value: float | None) -> f
 @click.option("--comparisons", type=click.IntRange(min=1),
               help="In each run, chosen by the engine.  [default: every pair once]")  # fmt: skip
 @click.option("--both-orders", is_flag=True, help="Every pair once more, the other essay first.")
-@click.option("--runs", type=int, default=2, show_default=True, help="How often the same is asked.")
+@click.option("--runs", type=int, default=2, show_default=True,
+              help="How often the same is asked; more than there are adds the others.")  # fmt: skip
+@click.option("--more", type=click.IntRange(1, 1_000_000), metavar="N",
+              help="Add N comparisons of the same judge to a recording: those asked least often.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="Of pairs and sides.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Asked at the same time.")
 @click.option(
@@ -94,6 +100,7 @@ def record_command(
     comparisons: int | None,
     both_orders: bool,
     runs: int,
+    more: int | None,
     seed: int,
     concurrency: int,
     budget_usd: float | None,
@@ -119,15 +126,18 @@ def record_command(
     cj-pipeline record autumn --essays essays/ --grades grades.csv --model qwen2.5:7b --base-url http://localhost:11434/v1
     cj-pipeline record autumn --essays essays/ --model claude-sonnet-4-5-20250929 --budget-usd 2
     cj-pipeline record first_try --local
+    cj-pipeline record autumn --essays essays/ --more 40
 
     Exits with 0 when the recording is complete, 3 when it was stopped or the money is spent, 2 when something cannot
     be used.
     """
+    target = _target(scenario_id, output_dir, more)
     if restart and not dry_run:
-        forget(output_folder(output_dir) / scenario_id)
+        forget(target)
+    recorded = read_provenance(target) if more is not None else None
     with ExitStack() as stack:
         options = RecordingOptions(
-            scenario_id=scenario_id,
+            scenario_id=target.name,
             essays=essays or Path(),
             model=model or "",
             grades=grades,
@@ -148,37 +158,81 @@ def record_command(
             profile=Profile(profile),
             deployment=deployment_of(lps_url, kafka, bus_folder),
         )
+        if recorded is not None:
+            options, local = _as_recorded(options, recorded, target, local)
+            no_redact = no_redact or recorded.redaction is None
+            if recorded.redaction is not None and "justifications" not in _given():
+                justifications = recorded.redaction.policy.justifications.value
         if options.deployment is not None and (local or base_url is not None):
             raise click.UsageError("A deployed LPS knows where it asks; leave --local and --base-url out.")
         seconds = TYPICAL_SECONDS
         if local:
             options, seconds = _local(stack, options, essays, dry_run)
-        elif essays is None or model is None:
-            raise click.UsageError("Give --essays and --model, or --local.")
+        elif essays is None or not options.model:
+            raise click.UsageError(
+                "Give --essays and --model, or --local."
+                if recorded is None
+                else "Give --essays, the folder of the texts that were judged, and --base-url for a server of your own."
+            )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
         redaction = redaction_of(no_redact, justifications, key_file, (options.model,), keep_new_key=not dry_run)
-        request, judge = prepared(options, output_folder(output_dir), redaction, folder)
-        if not recorded_before(request):
-            estimate = estimated(request, judge, seconds)
-            show_plan(request, estimate, err=as_json)
+        request, judge = prepared(options, target.parent, redaction, folder)
+        notes = []
+        while (asked := wanted(request, more)) is not None:
+            estimate = estimated(asked, judge, seconds)
+            show_plan(asked, estimate, err=as_json)
             if dry_run:
                 return
             require_key(judge)
-            _require_consent(judge, request, estimate, yes)
-            _recorded(request, judge)
-        elif dry_run:
-            say(f"{request.target} is recorded already.")
+            _require_consent(judge, asked, estimate, yes)
+            notes += _recorded(asked, judge)
+            if more is not None:
+                break
+            request = left_of(request, asked)
+        if dry_run:
+            say(f"{target} is recorded already.")
             return
     if as_json:
-        print_json(recording_document(request.target))
+        print_json(recording_document(target) | {"warnings": notes})
     else:
-        show_recording(request.target)
+        show_recording(target)
+        for note in notes:
+            say_wrapped(note)
 
 
-def _recorded(request: RecordingRequest, judge: JudgeBehindLps) -> None:
+def _target(scenario_id: str, output_dir: Path | None, more: int | None) -> Path:
+    """Return the folder of the trace; of one that is there, its path is a name as well."""
+    if output_dir is None and (more is not None or "/" in scenario_id):
+        return scenario_folder(scenario_id)
+    return output_folder(output_dir) / scenario_id
+
+
+def _given() -> frozenset[str]:
+    """Return the names of the options that were given."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return frozenset(name for name in context.params if context.get_parameter_source(name) is not default)
+
+
+def _as_recorded(
+    options: RecordingOptions, provenance: Provenance, target: Path, local: bool
+) -> tuple[RecordingOptions, bool]:
+    """Return the options that ask as it was asked, and whether that is the model that `make record` installs."""
+    recorded, given = provenance.recorded, _given()
+    if given & {"runs", "comparisons", "both_orders", "grades", "profile"}:
+        raise click.UsageError("--more adds to a recording; leave --runs, --comparisons, --grades and the like out.")
+    if recorded is None:
+        raise not_recorded(target)
+    options = as_recorded(options, recorded, given)
+    local = local or (recorded.judge.model_file is not None and options.base_url is None)
+    return (replace(options, model="", provider=None) if local else options), local
+
+
+def _recorded(request: RecordingRequest, judge: JudgeBehindLps) -> list[str]:
+    """Record, and return what somebody should know of it."""
     with stop_signals() as stop, shown_progress(request) as on_progress:
         try:
-            record(request, judge, on_progress=on_progress, stop=stop)
+            return record_or_add(request, judge, on_progress=on_progress, stop=stop)
         except RecordingStopped as stopped:
             say(str(stopped), err=True)
             sys.exit(exit_codes.CANNOT_TELL)

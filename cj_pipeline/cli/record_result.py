@@ -56,6 +56,8 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> No
 
 
 def _pairs(request: RecordingRequest) -> str:
+    if request.addition is not None:
+        return request.addition.pairs
     if request.chosen_by_engine:
         return "chosen by the engine"
     return "every pair in both orders" if request.both_orders else "every pair once"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,7 @@ from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.gauntlet.gauntlet import Gauntlet
 from cj_pipeline.parity.gauntlet.limits import in_words, limit_values
 from cj_pipeline.parity.gauntlet.tried import Tried
+from cj_pipeline.reports.more import AddCommand
 
 COLUMNS = ("wrong mock", "group", "found", "first found by")
 
@@ -38,10 +38,10 @@ def headline(gauntlet: Gauntlet) -> str:
     return words
 
 
-def summary_lines(gauntlet: Gauntlet, source: str | None) -> tuple[str, ...]:
+def summary_lines(gauntlet: Gauntlet, add: AddCommand | None) -> tuple[str, ...]:
     """Return what stands above the list of wrong mocks.
 
-    source: the scenario that a recording can be added to, as a person named it; None for a file.
+    add: names the command that adds comparisons to the recording; None for a file.
     """
     lines = [f"{headline(gauntlet)}."]
     if gauntlet.limits:
@@ -50,7 +50,7 @@ def summary_lines(gauntlet: Gauntlet, source: str | None) -> tuple[str, ...]:
         lines.append(
             f"The live side fails {', '.join(gauntlet.failing)} as it is, so what these would find is not known."
         )
-    if (step := next_step(gauntlet, source)) is not None:
+    if (step := next_step(gauntlet, add)) is not None:
         lines.append(step)
     return tuple(lines)
 
@@ -71,7 +71,7 @@ def left_out_lines(gauntlet: Gauntlet) -> tuple[str, ...]:
     return tuple(f"{', '.join(names)}: {reason}." for reason, names in by_reason.items())
 
 
-def next_step(gauntlet: Gauntlet, source: str | None) -> str | None:
+def next_step(gauntlet: Gauntlet, add: AddCommand | None) -> str | None:
     """Return which recording closes the most blind spots; None where none of those tried closes any."""
     closed = [
         one.closing.recorded
@@ -82,9 +82,7 @@ def next_step(gauntlet: Gauntlet, source: str | None) -> str | None:
         return None
     more = f"{max(closed)} more recorded comparisons of the same judge"
     words = f"Next: {more} would close {len(closed)} of {len(gauntlet.blind_spots)} blind spots (an estimate)."
-    if source is None:
-        return words
-    return f"{words} To add them: cj-pipeline {shlex.join(['traces', 'import', '--into', source])}"
+    return words if add is None else f"{words} To add them: {add(max(closed))}"
 
 
 def rows_of(gauntlet: Gauntlet) -> list[list[str]]:
@@ -105,12 +103,12 @@ def percent(tried: Tried) -> str:
     return "" if tried.rate is None else f"{math.floor(100 * tried.rate + 1e-9)} %"
 
 
-def as_json(gauntlet: Gauntlet, source: str | None) -> dict[str, Any]:
+def as_json(gauntlet: Gauntlet, add: AddCommand | None) -> dict[str, Any]:
     """Return a gauntlet as plain values: what `--json` prints."""
     return {
         "scenario_id": gauntlet.scenario_id,
         "headline": headline(gauntlet),
-        "lines": list(summary_lines(gauntlet, source)),
+        "lines": list(summary_lines(gauntlet, add)),
         "exit_code": exit_code(gauntlet),
         "wrong_mocks": [{**asdict(one), "blind": one.blind, "missed": one.missed} for one in gauntlet.tried],
         "limits": [limit_values(limit) for limit in gauntlet.limits],
@@ -119,9 +117,9 @@ def as_json(gauntlet: Gauntlet, source: str | None) -> dict[str, Any]:
     }
 
 
-def as_markdown(gauntlet: Gauntlet, source: str | None) -> str:
+def as_markdown(gauntlet: Gauntlet, add: AddCommand | None) -> str:
     """Return a gauntlet as markdown."""
-    first, *rest = summary_lines(gauntlet, source)
+    first, *rest = summary_lines(gauntlet, add)
     lines = [f"**{markdown_text(first)}**", "", *(f"- {markdown_text(line)}" for line in rest), ""]
     if blind := blind_lines(gauntlet):
         lines += ["Blind spots:", "", *(f"- {markdown_text(line)}" for line in blind), ""]

@@ -12,6 +12,7 @@ from cj_pipeline.parity.origin import CHECKS_OF_FIELD
 from cj_pipeline.parity.power import Detection
 from cj_pipeline.parity.tables import verdict_words
 from cj_pipeline.parity.verdict import Doubt, Parity
+from cj_pipeline.reports.more import command_for_more
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.file_scenario import BARE_ID
 
@@ -94,7 +95,7 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
     if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
         if report.scenario.scenario_id == BARE_ID:
             return _command("traces", "import", "NAME", "--from-folder", source)
-        return _command("traces", "import", "--into", source, "--from-folder", "FOLDER")
+        return command_for_more(report.scenario, source)
     return _command("tolerances", "propose", source) if report.inconclusive or Doubt.NO_GATE in doubts else None
 
 

@@ -51,10 +51,21 @@ class RecordedJudge(FileModel):
     model_file_sha256: str | None = None
 
 
+PairsInWords = Literal[
+    "every pair once",
+    "every pair in both orders",
+    "chosen by the engine",
+    "as in the first run",
+    "those asked least often before",
+]
+AS_IN_THE_FIRST_RUN: PairsInWords = "as in the first run"
+ASKED_LEAST: PairsInWords = "those asked least often before"
+
+
 class RecordingDesign(FileModel):
     """Which comparisons were asked."""
 
-    pairs: Literal["every pair once", "every pair in both orders", "chosen by the engine", "as in the first run"]
+    pairs: PairsInWords
     comparisons: int
     essays: int
     seed: int

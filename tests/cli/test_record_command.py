@@ -161,6 +161,25 @@ def test_a_limit_that_allows_no_call_is_refused_before_anything_is_asked(
     assert server.prompts == []
 
 
+def test_more_is_added_to_a_recording_that_is_there(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
+    assert cj_pipeline(*arguments(essays, server, "--temperature", "0.2")).code == 0
+    trace = essays.parent / "traces" / "tried"
+    more = ("record", str(trace), "--more", "4", "--essays", str(essays), "--base-url", server.url)
+    shown = cj_pipeline(*more)
+    assert shown.code == 0, shown.err
+    assert "1 x 4 (those asked least often before)" in shown.out
+    assert "Run 3, held against run 1" in shown.out
+    assert len(server.prompts) == 2 * ASKED + 4
+    assert cj_pipeline("parity", str(trace)).code in (0, 3)
+    refused = cj_pipeline(*more, "--temperature", "0.5")
+    assert (refused.code, len(server.prompts)) == (2, 2 * ASKED + 4)
+    assert "is a recording with another temperature: 0.2 and not 0.5." in refused.err
+    assert "Give --essays, the folder of the texts that were judged" in cj_pipeline(*more[:4]).err
+    again = cj_pipeline(*arguments(essays, server, "--temperature", "0.2", "--runs", "3"))
+    assert again.code == 0, again.err
+    assert len(server.prompts) == 3 * ASKED + 4
+
+
 def test_grades_without_an_essay_are_named(cj_pipeline: Terminal, essays: Path, server: Server) -> None:
     with (essays.parent / "grades.csv").open("a") as file:
         file.write("e6,A\nx7,B\n")

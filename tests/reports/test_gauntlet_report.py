@@ -32,13 +32,17 @@ LIMITS = (DetectionLimit("tokens", "%", 5.0, 4.0, True, 900.0),)
 FOUND = Gauntlet("scenario", (COIN, FLIPS, SLOW, DRIFT, JUNK, FREE), LIMITS, ("identity",))
 
 
+def ADD(comparisons: int) -> str:  # noqa: N802 - a constant to the tests
+    return f"cj-pipeline record 'a judge' --more {comparisons}"
+
+
 def test_the_first_lines_say_what_is_found_and_what_to_record() -> None:
-    assert summary_lines(FOUND, "traces/a judge") == (
+    assert summary_lines(FOUND, ADD) == (
         "1 of 5 wrong mocks are found in at least 80 % of runs.",
         "Would find (in 80 % of runs): tokens from +-5 %.",
         "The live side fails identity as it is, so what these would find is not known.",
         "Next: 66 more recorded comparisons of the same judge would close 1 of 4 blind spots (an estimate). To add "
-        "them: cj-pipeline traces import --into 'traces/a judge'",
+        "them: cj-pipeline record 'a judge' --more 66",
     )
 
 
@@ -47,7 +51,7 @@ def test_nothing_can_be_added_to_a_file() -> None:
     assert step is not None
     assert "cj-pipeline" not in step
     assert "66 more recorded comparisons" in step
-    assert next_step(Gauntlet("scenario", (COIN, JUNK), (), ()), "a") is None
+    assert next_step(Gauntlet("scenario", (COIN, JUNK), (), ()), ADD) is None
 
 
 def test_each_blind_spot_is_one_sentence_with_what_would_close_it() -> None:
@@ -71,13 +75,13 @@ def test_a_rate_is_rounded_down_and_a_finder_by_chance_is_not_named() -> None:
 
 def test_an_essential_mock_that_gets_past_is_named_and_ends_with_3() -> None:
     missed = Gauntlet("scenario", (Tried("fair coin", Group.JUDGEMENTS, "tosses a coin", True, 0.94),), (), ())
-    assert "essential ones get past: fair coin (94 %)" in summary_lines(missed, "a")[0]
+    assert "essential ones get past: fair coin (94 %)" in summary_lines(missed, ADD)[0]
     assert (exit_code(FOUND), exit_code(missed)) == (0, 3)
 
 
 def test_markdown_and_json_hold_the_same() -> None:
-    document = json.loads(json.dumps(as_json(FOUND, "a")))
-    markdown = as_markdown(FOUND, "a")
+    document = json.loads(json.dumps(as_json(FOUND, ADD)))
+    markdown = as_markdown(FOUND, ADD)
     assert [one["name"] for one in document["wrong_mocks"]] == [one.name for one in FOUND.tried]
     assert document["wrong_mocks"][1]["closing"] == {"recorded": 66, "live": 1, "rate": 0.96}
     assert document["limits"][0]["up"] == 5.0

@@ -141,6 +141,17 @@ def test_the_prompt_of_a_recording_is_named() -> None:
     assert "Asked with prompt" not in text_of(second_run())
 
 
+def test_more_answers_come_from_where_the_recording_came_from() -> None:
+    found = cannot_tell(POWER)
+    assert next_command(found, ("traces/a judge",)) == (
+        "cj-pipeline traces import --into 'traces/a judge' --from-folder FOLDER"
+    )
+    prompt = NamedPrompt(name="plain.v1", sha256="0" * 64)
+    provider = found.scenario.provider.model_copy(update={"prompt": prompt})
+    recorded = with_scenario(found, provider=provider)
+    assert next_command(recorded, ("traces/a judge",)) == "cj-pipeline record 'traces/a judge' --more 40"
+
+
 def test_one_recording_says_that_the_mode_was_fitted_to_it() -> None:
     assert FITTED_TO_ITSELF in headline_lines(inverted())
     assert FITTED_TO_ITSELF not in headline_lines(replace(inverted(), recordings=2))

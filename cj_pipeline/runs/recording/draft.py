@@ -35,7 +35,7 @@ def draft_folder(target: Path) -> Path:
 
 def is_unfinished(target: Path) -> bool:
     """Return whether a recording was begun and not finished."""
-    return _run_file(draft_folder(target), 1).exists()
+    return run_file(draft_folder(target), 1).exists()
 
 
 def forget(target: Path) -> None:
@@ -124,7 +124,7 @@ class RecordingDraft:
         self.runs: list[RunDraft] = []
         try:
             for number in range(1, request.runs + 1):
-                self.runs.append(RunDraft(_run_file(self.folder, number), request.redaction))
+                self.runs.append(RunDraft(run_file(self.folder, number), request.redaction))
             self._claim(request)
         except BaseException:
             self.close()
@@ -173,5 +173,6 @@ class RecordingDraft:
         self.close()
 
 
-def _run_file(folder: Path, number: int) -> Path:
+def run_file(folder: Path, number: int) -> Path:
+    """Return the file of a run, from 1, in the folder of drafts."""
     return folder / f"run_{number}.sqlite"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
@@ -12,13 +12,13 @@ from cj_pipeline.runs.recording.books import JudgeBehindLps, require_price
 from cj_pipeline.runs.recording.deployed import deployed_judge
 from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
 from cj_pipeline.runs.recording.essays import read_essays
-from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, load_prompt
+from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, PromptVariant, load_prompt
 from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
 from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.grade_file import read_grade_file
-from cj_pipeline.traces.recording_provenance import RecordedJudge
+from cj_pipeline.traces.recording_provenance import RecordedJudge, RecordingProvenance
 from cj_pipeline.traces.redactor import Redactor
 from cj_pipeline.traces.scenario import Profile
 
@@ -39,7 +39,7 @@ class RecordingOptions:
     grades: Path | None = None
     base_url: str | None = None
     provider: Provider | None = None
-    prompt: str = DEFAULT_PROMPT
+    prompt: str | PromptVariant = DEFAULT_PROMPT
     temperature: float | None = None
     max_tokens: int | None = None
     effort: ReasoningEffort | None = None
@@ -55,6 +55,27 @@ class RecordingOptions:
     deployment: Deployment | None = None
     model_file: str | None = None
     model_file_sha256: str | None = None
+
+
+def as_recorded(options: RecordingOptions, recorded: RecordingProvenance, given: frozenset[str]) -> RecordingOptions:
+    """Return options that ask as a recording was asked, but for those that were given.
+
+    given: their names. The essays and the address are never part of a recording.
+    """
+    judge, prompt = recorded.judge, recorded.prompt
+    there: dict[str, object] = {
+        "model": judge.model,
+        "provider": judge.provider,
+        "temperature": judge.temperature,
+        "max_tokens": judge.max_tokens,
+        "effort": judge.reasoning_effort,
+        "verbosity": judge.output_verbosity,
+        "seed": recorded.design.seed,
+        "prompt": prompt.name
+        if prompt.texts is None
+        else PromptVariant(schema_version=1, name=prompt.name, **prompt.texts.model_dump()),
+    }
+    return replace(options, **{name: value for name, value in there.items() if name not in given})  # type: ignore[arg-type]
 
 
 def prepared(
@@ -92,7 +113,7 @@ def prepared(
         traces_dir=traces_dir,
         essays=essays,
         judge=judge.judge,
-        prompt=load_prompt(options.prompt),
+        prompt=load_prompt(options.prompt) if isinstance(options.prompt, str) else options.prompt,
         redaction=redaction,
         graded_strangers=strangers,
         choices=ScenarioChoices(grades_file=options.grades, profile=options.profile, fit_mode=fitted_mode_text),

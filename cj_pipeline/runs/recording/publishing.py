@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.named_prompt import NamedPrompt
 from cj_pipeline.mock.mode.text import mode_text
 from cj_pipeline.runs.calibration import CalibratedFrom, calibrated, subject_of
 from cj_pipeline.traces.captured_scenario import TraceFacts, captured_scenario
+from cj_pipeline.traces.further_recording import place_for_recording
 from cj_pipeline.traces.provenance import (
     FieldOrigin,
     FieldProvenance,
     Provenance,
     TraceOrigin,
 )
-from cj_pipeline.traces.recording_provenance import RecordedPrompt, RecordingDesign, RecordingProvenance
+from cj_pipeline.traces.recording_provenance import (
+    AS_IN_THE_FIRST_RUN,
+    PairsInWords,
+    RecordedPrompt,
+    RecordingDesign,
+    RecordingProvenance,
+)
 from cj_pipeline.traces.redactor import redaction_provenance
 from cj_pipeline.traces.writing import FurtherRecording, TraceDescription, WrittenLines, WrittenTrace, write_trace
 
@@ -59,6 +66,16 @@ def publish(request: RecordingRequest, draft: RecordingDraft, judge: JudgeBehind
         )
 
     return write_trace(request.target, lines[0], describe)
+
+
+def publish_addition(request: RecordingRequest, draft: RecordingDraft, judge: JudgeBehindLps) -> WrittenTrace:
+    """Add the run to the trace that is there.
+
+    Raises BadInput when the trace has changed meanwhile so that it cannot be added.
+    """
+    assert request.addition is not None  # noqa: S101 - the caller has looked
+    place = place_for_recording(request.target, request.addition.name)
+    return place.add(draft.runs[0].lines(), lambda _: _provenance(request, draft, 1, judge))
 
 
 def _judge_in_words(request: RecordingRequest) -> str:
@@ -138,8 +155,8 @@ def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, judg
                 comparisons=len(events),
                 essays=len(request.essays.texts),
                 seed=request.seed,
-                run=run,
-                runs=request.runs,
+                run=run if request.addition is None else request.addition.number,
+                runs=request.runs if request.addition is None else request.addition.number,
             ),
             concurrency=request.concurrency,
             texts_sha256=request.texts_sha256(),
@@ -155,9 +172,9 @@ def _provenance(request: RecordingRequest, draft: RecordingDraft, run: int, judg
     )
 
 
-def _pairs_in_words(
-    request: RecordingRequest, run: int
-) -> Literal["every pair once", "every pair in both orders", "chosen by the engine", "as in the first run"]:
+def _pairs_in_words(request: RecordingRequest, run: int) -> PairsInWords:
+    if request.addition is not None:
+        return request.addition.pairs
     if request.chosen_by_engine:
-        return "chosen by the engine" if run == 1 else "as in the first run"
+        return "chosen by the engine" if run == 1 else AS_IN_THE_FIRST_RUN
     return "every pair in both orders" if request.both_orders else "every pair once"

@@ -18,7 +18,7 @@ from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, JudgeAway, Reco
 from cj_pipeline.runs.recording.books import Books, JudgeBehindLps, require_key, require_price
 from cj_pipeline.runs.recording.design import all_pairs
 from cj_pipeline.runs.recording.draft import RecordingDraft, draft_folder
-from cj_pipeline.runs.recording.publishing import publish
+from cj_pipeline.runs.recording.publishing import publish, publish_addition
 from cj_pipeline.runs.recording.request import RecordingRequest, require_usable
 from cj_pipeline.runs.remote import DistinctMessages
 from cj_pipeline.runs.stack import Stack
@@ -72,7 +72,7 @@ def record(
     require_choices(request.choices)
     require_price(request, judge)
     require_key(judge)
-    if request.target.exists():
+    if request.addition is None and request.target.exists():
         raise BadInput(
             "is there already.", path=request.target, remedy="Choose another scenario id, or move the folder away."
         )
@@ -87,7 +87,8 @@ def record(
         answered, wanted = sum(run.taken for run in draft.runs), request.comparisons_a_run * request.runs
         if answered < wanted:
             raise _stopped(request, draft, answered, wanted, broke)
-        written = publish(request, draft, judge)
+        add_or_publish = publish if request.addition is None else publish_addition
+        written = add_or_publish(request, draft, judge)
         draft.discard()
         return written
 
@@ -115,6 +116,7 @@ async def _ask(
         topic = stack.callback_topic or COMPARISON_RESULT_TOPIC
         subscription = await _listen(stack, topic, judge, draft)
         plan = None if request.chosen_by_engine else _planned(request)
+        first = 1 if request.addition is None else request.addition.number
         for number, run in enumerate(draft.runs, start=1):
             books.turn_to(run)
 
@@ -123,7 +125,7 @@ async def _ask(
                 answered = sum(one.taken for one in draft.runs)
                 spent = None if judge.price is None else books.purse.spent
                 wanted = request.comparisons_a_run * request.runs
-                on_progress(RecordingProgress(number, answered, wanted, event, spent))
+                on_progress(RecordingProgress(first + number - 1, answered, wanted, event, spent))
 
             asker = RecordingJudge(
                 Session(
@@ -163,6 +165,8 @@ async def _listen(stack: Stack, topic: str, judge: JudgeBehindLps, draft: Record
 
 
 def _planned(request: RecordingRequest) -> Plan:
+    if request.addition is not None:
+        return request.addition.plan
     return all_pairs(list(request.essays.texts), request.seed, both_orders=request.both_orders)
 
 

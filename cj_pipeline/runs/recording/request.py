@@ -10,13 +10,13 @@ from typing import Any
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.runs.recording.adding import Addition
 from cj_pipeline.runs.recording.design import pairs_of
-from cj_pipeline.runs.recording.draft import forget
 from cj_pipeline.runs.recording.essays import Essays
 from cj_pipeline.runs.recording.prompts import PromptVariant
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.provenance import read_provenance
-from cj_pipeline.traces.recording_provenance import RecordedJudge
+from cj_pipeline.traces.recording_provenance import RecordedJudge, RecordedPrompt
 from cj_pipeline.traces.redactor import Redactor
 from cj_pipeline.traces.scenario import is_scenario_id
 
@@ -27,9 +27,10 @@ MOST_RUNS = 20
 class RecordingRequest:
     """One recording: essays, judge and prompt, how often, and the folder `traces_dir/scenario_id` that it becomes.
 
-    comparisons: in each run; None for every pair once. both_orders: every pair once more with the other essay first.
-    on_this_machine: whether the model runs here, so that its latency is this machine's load. budget_usd: for all runs
-    together. redaction: None to keep names and sentences as they are. graded_strangers: known grades of no essay here.
+    addition: what is asked beside the recording that is there; None for a new one. comparisons: in each run; None for
+    every pair once. both_orders: every pair once more with the other essay first. on_this_machine: whether the model
+    runs here, so that its latency is this machine's load. budget_usd: for all runs together. redaction: None to keep
+    names and sentences as they are. graded_strangers: known grades of no essay here.
     """
 
     scenario_id: str
@@ -40,6 +41,7 @@ class RecordingRequest:
     redaction: Redactor | None
     choices: ScenarioChoices = field(default_factory=ScenarioChoices)
     graded_strangers: tuple[str, ...] = ()
+    addition: Addition | None = None
     comparisons: int | None = None
     both_orders: bool = False
     runs: int = 2
@@ -61,11 +63,13 @@ class RecordingRequest:
     @property
     def chosen_by_engine(self) -> bool:
         """Return whether there are fewer comparisons than pairs, so that the engine chooses them."""
-        return self.comparisons is not None and self.comparisons < self.pairs
+        return self.addition is None and self.comparisons is not None and self.comparisons < self.pairs
 
     @property
     def comparisons_a_run(self) -> int:
         """Return how many comparisons each run asks."""
+        if self.addition is not None:
+            return self.addition.comparisons
         return self.comparisons or self.pairs * (2 if self.both_orders else 1)
 
     def overrides(self) -> LLMConfigOverrides:
@@ -95,6 +99,7 @@ class RecordingRequest:
             "comparisons": self.comparisons_a_run,
             "both_orders": self.both_orders,
             "runs": self.runs,
+            "addition": None if self.addition is None else self.addition.digest,
             "seed": self.seed,
             "redaction": None if redaction is None else [redaction.key_id, redaction.policy.model_dump(mode="json")],
         }
@@ -107,7 +112,7 @@ def require_usable(request: RecordingRequest) -> None:
     if not 1 <= request.runs <= MOST_RUNS:
         raise _refusal("runs", f"{request.runs} is not between 1 and {MOST_RUNS}.", "Two show its repeatability.")
     wanted = request.comparisons
-    if wanted is None:
+    if wanted is None or request.addition is not None:
         return
     if request.both_orders:
         raise _refusal("both_orders", "goes with every pair, not with a number of comparisons.", "Leave one out.")
@@ -119,31 +124,53 @@ def require_usable(request: RecordingRequest) -> None:
         raise _refusal("comparisons", problem, f"Ask at least {len(request.essays.texts) - 1}.")
 
 
-def recorded_before(request: RecordingRequest) -> bool:
-    """Return whether the trace of this very request is there; removes what its recording left behind.
+def require_same(request: RecordingRequest, *, whole_design: bool = True) -> None:
+    """Raise BadInput unless the trace that is there is of this judge, prompt and essays, naming what differs.
 
-    Raises BadInput where the folder is another recording's, or no recording at all.
+    whole_design: whether seed and number of comparisons have to be the same as well.
     """
-    if not request.target.exists():
-        return False
-    recorded = read_provenance(request.target).recorded
-    asked = {"judge": request.judge, "prompt": request.prompt.sha256, "seed": request.seed, "runs": request.runs}
-    there: dict[str, object] = {}
-    if recorded is not None:
+    provenance = read_provenance(request.target)
+    recorded, redaction = provenance.recorded, provenance.redaction
+    if recorded is None:
+        raise not_recorded(request.target)
+    key, own_key = (None if one is None else one.key_id for one in (redaction, request.redaction))
+    there, asked = recorded.judge.model_dump(mode="json"), request.judge.model_dump(mode="json")
+    values: list[tuple[str, object, object]] = [(name, there[name], asked[name]) for name in asked]
+    values += [("prompt", _prompt(recorded.prompt), _prompt(request.prompt)), ("redaction key", key, own_key)]
+    if whole_design:
         design = recorded.design
-        there = {"judge": recorded.judge, "prompt": recorded.prompt.sha256, "seed": design.seed, "runs": design.runs}
-        asked["essays"], there["essays"] = request.texts_sha256(), recorded.texts_sha256
-        asked["comparisons"], there["comparisons"] = request.comparisons_a_run, design.comparisons
-    for name, value in asked.items():
-        if there.get(name) != value:
-            raise BadInput(
-                f"is a recording with another value of '{name}'.",
-                path=request.target,
-                remedy="Record under another scenario id. More runs of the same judge, essays and prompt can be added "
-                f"then: cj-pipeline traces import --into {request.target} --from-trace FOLDER",
-            )
-    forget(request.target)
-    return True
+        values += [("seed", design.seed, request.seed), ("comparisons", design.comparisons, request.comparisons_a_run)]
+    for name, before, now in values:
+        if before != now:
+            raise _of_another(request, f"{name.replace('_', ' ')}: {_shown(before)} and not {_shown(now)}")
+    if request.texts_sha256() != recorded.texts_sha256:
+        raise _of_another(request, "set of texts: the essays of this folder are not those that were judged")
+
+
+def _of_another(request: RecordingRequest, what: str) -> BadInput:
+    return BadInput(
+        f"is a recording with another {what}.",
+        path=request.target,
+        remedy="Ask as it was asked, or record under another scenario id.",
+    )
+
+
+def not_recorded(target: Path) -> BadInput:
+    """Return the refusal of a trace whose judge cannot be asked again, since nobody knows how it was asked."""
+    return BadInput(
+        "was not made by `cj-pipeline record`, so nobody knows how its judge was asked.",
+        path=target,
+        remedy="Record under another scenario id, or add what you have with: "
+        f"cj-pipeline traces import --into {target}",
+    )
+
+
+def _prompt(prompt: RecordedPrompt | PromptVariant) -> str:
+    return f"{prompt.name} (sha256 {prompt.sha256[:12]})"
+
+
+def _shown(value: object) -> object:
+    return "none" if value is None else value
 
 
 def _refusal(field: str, problem: str, remedy: str) -> BadInput:

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.recording.asking import JudgeAway
+from cj_pipeline.runs.recording.continuing import wanted
 from cj_pipeline.runs.recording.draft import draft_folder
 from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
 from cj_pipeline.runs.recording.record import RecordingProgress, RecordingStopped, record
-from cj_pipeline.runs.recording.request import recorded_before
 from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.traces.provenance import TraceOrigin, read_provenance
 from cj_pipeline.traces.reader import read_callbacks
@@ -74,9 +74,9 @@ def test_another_seed_prompt_or_temperature_is_another_recording(tmp_path: Path,
     }[change]()
     judge = FakeJudge().behind_lps(tmp_path)
     record(request, judge)
-    assert recorded_before(request)
-    with pytest.raises(BadInput, match="is a recording with another value of"):
-        recorded_before(other)
+    assert wanted(request) is None
+    with pytest.raises(BadInput, match=f"is a recording with another {change}"):
+        wanted(other)
 
 
 def test_what_was_stopped_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
