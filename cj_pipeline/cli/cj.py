@@ -24,6 +24,7 @@ from cj_pipeline.services.shared.json_logs import log_as_json
     cls=CommandsOnDemand,
     places={
         "admin": ("cj_pipeline.cli.cj_admin:admin", "Instructions, prompts, rubrics and anchors of assignments."),
+        "suite": ("cj_pipeline.cli.suites:cj_suite", "Hold a running CJ service against a suite of production's."),
     },
 )
 def cj() -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.lps_models import jobs, models, payload
+from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
@@ -19,7 +20,12 @@ from cj_pipeline.services.lps.variables import KAFKA_SERVERS, refuse_what_is_not
 from cj_pipeline.services.shared.json_logs import log_as_json
 
 
-@click.group()
+@click.group(
+    cls=CommandsOnDemand,
+    places={
+        "suite": ("cj_pipeline.cli.suites:lps_suite", "Hold a running LPS against production's suite of a profile.")
+    },
+)
 def lps() -> None:
     """The LLM Provider Service, the modes of its mock, and the models of real providers."""
 

@@ -20,6 +20,7 @@ FLOORS: Mapping[str, int] = {
     "reports": 6,
     "eng5": 6,
     "local": 6,
+    "suites": 6,
     "parity": 5,
     "runs": 4,
     "services": 3,
