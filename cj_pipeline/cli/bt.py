@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,13 +15,17 @@ from cj_pipeline.cli.converge import converge_command
 from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.sources import find_source
-from cj_pipeline.eng5.alignment_report import alignment_markdown, anchor_row, targets
+from cj_pipeline.eng5.alignment.case import case_of_record
+from cj_pipeline.eng5.alignment.document import Side as ReportSide
+from cj_pipeline.eng5.alignment.document import report_of
+from cj_pipeline.eng5.alignment.markdown import markdown_of
+from cj_pipeline.eng5.alignment.result import evaluate
+from cj_pipeline.eng5.alignment.stored import result_document
+from cj_pipeline.eng5.alignment.targets import targets
 from cj_pipeline.eng5.grades import read_grades
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.parity.alignment import align as align_fit
 from cj_pipeline.runs.record import Side
-from cj_pipeline.traces.grade_file import GRADE_ORDER
 
 
 @click.group()
@@ -99,32 +104,17 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
 
     CALLBACKS: a scenario id, a trace folder, or a JSONL file. Without --grades, the scenario's own.
 
-    Exits with 0 when all three targets are met, 1 when one is missed, 2 when something cannot be used.
+    Exits with 0 when every target is met, 1 when one is missed, 2 when something cannot be used.
     """
     found = find_source(callbacks)
-    record = found.replayed(Side.RECORDED)
-    labels = {item.id: item.label for item in found.scenario.net.items}
-    scale = found.scenario.net.grade_scale or GRADE_ORDER
-    if grades_file is None:
-        grades = {item.id: item.grade for item in found.scenario.net.items if item.grade is not None}
-    else:
-        grades = read_grades(grades_file, found.scenario.net.items, scale)
-    if not grades:
+    case = case_of_record(found.scenario, found.replayed(Side.RECORDED))
+    if grades_file is not None:
+        case = replace(case, grades=read_grades(grades_file, found.scenario.net.items, case.scale))
+    if not case.grades:
         raise click.UsageError("No essay has a grade; give --grades FILE.")
-    aligned = align_fit(record.document.fit, record.callbacks, grades, scale)
-    missed = [target.measure for target in targets(aligned) if not target.met]
+    result = evaluate(case)
     if as_json:
-        print_json(
-            {
-                "targets_missed": missed,
-                "tau_a": aligned.tau_a,
-                "inversions": [
-                    {"higher": labels[pair.higher], "lower": labels[pair.lower]} for pair in aligned.inversions
-                ],
-                "zero_win": [labels[essay] for essay in aligned.zero_win],
-                "anchors": [anchor_row(anchor, labels) for anchor in aligned.anchors],
-            }
-        )
+        print_json(result_document(case, result))
     else:
-        say(alignment_markdown(f"Anchor alignment of {found.scenario.title}", aligned, labels).rstrip("\n"))
-    sys.exit(exit_codes.CHECK_FAILED if missed else exit_codes.PASSED)
+        say(markdown_of(report_of([ReportSide(case, result)], full=False)).rstrip("\n"))
+    sys.exit(exit_codes.PASSED if all(target.met for target in targets(result)) else exit_codes.CHECK_FAILED)

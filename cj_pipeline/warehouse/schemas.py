@@ -237,6 +237,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("label", pa.string(), "the name people use"),
             _column("grade", pa.string(), "known grade"),
             _column("theta", pa.float64(), "logits"),
+            _column("standard_error", pa.float64(), "logits, not capped; null where nothing is known", nullable=True),
             _column("rank", pa.int32(), "by theta, 1 is best"),
             _column("expected_rank", pa.int32(), "by grade; equal grades keep their order by theta"),
             _column("wins", pa.int64(), "comparisons won"),

@@ -20,6 +20,7 @@ from dagster import (
     build_schedule_context,
 )
 
+from assets.alignment import TARGETS
 from assets.calibrate import QUESTIONS
 from cj_pipeline.definitions import build_defs, defs
 from cj_pipeline.parity.compare import ALL_CHECKS
@@ -92,6 +93,7 @@ def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
 
 MATERIALISED = set(GRAPH) - {"kafka/callbacks"}
 # The first gauntlet of a scenario takes ten seconds or more; a night goes without it.
+ONLY_SHOWN = {AssetKey("calibration"), AssetKey(["eng5", "alignment"])}
 BY_NIGHT = MATERIALISED - {"parity/gauntlet"}
 
 
@@ -131,7 +133,7 @@ def test_every_dataset_that_an_asset_is_shows_its_columns() -> None:
     assert (theta.type, theta.constraints.nullable) == ("double", True)
 
 
-def test_the_checks_are_parity_s_own_three_on_the_recording_and_those_of_the_held_out_fit() -> None:
+def test_the_checks_are_parity_s_own_three_on_the_recording_those_of_the_held_out_fit_and_targets() -> None:
     keys = defs.resolve_asset_graph().asset_check_keys
     found = {(key.asset_key.to_user_string(), key.name) for key in keys}
     assert found == {
@@ -140,6 +142,7 @@ def test_the_checks_are_parity_s_own_three_on_the_recording_and_those_of_the_hel
         ("recorded/callbacks", "quarantine"),
         ("parity/report", "verdict"),
         *(("calibration", name) for name in QUESTIONS),
+        *(("eng5/alignment", f"{side}_{name}") for side in ("recorded", "live") for name in TARGETS),
         *(("parity/report", check.name) for check in ALL_CHECKS),
     }
     # 39 at the time of writing; a suite that lost half its checks would still equal itself.
@@ -149,10 +152,11 @@ def test_the_checks_are_parity_s_own_three_on_the_recording_and_those_of_the_hel
 def test_every_check_is_partitioned_and_described_and_gates_are_those_of_the_recording_and_of_parity() -> None:
     # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario.
     # The quarantine's gate is parity's recorded_lines; what is in a partial trace is true all the same.
+    # Neither the held-out fit nor the agreement with teachers says anything about whether the mock is faithful.
     graph = defs.resolve_asset_graph()
     for key in graph.asset_check_keys:
         node = graph.get(key)
-        only_told = key.name in {"quarantine", "complete"} or key.asset_key == AssetKey("calibration")
+        only_told = key.name in {"quarantine", "complete"} or key.asset_key in ONLY_SHOWN
         assert node.blocking is not only_told, key
         assert node.partitions_def == graph.get(AssetKey("trace")).partitions_def, key
         assert node.description, key
@@ -166,7 +170,9 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     assert set(jobs["parity_gauntlet"].asset_layer.selected_asset_keys) == everything
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything - {AssetKey(["parity", "gauntlet"])}
-        assert len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 4
+        assert (
+            len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 4
+        )
 
 
 def test_no_parity_job_has_to_do_with_kafka() -> None:
