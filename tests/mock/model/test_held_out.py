@@ -11,7 +11,8 @@ import pytest
 from benchmarks.judge_files import JudgeKind, recording
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
 from cj_pipeline.mock.mode.held_out import HeldOut, held_out_checks
-from cj_pipeline.mock.mode.mode import FittedFrom
+from cj_pipeline.mock.mode.mode import AbilityWinner, FittedFrom, Mode
+from cj_pipeline.mock.model import held_out as held_out_module
 from cj_pipeline.mock.model.answers import Answers, answers_of
 from cj_pipeline.mock.model.fit_mode import Constants, constants_of, fitted_mode
 from cj_pipeline.mock.model.held_out import Judge, held_out_fit
@@ -148,3 +149,46 @@ def test_a_pair_that_stands_for_texts_of_several_lengths_is_billed_their_mean() 
 def test_other_prompt_tokens_are_found_out_although_texts_differ() -> None:
     held = of_several_texts(READER, 2, factor=1.4)
     assert "prompt_tokens" in failing(held_out([of_several_texts(READER, 1)], [held]))
+
+
+def test_answers_that_are_held_out_are_not_foretold_by_having_seen_them() -> None:
+    coin = callbacks(JudgeKind(essays=24, calls=276, position=0.0, spread=0.0))
+    found = held_out([coin[:138]], [coin[138:]])
+    assert found is not None
+    assert found.answers == 138
+    # Who has seen a coin's answers scores them; who has not, does not.
+    assert found.winners.own > COIN
+    assert found.winners.scale < COIN + 0.01
+
+
+def test_parts_of_one_recording_are_held_out_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[set[tuple[str, str]], set[tuple[str, str]]]] = []
+    measure = held_out_module._measured
+
+    def watched(mode: Mode, own: Mode, part: held_out_module._Part, number: int, parts: int) -> object:
+        assert isinstance(mode.winner, AbilityWinner)
+        known = {(a, b) for a, others in mode.winner.answers.items() for b in others}
+        held = {pair for answers in part.held for pair in zip(answers.essay_a, answers.essay_b, strict=True)}
+        seen.append((known, held))
+        return measure(mode, own, part, number, parts)
+
+    monkeypatch.setattr(held_out_module, "_measured", watched)
+    recorded = callbacks(READER)
+    assert held_out([recorded]) is not None
+    assert len(seen) == 5
+    assert all(known.isdisjoint(held) and known for known, held in seen)
+    assert set.union(*(held for _, held in seen)) == {tuple(one.essay_ids()) for one in recorded}
+
+
+def test_each_of_two_recordings_is_fitted_without_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    measure = held_out_module._measured
+
+    def watched(mode: Mode, *rest: object) -> object:
+        assert isinstance(mode.winner, AbilityWinner)
+        fitted.append(sum(len(letters) for others in mode.winner.answers.values() for letters in others.values()))
+        return measure(mode, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(held_out_module, "_measured", watched)
+    held_out([callbacks(READER, run=1), callbacks(READER, run=2)])
+    assert fitted == [66, 66]
