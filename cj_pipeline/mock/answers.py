@@ -46,6 +46,7 @@ from cj_pipeline.mock.mode.mode import (
 from cj_pipeline.mock.replay import Replayed
 from cj_pipeline.mock.request import MockRequest
 from cj_pipeline.mock.tokenizer import TokenCounter
+from cj_pipeline.mock.unknown_pairs import UnknownPairWinners
 
 # A draw may be exactly 0, where the normal distribution has no quantile.
 _LEAST_PROBABILITY = 2.0**-54
@@ -60,8 +61,17 @@ def inverse_cdf(values: Sequence[float], probability: float) -> float:
     return values[below] + (values[below + 1] - values[below]) * (position - below)
 
 
-def winner(mode: Mode, request: MockRequest, draws: Draws, replayed: Replayed | None = None) -> Winner:
-    """Who wins. replayed: what was chosen for this attempt, where the mode replays.
+def winner(
+    mode: Mode,
+    request: MockRequest,
+    draws: Draws,
+    replayed: Replayed | None = None,
+    unknown: UnknownPairWinners | None = None,
+) -> Winner:
+    """Who wins.
+
+    replayed: what was chosen for this attempt, where the mode replays. unknown: the winners of pairs that the mode does
+    not know, where it has any.
 
     Raises ProviderError (VALIDATION_ERROR) when the mode needs essay ids that the request lacks, or a recorded answer
     to a pair that has none.
@@ -75,7 +85,11 @@ def winner(mode: Mode, request: MockRequest, draws: Draws, replayed: Replayed | 
         case CoinWinner():
             is_a = draws.uniform("winner") < model.share_a
         case AbilityWinner():
-            is_a = _prefers_a(model, mode.name, *essay_ids(request, "winner"), draws)
+            pair = essay_ids(request, "winner")
+            if unknown is None or model.abilities.keys() >= set(pair):
+                is_a = _prefers_a(model, mode.name, *pair, draws)
+            else:
+                is_a = unknown.prefers_a(*pair)
         case ReplayWinner():
             is_a = _replayed_a_wins(model, request, draws, _chosen(replayed))
     return Winner.A if is_a is not model.invert else Winner.B

@@ -26,7 +26,7 @@ class LatencyCourse:
         self._seed = seed
         self._calls = 0
         self._slow = 0.0
-        self._order: list[int] = []
+        self._order = [] if self._strata is None else _order(self._strata, seed)
 
     @property
     def drifts(self) -> bool:
@@ -37,7 +37,7 @@ class LatencyCourse:
         """Return the draw of the call that begins now, in [0, 1). drawn: the call's own."""
         call, self._calls = self._calls, self._calls + 1
         if self._strata is not None:
-            return self._stratum(call, self._strata, drawn)
+            return (self._order[call % self._strata] + drawn) / self._strata
         if self._share == 0.0:
             return drawn
         fresh = _NORMAL.inv_cdf(max(uniform("lps", "drift", self._seed, call), _LEAST))
@@ -46,9 +46,14 @@ class LatencyCourse:
         own = _NORMAL.inv_cdf(max(drawn, _LEAST))
         return min(_NORMAL.cdf(sqrt(self._share) * self._slow + sqrt(1.0 - self._share) * own), 1.0 - _LEAST)
 
-    def _stratum(self, call: int, strata: int, drawn: float) -> float:
-        place = call % strata
-        if place == 0:
-            block = call // strata
-            self._order = sorted(range(strata), key=lambda part: uniform("lps", "stratum", self._seed, block, part))
-        return (self._order[place] + drawn) / strata
+
+def _order(strata: int, seed: int) -> list[int]:
+    """Return the parts in an order that repeats, so that any so many calls in a row take each part once.
+
+    A slow part is beside the fast one that makes up for it: half as many calls in a row have nearly the same mean.
+    """
+    order: list[int] = []
+    for fast in sorted(range((strata + 1) // 2), key=lambda part: uniform("lps", "stratum", seed, part)):
+        pair = [fast, strata - 1 - fast]
+        order += sorted(set(pair), reverse=uniform("lps", "stratum first", seed, fast) < 0.5)
+    return order

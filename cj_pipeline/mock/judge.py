@@ -22,6 +22,7 @@ from cj_pipeline.mock.replay import ReplayBook, Replayed
 from cj_pipeline.mock.request import MockRequest
 from cj_pipeline.mock.samples import SampleBook
 from cj_pipeline.mock.tokenizer import TokenCounter, cl100k_counter
+from cj_pipeline.mock.unknown_pairs import UnknownPairWinners
 
 MOCK_MODEL = "mock-model-v1"
 
@@ -55,7 +56,8 @@ class Attempt:
 class MockJudge:
     """Answers by a mode, with randomness keyed by seed, correlation id and attempt.
 
-    Bursts of errors and the course of latencies depend on more: on how many attempts this judge had before.
+    Bursts of errors, the course of latencies and the winners of unknown pairs depend on more: on what this judge was
+    asked before.
     token_counter: counts tokens for a mode of tokenizer `tiktoken`; None finds cl100k_base, or falls back to words.
     """
 
@@ -66,6 +68,8 @@ class MockJudge:
         self._course = LatencyCourse(mode, seed)
         self._samples = SampleBook(mode, by_latency=self._course.drifts)
         self._of_samples = isinstance(mode.latency, SampledLatency)
+        unknown = getattr(mode.winner, "unknown_pairs", None)
+        self._unknown = None if unknown is None else UnknownPairWinners(unknown, seed)
         self._replays = None if mode.recording is None else ReplayBook(mode)
         self._count = (token_counter or cl100k_counter()) if mode.tokens.tokenizer == "tiktoken" else None
         self._sentences = {winner: _sentences(mode.justification, winner) for winner in Winner}
@@ -96,7 +100,7 @@ class MockJudge:
     def _answer(
         self, request: MockRequest, draws: Draws, replayed: Replayed | None, sampled: Sample | None, latency_ms: int
     ) -> ProviderAnswer:
-        winner = answers.winner(self.mode, request, draws, replayed)
+        winner = answers.winner(self.mode, request, draws, replayed, self._unknown)
         sentences = self._sentences[winner]
         justification = sentences[int(draws.uniform("justification") * len(sentences))]
         prompt = answers.prompt_tokens(self.mode, request, replayed, self._count)

@@ -56,7 +56,7 @@ _LATER_KEYS = {
         "failed",
     ),
     "tokens": ("tokenizer",),
-    "winner": ("repeatability", "answers"),
+    "winner": ("repeatability", "answers", "unknown_pairs"),
     "fitted_from": ("further_sha256", "prompt"),
     "latency": ("drift", "stratified"),
 }

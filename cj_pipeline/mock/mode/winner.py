@@ -63,6 +63,23 @@ class Spread(FileModel):
     """Its standard deviation."""
 
 
+class UnknownPairs(FileModel):
+    """Winners of pairs with an essay that is not listed, by the order in which the pairs come."""
+
+    out_of: PositiveCount
+    """Of so many such pairs in a row,"""
+    essay_a: Count
+    """so many are for Essay A. A pair keeps its winner while the process lives."""
+
+    @field_validator("essay_a")
+    @classmethod
+    def _within(cls, essay_a: int, info: ValidationInfo) -> int:
+        out_of = info.data.get("out_of")
+        if out_of is not None and essay_a > out_of:
+            raise ValueError(f"{essay_a} is more than out_of {out_of}")
+        return essay_a
+
+
 class AbilityWinner(_WinnerModel):
     """P(Essay A) = sigmoid((theta_a - theta_b + position_effect) / temperature)."""
 
@@ -71,6 +88,8 @@ class AbilityWinner(_WinnerModel):
     """theta in logits by essay id."""
     unknown_spread: Spread
     """Where the ability of an essay that is not listed comes from; the same in every run of this mode."""
+    unknown_pairs: UnknownPairs | None = None
+    """What answers pairs with an essay that is not listed, instead of drawn abilities."""
     position_effect: Number = 0.0
     """Logits in favour of whichever essay is shown as A."""
     temperature: Positive = 1.0

@@ -10,6 +10,7 @@ import pytest
 from cj_pipeline.contracts.enums import Winner
 from tests.services.lps.suites.profiles import (
     ROUNDING,
+    Asked,
     Played,
     Suite,
     play,
@@ -76,6 +77,28 @@ def require_pairs(played: Played) -> None:
 
 def test_three_batches_agree_with_the_recording_and_with_each_other() -> None:
     hold(play_batches())
+
+
+def strangers(number: int) -> list[Asked]:
+    """The ten pairs of five essays that no recording has; number 0: those of production's suite."""
+    essays = [f"eng5-lower5-anchor-{essay:02d}" if number == 0 else f"{number}-{essay}" for essay in range(1, 6)]
+    return [Asked(*pair) for pair in combinations(essays, 2)]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_suite_passes_with_ids_of_any_five_essays(number: int) -> None:
+    batches = {f"bos-strangers-{number}-{batch}": strangers(number) for batch in range(BATCHES)}
+    played = play(EMBEDDED, SUITE, batches, queue_processing_mode="serial_bundle")
+    winners = defaultdict(set)
+    for batch in played.batches:
+        live = summary_of(batch)
+        assert share(live, Winner.B) >= share(live, Winner.A) + 0.2 - ROUNDING  # not on the edge: one flip is no fault
+        require_shares(live, SUITE.recorded, within=0.20)
+        require_latency(live, SUITE.recorded)
+        for event in batch:
+            winners[event.data.essay_ids()].add(event.data.winner)
+    assert len(winners) == 10
+    assert {len(won) for won in winners.values()} == {1}
 
 
 @pytest.mark.parametrize("wrong", ["coin", "inverted", "always_a", "instant", "slow_x1_5"])
