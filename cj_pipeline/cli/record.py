@@ -175,7 +175,7 @@ def record_command(
                 else "Give --essays, the folder of the texts that were judged, and --base-url for a server of your own."
             )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
-        redaction = redaction_of(no_redact, justifications, key_file, (options.model,), keep_new_key=not dry_run)
+        redaction = redaction_of(no_redact, justifications, key_file, (options.model,))
         request, judge = prepared(options, target.parent, redaction, folder)
         notes = []
         while (asked := wanted(request, more)) is not None:

@@ -14,7 +14,7 @@ from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.key import default_key_file, key_when_used
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction.trace import RedactedTrace, redact_trace, require_new
@@ -68,7 +68,7 @@ def redact(
     validate_tolerances(scenario, folder / SCENARIO_FILE)
     require_new(target)
     chosen = scenario_mode(scenario, scenario_file=folder / SCENARIO_FILE) if mode is None else load_mode(mode)
-    key = key_from(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)
+    key = key_when_used(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)
     policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=tuple(sorted(allowed_keys)))
     redaction = Redaction(policy, Pseudonyms(key))
     made = redact_trace(folder, target, redaction, _mode_text(scenario, chosen, mode, target.name, redaction))

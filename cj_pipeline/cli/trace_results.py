@@ -19,7 +19,7 @@ from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.new_trace_mode import fitted_mode_notes, fitted_mode_text
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.completeness import completeness_in_words
-from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.key import default_key_file, key_when_used
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
@@ -93,19 +93,13 @@ def redaction_of(
     justifications: str,
     key_file: Path | None,
     public_models: tuple[str, ...] = (),
-    *,
-    keep_new_key: bool = True,
 ) -> Redaction | None:
-    """Return the redaction asked for; None for none. Raises BadInput.
-
-    public_models: names of models that stay. keep_new_key: whether a key is made and written where there is none; else
-    it is made for this process alone.
-    """
+    """Return the redaction asked for; None for none. public_models: names of models that stay. Raises BadInput."""
     if no_redact:
         return None
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
     policy = RedactionPolicy(justifications=Justifications(justifications))
-    return Redaction(policy, Pseudonyms(key_from(path, keep_new=keep_new_key)), frozenset(public_models))
+    return Redaction(policy, Pseudonyms(key_when_used(path)), frozenset(public_models))
 
 
 def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) -> str:

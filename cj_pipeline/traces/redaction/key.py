@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,20 +35,29 @@ def default_key_file(data_dir: Path) -> Path:
     return _KeySettings().key_file or data_dir / KEY_FILE
 
 
-def key_from(path: Path, *, keep_new: bool = True) -> bytes:
+def key_from(path: Path) -> bytes:
     """Return the key in a file, 32 bytes; made, readable by its owner alone, when there is no such file.
 
-    keep_new: False for a new key that nobody writes down.
     Raises BadInput: the file lies in a trace folder, others may read it, or it holds no key.
     """
     _refuse_trace_folders(path)
     try:
         return _read(path)
     except FileNotFoundError:
-        if not keep_new:
-            return secrets.token_bytes(KEY_BYTES)
         _make(path)
         return _read(path)
+
+
+def key_when_used(path: Path) -> bytes | Callable[[], bytes]:
+    """Return the key in a file; where there is none, what makes it when the first name is hidden.
+
+    A refused import or redaction leaves no key behind. Raises BadInput as `key_from` does.
+    """
+    _refuse_trace_folders(path)
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return partial(key_from, path)
 
 
 def _refuse_trace_folders(path: Path) -> None:

@@ -8,6 +8,7 @@ Anchors stay recognisable: ids that begin with `ANCHOR_` still do, ids that mere
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from hashlib import blake2s
 from hmac import digest
 from uuid import UUID
@@ -27,14 +28,24 @@ class SamePseudonym(CjPipelineError):
 class Pseudonyms:
     """Pseudonyms under one key."""
 
-    def __init__(self, key: bytes) -> None:
-        """key: as `key_from` gives it."""
-        self._key = key
+    def __init__(self, key: bytes | Callable[[], bytes]) -> None:
+        """key: as `key_from` or `key_when_used` gives it."""
+        self._given = key
         self.essays: dict[str, str] = _Essays(self)
         """By essay id; what is missing is made."""
         self.batches: dict[str, str] = Cache(self.batch)
-        self._prompts = blake2s(key=digest(key, b"prompt", "sha256"))
-        self._texts = blake2s(key=digest(key, b"text", "sha256"), digest_size=16)
+
+    @cached_property
+    def _key(self) -> bytes:
+        return self._given if isinstance(self._given, bytes) else self._given()
+
+    @cached_property
+    def _prompts(self) -> blake2s:
+        return blake2s(key=digest(self._key, b"prompt", "sha256"))
+
+    @cached_property
+    def _texts(self) -> blake2s:
+        return blake2s(key=digest(self._key, b"text", "sha256"), digest_size=16)
 
     @property
     def key_id(self) -> str:

@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from cj_pipeline.cli.main import cli
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.redaction.key import default_key_file, key_from
+from cj_pipeline.traces.redaction.key import default_key_file, key_from, key_when_used
+from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from tests.traces.folders import LOWER5, copy_of
 
 if TYPE_CHECKING:
@@ -85,3 +88,24 @@ def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
     with pytest.raises(BadInput, match="belongs to somebody else"):
         key_from(path)
+
+
+def test_a_key_that_is_not_there_is_made_when_the_first_name_is_hidden(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.key"
+    names = Pseudonyms(key_when_used(path))
+    assert not path.parent.exists()
+    hidden = names.essay("essay-1")
+    assert Pseudonyms(key_when_used(path)).essay("essay-1") == Pseudonyms(key_from(path)).essay("essay-1") == hidden
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["import x --from-folder {here}/missing", "redact missing {here}/copy", "import x --from-artefact {here}"],
+)
+def test_a_refused_command_leaves_no_key(tmp_path: Path, arguments: str) -> None:
+    key = tmp_path / "x.key"
+    ended = CliRunner().invoke(
+        cli, ["traces", *arguments.format(here=tmp_path).split(), "--key", str(key)], obj={"debug": False}
+    )
+    assert ended.exit_code != 0
+    assert not key.exists()
