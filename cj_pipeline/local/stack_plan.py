@@ -74,7 +74,9 @@ class StackPlan:
         """Return the LPS's settings that are not at their default, by the names of LpsSettings."""
         scenario = self.scenario
         settings: dict[str, Any] = {
+            # Suites of a team's own ask for both at /admin/mock-mode, and skip everything where they do not fit.
             "use_mock_llm": True,
+            "default_llm_provider": scenario.provider.name.value,
             "mock_mode": self.mode_expression,
             "mock_provider_seed": scenario.live.seed,
             "queue_processing_mode": scenario.service.queue_processing_mode.value,
