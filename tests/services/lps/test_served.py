@@ -16,6 +16,7 @@ import pytest
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.mock.mode.files import load_mode
+from tests.servers import needs
 from tests.services.lps.lab import Lab, body, correlation_id, in_lab
 from tests.services.lps.redis_server import RedisServer, redis_binary
 from tests.services.lps.served import Served, refused, ticks
@@ -219,6 +220,22 @@ def test_the_log_is_json_a_line_with_ids_and_without_essays_and_keys(served: Ser
     assert {line["cj_batch_id"] for line in about} == {"batch-9"}
     for secret in ("Once upon", "nobody may quote", "Mustermann", "key-of-anthropic", "key-of-admin"):
         assert secret not in served.log
+
+
+@pytest.mark.parametrize("backend", ["memory", needs("redis")])
+def test_waves_that_are_posted_one_by_one_are_answered_in_as_many_bundles(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = {} if backend == "memory" else {"redis_url": request.getfixturevalue("own_redis").url}
+    # Long enough for any machine: a full bundle leaves at once.
+    settings = {"queue_processing_mode": "serial_bundle", "serial_bundle_linger_ms": 20_000, **where}
+    with Served(tmp_path, **settings) as served:
+        for number in range(10):
+            wave = {"essay_a_id": "a", "essay_b_id": "b", "preferred_bundle_size": 2}
+            assert post(served, number, metadata=wave).status_code == 202
+        served.wait_for_callbacks(10)
+        assert metric(served, "llm_provider_serial_bundle_calls_total") == 5
+        assert httpx.get(f"{served.url}/healthz").json()["dependencies"]["queue"]["backend"] == backend
 
 
 def test_sigterm_answers_what_was_accepted_and_takes_nothing_more(tmp_path: Path) -> None:
