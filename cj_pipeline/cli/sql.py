@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
+
 import click
 
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.warehouse.read_only import MOST_ROWS, ask
+from cj_pipeline.warehouse.read_only import MOST_ROWS, MOST_SECONDS, ask
 from cj_pipeline.warehouse.store import Warehouse
+
+_GRACE_S = 1.0
 
 
 @click.command()
@@ -20,7 +29,8 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
 
     At most 100,000 rows, 1 GB of memory and 15 s.
     """
-    answer = ask(Warehouse(PipelineSettings().data_dir), query)
+    with _ended_when_late():
+        answer = ask(Warehouse(PipelineSettings().data_dir), query)
     if as_json:
         twice = [column for column in answer.columns if answer.columns.count(column) > 1]
         if twice:
@@ -32,3 +42,24 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
         print_table(f"{len(answer.rows)} rows", answer.columns, answer.rows)
     if answer.more:
         say(f"There are more rows than the {MOST_ROWS:,} shown; ask for less.", err=True)
+
+
+@contextmanager
+def _ended_when_late() -> Iterator[None]:
+    """End this process when a query does not end by itself: DuckDB looks for an interrupt between two vectors of rows.
+
+    `repeat('x', 1500000000)` is one value, and took 40 s in spite of it.
+    """
+
+    def end() -> None:
+        say(f"error: The query took more than {MOST_SECONDS:g} s; ask for less.", err=True)
+        sys.stderr.flush()
+        os._exit(exit_codes.BAD_INPUT)
+
+    late = Timer(MOST_SECONDS + _GRACE_S, end)
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()

@@ -6,6 +6,7 @@ SELECT is run: with COPY, a folder that may be read could be written too.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from threading import Timer
 from typing import Any
@@ -21,6 +22,9 @@ MOST_SECONDS = 15.0
 MOST_BYTES = 1_000_000
 
 _TOO_LONG = f"A value has more than {MOST_BYTES:,} bytes. Ask for a part of it."
+
+# EXPLAIN ANALYZE runs what follows, which may be a COPY; `analyze ...` is no SELECT, so that is refused.
+_EXPLAIN = re.compile(r"\s*explain\s+(?=[a-z(])", re.IGNORECASE)
 
 # Read as text: Python has no date beyond the year 9999, none at infinity, and no nanosecond.
 _AS_TEXT = ("DATE", "TIME", "INTERVAL")
@@ -44,10 +48,14 @@ def ask(warehouse: Warehouse, sql: str, *, seconds: float = MOST_SECONDS) -> Ans
         late = Timer(seconds, connection.interrupt)
         try:
             _lock(connection, warehouse)
-            statements = connection.extract_statements(sql)
+            explained = _EXPLAIN.match(sql)
+            statements = connection.extract_statements(sql[explained.end() :] if explained else sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise QueryFailed("This is read-only: one SELECT is answered, and nothing else.")
+                raise QueryFailed("This is read-only: one SELECT (or EXPLAIN of one) is answered, and nothing else.")
             late.start()
+            if explained:
+                plans = connection.execute(sql).fetchall()
+                return Answer(("plan",), [(line,) for _, plan in plans for line in plan.splitlines()], more=False)
             return _answer(connection.sql(sql))
         except duckdb.InterruptException:
             raise QueryFailed(f"The query took more than {seconds:g} s; ask for less.") from None

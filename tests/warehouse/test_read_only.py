@@ -34,6 +34,30 @@ def warehouse(tmp_path: Path) -> Warehouse:
         "select * from glob('/etc/pass*')",
         "select 1; select 2",
         "",
+        ";",
+        "pragma database_list",
+        "call pragma_version()",
+        "install httpfs",
+        "load httpfs",
+        "prepare x as select 1",
+        "execute x",
+        "use memory",
+        "checkpoint",
+        "begin; select 1",
+        "explain analyze select 1",
+        "explain select 1; select 2",
+        "explain explain select 1",
+        "explain copy (select 1) to '{data}/x.csv'",
+        "EXPLAIN\n(analyze) copy (select 1) to '{data}/x.csv'",
+        "select getenv('HOME')",
+        "from query('copy (select 1) to x')",
+        "from read_text('{data}/../../../../../../../../../etc/passwd')",
+        "from read_json('/etc/hosts')",
+        "from sniff_csv('/etc/passwd')",
+        "from parquet_metadata('/etc/passwd')",
+        "from 'https://127.0.0.1:1/x.csv'",
+        "from duckdb_secrets()",
+        "insert into callbacks select * from callbacks",
     ],
 )
 def test_anything_but_one_select_over_the_data_is_refused(warehouse: Warehouse, tmp_path: Path, statement: str) -> None:
@@ -81,6 +105,11 @@ def test_a_value_without_end_and_a_query_without_end_are_refused(warehouse: Ware
             "select count(*) from range(1000000000) a, range(1000000000) b where a.range % 7 = 1",
             seconds=0.2,
         )
+
+
+def test_a_plan_is_shown(warehouse: Warehouse) -> None:
+    rows = ask(warehouse, "Explain select count(*) from callbacks").rows
+    assert any("aggregate" in line.lower() for (line,) in rows)
 
 
 def test_the_tables_are_listed(warehouse: Warehouse) -> None:
