@@ -11,6 +11,7 @@ from typing import Any
 from cj_pipeline.contracts.answer import ProviderAnswer, ProviderError
 from cj_pipeline.contracts.callback import TokenUsage
 from cj_pipeline.contracts.enums import Winner
+from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, COST_KNOWN, TOKENS_KNOWN, UNKNOWN_CONFIDENCE
 from cj_pipeline.mock import answers
 from cj_pipeline.mock.course import LatencyCourse
 from cj_pipeline.mock.draws import Draws
@@ -107,16 +108,24 @@ class MockJudge:
         completion = self._counted.get(justification)
         if completion is None:
             completion = answers.completion_tokens(self.mode, justification, draws, replayed, sampled=sampled)
+        told = self.mode.metadata
+        marks: dict[str, Any] = {}
         usage = token_usage(prompt, completion)
+        # The uniforms are drawn only where a mode needs them.
+        if told.tokens_unknown and draws.uniform("tokens known") < told.tokens_unknown:
+            usage, marks = token_usage(0, 0), {TOKENS_KNOWN: False, COST_KNOWN: False}
+        confidence = answers.confidence(self.mode, draws, replayed, sampled)
+        if told.confidence_unknown and draws.uniform("confidence known") < told.confidence_unknown:
+            confidence, marks = UNKNOWN_CONFIDENCE, marks | {CONFIDENCE_KNOWN: False}
         return ProviderAnswer(
             winner=winner,
             justification=justification,
-            confidence=answers.confidence(self.mode, draws, replayed, sampled),
+            confidence=confidence,
             model=request.model_override or self.mode.model or MOCK_MODEL,
             response_time_ms=latency_ms,
             token_usage=usage,
             cost_estimate=cost_usd(self.mode.cost, usage),
-            metadata=self._metadata(usage, draws),
+            metadata=self._metadata(usage, draws, tokens_known=TOKENS_KNOWN not in marks) | marks,
         )
 
     def _justification_tokens(self) -> dict[str, int]:
@@ -135,10 +144,10 @@ class MockJudge:
             return None
         return self._replays.choose(*answers.essay_ids(request, "replay"), draws)
 
-    def _metadata(self, usage: TokenUsage, draws: Draws) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"usage": usage.model_dump()} if self.mode.metadata.usage else {}
+    def _metadata(self, usage: TokenUsage, draws: Draws, *, tokens_known: bool) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"usage": usage.model_dump()} if self.mode.metadata.usage and tokens_known else {}
         cache = self.mode.cache
-        if cache.enabled:
+        if cache.enabled and tokens_known:
             hit = draws.uniform("cache") < cache.hit_rate
             cached = {
                 "cache_read_input_tokens": usage.prompt_tokens if hit else 0,

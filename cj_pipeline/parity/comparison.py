@@ -39,8 +39,9 @@ class NothingInCommon(CjPipelineError):
 class Sample:
     """One live side, or many drawn ones.
 
-    wins: (d, p) answers for A, by prompt. latency_ms, completion_tokens, confidence: (d, n) of the answers.
-    prompt_tokens: (d, n) of the answers. errors: (d, c) per call, -1 for an answer, else the place of its code.
+    wins: (d, p) answers for A, by prompt. latency_ms: (d, n) of the answers. completion_tokens, prompt_tokens: (d, m)
+    of those with known tokens. confidence: (d, k) of those with a known confidence. errors: (d, c) per call, -1 for an
+    answer, else the place of its code.
     A part that a check does not look at may be None.
     """
 
@@ -141,30 +142,25 @@ class Comparison:
     @cached_property
     def observed(self) -> Sample:
         """The live side as it is: a sample of one draw."""
-        answered = self.live.answered
+        return self._sample(self.live, None if self.common is None else self.common.wins[None])
+
+    def _sample(self, side: Answers, wins: FloatArray | None) -> Sample:
         return Sample(
-            wins=None if self.common is None else self.common.wins[None],
-            latency_ms=self.live.latency_ms[None, answered],
-            completion_tokens=self.live.completion_tokens[None, answered],
-            prompt_tokens=self.live.prompt_tokens[None, answered],
-            confidence=self.live.confidence[None, answered],
-            errors=self.error_places(self.live)[None],
-            retries=self.live.retry,
+            wins=wins,
+            latency_ms=side.latency_ms[None, side.answered],
+            completion_tokens=side.completion_tokens[None, side.billed],
+            prompt_tokens=side.prompt_tokens[None, side.billed],
+            confidence=side.confidence[None, side.rated],
+            errors=self.error_places(side)[None],
+            retries=side.retry,
         )
 
     @cached_property
     def recorded_sample(self) -> Sample:
         """The recorded side in the form of a live one: its shares, on the prompts that the live side answered."""
-        answered, common = self.recorded.answered, self.common
-        wins = None if common is None else (common.recorded_shares * common.asked.answers)[None]
-        return Sample(
-            wins=wins,
-            latency_ms=self.recorded.latency_ms[None, answered],
-            completion_tokens=self.recorded.completion_tokens[None, answered],
-            prompt_tokens=self.recorded.prompt_tokens[None, answered],
-            confidence=self.recorded.confidence[None, answered],
-            errors=self.error_places(self.recorded)[None],
-            retries=self.recorded.retry,
+        common = self.common
+        return self._sample(
+            self.recorded, None if common is None else (common.recorded_shares * common.asked.answers)[None]
         )
 
     @property
@@ -200,9 +196,9 @@ class Comparison:
             drawn = draw_measures(self.measures, draws, self.live_gaps, self.generator("measures", number))
         return Sample(
             latency_ms=None if drawn is None else drawn.latency_ms,
-            completion_tokens=None if drawn is None else drawn.completion_tokens,
+            completion_tokens=None if drawn is None else _some(drawn.completion_tokens, self.live_billed),
             prompt_tokens=None if self.expected_prompt_tokens is None else self.expected_prompt_tokens[None],
-            confidence=None if drawn is None else drawn.confidence,
+            confidence=None if drawn is None else _some(drawn.confidence, self.live_rated),
             errors=self._drawn_errors(draws, self.generator("errors", number)) if calls else None,
             retries=self.live.retry,
         )
@@ -236,6 +232,16 @@ class Comparison:
         """(n,) those of the live answers."""
         return self.gaps(self.live)
 
+    @cached_property
+    def live_billed(self) -> BoolArray:
+        """(n,) which of the live answers have known tokens."""
+        return np.asarray(self.live.billed[self.live.answered])
+
+    @cached_property
+    def live_rated(self) -> BoolArray:
+        """(n,) which of the live answers have a known confidence."""
+        return np.asarray(self.live.rated[self.live.answered])
+
     def error_places(self, answers: Answers) -> IntArray:
         """Return (n,) -1 for an answer, else the place of its code among the recorded ones; one more for a new code."""
         place = {code: index for index, code in enumerate(self.errors.codes)}
@@ -243,8 +249,8 @@ class Comparison:
 
     @cached_property
     def expected_prompt_tokens(self) -> FloatArray | None:
-        """(n,) tokens that the recorded judge would bill for the live prompts: base and a part per essay."""
-        answered = np.flatnonzero(self.live.answered)
+        """(m,) tokens that the recorded judge would bill for the live prompts: base and a part per essay."""
+        answered = np.flatnonzero(self.live.billed)
         if self.prompt_token_parts is None or not len(answered):
             return None
         known = self._recorded_prompt_tokens
@@ -259,12 +265,12 @@ class Comparison:
 
     @cached_property
     def priced(self) -> BoolArray:
-        """(n,) live answers to prompts whose tokens were recorded: of others, few pairs do not tell what an essay adds.
+        """(m,) live answers to prompts whose tokens were recorded: of others, few pairs do not tell what an essay adds.
 
         All answers where none was recorded.
         """
         keys, known = self.live.prompts(by_hash=self.by_hash), self._recorded_prompt_tokens
-        found = np.array([keys[i] in known for i in np.flatnonzero(self.live.answered)], dtype=np.bool_)
+        found = np.array([keys[i] in known for i in np.flatnonzero(self.live.billed)], dtype=np.bool_)
         return found if found.any() else np.ones_like(found)
 
     @cached_property
@@ -272,7 +278,7 @@ class Comparison:
         """Mean tokens by prompt: without hashes, one pair and side may stand for prompts of different length."""
         recorded = self.recorded
         found: dict[tuple[str, str, str], tuple[float, int]] = {}
-        prompts, answered = recorded.prompts(by_hash=self.by_hash), recorded.answered.tolist()
+        prompts, answered = recorded.prompts(by_hash=self.by_hash), recorded.billed.tolist()
         for prompt, tokens, counts in zip(prompts, recorded.prompt_tokens.tolist(), answered, strict=True):
             if counts:
                 total, times = found.get(prompt, (0.0, 0))
@@ -281,8 +287,8 @@ class Comparison:
 
     @cached_property
     def prompt_token_parts(self) -> tuple[float, dict[str, float]] | None:
-        """Base and part per essay of the recorded prompt tokens; None without an answer."""
-        answered = np.flatnonzero(self.recorded.answered)
+        """Base and part per essay of the recorded prompt tokens; None without an answer whose tokens are known."""
+        answered = np.flatnonzero(self.recorded.billed)
         if not len(answered):
             return None
         place = {item: index for index, item in enumerate(self.items)}
@@ -295,6 +301,10 @@ class Comparison:
     def generator(self, purpose: str, chunk: int = 0) -> np.random.Generator:
         """Return the generator of one purpose, and of a chunk of its draws; the same for the same comparison."""
         return np.random.default_rng([self.seed, *purpose.encode(), *([chunk] if chunk else [])])
+
+
+def _some(values: RealArray, where: BoolArray) -> RealArray:
+    return values if where.all() else values[:, where]
 
 
 def draws_for(values: int) -> int:

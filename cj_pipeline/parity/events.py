@@ -80,10 +80,9 @@ def schema(case: Case, limits: Limits) -> Outcome:
 
 
 def _marked_apart(recorded: Sequence[CallbackEvent], live: Sequence[CallbackEvent]) -> Iterator[str]:
-    """Say where many more live answers than recorded ones lack a confidence or tokens.
+    """Say where many more answers of one side than of the other lack a confidence or tokens.
 
-    Single ones are a matter of luck; the checks on values leave them out, and must not be left without the rest. The
-    mock marks none, whatever was recorded.
+    Single ones are a matter of luck; the checks on values leave them out, and must not be left without the rest.
     """
     sides = [[event.data for event in side if event.data.succeeded] for side in (recorded, live)]
     if not all(sides):
@@ -91,7 +90,7 @@ def _marked_apart(recorded: Sequence[CallbackEvent], live: Sequence[CallbackEven
     for mark in (CONFIDENCE_KNOWN, TOKENS_KNOWN):
         shares = [sum(data.request_metadata.get(mark) is False for data in side) / len(side) for side in sides]
         error = math.sqrt(sum(0.25 / len(side) for side in sides))
-        if shares[1] - shares[0] > max(0.1, 3 * error):
+        if abs(shares[1] - shares[0]) > max(0.1, 3 * error):
             yield f"{mark} is false in {shares[0]:.0%} of the recorded answers, {shares[1]:.0%} of the live ones"
 
 

@@ -126,7 +126,8 @@ def observations(case: Comparison, gate: Gate) -> tuple[int, int]:
         return (0, 0) if case.asked is None else (int(case.asked.recorded.sum()), int(case.asked.answers.sum()))
     if gate.family.value == "events":
         return len(case.recorded), len(case.live)
-    return int(case.recorded.answered.sum()), int(case.live.answered.sum())
+    known = "rated" if "confidence" in gate.parts else "answered" if gate.parts == ("latency_ms",) else "billed"
+    return int(getattr(case.recorded, known).sum()), int(getattr(case.live, known).sum())
 
 
 def _least_spread(noise: Noise, n: int) -> float:

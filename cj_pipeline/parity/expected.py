@@ -28,7 +28,7 @@ _DOCUMENT = "document"
 _OUR_FOLDERS = ("parity", "mock/model", "bt")
 _LIBRARIES = ("numpy", "scipy")
 _RECORDED_COLUMNS = tuple(field.name for field in fields(Answers))
-_ASKED_COLUMNS = ("batch", "essay_a", "essay_b", "prompt_sha256", "answered", "retry")
+_ASKED_COLUMNS = ("batch", "essay_a", "essay_b", "prompt_sha256", "answered", "rated", "billed", "retry")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -132,7 +132,9 @@ def recorded_share(asked: AskedPrompts) -> float:
 
 
 def _same_as_recorded(case: Comparison, mock: WrongMock) -> bool:
-    """Nobody can tell: a judge that always took the first, a blind coin on one pair, answers in next to no time."""
+    """Nobody can tell: always the first of a judge that does, a blind coin on one pair, no time of next to none."""
+    if mock is WrongMock.TOKENS:
+        return bool(case.recorded.answered.any()) and not case.recorded.billed.any()
     if mock is WrongMock.INSTANT:
         latency = case.recorded.latency_ms[case.recorded.answered]
         return bool(len(latency)) and float(latency.mean()) <= NO_TIME_MS

@@ -128,7 +128,7 @@ def confidence_spread(case: Comparison, sample: Sample) -> FloatArray:
 
 def confidence_link(case: Comparison, sample: Sample) -> FloatArray:
     """Correlation between confidence and the gap between the essays (its normal scores)."""
-    return _correlation(_filled(sample.confidence), normal_scores(case.live_gaps)[None])
+    return _correlation(_filled(sample.confidence), normal_scores(case.live_gaps[case.live_rated])[None])
 
 
 def latency_mean(case: Comparison, sample: Sample) -> FloatArray:
@@ -168,7 +168,13 @@ def latency_drift(case: Comparison, sample: Sample) -> FloatArray:
 
 def latency_link(case: Comparison, sample: Sample) -> FloatArray:
     """Correlation between latency and completion tokens (of their logarithms)."""
-    return _correlation(np.log(_filled(sample.latency_ms) + 1), np.log(_filled(sample.completion_tokens) + 1))
+    tokens, latency = _filled(sample.completion_tokens), _filled(sample.latency_ms)
+    return link(latency if latency.shape[1] == tokens.shape[1] else latency[:, case.live_billed], tokens)
+
+
+def link(latency_ms: RealArray, tokens: RealArray) -> FloatArray:
+    """Return (d,) the correlation of the logarithms of latency and tokens, each (d, n)."""
+    return _correlation(np.log(latency_ms + 1), np.log(tokens + 1))
 
 
 def prompt_tokens(case: Comparison, sample: Sample) -> FloatArray:

@@ -44,7 +44,8 @@ def test_an_inverted_ranking_fails_on_ranks(scenario_id: str) -> None:
 @pytest.mark.parametrize("scenario_id", ENG5)
 def test_a_mock_that_answers_at_once_fails_on_latency_and_on_nothing_else(scenario_id: str) -> None:
     red = failed(scenario_id, "+instant")
-    assert red >= {"latency_mean", "latency_p95", "latency_shape"}
+    # Ten answers (LOWER5) do not show how wide the distribution is: the distance to it has more noise than 100 %.
+    assert red >= {"latency_mean", "latency_p95"}
     assert groups(red) == {"time"}
 
 

@@ -59,6 +59,7 @@ _LATER_KEYS = {
     "winner": ("repeatability", "answers", "unknown_pairs"),
     "fitted_from": ("further_sha256", "prompt"),
     "latency": ("drift", "stratified"),
+    "metadata": ("confidence_unknown", "tokens_unknown"),
 }
 _LATER_SECTIONS = ("version", "model", "samples", "cost", "metadata", "justification")
 
@@ -228,6 +229,10 @@ class Metadata(FileModel):
 
     usage: Switch = False
     """Tokens once more, under `usage`, as real providers report them."""
+    confidence_unknown: Probability = 0.0
+    """Share of answers without a confidence: 3.0 on the wire, and `confidence_known: false`."""
+    tokens_unknown: Probability = 0.0
+    """Share of answers of which nobody knows the tokens: 0 on the wire, and `tokens_known` and `cost_known: false`."""
 
 
 class Justification(FileModel):

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import cg
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.errors import ErrorCode
+from cj_pipeline.contracts.reasons import UNKNOWN_CONFIDENCE, is_measured
 from cj_pipeline.mock.mode.errors import Bursts, Errors, MixedError
 from cj_pipeline.mock.mode.latency import SampledLatency
 from cj_pipeline.mock.mode.mode import (
@@ -35,6 +36,7 @@ from cj_pipeline.mock.model.errors import LEAST_ERRORS, ErrorFit, fit_errors
 from cj_pipeline.mock.model.failed_calls import FailedCall, Kind, failed_calls, with_failed_calls
 from cj_pipeline.mock.model.origins import origins_of
 from cj_pipeline.mock.model.repeated_errors import fit_repeated_errors
+from cj_pipeline.mock.model.unknown import filled
 from cj_pipeline.mock.model.winner import WinnerFit, fit_winner
 
 # Enough for a 99 % quantile that lies within 5 %, few enough to be read.
@@ -98,13 +100,15 @@ def constants_of(recordings: Recordings) -> Constants | None:
     if not answered:
         return None
     first = answered[0]
+    # What is not known of an answer says nothing of the judge's price and usage; of a judge that never tells, all do.
+    measured = [callback for callback in answered if is_measured(callback.request_metadata)] or answered
     return Constants(
         model=first.model,
         own=not first.request_metadata.get("resolved_model"),
-        cost=_cost(answered),
-        metadata=Metadata(usage=all("usage" in callback.request_metadata for callback in answered)),
+        cost=_cost(measured),
+        metadata=Metadata(usage=all("usage" in callback.request_metadata for callback in measured)),
         justification=_justification(answered),
-        cache=_cache(answered),
+        cache=_cache(measured),
         failed=failed_calls(callback for recording in recordings for callback in recording),
     )
 
@@ -142,7 +146,12 @@ def fitted_mode(
         confidence=SampledConfidence(model="sampled"),
         samples=_samples(answers, winner),
         cost=constants.cost,
-        metadata=constants.metadata,
+        metadata=constants.metadata.model_copy(
+            update={
+                "confidence_unknown": round(1 - float(answers.rated.mean()), 4),
+                "tokens_unknown": round(1 - float(answers.billed.mean()), 4),
+            }
+        ),
         justification=constants.justification,
         cache=constants.cache,
         errors=_with_repeats(with_failed_calls(_errors(errors, len(everything)), constants.failed), parts),
@@ -172,8 +181,10 @@ def _samples(answers: Answers, winner: WinnerFit) -> tuple[Sample, ...]:
     """Return the answers by latency; of many, every n-th, which keeps their quantiles."""
     theta = dict(zip(winner.items, winner.fit.mean.tolist(), strict=False))
     gap = [abs(theta[a] - theta[b]) for a, b in zip(answers.essay_a, answers.essay_b, strict=True)]
-    columns = answers.latency_ms, answers.completion_tokens, answers.confidence, np.array(gap)
-    order = np.lexsort((answers.completion_tokens, answers.latency_ms))
+    tokens = filled(answers.completion_tokens, answers.latency_ms, otherwise=0.0)
+    confidence = filled(answers.confidence, np.array(gap), otherwise=UNKNOWN_CONFIDENCE)
+    columns = answers.latency_ms, tokens, confidence, np.array(gap)
+    order = np.lexsort((tokens, answers.latency_ms))
     if len(order) > MOST_SAMPLES:
         order = order[((np.arange(MOST_SAMPLES) + 0.5) / MOST_SAMPLES * len(order)).astype(np.intp)]
     latency, tokens, confidence, gaps = (column[order] for column in columns)
@@ -184,6 +195,9 @@ def _samples(answers: Answers, winner: WinnerFit) -> tuple[Sample, ...]:
 
 def _prompt_tokens(answers: Answers, items: Sequence[str]) -> PerItemTokens:
     """Return a base and a part per essay, by least squares; equal prompts of equal length cost the same."""
+    if not answers.billed.any():
+        return PerItemTokens(model="per_item", base=0.0, items=dict.fromkeys(items, 0.0), unknown=0.0)
+    answers = chosen(answers, answers.billed)
     place = {item: index for index, item in enumerate(items)}
     first = np.array([place[essay] for essay in answers.essay_a])
     second = np.array([place[essay] for essay in answers.essay_b])

@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from cj_pipeline.contracts.answer import ProviderAnswer
+from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, is_measured
 from cj_pipeline.foundation.seeding import keyed_generator
 from cj_pipeline.mock.judge import MockJudge
 from cj_pipeline.mock.mode.held_out import By, Distance, HeldOut, LogLikelihood, Measure
@@ -187,10 +188,14 @@ def _distances(
     }
     found = {}
     for name, (of_mock, of_held, of_fitted) in columns.items():
-        values = Values(of_mock, of_held[held.answered], of_fitted[fitted.answered])
+        values = Values(_known(of_mock), _known(of_held[held.answered]), _known(of_fitted[fitted.answered]))
+        if not (len(values.mock) and len(values.held) and len(values.fitted)):
+            continue
         if name != "latency_p99" or min(len(values.held), len(values.fitted)) >= LEAST_FOR_P99:
             found[name] = distance(name, values, rng)
-    found["prompt_tokens"] = _prompt_token_distances(mode, fitted, held, number, rng)
+    billed_fitted, billed_held = _billed(fitted), _billed(held)
+    if len(billed_fitted) and len(billed_held):
+        found["prompt_tokens"] = _prompt_token_distances(mode, billed_fitted, billed_held, number, rng)
     errors = fit_errors((fitted, held))
     again = errors.stays[0] / errors.stays[1] if errors.stays[1] else 0.0
     bursts = float(np.clip(again - errors.begins[0] / errors.begins[1], 0.0, 0.95))
@@ -209,10 +214,9 @@ def _prompt_token_distances(
     A pair may stand for texts of several lengths. The mock knows the pair and bills their mean, so means are compared,
     and chance is which of the texts were held out. Of texts of one length the distance is how well parts add up.
     """
-    fitted, held = (chosen(side, side.answered) for side in (fitted, held))
     means = _pair_means(held)
-    mock = _mock_answers(mode, held, number, ATTEMPTS)
-    apart, chance = distance("prompt_tokens", Values(mock.prompt_tokens, means, means), rng)
+    mock = _mock_answers(mode, held, number, ATTEMPTS).prompt_tokens
+    apart, chance = distance("prompt_tokens", Values(_known(mock), means, means), rng)
     both = joined((fitted, held))
     in_fitted = np.arange(len(both)) < len(fitted)
     return apart, chance + mean_distances(_pair_numbers(both), both.prompt_tokens, in_fitted, len(chance), number)
@@ -233,9 +237,18 @@ def _pair_means(answers: Answers) -> FloatArray:
 
 def _spread_within(held: Answers) -> float:
     """Return how much prompt tokens of one pair and side differ: their deviation over the mean of all."""
-    answers = chosen(held, held.answered)
+    answers = _billed(held)
     within = answers.prompt_tokens - _pair_means(answers)
     return float(np.sqrt((within**2).mean()) / max(float(answers.prompt_tokens.mean()), 1e-9))
+
+
+def _billed(answers: Answers) -> Answers:
+    """Return the answers whose tokens are known."""
+    return chosen(answers, answers.answered & ~np.isnan(answers.prompt_tokens))
+
+
+def _known(values: FloatArray) -> FloatArray:
+    return values[~np.isnan(values)]
 
 
 def _error_rate(mode: Mode) -> float:
@@ -276,10 +289,10 @@ def _mock_answers(mode: Mode, asked: Answers, number: int, parts: int) -> _MockA
         for place, pair in enumerate(essays):
             outcome = judge.attempt(_Asked(UUID(int=(repeat << 64) + place), pair), 0).outcome
             if isinstance(outcome, ProviderAnswer):
-                usage = outcome.token_usage
-                rows.append(
-                    (outcome.response_time_ms, usage.prompt_tokens, usage.completion_tokens, outcome.confidence)
-                )
+                usage, told = outcome.token_usage, outcome.metadata
+                tokens = (usage.prompt_tokens, usage.completion_tokens) if is_measured(told) else (np.nan, np.nan)
+                confidence = np.nan if told.get(CONFIDENCE_KNOWN) is False else outcome.confidence
+                rows.append((outcome.response_time_ms, *tokens, confidence))
     return _MockAnswers(*np.array(rows, dtype=float).T)
 
 

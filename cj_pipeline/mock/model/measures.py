@@ -2,7 +2,7 @@
 
 Each measure is a location and a scale, with their uncertainty, around residuals that are resampled from the recording.
 Residuals of one answer stay together, so latency keeps its link to tokens; where neighbours resemble each other (the
-load of a host), blocks of neighbours stay together.
+load of a host), those of neighbours are drawn alike.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from scipy.special import ndtr, ndtri
 
 from cj_pipeline.bt.agreement import mid_ranks
 from cj_pipeline.mock.model.answers import FloatArray, IntArray, RealArray
+from cj_pipeline.mock.model.slow import SlowPart, fit_slow
+from cj_pipeline.mock.model.unknown import filled
 
 _LOGARITHMIC = (True, True, False)
 _LEAST = 0.5  # a logarithm of 0 ms or 0 tokens
@@ -30,20 +32,17 @@ class MeasureFit:
     """The measures of the recorded answers.
 
     residuals: (n, 3) of mean 0 and deviation 1, or 0 where all are equal. mean, deviation: (3,) of the logarithms
-    (latency, tokens) or values (confidence). gap: (n,) log-odds between the two essays of each answer, without sign.
-    blocks: over how many answers neighbours resemble each other, by measure; 1 where they do not.
+    (latency, tokens) or values (confidence). known: (3,) how many values they are of: tokens and confidence of some
+    answers may be unknown. gap: (n,) log-odds between the two essays of each answer, without sign.
+    slow: how much of the variation of latency and of tokens is slow.
     """
 
     residuals: FloatArray
     mean: FloatArray
     deviation: FloatArray
+    known: IntArray
     gap: FloatArray
-    blocks: tuple[int, int, int]
-
-    @property
-    def block(self) -> int:
-        """How many neighbours stay together."""
-        return max(self.blocks)
+    slow: tuple[SlowPart, SlowPart]
 
     @property
     def answers(self) -> int:
@@ -63,7 +62,19 @@ class MeasureDraws:
 def fit_measures(
     latency_ms: FloatArray, completion_tokens: FloatArray, confidence: FloatArray, gap: FloatArray
 ) -> MeasureFit:
-    """Fit the measures of recorded answers, each (n,), in their order of arrival; at least one answer."""
+    """Fit the measures of recorded answers, each (n,), in their order of arrival; at least one answer.
+
+    Tokens and confidence are nan where they are not known.
+    """
+    known = np.array([np.count_nonzero(~np.isnan(column)) for column in (latency_ms, completion_tokens, confidence)])
+    mean, deviation = np.zeros(3), np.zeros(3)
+    for place, column in enumerate((latency_ms, completion_tokens, confidence)):
+        value = column[~np.isnan(column)]
+        value = np.log(np.maximum(value, _LEAST)) if _LOGARITHMIC[place] else value
+        if len(value):
+            mean[place], deviation[place] = value.mean(), value.std(ddof=1) if len(value) > 1 else 0.0
+    completion_tokens = filled(completion_tokens, latency_ms, otherwise=1.0)
+    confidence = filled(confidence, gap, otherwise=0.0)
     values = np.stack(
         [
             np.log(np.maximum(column, _LEAST)) if logarithmic else column
@@ -71,12 +82,10 @@ def fit_measures(
         ],
         axis=1,
     )
-    mean = values.mean(axis=0)
-    deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(3)
     deviation[deviation < 1e-12 * np.maximum(np.abs(mean), 1.0)] = 0.0
     residuals = np.where(deviation > 0, (values - mean) / np.where(deviation > 0, deviation, 1.0), 0.0)
-    blocks = _block_length(residuals[:, 0]), _block_length(residuals[:, 1]), 1
-    return MeasureFit(residuals, mean, deviation, gap, blocks)
+    latency, tokens = (fit_slow(normal_scores(residuals[:, column])) for column in (0, 1))
+    return MeasureFit(residuals, mean, deviation, known, gap, (latency, tokens))
 
 
 def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.Generator) -> MeasureDraws:
@@ -86,16 +95,26 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
     """
     n, answers = fit.answers, len(gap)
     bandwidth = min(0.5, 1.06 * n**-0.2) if n > 1 else 0.0
-    # Location and scale are as uncertain as the recording is short; neighbours that are alike make it shorter. One
-    # answer less than there are: of 15 answers, intervals of 95 % held 93.5 % without it.
-    worth = np.maximum(n / np.array(fit.blocks) - 1, 1.0)
+    # Location and scale are as uncertain as the recording is short. One answer less than there are: of 15 answers,
+    # intervals of 95 % held 93.5 % without it.
+    worth = np.maximum(fit.known - 1, 1)
     # One value in all answers has a kurtosis of 0, and then no scale to be uncertain of.
     freedom = np.maximum((worth - 1) * 2 / np.maximum(_kurtosis(fit.residuals) - 1, 1e-3), 1.0)
     scale = np.sqrt(freedom / rng.chisquare(freedom, (draws, 3)))
-    location = scale * rng.standard_normal((draws, 3)) / np.sqrt(worth)
+    variance = np.broadcast_to(1 / worth, (draws, 3)).copy()
+    cells = [slow.drawn_cells(draws, rng) for slow in fit.slow]
+    for column, (slow, cell) in enumerate(zip(fit.slow, cells, strict=True)):
+        scale[:, column] *= slow.size[cell]
+        variance[:, column] = slow.variance_of_mean(n)[cell] * n / worth[column]
+    # Which answers are drawn follows latency; of tokens that are slow in their own way, the live mean varies as well.
+    variance[:, 1] += np.maximum(fit.slow[1].variance_of_mean(max(answers, 1))[cells[1]] - 1 / max(answers, 1), 0.0)
+    location = scale * rng.standard_normal((draws, 3)) * np.sqrt(variance)
     shift, slope = fit.mean + fit.deviation * location, fit.deviation * scale
     shapes = _shapes(fit, draws, rng)
-    index = _places(shapes, draws, answers, rng)
+    _, kinds, size = shapes.shape
+    index = (fit.slow[0].ranks(cells[0], answers, rng) * np.float32(size)).astype(np.int32)
+    np.minimum(index, size - 1, out=index)
+    index += rng.integers(0, kinds, (draws, 1), dtype=np.int32) * np.int32(size)
 
     def whole(column: int) -> RealArray:
         """Whole numbers, as on the wire: half a millisecond, the least that a logarithm takes, is 0 again."""
@@ -148,49 +167,22 @@ def normal_scores(values: FloatArray) -> FloatArray:
     return np.asarray(ndtri(0.5 + mid_ranks(values) / (len(values) + 1)))
 
 
-def _block_length(residuals: FloatArray) -> int:
-    """1 where neighbours are unrelated, else the time (answers) over which they resemble each other; at most n / 10."""
-    n = len(residuals)
-    if n < 20 or residuals.std() == 0:
-        return 1
-    centred = residuals - residuals.mean()
-    lag = [float((centred[:-k] * centred[k:]).sum() / (centred**2).sum()) for k in range(1, min(n // 4, 50))]
-    if lag[0] < 2 / np.sqrt(n):
-        return 1
-    time = 1.0
-    for value in lag:
-        if value < 1 / np.sqrt(n):
-            break
-        time += 2 * value
-    return int(min(np.ceil(time), n // 10))
-
-
-def _places(shapes: RealArray, draws: int, answers: int, rng: np.random.Generator) -> IntArray:
-    """(draws, answers) places of drawn answers in one of some shapes each, block after block."""
-    _, kinds, blocks, block = shapes.shape
-    shape = rng.integers(0, kinds, (draws, 1))
-    place = shape * blocks + rng.integers(0, blocks, (draws, -(-answers // block)), dtype=np.int32)
-    if block > 1:
-        place = (place[:, :, None] * block + np.arange(block)).reshape(draws, -1)[:, :answers]
-    return np.asarray(place)
-
-
 def _shapes(fit: MeasureFit, draws: int, rng: np.random.Generator) -> RealArray:
-    """(2, s, blocks, block) residuals of latency and tokens in recordings drawn from the recorded one, in blocks.
+    """(2, s, n) residuals of latency and tokens in recordings drawn from the recorded one, ascending by latency.
 
     Each has mean 0 and deviation 1. So a draw's answers have a shape in common, which is as uncertain as the recording
     is short.
     """
-    n, block = fit.answers, fit.block
+    n = fit.answers
     shapes = min(draws, _SHAPES)
-    starts = np.arange(n)[None] if n < LEAST_SHAPE else rng.integers(0, n, (shapes, -(-n // block)))
-    rows = (starts[:, :, None] + np.arange(block)) % n
+    order = np.argsort(fit.residuals[:, 0], kind="stable")
+    rows = order[None] if n < LEAST_SHAPE else order[np.sort(rng.integers(0, n, (shapes, n)), axis=1)]
     found: RealArray = np.moveaxis(fit.residuals[:, :2].astype(np.float32)[rows], -1, 0)
     if n < LEAST_SHAPE:
         return found
     # No resample reaches beyond the recorded answers; how heavy the tails are, n of them leave uncertain by this much.
-    heavier = np.abs(rng.normal(0, _TAILS / np.sqrt(n), (1, shapes, 1, 1))).astype(np.float32)
+    heavier = np.abs(rng.normal(0, _TAILS / np.sqrt(n), (1, shapes, 1))).astype(np.float32)
     found = found * np.exp(np.minimum(heavier * found**2 / 2, 1))
-    centred = found - found.mean(axis=(2, 3), keepdims=True)
-    deviation = centred.std(axis=(2, 3), keepdims=True)
+    centred = found - found.mean(axis=2, keepdims=True)
+    deviation = centred.std(axis=2, keepdims=True)
     return np.asarray(centred / np.maximum(deviation, np.float32(_LEAST_DEVIATION)))

@@ -40,6 +40,9 @@ def origins_of(
         told["errors.repeatability"] = "How much more often two calls of one prompt fail together than any two calls."
     if isinstance(mode.latency, SampledLatency) and mode.latency.drift.share:
         told["latency.drift"] = "Correlation of the latencies of neighbouring calls, near and far."
+    for key, what in (("confidence_unknown", "a confidence"), ("tokens_unknown", "known tokens")):
+        if getattr(mode.metadata, key):
+            told[f"metadata.{key}"] = f"Share of the recorded answers without {what}."
     for name, sentence in known.items():
         told[name] = f"{told[name]} {sentence}" if name in told else sentence
     return told
@@ -58,10 +61,12 @@ def _prompt_tokens(mode: Mode, answers: Answers) -> str:
     prompt = mode.tokens.prompt
     if not isinstance(prompt, PerItemTokens):
         return "As the mode says."
+    if not answers.billed.any():
+        return "Not known."
     told = np.array(
         [prompt.base + prompt.items[a] + prompt.items[b] for a, b in zip(answers.essay_a, answers.essay_b, strict=True)]
     )
-    farthest = float(np.abs(told - answers.prompt_tokens).max())
+    farthest = float(np.abs(told - answers.prompt_tokens)[answers.billed].max())
     return (
         f"Least squares: a base and a part for each essay; the farthest of {len(told)} prompts is {farthest:.1f} off."
     )

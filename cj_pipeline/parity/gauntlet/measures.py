@@ -94,7 +94,7 @@ def _link_lost(faithful: Faithful) -> Sample | LeftOut:
 
 def _confidence_of_one_value(faithful: Faithful, values: RealArray) -> RealArray:
     recorded = faithful.case.recorded
-    return np.full_like(values, float(recorded.confidence[recorded.answered].mean()))
+    return np.full_like(values, float(recorded.confidence[recorded.rated].mean()))
 
 
 def _time(name: str, change: str, latency: Change) -> DrawnMock:

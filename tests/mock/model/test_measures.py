@@ -46,7 +46,9 @@ def test_drawn_latencies_have_the_recorded_mean_and_spread_and_are_as_uncertain_
 def test_a_mean_is_as_uncertain_as_both_sides_together(recorded: int, live: int) -> None:
     latency = lognormal(n=recorded)
     means = drawn(fitted(latency), draws=2_000, gap=np.zeros(live)).latency_ms.mean(axis=1)
-    assert means.std() == pytest.approx(latency.std() * np.sqrt(1 / recorded + 1 / live), rel=0.15)
+    # The middle two thirds: those of a judge that drifts lie outside.
+    spread = np.diff(np.quantile(means, [0.16, 0.84]))[0] / 2
+    assert spread == pytest.approx(latency.std() * np.sqrt(1 / recorded + 1 / live), rel=0.15)
 
 
 def test_latency_keeps_its_link_to_tokens() -> None:
@@ -98,15 +100,19 @@ def test_one_answer_can_be_fitted_and_drawn() -> None:
     assert np.isfinite(found.confidence).all()
 
 
-def test_neighbours_that_are_alike_are_drawn_in_blocks_and_make_the_mean_less_certain() -> None:
+def test_neighbours_that_are_alike_are_drawn_alike_and_make_the_mean_less_certain() -> None:
     load = np.repeat(np.random.default_rng(2).standard_normal(N // 15), 15)
     noise = 0.1 * np.random.default_rng(3).standard_normal(N)
     together = np.round(1500 * np.exp(0.4 * load + noise))
     shuffled = np.random.default_rng(4).permutation(together)
-    assert fitted(shuffled).block == 1
-    assert fitted(together).block > 5
-    spread = [drawn(fitted(one), draws=1_000).latency_ms.mean(axis=1).std() for one in (together, shuffled)]
+    assert fitted(shuffled).slow[0].probable < 0.05
+    assert fitted(together).slow[0].probable > 0.99
+    found = [drawn(fitted(one), draws=1_000).latency_ms for one in (together, shuffled)]
+    spread = [latency.mean(axis=1).std() for latency in found]
     assert spread[0] > 2 * spread[1]
+    alike = [np.mean([spearmanr(row[:-1], row[1:])[0] for row in latency[:50]]) for latency in found]
+    assert alike[0] > 0.4
+    assert abs(alike[1]) < 0.1
 
 
 def test_the_shape_of_a_draw_is_as_uncertain_as_ten_answers_leave_it() -> None:
