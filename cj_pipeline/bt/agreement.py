@@ -23,7 +23,7 @@ class UnusableScores(CjPipelineError):
 
 
 def kendall_tau_a(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """(C - D) / (n (n - 1) / 2): of C concordant and D discordant pairs of items; ties in either count for neither.
+    """Return (C - D) / (n (n - 1) / 2) of C concordant and D discordant pairs of items; ties in either are neither.
 
     a, b: (n,) scores. 0 for fewer than two items. Raises UnusableScores.
     """
@@ -32,7 +32,7 @@ def kendall_tau_a(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def kendall_tau_b(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """(C - D) / sqrt(A B), with A and B the pairs of items not tied in a and not tied in b.
+    """Return (C - D) / sqrt(A B), with A and B the pairs of items not tied in a and not tied in b.
 
     a, b: (n,) scores. Without ties it is tau-a. 0 where it is not defined: fewer than two items, or all tied in one
     list (an order that does not exist is agreed with by nobody). Raises UnusableScores.
@@ -44,7 +44,7 @@ def kendall_tau_b(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Spearman's rho: Pearson's r of the ranks, equal scores sharing the middle of theirs.
+    """Return Spearman's rho: Pearson's r of the ranks, equal scores sharing the middle of theirs.
 
     a, b: (n,) scores. 0 where it is not defined, as for tau-b. Raises UnusableScores.
     """
@@ -54,7 +54,7 @@ def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def without_rounding_error(theta: npt.ArrayLike) -> FloatArray:
-    """Estimated scores, (n,) logits, to 9 decimals: before their order is compared with another.
+    """Round estimated scores, (n,) logits, to 9 decimals: before their order is compared with another.
 
     Where every pair was judged once, essays with equally many wins have equal scores: a tie that rounding error must
     not break one way on one processor and another way on the next.
@@ -79,7 +79,7 @@ def mid_ranks(scores: FloatArray) -> FloatArray:
 
 
 def _pair_counts(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[int, int, int, int]:
-    """C - D, pairs not tied in a, pairs not tied in b, all pairs."""
+    """Return C - D, pairs not tied in a, pairs not tied in b, all pairs."""
     first, second = _two_lists(a, b)
     n = first.shape[0]
     all_pairs = n * (n - 1) // 2

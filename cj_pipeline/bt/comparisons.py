@@ -68,41 +68,41 @@ class Comparisons:
 
     @property
     def n_comparisons(self) -> float:
-        """All counts together."""
+        """Return all counts together."""
         return float(self.counts.sum())
 
     @property
     def wins(self) -> FloatArray:
-        """(n,) comparisons won, by item."""
+        """Return (n,) comparisons won, by item."""
         return sums_by_index(self.winners, self.counts, self.n_items)
 
     @property
     def losses(self) -> FloatArray:
-        """(n,) comparisons lost, by item."""
+        """Return (n,) comparisons lost, by item."""
         return sums_by_index(self.losers, self.counts, self.n_items)
 
     @property
     def comparisons_per_item(self) -> FloatArray:
-        """(n,) comparisons an item took part in; their sum is twice n_comparisons."""
+        """Return (n,) comparisons an item took part in; their sum is twice n_comparisons."""
         return self.wins + self.losses
 
     @property
     def isolated(self) -> BoolArray:
-        """(n,) True for an item that was never compared."""
+        """Return (n,) True for an item that was never compared."""
         return np.asarray(self.comparisons_per_item == 0)
 
     @property
     def components(self) -> IntArray:
-        """(n,) label of the part of the comparison graph an item lies in; an isolated item is a part of its own."""
+        """Return (n,) labels of the parts of the comparison graph; an isolated item is a part of its own."""
         return component_labels(self.pairs())
 
     def pairs(self) -> Pairs:
-        """The rows gathered by unordered pair, which is all the likelihood needs."""
+        """Return the rows gathered by unordered pair, which is all the likelihood needs."""
         return gather(self.winners, self.losers, self.counts, self.n_items)
 
 
 def item_indices(values: npt.ArrayLike, n_items: int, role: str) -> IntArray:
-    """A read-only (m,) copy of item indices, or InvalidComparison naming the first bad row."""
+    """Return a read-only (m,) copy of item indices. Raises InvalidComparison naming the first bad row."""
     try:
         raw = np.array(values)
     except ValueError as ragged:

@@ -39,7 +39,7 @@ class SeSummary:
     max_comparisons_per_item: float
 
     def as_dict(self) -> dict[str, float]:
-        """Under production's keys, in production's order."""
+        """Return the figures under production's keys, in production's order."""
         return asdict(self)
 
 
@@ -64,7 +64,7 @@ class QualityFlags:
     has_isolated_items: bool
 
     def as_dict(self) -> dict[str, bool]:
-        """Under production's keys."""
+        """Return the flags under production's keys."""
         return asdict(self)
 
 
@@ -82,13 +82,13 @@ class VacuousFlags:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The flags that no judge could change."""
+        """Return the flags that no judge could change."""
         flags = ("bt_se_inflated", "comparison_coverage_sparse", "has_isolated_items")
         return tuple(flag for flag in flags if getattr(self, flag))
 
 
 def displayed(standard_error: npt.ArrayLike) -> FloatArray:
-    """Standard errors as production displays them: 2.0 at most, inf included."""
+    """Return standard errors as production displays them: 2.0 at most, inf included."""
     return np.minimum(np.asarray(standard_error, dtype=np.float64), DISPLAY_CAP)
 
 

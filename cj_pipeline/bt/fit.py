@@ -86,12 +86,12 @@ class Fit:
 
     @property
     def n_items(self) -> int:
-        """How many items were scored."""
+        """Return how many items were scored."""
         return int(self.theta.shape[0])
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences for a reader of the scores; empty when there is nothing to warn of. Items by index."""
+        """Return sentences for a reader of the scores; empty when there is nothing to warn of. Items by index."""
         return fit_warnings(self)
 
 
@@ -126,7 +126,7 @@ def fit(
 
 
 def neutral_fit(n_items: int) -> Fit:
-    """Scores where there is no data and a batch must go on: theta 0, standard error inf (displayed at the cap)."""
+    """Return scores for a batch that must go on without data: theta 0, standard error inf (displayed at the cap)."""
     return _without_data(n_items, "neutral", 0.0)
 
 

@@ -67,7 +67,7 @@ class Judgements:
 
     @property
     def design(self) -> FloatArray:
-        """(p, n_items + 1) what each prompt adds up: +1 for A, -1 for B, +1 for the position."""
+        """Return (p, n_items + 1) what each prompt adds up: +1 for A, -1 for B, +1 for the position."""
         rows = np.arange(len(self.first))
         matrix = np.zeros((len(rows), self.n_items + 1))
         matrix[rows, self.first] += 1.0
@@ -125,17 +125,17 @@ class JudgementFit:
 
     @property
     def mean(self) -> FloatArray:
-        """(n + 1,) theta and, last, position: the mean of the modes, which shrinks as a judge's scale should."""
+        """Return (n + 1,) theta and, last, position: the mean of the modes, which shrinks as a judge's scale should."""
         return np.asarray(self.weights @ self.modes)
 
     @property
     def spread(self) -> float:
-        """The posterior mean of the spread, logits."""
+        """Return the posterior mean of the spread, logits."""
         return float(self.weights @ self.spreads)
 
     @property
     def mean_repeatability(self) -> float:
-        """The posterior mean of the repeatability."""
+        """Return the posterior mean of the repeatability."""
         if self.known_repeatability is not None:
             return self.known_repeatability
         return float(self.repeatability @ R_GRID)
@@ -357,7 +357,7 @@ def _factor(matrix: FloatArray) -> FloatArray:
 
 
 def information(first: IntArray, second: IntArray, weight: FloatArray, n: int) -> FloatArray:
-    """(n + 1, n + 1) Fisher information of weighted prompts in theta and, last, position; without a prior."""
+    """Return (n + 1, n + 1) Fisher information of weighted prompts in theta and, last, position; without a prior."""
     matrix = np.zeros((n + 1, n + 1))
     np.add.at(matrix, (first, second), -weight)
     np.add.at(matrix, (second, first), -weight)

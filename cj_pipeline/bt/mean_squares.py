@@ -38,7 +38,7 @@ class MeanSquares:
 
 
 def item_mean_squares(theta: npt.ArrayLike, comparisons: Comparisons) -> MeanSquares:
-    """By item; a comparison counts for both of its items. theta: (n,) logits."""
+    """Return them by item; a comparison counts for both of its items. theta: (n,) logits."""
     squared, variance, surprise = _residuals(theta, comparisons)
     both = np.concatenate((comparisons.winners, comparisons.losers))
     twice = [np.tile(part, 2) for part in (squared, variance, surprise, comparisons.counts)]
@@ -48,7 +48,7 @@ def item_mean_squares(theta: npt.ArrayLike, comparisons: Comparisons) -> MeanSqu
 def group_mean_squares(
     theta: npt.ArrayLike, comparisons: Comparisons, groups: npt.ArrayLike, n_groups: int
 ) -> MeanSquares:
-    """By group of comparisons, for example their judge. groups: (m,) from 0 to n_groups - 1, one a row.
+    """Return them by group of comparisons, as by judge. groups: (m,) from 0 to n_groups - 1, one a row.
 
     The scores are estimated from the same answers, so a judge who gave most of them is measured against itself, and
     its mean squares lie a little below 1.
@@ -60,7 +60,7 @@ def group_mean_squares(
 
 
 def _residuals(theta: npt.ArrayLike, comparisons: Comparisons) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Per row, times its count: squared residual, variance, and the ratio of the two."""
+    """Return per row, times its count: squared residual, variance, and the ratio of the two."""
     scores = np.asarray(theta, dtype=np.float64)
     if scores.shape != (comparisons.n_items,) or not np.isfinite(scores).all():
         raise CjPipelineError(f"theta is one finite score for each of the {comparisons.n_items} items.")

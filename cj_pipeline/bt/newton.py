@@ -74,7 +74,7 @@ def maximise(pairs: Pairs, kappa: float, components: IntArray) -> Maximum:
 
 
 def starting_theta(wins: FloatArray, losses: FloatArray, kappa: float) -> FloatArray:
-    """(..., n) log odds of winning, half a win added on both sides; shifted so that the prior pulls on neither end."""
+    """Return (..., n) log odds of winning, with half a win more on both sides; the prior then pulls on neither end."""
     theta: FloatArray = np.log((wins + 0.5) / (losses + 0.5))
     if kappa > 0:  # at the maximum the rates exp(theta) sum to n
         theta -= np.log(np.exp(theta).mean(axis=-1, keepdims=True))
@@ -82,19 +82,19 @@ def starting_theta(wins: FloatArray, losses: FloatArray, kappa: float) -> FloatA
 
 
 def pair_weights(pairs: Pairs, theta: FloatArray) -> FloatArray:
-    """(p,) Fisher information of every pair: comparisons * p * (1 - p)."""
+    """Return (p,) Fisher information of every pair: comparisons * p * (1 - p)."""
     gap = theta[pairs.first] - theta[pairs.second]
     return np.asarray((pairs.first_wins + pairs.second_wins) * expit(gap) * expit(-gap))
 
 
 def log_likelihood(pairs: Pairs, theta: FloatArray) -> float:
-    """Log-likelihood of all comparisons, without the prior: 0 or below."""
+    """Return log-likelihood of all comparisons, without the prior: 0 or below."""
     gap = theta[pairs.first] - theta[pairs.second]
     return -float(pairs.first_wins @ np.logaddexp(0, -gap) + pairs.second_wins @ np.logaddexp(0, gap))
 
 
 def _slope(pairs: Pairs, theta: FloatArray, kappa: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Gradient of F (n,), weight of every pair (p,), and what the prior adds to the Hessian's diagonal (n,)."""
+    """Return the gradient of F (n,), pair weights (p,), and the prior's part of the Hessian's diagonal (n,)."""
     gap = theta[pairs.first] - theta[pairs.second]
     first_better, second_better = expit(gap), expit(-gap)
     # Wins against expectation, pair by pair: near separation both terms are small, and so is their rounding error.
@@ -107,7 +107,7 @@ def _slope(pairs: Pairs, theta: FloatArray, kappa: float) -> tuple[FloatArray, F
 def _cholesky_direction(
     pairs: Pairs, weights: FloatArray, prior: FloatArray, gradient: FloatArray, components: IntArray
 ) -> FloatArray:
-    """Newton step by a dense Cholesky factorisation of the Hessian."""
+    """Return a Newton step by a dense Cholesky factorisation of the Hessian."""
     n = pairs.n_items
     diagonal = scatter(pairs, weights, weights) + prior
     hessian = np.zeros((n, n), order="F")
@@ -124,7 +124,7 @@ def _cholesky_direction(
 def _conjugate_gradient_direction(
     pairs: Pairs, weights: FloatArray, prior: FloatArray, gradient: FloatArray, components: IntArray
 ) -> FloatArray:
-    """Newton step by conjugate gradients, scaled by the diagonal; more exact the nearer the maximum is."""
+    """Return a Newton step by conjugate gradients, scaled by the diagonal; more exact the nearer the maximum is."""
     del components  # a start at 0 never leaves the space in which every component sums to 0
     n = pairs.n_items
     upper = csr_array((weights, (pairs.first, pairs.second)), shape=(n, n))

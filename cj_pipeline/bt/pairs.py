@@ -37,29 +37,29 @@ class Pairs:
 
     @property
     def wins(self) -> FloatArray:
-        """(n,) comparisons won, by item."""
+        """Return (n,) comparisons won, by item."""
         return scatter(self, self.first_wins, self.second_wins)
 
     @property
     def losses(self) -> FloatArray:
-        """(n,) comparisons lost, by item."""
+        """Return (n,) comparisons lost, by item."""
         return scatter(self, self.second_wins, self.first_wins)
 
 
 def scatter(pairs: Pairs, to_first: FloatArray, to_second: FloatArray) -> FloatArray:
-    """(n,) sums by item of what every pair gives to its first and to its second item."""
+    """Return (n,) sums by item of what every pair gives to its first and to its second item."""
     n = pairs.n_items
     return sums_by_index(pairs.first, to_first, n) + sums_by_index(pairs.second, to_second, n)
 
 
 def sums_by_index(index: IntArray, values: FloatArray, size: int) -> FloatArray:
-    """(size,) sums of the values that share an index."""
+    """Return (size,) sums of the values that share an index."""
     # bincount of nothing is of integers, whatever its weights
     return np.asarray(np.bincount(index, values, size), dtype=np.float64)
 
 
 def pair_keys(first: IntArray, second: IntArray, n_items: int) -> IntArray:
-    """(m,) one whole number for each unordered pair: divmod(key, n_items) gives it back, smaller index first."""
+    """Return (m,) one whole number for each unordered pair: divmod(key, n_items) gives it back, smaller index first."""
     return np.minimum(first, second) * n_items + np.maximum(first, second)
 
 
@@ -80,7 +80,7 @@ def gather(winners: IntArray, losers: IntArray, counts: FloatArray, n_items: int
 
 
 def component_labels(pairs: Pairs) -> IntArray:
-    """(n,) labels of the connected parts, numbered by their smallest item."""
+    """Return (n,) labels of the connected parts, numbered by their smallest item."""
     if 0 < pairs.n_items <= WALK_LIMIT and _all_reached(pairs):
         return np.zeros(pairs.n_items, dtype=np.intp)
     graph = _graph(pairs.first, pairs.second, pairs.n_items)
@@ -88,7 +88,7 @@ def component_labels(pairs: Pairs) -> IntArray:
 
 
 def strong_labels(pairs: Pairs) -> IntArray:
-    """(n,) labels of the parts within which every item beat every other, directly or through others."""
+    """Return (n,) labels of the parts within which every item beat every other, directly or through others."""
     first_won, second_won = pairs.first_wins > 0, pairs.second_wins > 0
     winners = np.concatenate((pairs.first[first_won], pairs.second[second_won]))
     losers = np.concatenate((pairs.second[first_won], pairs.first[second_won]))

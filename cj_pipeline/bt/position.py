@@ -88,7 +88,7 @@ def position_effect(
 def _information(
     first: npt.NDArray[np.intp], second: npt.NDArray[np.intp], weight: FloatArray, prior: FloatArray
 ) -> FloatArray:
-    """(n + 1, n + 1) negative Hessian in theta and, last, delta."""
+    """Return (n + 1, n + 1) negative Hessian in theta and, last, delta."""
     n = prior.shape[0]
     matrix = np.zeros((n + 1, n + 1))
     np.add.at(matrix, (first, second), -weight)

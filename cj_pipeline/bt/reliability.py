@@ -32,7 +32,7 @@ class Reliability:
 
 
 def scale_separation(theta: npt.ArrayLike, standard_error: npt.ArrayLike) -> Reliability | None:
-    """Of (n,) scores and standard errors in logits; None for fewer than two items that have a finite error.
+    """Return that of (n,) scores and standard errors in logits; None where fewer than two items have a finite error.
 
     Items with an infinite one (never compared, not linked) are left out: nothing is known of them.
     """

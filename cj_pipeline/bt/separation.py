@@ -40,7 +40,7 @@ class Separation(CjPipelineError):
 
     @property
     def items(self) -> tuple[int, ...]:
-        """The items that the sentence is about: without a win or a loss, or else those of the first group."""
+        """Return the items that the sentence is about: without a win or a loss, or else those of the first group."""
         return tuple(sorted({*self.winless, *self.undefeated})) or self.groups[0]
 
     def cause(self, names: Sequence[str] | None = None) -> str:

@@ -48,7 +48,7 @@ def standard_errors(
     gauge: Literal["centred", "component"] = "centred",
     reference: int | None = None,
 ) -> FloatArray:
-    """(n,) standard errors of theta, in logits.
+    """Return (n,) standard errors of theta, in logits.
 
     gauge "centred": of theta_i minus the mean of all compared items, so inf throughout when the net falls apart (the
     data do not link its parts). "component": of theta_i minus the mean of its own connected part.
@@ -67,14 +67,14 @@ def standard_errors(
 
 
 def linked_parts(components: IntArray) -> list[int]:
-    """Labels of the components that hold a comparison, that is two items or more."""
+    """Return labels of the components that hold a comparison, that is two items or more."""
     return np.flatnonzero(np.bincount(components) > 1).tolist()
 
 
 def from_information(
     pairs: Pairs, weights: FloatArray, components: IntArray, *, reference: int | None = None
 ) -> FloatArray:
-    """(n,) standard errors from the pair weights, every component centred on itself or on the reference item."""
+    """Return (n,) standard errors from pair weights, each component centred on itself or on the reference item."""
     n = pairs.n_items
     if n == 1:
         return np.zeros(1)
@@ -104,7 +104,7 @@ def _scores(theta: npt.ArrayLike, comparisons: Comparisons) -> FloatArray:
 
 
 def _laplacian(pairs: Pairs, weights: FloatArray, members: IntArray) -> FloatArray:
-    """Lower triangle of the Fisher information of one component (every pair lies within one)."""
+    """Return lower triangle of the Fisher information of one component (every pair lies within one)."""
     size = members.shape[0]
     place = np.full(pairs.n_items, -1, dtype=np.intp)
     place[members] = np.arange(size)
@@ -117,7 +117,7 @@ def _laplacian(pairs: Pairs, weights: FloatArray, members: IntArray) -> FloatArr
 
 
 def _centred_variances(laplacian: FloatArray) -> FloatArray:
-    """Diagonal of the pseudo-inverse: lift the constant vector off eigenvalue 0, invert, take its share back out."""
+    """Return the pseudo-inverse's diagonal: lift the constant vector off eigenvalue 0, invert, take it out again."""
     size = laplacian.shape[0]
     lift = laplacian.trace() / size**2
     if lift == 0:
@@ -126,7 +126,7 @@ def _centred_variances(laplacian: FloatArray) -> FloatArray:
 
 
 def _inverse_diagonal(matrix: FloatArray) -> FloatArray:
-    """Diagonal of the inverse of a positive definite matrix given by its lower triangle; inf when it is singular."""
+    """Return the diagonal of the inverse of a positive definite matrix, from its lower triangle; inf when singular."""
     size = matrix.shape[0]
     scale = matrix.trace() / size
     factor, info = dpotrf(np.asfortranarray(matrix), lower=1, clean=1)

@@ -46,7 +46,7 @@ class FolderBus:
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: made, with its parents, by the first publish. Raises BadInput when it is something else."""
+        """Open a bus in a folder, which the first publish makes. Raises BadInput when it is something else."""
         if folder.exists() and not folder.is_dir():
             raise BadInput("is not a folder.", path=folder, remedy="Name a folder, or a path that does not exist yet.")
         self._folder = folder
@@ -121,7 +121,7 @@ class FolderBus:
         return {0: _count_lines(self.path_of(topic))}
 
     async def prepare(self, topics: Sequence[str]) -> None:
-        """Nothing to do: a topic is made by its first message."""
+        """Do nothing: a topic is made by its first message."""
 
     async def aclose(self) -> None:
         """Write what is pending. Nothing else is held: the bus may be used again."""

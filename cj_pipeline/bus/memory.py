@@ -46,10 +46,10 @@ class MemoryBus:
         return {0: len(self._logs[topic])}
 
     async def prepare(self, topics: Sequence[str]) -> None:
-        """Nothing to do: a topic is made by its first message."""
+        """Do nothing: a topic is made by its first message."""
 
     async def aclose(self) -> None:
-        """Nothing is held but memory."""
+        """Do nothing: nothing is held but memory."""
 
     async def message(self, topic: str, offset: int) -> Message:
         """Return the message at an offset, once it has been published."""

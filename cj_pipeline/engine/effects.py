@@ -52,7 +52,7 @@ class Taken:
 
     @property
     def counted(self) -> bool:
-        """Whether it moved completed or failed."""
+        """Return whether it moved completed or failed."""
         return self.kind in (CallbackKind.SUCCESS, CallbackKind.ERROR, CallbackKind.MALFORMED)
 
 

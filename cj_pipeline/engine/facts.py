@@ -86,7 +86,7 @@ def max_score_change(before: Mapping[str, float] | None, after: Mapping[str, flo
 
 
 def successful_pairs(state: State) -> int:
-    """Distinct unordered pairs with a winner; a pair that only ever failed is not covered."""
+    """Return distinct unordered pairs with a winner; a pair that only ever failed is not covered."""
     return len({tuple(sorted(outcome)) for outcome in state.won()})
 
 
@@ -103,7 +103,7 @@ def is_small_net(state: State) -> bool:
 
 
 def resampling_cap(state: State) -> int:
-    """Resampling passes that this net may make; a regular net never more than a small one."""
+    """Return resampling passes that this net may make; a regular net never more than a small one."""
     settings = state.batch.settings
     small_cap = settings.max_resampling_passes_for_small_net
     if is_small_net(state):

@@ -17,7 +17,7 @@ class BrokenInvariant(Exception):
 
 
 def check_counters(state: State) -> None:
-    """Raises BrokenInvariant with the first sentence that the counters contradict."""
+    """Raise BrokenInvariant with the first sentence that the counters contradict."""
     if state.callbacks > state.submitted:
         raise BrokenInvariant(_about(state, "completion is at most 100 %"))
     if state.submitted > state.batch.total_budget:
@@ -29,7 +29,7 @@ def check_counters(state: State) -> None:
 
 
 def check(state: State) -> None:
-    """Raises BrokenInvariant with every sentence that does not hold. Costs a walk through the whole batch."""
+    """Raise BrokenInvariant with every sentence that does not hold. Costs a walk through the whole batch."""
     if sentences := broken(state):
         raise BrokenInvariant(_about(state, "; ".join(sentences)))
 

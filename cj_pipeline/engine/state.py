@@ -94,18 +94,18 @@ class Batch:
 
     @property
     def total_budget(self) -> int:
-        """Comparisons that may be submitted in all, retries included; never changes (the completion denominator)."""
+        """Return how many comparisons may be submitted in all, retries included; it never changes."""
         allowed = self.settings.max_pairwise_comparisons
         return allowed if self.max_pairs_requested is None else min(allowed, self.max_pairs_requested)
 
     @property
     def batching_mode(self) -> LLMBatchingMode:
-        """The mode this batch is asked in."""
+        """Return the mode this batch is asked in."""
         return self.resolved_batching_mode or self.settings.llm_batching_mode
 
     @property
     def max_possible_pairs(self) -> int:
-        """Unordered pairs of the net."""
+        """Return unordered pairs of the net."""
         return len(self.items) * (len(self.items) - 1) // 2
 
     def pairs(self) -> list[Pair]:
@@ -131,7 +131,7 @@ class Comparison:
 
     @property
     def pair(self) -> Pair:
-        """The pair without its orientation."""
+        """Return the pair without its orientation."""
         return (self.essay_a, self.essay_b) if self.essay_a < self.essay_b else (self.essay_b, self.essay_a)
 
 
@@ -156,7 +156,7 @@ class Wave:
 
     @cached_property
     def won(self) -> tuple[tuple[str, str], ...]:
-        """(winner, loser) of every successful comparison, in the order in which they were submitted.
+        """Return (winner, loser) of every successful comparison, in the order in which they were submitted.
 
         Kept, because each later wave is scored with all earlier ones: 100 waves of 1,000 took a minute.
         """
@@ -265,39 +265,39 @@ class State:
 
     @property
     def callbacks(self) -> int:
-        """Callbacks that counted: one for each answered comparison."""
+        """Return callbacks that counted: one for each answered comparison."""
         return self.completed + self.failed
 
     @property
     def pending(self) -> int:
-        """Comparisons submitted and not yet answered."""
+        """Return comparisons submitted and not yet answered."""
         return self.submitted - self.callbacks
 
     @property
     def remaining(self) -> int:
-        """Comparisons that the budget still allows."""
+        """Return comparisons that the budget still allows."""
         return self.batch.total_budget - self.submitted
 
     @property
     def progress(self) -> float:
-        """Share of the budget that is answered, 0 to 1."""
+        """Return share of the budget that is answered, 0 to 1."""
         return self.callbacks / self.batch.total_budget
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will be asked."""
+        """Return whether nothing more will be asked."""
         return self.status is not BatchStatus.WAITING_CALLBACKS
 
     def comparisons(self) -> list[Comparison]:
-        """Everything submitted, in order."""
+        """Return everything submitted, in order."""
         return [comparison for wave in self.waves for comparison in wave.comparisons]
 
     def won(self) -> list[tuple[str, str]]:
-        """(winner, loser) of every successful comparison, in the order in which they were submitted."""
+        """Return (winner, loser) of every successful comparison, in the order in which they were submitted."""
         return [outcome for wave in self.waves for outcome in wave.won]
 
     def closed_pairs(self) -> set[Pair]:
-        """Unordered pairs that a coverage wave may not ask: judged or in flight, and failed ones that can be retried.
+        """Return unordered pairs that a coverage wave may not ask: judged, in flight, or failed and to be retried.
 
         With retries switched off a pair that failed is open again; with them it belongs to the pool, or was given up.
         """

@@ -59,12 +59,12 @@ class DriveRequest:
 
     @property
     def bos_batch_id(self) -> str:
-        """The batch's id on the stack."""
+        """Return the batch's id on the stack."""
         return f"stack-{self.scenario.scenario_id}-{self.label}"
 
     @property
     def trace_id(self) -> str:
-        """The scenario id of the captured trace."""
+        """Return the scenario id of the captured trace."""
         return f"stack_{self.scenario.scenario_id}_{self.label}"
 
 

@@ -52,7 +52,7 @@ class DrivenBatch:
 
     @property
     def score_difference(self) -> float | None:
-        """The largest difference between a published score and the replay's, in logits; None without such a pair."""
+        """Return the largest difference of a published score from the replay's, in logits; None without such a pair."""
         if self.answer.result is None:
             return None
         published = {essay.essay_id: essay.bt_score for essay in self.answer.result.essay_results}
@@ -60,7 +60,7 @@ class DrivenBatch:
 
     @property
     def agrees(self) -> bool:
-        """Whether no gate failed, and the CJ service published the scores that the captured callbacks give.
+        """Return whether no gate failed, and the CJ service published the scores that the captured callbacks give.
 
         The two sides were asked under the same ids, so parity takes them for one file and cannot tell more.
         """

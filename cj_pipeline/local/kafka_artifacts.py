@@ -49,19 +49,19 @@ class KafkaArtifacts:
 
     @property
     def version(self) -> str:
-        """Kafka's version, from the pom."""
+        """Return Kafka's version, from the pom."""
         pom = (self.pinned / "pom.xml").read_text(encoding="utf-8")
         return pom.partition("<kafka.version>")[2].partition("</kafka.version>")[0]
 
     @property
     def folder(self) -> Path:
-        """The folder of the jars; other checksums have another folder, so that a new pin is fetched and not refused."""
+        """Return the folder of the jars; other checksums have another one, so a new pin is fetched, not refused."""
         sums = hashlib.sha256((self.pinned / "SHA256SUMS").read_bytes()).hexdigest()
         return self.home / f"jars-{self.version}-{sums[:8]}"
 
     @property
     def fetched(self) -> bool:
-        """Whether the folder of the jars exists; nothing is read."""
+        """Return whether the folder of the jars exists; nothing is read."""
         return self.folder.is_dir()
 
     def verified(self) -> Path:

@@ -48,7 +48,7 @@ class KafkaBroker(Server):
 
     @property
     def bootstrap_servers(self) -> str:
-        """HOST:PORT for clients; known before the broker runs."""
+        """Return HOST:PORT for clients; known before the broker runs."""
         return self._node.bootstrap_servers
 
     def last_words(self) -> str:

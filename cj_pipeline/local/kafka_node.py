@@ -72,17 +72,17 @@ class KafkaNode:
 
     @property
     def bootstrap_servers(self) -> str:
-        """For clients, as librdkafka takes it."""
+        """Return the brokers for clients, as librdkafka takes them."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
     def log(self) -> Path:
-        """Warnings and errors since its start."""
+        """Return the file of warnings and errors since its start."""
         return self.folder / "broker.log"
 
     @property
     def properties(self) -> Path:
-        """Its configuration, written at every start; readable by its user alone, for it may hold a password."""
+        """Return its configuration, written at every start; readable by its user alone, for it may hold a password."""
         return self.folder / "server.properties"
 
     @property
@@ -144,7 +144,7 @@ def broker_answers(port: int) -> bool:
 
 
 def _escaped(value: str) -> str:
-    """As Java's properties want it: a backslash doubled, what is not ASCII as UTF-16 in hexadecimal."""
+    """Escape as Java's properties want it: a backslash doubled, what is not ASCII as UTF-16 in hexadecimal."""
     doubled = value.replace("\\", "\\\\")
     return "".join(
         letter if letter.isascii() else "".join(f"\\u{unit.hex()}" for unit in _utf16(letter)) for letter in doubled

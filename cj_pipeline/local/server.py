@@ -66,17 +66,17 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What it has written since its start; what it wrote in the run before is in a file ending in `.1`."""
+        """Return the log since its start; that of the run before is in a file ending in `.1`."""
         return self.spec.log
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None before a start and after a stop."""
+        """Return its process id; None before a start and after a stop."""
         return None if self._process is None else self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a server that has ended by itself; None while it runs."""
+        """Return the exit code of a server that has ended by itself; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def __enter__(self) -> Self:

@@ -47,19 +47,19 @@ class StackPlan:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that this stack has, in the order in which they are started."""
+        """Return the parts that this stack has, in the order in which they are started."""
         left_out = {KAFKA} if self.kafka is not None else set()
         left_out |= set() if self.with_dagster else {DAGSTER}
         return tuple(part for part in DEFAULT_PORTS if part not in left_out)
 
     @property
     def folder(self) -> Path:
-        """The folder of everything that the stack writes."""
+        """Return the folder of everything that the stack writes."""
         return self.data_dir.absolute() / "stack"
 
     @property
     def bootstrap_servers(self) -> str:
-        """The brokers, as clients take them."""
+        """Return the brokers, as clients take them."""
         return self.kafka or f"{LOOPBACK}:{self.port(KAFKA)}"
 
     def port(self, part: str) -> int:

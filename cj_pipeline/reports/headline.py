@@ -221,7 +221,7 @@ def _who(run: RunRecord) -> str:
 
 
 def _mock_answered(report: ParityReport) -> bool:
-    """Whether the live side was asked by us, and is no recording."""
+    """Return whether the live side was asked by us, and is no recording."""
     return bool(report.live.document.asked_batch_ids)
 
 

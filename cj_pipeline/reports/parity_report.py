@@ -132,7 +132,7 @@ def as_junit(reports: Sequence[ParityReport]) -> str:
 
 
 def expected_failure(report: ParityReport) -> bool:
-    """Whether gates may fail: NO PARITY is what the scenario expects."""
+    """Return whether gates may fail: NO PARITY is what the scenario expects."""
     return report.expected is Parity.NO_PARITY
 
 

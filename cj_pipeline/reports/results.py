@@ -74,27 +74,27 @@ class ParityResult:
 
     @property
     def verdict(self) -> str:
-        """`PARITY`, `NO PARITY` or `CANNOT TELL`."""
+        """Return `PARITY`, `NO PARITY` or `CANNOT TELL`."""
         return self.report.verdict.value
 
     @property
     def reasons(self) -> list[str]:
-        """Why it is CANNOT TELL, in sentences."""
+        """Return why it is CANNOT TELL, in sentences."""
         return [reason.sentence for reason in self.report.reasons]
 
     @property
     def passed(self) -> bool:
-        """Whether the verdict is PARITY."""
+        """Return whether the verdict is PARITY."""
         return self.report.passed
 
     @property
     def recorded(self) -> RunResult:
-        """The recorded run."""
+        """Return the recorded run."""
         return RunResult(self.report.recorded, self.report.scenario)
 
     @property
     def live(self) -> RunResult:
-        """The live run."""
+        """Return the live run."""
         return RunResult(self.report.live, self.report.scenario)
 
     def table(self) -> pd.DataFrame:

@@ -272,7 +272,7 @@ OPTIONAL = frozenset({GAUNTLET})
 
 
 def describe(dataset: str) -> list[tuple[str, str, bool, str]]:
-    """(name, type, nullable, description) of each column of a dataset, in order."""
+    """Return (name, type, nullable, description) of each column of a dataset, in order."""
     return [
         (field.name, str(field.type), field.nullable, (field.metadata or {}).get(b"description", b"").decode())
         for field in SCHEMAS[dataset]

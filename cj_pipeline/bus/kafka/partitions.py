@@ -127,7 +127,7 @@ class Partitions:
             _log.warning("reading '%s': %s (%s)", self._topic, error.str(), error.name())
 
     def _may_warn(self, what: str) -> bool:
-        """Once a minute, until messages come again."""
+        """Return True once a minute, until messages come again."""
         now_s = time.monotonic()
         if now_s < self._warned_until_s.get(what, now_s):
             return False

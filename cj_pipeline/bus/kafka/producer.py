@@ -33,7 +33,7 @@ class Deliveries:
     """One idempotent producer on the running loop, replaced when it breaks for good."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        """Raises BadInput for an option that librdkafka does not take."""
+        """Open a producer. Raises BadInput for an option that librdkafka does not take."""
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._line: deque[tuple[Outgoing, asyncio.Future[None]]] = deque()
@@ -70,7 +70,7 @@ class Deliveries:
 
     @property
     def _outstanding(self) -> Mapping[str, int]:
-        """Messages without an end, by topic."""
+        """Return the messages without an end, by topic."""
         return Counter(message.topic for message, _ in self._line) + self._in_flight
 
     async def finish(self, within_s: float) -> Mapping[str, int]:
@@ -174,7 +174,7 @@ class _Polled:
         return self._thread.is_alive()
 
     def report(self, done: asyncio.Future[None], topic: str, error: KafkaError | None, _: Message) -> None:
-        """Called in the thread, by librdkafka."""
+        """Take what librdkafka reports, in the thread."""
         self._reports.append((done, topic, error))
 
     def retire(self) -> None:

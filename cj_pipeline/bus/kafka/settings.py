@@ -34,12 +34,12 @@ class SecurityProtocol(StrEnum):
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether a client says who it is."""
+        """Return whether a client says who it is."""
         return self.name.startswith("SASL_")
 
     @property
     def uses_ssl(self) -> bool:
-        """Whether the connection is encrypted."""
+        """Return whether the connection is encrypted."""
         return self.name.endswith("SSL")
 
 
@@ -54,7 +54,7 @@ class SaslMechanism(StrEnum):
 
     @property
     def wants_a_password(self) -> bool:
-        """Whether it needs user name and password; the other two are set up by KAFKA_EXTRA."""
+        """Return whether it needs user name and password; the other two are set up by KAFKA_EXTRA."""
         return self in {SaslMechanism.PLAIN, SaslMechanism.SCRAM_SHA_256, SaslMechanism.SCRAM_SHA_512}
 
 
@@ -100,7 +100,7 @@ _KEPT = frozenset(
 
 
 def _as_options(given: object) -> object:
-    """JSON, or `key=value` with commas between."""
+    """Read options from JSON, or from `key=value` with commas between."""
     if not isinstance(given, str):
         return given
     if given.lstrip().startswith("{"):

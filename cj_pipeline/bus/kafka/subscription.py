@@ -105,7 +105,7 @@ class KafkaSubscription:
             consumer.close()
 
     def _has_room(self) -> bool:
-        """False after a wait for it."""
+        """Return False after a wait for it."""
         self._room.clear()
         return len(self._come) < _MOST_WAITING or self._room.wait(_POLL_S)
 

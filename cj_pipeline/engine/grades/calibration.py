@@ -70,16 +70,16 @@ class Calibration:
 
     @property
     def centers(self) -> FloatArray:
-        """(K,) expected mean score of every grade, rising."""
+        """Return (K,) expected mean score of every grade, rising."""
         return np.asarray(self.means.mean(axis=0))
 
     @property
     def center_errors(self) -> FloatArray:
-        """(K,) how uncertain those are, one standard deviation."""
+        """Return (K,) how uncertain those are, one standard deviation."""
         return np.asarray(self.means.std(axis=0))
 
     def probabilities(self, scores: npt.ArrayLike, standard_errors: npt.ArrayLike) -> FloatArray:
-        """(n, K) chance of every grade for essays with these scores and standard errors (finite; logits).
+        """Return (n, K) chance of every grade for essays with these scores and standard errors (finite; logits).
 
         Rows sum to 1. At a given standard error the chance of "grade g or lower" falls strictly with the score.
         """
@@ -120,7 +120,7 @@ class Calibration:
         return np.asarray((low + high) / 2)
 
     def _excess_below(self, scores: FloatArray, standard_error: float) -> FloatArray:
-        """(K - 1,) chance of grade k or lower at score k, minus one half."""
+        """Return (K - 1,) chance of grade k or lower at score k, minus one half."""
         table = self.probabilities(scores, np.full(scores.shape[0], standard_error))
         return np.asarray(np.diagonal(np.cumsum(table, axis=1)) - 0.5)
 

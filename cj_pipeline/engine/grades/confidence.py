@@ -36,7 +36,7 @@ class Confidence:
 
 
 def confidence(probabilities: npt.ArrayLike) -> Confidence:
-    """1 - H / log K, with H the entropy of (K,) probabilities of K grades, two or more."""
+    """Return 1 - H / log K, with H the entropy of (K,) probabilities of K grades, two or more."""
     chances = np.asarray(probabilities, dtype=np.float64)
     entropy = -float(xlogy(chances, chances).sum()) / log(chances.shape[0])
     score = min(max(1.0 - entropy, 0.0), 1.0)

@@ -119,7 +119,7 @@ class _Model:
 
 
 def draw_posterior(scale: GradeScale, anchors: Anchors) -> tuple[FloatArray, FloatArray]:
-    """Means (draws, K) and spreads (draws,) of 512 draws; the same anchors give the same ones."""
+    """Draw means (draws, K) and spreads (draws,), 512 times; the same anchors give the same ones."""
     model = _Model(scale, anchors)
     mode, information = _mode(model)
     # information = R R^T, so a standard normal z has covariance information^-1 as R^-T z.

@@ -82,7 +82,7 @@ class ScoredEssay:
 
     @property
     def measured(self) -> bool:
-        """Whether its comparisons say anything about it."""
+        """Return whether its comparisons say anything about it."""
         return self.score is not None and isfinite(self.score) and isfinite(self.standard_error)
 
 
@@ -125,7 +125,7 @@ class Projection:
 
     @property
     def available(self) -> bool:
-        """Whether the batch could be graded; a single student may be missing all the same (`ungraded`)."""
+        """Return whether the batch could be graded; a single student may be missing all the same (`ungraded`)."""
         return self.unavailable is None
 
 
@@ -184,7 +184,7 @@ def project(essays: Sequence[ScoredEssay], context: GradeContext) -> Projection:
 
 
 def grade_range(scale: GradeScale, cuts: Cuts, grade: str) -> tuple[float, float]:
-    """Lowest and highest score of a grade of the scale; -inf and inf at the ends. The lower end belongs to it."""
+    """Return the lowest and highest score of a grade; -inf and inf at the ends. The lower end belongs to it."""
     edges = [-inf, *cuts.boundaries.tolist(), inf]
     place = scale.grades.index(grade)
     return edges[place], edges[place + 1]

@@ -30,7 +30,7 @@ class GradeScale:
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """Every grade an essay can be given, finer ones included, lowest to highest."""
+        """Return every grade an essay can be given, finer ones included, lowest to highest."""
         named = [] if self.below_lowest is None else [self.below_lowest]
         for grade in self.grades:
             named += [f"{grade}-"] if grade in self.minus else []
@@ -40,7 +40,7 @@ class GradeScale:
 
     @cached_property
     def expected_positions(self) -> FloatArray:
-        """(K,) where the grades lie on a standard normal quality scale if the priors are right.
+        """Return (K,) where the grades lie on a standard normal quality scale if the priors are right.
 
         The mean of the slice of the normal distribution that holds a grade's share; rising, and 0 on average over the
         essays.

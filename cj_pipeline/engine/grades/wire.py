@@ -21,7 +21,7 @@ ASSESSMENT_METHOD = "cj_assessment"
 
 
 def summary(projection: Projection, essays: Sequence[ScoredEssay]) -> dict[str, Json]:
-    """Of the students of a batch. essays: all of it, as they were given to `project`. Maps are empty when unavailable.
+    """Summarise the students of a batch. essays: all, as they were given to `project`. Maps are empty when unavailable.
 
     Standard errors are shown up to 2.0, as everywhere they are displayed.
     """
@@ -91,7 +91,7 @@ def _centers(projection: Projection) -> dict[str, Json]:
 
 
 def _boundaries(projection: Projection) -> dict[str, Json]:
-    """[lowest, highest] score of every grade."""
+    """Return [lowest, highest] score of every grade."""
     if projection.cuts is None:
         return {}
     ranges = {grade: grade_range(projection.scale, projection.cuts, grade) for grade in projection.scale.grades}

@@ -33,7 +33,7 @@ class Counts:
     judged_skew: IntArray
 
     def skews_of(self, keys: IntArray) -> tuple[IntArray, IntArray]:
-        """(shown_skew, judged_skew) of any pairs; 0 for one that was never asked."""
+        """Return (shown_skew, judged_skew) of any pairs; 0 for one that was never asked."""
         if not len(self.pairs):
             return np.zeros_like(keys), np.zeros_like(keys)
         place = np.minimum(np.searchsorted(self.pairs, keys), len(self.pairs) - 1)

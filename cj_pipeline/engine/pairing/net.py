@@ -43,7 +43,7 @@ class Net:
         return len(self.essay)
 
     def weight(self, first: IntArray, second: IntArray) -> FloatArray:
-        """Wc (1/(1+c_a) + 1/(1+c_b)) + Wp exp(-|d|) for |d| < 2, plus a jitter below 0.001, of pairs of positions."""
+        """Return Wc (1/(1+c_a) + 1/(1+c_b)) + Wp exp(-|d|) for |d| < 2, plus a jitter below 0.001, by pair."""
         alone = self.evenness / (1 + self.compared)
         weight: FloatArray = alone[first] + alone[second] + self.nearness(first, second)
         return weight
@@ -56,7 +56,7 @@ class Net:
         return nearness
 
     def sits_out_first(self) -> IntArray:
-        """Positions in the order in which essays sit out: the most compared first, of those the smallest id."""
+        """Return positions in the order in which essays sit out: the most compared first, of those the smallest id."""
         return np.lexsort((self.essay, -self.compared))
 
     def part(self, positions: IntArray) -> Net:

@@ -92,7 +92,7 @@ def _even_out(oriented: list[tuple[int, int]], movable: list[int], skew: list[in
 
 
 def _path(much: int, oriented: list[tuple[int, int]], shown_as_a: list[set[int]], skew: list[int]) -> list[int]:
-    """Places of pairs from an essay to the nearest one whose skew is more than 2 below; empty when there is none."""
+    """Return places of pairs from an essay to the nearest one with a skew more than 2 below; empty without one."""
     reached_by: dict[int, int] = {}
     queue = deque([much])
     while queue:

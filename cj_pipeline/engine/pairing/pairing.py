@@ -73,7 +73,7 @@ def coverage_net(state: State, counts: Counts) -> Net:
 
 
 def _heaviest(net: Net, room: int) -> tuple[IntArray, IntArray]:
-    """(one side, other side) of a best matching of at most `room` pairs, as positions in Batch.items.
+    """Return (one side, other side) of a best matching of at most `room` pairs, as positions in Batch.items.
 
     A shorter one than everybody could have is made of the least compared, if they can be paired; else it is the
     heaviest pairs of the long one.
@@ -89,7 +89,7 @@ def _heaviest(net: Net, room: int) -> tuple[IntArray, IntArray]:
 
 
 def _named(state: State, one: IntArray, other: IntArray) -> list[Pair]:
-    """Pairs of ids, sorted."""
+    """Return pairs of ids, sorted."""
     items = state.batch.items
     low, high = np.minimum(one, other), np.maximum(one, other)
     return [(items[first], items[second]) for first, second in sorted(zip(low.tolist(), high.tolist(), strict=True))]

@@ -16,7 +16,7 @@ NOBODY = np.iinfo(np.int64).max
 
 
 def resampling_pass(counts: Counts, room: int, luck: FloatArray) -> IntArray:
-    """Keys of the covered pairs to ask again, ascending: all of them, or `room` of them when there are more.
+    """Return keys of the covered pairs to ask again, ascending: all, or `room` of them when there are more.
 
     Of a cut pass the pairs with the fewest winners come first. Of those equal in that, the choice is the one that
     leaves the essays' comparisons as even as exchanges of one pair for another can: within one of each other where they
@@ -36,7 +36,7 @@ def resampling_pass(counts: Counts, room: int, luck: FloatArray) -> IntArray:
 
 
 def _even_choice(pairs: IntArray, total: IntArray, room: int, luck: FloatArray) -> IntArray:
-    """`room` of the pairs, so that the essays' totals come out even."""
+    """Choose `room` of the pairs, so that the essays' totals come out even."""
     essays = len(total)
     left = np.zeros((essays, essays), dtype=np.bool_)
     left[pairs // essays, pairs % essays] = True
@@ -74,7 +74,7 @@ def _even_out(chosen: BoolArray, left: BoolArray, total: IntArray) -> None:
 
 
 def _exchange(chosen: BoolArray, left: BoolArray, total: IntArray) -> tuple[int, int, int] | None:
-    """(much, little, third) of the exchange between the most and the least compared that are possible; None if none."""
+    """Return (much, little, third) of an exchange between the most and the least compared; None without one."""
     rising = np.argsort(total, kind="stable")
     for much in rising[::-1].tolist():
         for little in rising.tolist():

@@ -144,7 +144,7 @@ def _drawn(candidates: list[Pair], iteration: int, settings: ConvergenceSettings
 
 
 def _outcome(pair: Pair, truth: list[float], temperature: float, seed: int, number: int) -> Pair:
-    """(winner, loser) of one comparison; number: of the comparison, so that each has a coin of its own."""
+    """Return (winner, loser) of one comparison; number: of the comparison, so that each has a coin of its own."""
     first, second = pair
     difference = truth[first] - truth[second]
     if temperature > 0:

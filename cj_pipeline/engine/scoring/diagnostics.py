@@ -47,7 +47,7 @@ class Judgement:
 
     @property
     def loser(self) -> str:
-        """The other one."""
+        """Return the other one."""
         return self.essay_b if self.winner == self.essay_a else self.essay_a
 
 
@@ -104,7 +104,7 @@ class BatchDiagnostics:
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON: `bt_se_summary` and `bt_quality_flags` under production's keys, infinite errors as None."""
+        """Return JSON values: `bt_se_summary` and `bt_quality_flags` in production's keys, infinite errors as None."""
         essays = []
         for essay in self.essays:
             row = asdict(essay)
@@ -178,7 +178,7 @@ def diagnose(
 
 
 def _largest_part(scores: Fit) -> int:
-    """Its label; -1 when there is none: no essays, or two parts that are equally large."""
+    """Return the largest part's label; -1 without essays, or where two are equally large."""
     sizes = np.bincount(scores.components)
     if sizes.shape[0] == 0 or int((sizes == sizes.max()).sum()) > 1:
         return -1

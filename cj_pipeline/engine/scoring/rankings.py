@@ -41,12 +41,12 @@ class RankingRow:
     processing_metadata: Mapping[str, object]
 
     def as_dict(self) -> dict[str, object]:
-        """Under production's keys."""
+        """Return the ranking under production's keys."""
         return asdict(self)
 
 
 def rankings(essays: Iterable[BatchEssay], diagnostics: BatchDiagnostics) -> list[RankingRow]:
-    """Best first, anchors among the students; within a tie by id. The order of the essays does not matter.
+    """Rank essays, best first, anchors among the students; within a tie by id, whatever their order.
 
     Raises CjPipelineError when an essay is listed twice.
     """

@@ -47,7 +47,7 @@ def next_wave(state: State, kind: WaveKind) -> Comparisons:
 
 
 def correlation_id(batch: Batch, iteration: int, position: int) -> UUID:
-    """Id of one comparison: the same in every process, another one in every batch."""
+    """Return id of one comparison: the same in every process, another one in every batch."""
     return keyed_uuid("comparison", batch.seed, batch.bos_batch_id, iteration, position)
 
 
@@ -75,7 +75,7 @@ def _comparisons(state: State, pairs: Iterable[PlannedPair], kind: WaveKind) -> 
 
 
 def _single_wave(state: State) -> Comparisons:
-    """Matching after matching, each as if the ones before were judged, until budget or pairs are used up.
+    """Ask matching after matching, each as if the ones before were judged, until budget or pairs are used up.
 
     Who is shown as A is decided once, over all of them: matching by matching, essays that should have balanced each
     other ended at a skew of 0.6 where 0.2 can be had.

@@ -30,7 +30,7 @@ def pool_change(comparison: Comparison, answer: Answer, settings: EngineSettings
 
 
 def eligible(state: State) -> list[FailedComparison]:
-    """Entries that may be asked again, oldest first."""
+    """Return entries that may be asked again, oldest first."""
     limit = state.batch.settings.max_retry_attempts
     return [entry for entry in state.pool.entries if entry.retry_count < limit and not entry.in_flight]
 
