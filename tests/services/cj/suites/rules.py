@@ -22,7 +22,7 @@ from cj_pipeline.parity import guardrails
 from cj_pipeline.parity.check import Case as ParityCase
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.traces.scenario import Service as ScenarioService
-from tests.services.cj.suites.cases import MODEL
+from tests.services.cj.suites.cases import MODEL, PROVIDER
 from tests.services.cj.suites.evidence import Evidence
 from tests.sides import GENERIC, scenario
 
@@ -171,9 +171,9 @@ def the_lps_kept_its_guardrails(e: Evidence) -> None:
 
 def the_lps_counts_the_engines_model(e: Evidence) -> None:
     series = "batch_api_jobs" if e.case.answered_in == "batch_api" else "serial_bundle_calls"
-    assert _total(e.lps_metrics, f"llm_provider_{series}_total", provider="mock", model=MODEL) >= 1
+    assert _total(e.lps_metrics, f"llm_provider_{series}_total", provider=PROVIDER, model=MODEL) >= 1
     assert _total(e.lps_metrics, f"llm_provider_{series}_total") == _total(
-        e.lps_metrics, f"llm_provider_{series}_total", provider="mock", model=MODEL
+        e.lps_metrics, f"llm_provider_{series}_total", provider=PROVIDER, model=MODEL
     )
 
 
