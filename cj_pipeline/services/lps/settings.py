@@ -67,8 +67,9 @@ class QueueSettings(BaseModel):
     """The strategy: per_request, serial_bundle or batch_api."""
     serial_bundle_max_requests_per_call: Annotated[int, Field(ge=1, le=MAX_BUNDLE)] = MAX_BUNDLE
     """Cap of a bundle or job, whatever its lead asks for."""
-    serial_bundle_linger_ms: Annotated[float, Field(ge=0.0)] = 100.0
-    """How long a bundle waits for the rest of its wave, where its lead says how many there are."""
+    serial_bundle_linger_ms: Annotated[float, Field(ge=0.0)] = 250.0
+    """How long a bundle waits for the next request of its wave, where its lead says how many there are; a full one
+    leaves at once."""
     batch_api_mode: BatchApiMode = BatchApiMode.DISABLED
     """When batch_api's jobs start: disabled, as soon as something waits; opportunistic, once a job is full or its first
     request has waited `batch_api_linger_seconds`; nightly, within the nightly window."""

@@ -239,11 +239,14 @@ def test_a_bundle_waits_for_the_rest_of_its_wave():
     assert bundles_of_a_wave(10, 2)[0] == [0, 5, 0, 0]
     assert bundles_of_a_wave(10, 10)[0] == [0, 0, 0, 1]
     assert bundles_of_a_wave(10, 2, serial_bundle_linger_ms=0)[0] == [10, 0, 0, 0]
+    # As long as the next one comes in time, however long the whole wave takes.
+    assert bundles_of_a_wave(10, 10, apart_s=0.24)[0] == [0, 0, 0, 1]
+    assert bundles_of_a_wave(10, 10, apart_s=0.26)[0] == [10, 0, 0, 0]
 
 
 def test_a_full_bundle_leaves_at_once_and_a_lonely_one_after_the_wait():
     assert bundles_of_a_wave(2, 2)[1] == pytest.approx(0.02)
-    assert bundles_of_a_wave(1, 2)[1] == pytest.approx(0.1)
+    assert bundles_of_a_wave(1, 2)[1] == pytest.approx(0.25)
     assert bundles_of_a_wave(4, 2, serial_bundle_max_requests_per_call=1)[0] == [4, 0, 0, 0]
 
 

@@ -15,17 +15,18 @@ from cj_pipeline.services.lps.settings import QueueSettings
 
 
 def linger_left_s(settings: QueueSettings, members: Sequence[QueuedRequest], cap: int, now: float) -> float:
-    """Return for how much longer these wait; 0 when they are as many as may be, or their lead has waited enough.
+    """Return for how much longer these wait; 0 when they are as many as may be, or have waited enough.
 
-    An opportunistic job waits for any others, a bundle only where its lead says how many belong to its wave.
+    An opportunistic job waits so long in all. A bundle waits for the next request, and only where its lead says how
+    many belong to its wave: on a busy machine a wave takes seconds to post, and never stops for long.
     """
     lead = members[0]
-    if settings.queue_processing_mode is QueueProcessingMode.SERIAL_BUNDLE:
-        longest_s = 0.0 if bundle_hint(lead) is None else settings.serial_bundle_linger_ms / 1000.0
-    elif settings.batch_api_mode is BatchApiMode.OPPORTUNISTIC:
-        longest_s = settings.batch_api_linger_seconds
-    else:
-        longest_s = 0.0
     if len(members) >= bundle_limit(lead, cap):
         return 0.0
-    return max(0.0, lead.enqueued_at + longest_s - now)
+    until = now
+    if settings.queue_processing_mode is QueueProcessingMode.SERIAL_BUNDLE:
+        if bundle_hint(lead) is not None:
+            until = max(member.enqueued_at for member in members) + settings.serial_bundle_linger_ms / 1000.0
+    elif settings.batch_api_mode is BatchApiMode.OPPORTUNISTIC:
+        until = lead.enqueued_at + settings.batch_api_linger_seconds
+    return max(0.0, until - now)

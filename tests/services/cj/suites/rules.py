@@ -160,7 +160,8 @@ def quality_flags_follow_the_summary(e: Evidence) -> None:
 
 def the_lps_kept_its_guardrails(e: Evidence) -> None:
     """Production's seven rules for bundles, or those for jobs of batch_api, whichever the LPS worked in."""
-    in_mode = ScenarioService(queue_processing_mode=e.case.answered_in)
+    cap = e.case.lps.get("serial_bundle_max_requests_per_call", MAX_BUNDLE)
+    in_mode = ScenarioService(queue_processing_mode=e.case.answered_in, serial_bundle_max_requests_per_call=cap)
     case = ParityCase(scenario(GENERIC).model_copy(update={"service": in_mode}), e.record, e.record)
     rules = [rule for rule in guardrails.CHECKS if rule.not_applicable(case) is None]
     assert len(rules) == (7 if e.case.answered_in == "batch_api" else 6)
