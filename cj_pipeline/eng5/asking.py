@@ -63,6 +63,7 @@ def ask(
         raw=raw,
         wanted=design.wanted,
         partial=partial,
+        timed_out=partial == TIMED_OUT,
         asked_again=draft.answers.asked_again,
         spent_usd=spent,
     )

@@ -6,10 +6,13 @@ judge say the same when the order is swapped?
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,8 @@ from scipy.stats import t
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN
 from cj_pipeline.eng5.design import boundary_pairs
-from cj_pipeline.eng5.facts import RunFacts
+from cj_pipeline.eng5.facts import Asked, RunFacts
+from cj_pipeline.foundation.text import markdown_text
 
 # Of the standard normal distribution.
 Z95 = 1.959963984540054
@@ -129,6 +133,16 @@ def boundary_block(facts: RunFacts) -> dict[str, Any]:
         for pair in found.pairs
     ]
     return {**asdict(found), "pairs": pairs}
+
+
+def write_boundary(facts: RunFacts, asked: Asked, moment: datetime) -> tuple[Path, ...]:
+    """Write the report of a test, and return its file."""
+    labels = {name: markdown_text(f"{essay.stem} ({essay.grade or '?'})") for name, essay in asked.essays.items()}
+    title = markdown_text(f"Boundary test of {facts.options.batch_id}")
+    label = re.sub(r"[^A-Za-z0-9._-]+", "_", facts.options.batch_id).strip("._")[:80] or "run"
+    path = facts.options.output_dir / f"boundary_{label}_{moment:%Y%m%dT%H%M%SZ}.md"
+    path.write_text(f"# {title}\n\n{boundary_markdown(boundary_of(facts), labels)}", encoding="utf-8")
+    return (path,)
 
 
 def boundary_markdown(found: Boundary, labels: Mapping[str, str]) -> str:

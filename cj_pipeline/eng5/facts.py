@@ -49,13 +49,15 @@ class Answers:
     """What came back. events: of comparisons, in order of arrival, each once; raw: the same, as they were read.
 
     wanted: comparisons that were to be judged, None where the CJ service decides; partial: why the run ended before
-    they were, None where it did not. results, completions: events of a CJ service, as they were read.
+    they were, None where it did not; timed_out: whether that was for its time. results, completions: events of a CJ
+    service, as they were read.
     """
 
     events: tuple[CallbackEvent, ...] = ()
     raw: tuple[bytes, ...] = ()
     wanted: int | None = None
     partial: str | None = None
+    timed_out: bool = False
     asked_again: int = 0
     duplicates: int = 0
     spent_usd: float | None = None

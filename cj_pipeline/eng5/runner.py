@@ -14,16 +14,20 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
+from cj_pipeline.eng5.alignment.case import case_of_run
+from cj_pipeline.eng5.alignment.files import write_report
 from cj_pipeline.eng5.artefact.files import checksum_of, read_document, write_artefact
 from cj_pipeline.eng5.asking import OnProgress, ask
+from cj_pipeline.eng5.boundary import write_boundary
 from cj_pipeline.eng5.cj_request import assessment_request
 from cj_pipeline.eng5.design import Design, compared_essays, design_of
 from cj_pipeline.eng5.draft import Draft, opened_draft
-from cj_pipeline.eng5.facts import Answers, RunFacts, RunIdentity
+from cj_pipeline.eng5.facts import Answers, Asked, RunFacts, RunIdentity
 from cj_pipeline.eng5.inputs import Inventory, read_inventory
 from cj_pipeline.eng5.judges import description, judge_for
 from cj_pipeline.eng5.logs import EventLog, event_log
 from cj_pipeline.eng5.options import (
+    RunnerMode,
     RunnerOptions,
     require_capacity,
     require_model,
@@ -41,11 +45,13 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """A run that wrote its artefact. answers: None in a mode that asks nobody."""
+    """A run that wrote its artefact. answers: None in a mode that asks nobody; exit_code: the reference's."""
 
     artefact: Path
     facts: RunFacts
     answers: Answers | None
+    reports: tuple[Path, ...] = ()
+    exit_code: int = 0
 
     @property
     def partial(self) -> bool:
@@ -153,12 +159,23 @@ def _with_answers(
         log_answers(log, answers, options.timeout_s)
         facts = facts_of(prepared, draft.identity, asked=design.asked, answers=answers, request=request)
         path = write_artefact(facts)
+        reports = reports_of(facts, design.asked)
         log_end(log, path)
         if away is not None:
             raise away
         if answers.partial is None:
             draft.discard()
-    return RunOutcome(path, facts, answers)
+    return RunOutcome(path, facts, answers, reports)
+
+
+def reports_of(facts: RunFacts, asked: Asked) -> tuple[Path, ...]:
+    """Write the reports of a test of anchors, and return their files; none where nothing was answered."""
+    options = facts.options
+    if facts.answers is None or not facts.answers.won or not options.mode.anchors_only:
+        return ()
+    if options.mode is RunnerMode.ANCHOR_ALIGN:
+        return write_report([case_of_run(facts, asked)], options.output_dir, utc_now()).files
+    return write_boundary(facts, asked, utc_now())
 
 
 def facts_of(prepared: Prepared, identity: RunIdentity, **known: Any) -> RunFacts:
