@@ -13,6 +13,7 @@ import click
 
 from cj_pipeline.cli.deployment import deployment_of
 from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
+from cj_pipeline.cli.record_batches import record_through_cj, services_of
 from cj_pipeline.cli.record_progress import shown_progress, stop_signals
 from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
 from cj_pipeline.cli.scenario_names import scenario_folder
@@ -52,6 +53,8 @@ def _finite(_: click.Context, option: click.Parameter, value: float | None) -> f
 @click.option("--kafka", metavar="HOST:PORT,...", help="Where that LPS publishes its callbacks.")
 @click.option("--bus", "bus_folder", type=click.Path(file_okay=False, path_type=Path),
               help="Folder in which it does, where there is no Kafka.")  # fmt: skip
+@click.option("--cj", "cj_url", metavar="URL", help="Ask through a deployed CJ service; it chooses pairs and prompt.")
+@click.option("--content", "content_url", metavar="URL", help="Where that service fetches texts.")
 @click.option("--prompt", default=DEFAULT_PROMPT, show_default=True,
               help=f"Prompt variant: {', '.join(prompt_names())}, or a file NAME.vN.yaml.")  # fmt: skip
 @click.option("--temperature", type=click.FloatRange(0.0, 2.0), help="[default: as the LPS is set, 0.7]")
@@ -92,6 +95,8 @@ def record_command(
     lps_url: str | None,
     kafka: str | None,
     bus_folder: Path | None,
+    cj_url: str | None,
+    content_url: str | None,
     prompt: str,
     temperature: float | None,
     max_tokens: int | None,
@@ -134,6 +139,8 @@ def record_command(
     target = _target(scenario_id, output_dir, more)
     if restart and not dry_run:
         forget(target)
+    if cj_url is None and content_url is not None:
+        raise click.UsageError("--content goes with --cj.")
     recorded = read_provenance(target) if more is not None else None
     with ExitStack() as stack:
         options = RecordingOptions(
@@ -156,7 +163,7 @@ def record_command(
             budget_usd=budget_usd,
             price_per_million=price_per_million,
             profile=Profile(profile),
-            deployment=deployment_of(lps_url, kafka, bus_folder),
+            deployment=None if cj_url is not None else deployment_of(lps_url, kafka, bus_folder),
         )
         if recorded is not None:
             options, local = _as_recorded(options, recorded, target, local)
@@ -176,6 +183,10 @@ def record_command(
             )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
         redaction = redaction_of(no_redact, justifications, key_file, (options.model,))
+        if cj_url is not None:
+            services = services_of(cj_url, content_url, lps_url, kafka, _given())
+            record_through_cj(options, target.parent, redaction, services, dry_run=dry_run, yes=yes, as_json=as_json)
+            return
         request, judge = prepared(options, target.parent, redaction, folder)
         notes = []
         while (asked := wanted(request, more)) is not None:
@@ -230,7 +241,7 @@ def _as_recorded(
 
 def _recorded(request: RecordingRequest, judge: JudgeBehindLps) -> list[str]:
     """Record, and return what somebody should know of it."""
-    with stop_signals() as stop, shown_progress(request) as on_progress:
+    with stop_signals() as stop, shown_progress(request.judge.model) as on_progress:
         try:
             return record_or_add(request, judge, on_progress=on_progress, stop=stop)
         except RecordingStopped as stopped:

@@ -15,7 +15,6 @@ import click
 
 from cj_pipeline.cli.output import say
 from cj_pipeline.runs.recording.record import OnProgress, RecordingProgress
-from cj_pipeline.runs.recording.request import RecordingRequest
 
 # Without a terminal, a line now and then: a log is read later, and a long silence looks like a hang.
 SECONDS_BETWEEN_LINES = 15.0
@@ -67,7 +66,7 @@ class Pace:
 
 
 @contextmanager
-def shown_progress(request: RecordingRequest) -> Iterator[OnProgress]:
+def shown_progress(model: str) -> Iterator[OnProgress]:
     """Show each answer on standard error: in place on a terminal, as a line now and then elsewhere."""
     pace, terminal, last = Pace(), sys.stderr.isatty(), monotonic()
 
@@ -81,7 +80,7 @@ def shown_progress(request: RecordingRequest) -> Iterator[OnProgress]:
             last = monotonic()
             click.echo(pace.line(progress), err=True)
 
-    say(f"asking {request.judge.model}", err=True)
+    say(f"asking {model}", err=True)
     yield show
 
 

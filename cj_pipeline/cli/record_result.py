@@ -25,15 +25,15 @@ from cj_pipeline.traces.recording_provenance import RecordingProvenance
 from cj_pipeline.traces.store import Recording, trace_recordings
 
 
-def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> None:
-    """Print what will be asked, what it costs and how long it takes."""
+def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool, by_cj_service: bool = False) -> None:
+    """Print what will be asked, what it costs and how long it takes. by_cj_service: it chooses pairs and prompt."""
     judge, prompt = request.judge, request.prompt
     rows: list[tuple[str, object]] = [
         ("judge", f"{judge.model} ({'on this machine' if request.on_this_machine else judge.provider.value})"),
-        ("prompt", f"{prompt.name} (sha256 {prompt.sha256[:12]})"),
-        ("temperature", "none" if judge.temperature is None else judge.temperature),
+        ("prompt", "of the CJ service" if by_cj_service else f"{prompt.name} (sha256 {prompt.sha256[:12]})"),
+        ("temperature", _temperature(judge.temperature, by_cj_service)),
         ("essays", len(request.essays.texts)),
-        ("comparisons", f"{request.runs} x {request.comparisons_a_run} ({_pairs(request)}), seed {request.seed}"),
+        ("comparisons", _comparisons(request, by_cj_service)),
         ("answered already", estimate.answered),
         ("a prompt", f"about {estimate.prompt_tokens:.0f} tokens"),
         ("price", _price(request, estimate)),
@@ -53,6 +53,19 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool) -> No
         say_wrapped(
             f"{grades}: has grades of {', '.join(request.graded_strangers)}, and no essay is called so.", err=True
         )
+
+
+def _temperature(asked: float | None, by_cj_service: bool) -> object:
+    if asked is not None:
+        return asked
+    return "as the CJ service is set" if by_cj_service else "none"
+
+
+def _comparisons(request: RecordingRequest, by_cj_service: bool) -> str:
+    times = f"{request.runs} x {request.comparisons_a_run}"
+    if by_cj_service:
+        return f"{times} at most (chosen by the CJ service)"
+    return f"{times} ({_pairs(request)}), seed {request.seed}"
 
 
 def _pairs(request: RecordingRequest) -> str:

@@ -27,7 +27,7 @@ from cj_pipeline.runs.remote import Deployment, deployed
 from cj_pipeline.runs.scenario_run import placeholder_text
 from cj_pipeline.traces.scenario import Scenario
 
-_SOURCE_SERVICE = "essay_lifecycle_service"
+SOURCE_SERVICE = "essay_lifecycle_service"
 _OWNER = "cj-pipeline-stack"
 
 Report = Callable[[str], None]
@@ -81,7 +81,7 @@ def assessment_request(request: DriveRequest, storage_ids: Mapping[str, str]) ->
         event_id=event_id,
         event_type=ASSESSMENT_REQUEST_TOPIC,
         event_timestamp=utc_now(),
-        source_service=_SOURCE_SERVICE,
+        source_service=SOURCE_SERVICE,
         # The seed of the batch, and with it every correlation id, follows from this one.
         correlation_id=keyed_uuid("stack-correlation", bos_batch_id),
         data=AssessmentRequestV1(

@@ -24,7 +24,7 @@ from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC, Assessme
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.runs.remote import Deployed, ServiceUnreachable
 
-_END_TOPICS = (CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, ASSESSMENT_RESULT_TOPIC)
+END_TOPICS = (CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, ASSESSMENT_RESULT_TOPIC)
 
 _EventData = TypeVar("_EventData", CJAssessmentCompletedV1, CJAssessmentFailedV1, AssessmentResultV1)
 _Completed = EventEnvelope[CJAssessmentCompletedV1]
@@ -72,10 +72,10 @@ async def ask_cj(lps: Deployed, event: AssessmentRequestEvent, timeout_s: float)
     batch = event.data.entity_id
     try:
         async with asyncio.timeout(timeout_s):
-            readers = {topic: await lps.listen(topic) for topic in _END_TOPICS}
+            readers = {topic: await lps.listen(topic) for topic in END_TOPICS}
             message = event.model_dump_json(exclude_none=True).encode()
             await lps.bus.publish(ASSESSMENT_REQUEST_TOPIC, message, key=batch.encode())
-            return await _end(batch, readers)
+            return await end_of_batch(batch, readers)
     except TimeoutError:
         raise NotFinished(
             f"{batch}: nothing was published on '{CJ_COMPLETED_TOPIC}' or '{CJ_FAILED_TOPIC}' within {timeout_s:g} s. "
@@ -83,7 +83,8 @@ async def ask_cj(lps: Deployed, event: AssessmentRequestEvent, timeout_s: float)
         ) from None
 
 
-async def _end(batch: str, readers: Mapping[str, Subscription]) -> CjAnswer:
+async def end_of_batch(batch: str, readers: Mapping[str, Subscription]) -> CjAnswer:
+    """Return what the CJ service publishes of a batch. readers: of each of END_TOPICS, from before it was asked for."""
     completed = asyncio.create_task(_next_of(readers[CJ_COMPLETED_TOPIC], _Completed, batch))
     failed = asyncio.create_task(_next_of(readers[CJ_FAILED_TOPIC], _Failed, batch))
     try:

@@ -65,7 +65,7 @@ class DeployedJudge:
         transport = RetryingTransport(httpx.AsyncHTTPTransport())
         url = self.deployment.url
         async with httpx.AsyncClient(transport=transport, base_url=url, timeout=_POST_TIMEOUT_S) as client:
-            await _require_real(client, self.deployment)
+            await require_real(client, self.deployment)
             bus = self.deployment.open_bus()
             try:
                 await _prepare(bus)
@@ -98,7 +98,8 @@ def cost_of(callback: LLMComparisonResultV1) -> float | None:
     return float(billed) if known and billed is not None else None
 
 
-async def _require_real(client: httpx.AsyncClient, deployment: Deployment) -> None:
+async def require_real(client: httpx.AsyncClient, deployment: Deployment) -> None:
+    """Raise BadInput where a mock answers, ServiceUnreachable where nobody does; notice where it is not said."""
     try:
         response = await client.get("/admin/mock-mode")
         is_mock = response.json()["use_mock_llm"] if response.status_code == httpx.codes.OK else None

@@ -88,10 +88,24 @@ def prepared(
     if options.base_url is not None and not options.base_url.startswith(("http://", "https://")):
         problem = f"'{options.base_url}' is no URL."
         raise BadInput(problem, path="record", field="base_url", remedy="It begins with http:// or https://.")
-    price = None if options.price_per_million is None else _price(*options.price_per_million)
-    essays = read_essays(options.essays)
-    strangers = () if options.grades is None else _graded_strangers(options.grades, frozenset(essays.texts))
-    wanted = RecordedJudge(
+    price = None if options.price_per_million is None else price_of_million(*options.price_per_million)
+    wanted = wanted_judge(options)
+    judge: JudgeBehindLps
+    if options.deployment is not None:
+        judge = deployed_judge(wanted, options.deployment, price)
+    else:
+        judge = embedded_judge(
+            wanted, base_url=options.base_url, price=price, concurrency=options.concurrency, folder=folder
+        )
+    request = request_of(options, traces_dir, redaction, judge)
+    require_usable(request)
+    require_price(request, judge)
+    return request, judge
+
+
+def wanted_judge(options: RecordingOptions) -> RecordedJudge:
+    """Return who is to be asked. Raises BadInput where the model does not tell whose it is."""
+    return RecordedJudge(
         provider=options.provider or provider_of(options.model, options.base_url),
         model=options.model,
         temperature=options.temperature,
@@ -101,14 +115,15 @@ def prepared(
         model_file=options.model_file,
         model_file_sha256=options.model_file_sha256,
     )
-    judge: JudgeBehindLps
-    if options.deployment is not None:
-        judge = deployed_judge(wanted, options.deployment, price)
-    else:
-        judge = embedded_judge(
-            wanted, base_url=options.base_url, price=price, concurrency=options.concurrency, folder=folder
-        )
-    request = RecordingRequest(
+
+
+def request_of(
+    options: RecordingOptions, traces_dir: Path, redaction: Redactor | None, judge: JudgeBehindLps
+) -> RecordingRequest:
+    """Return the request, with essays, grades and prompt read. Raises BadInput naming what cannot be used."""
+    essays = read_essays(options.essays)
+    strangers = () if options.grades is None else _graded_strangers(options.grades, frozenset(essays.texts))
+    return RecordingRequest(
         scenario_id=options.scenario_id,
         traces_dir=traces_dir,
         essays=essays,
@@ -125,12 +140,10 @@ def prepared(
         on_this_machine=judge.on_this_machine,
         budget_usd=options.budget_usd,
     )
-    require_usable(request)
-    require_price(request, judge)
-    return request, judge
 
 
-def _price(into: float, out: float) -> Price:
+def price_of_million(into: float, out: float) -> Price:
+    """Return the price of tokens by what a million of them cost, in US dollars. Raises BadInput."""
     if not (0 <= into <= MILLION and 0 <= out <= MILLION):
         raise BadInput(
             "is not two prices, of 0 to a million dollars.",
