@@ -6,19 +6,22 @@ docs/decisions/0007 has the figures of both.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.services.shared.http_limits import MOST_HEAD_BYTES, LimitedProtocol, Limits
 
 # As many connections as wait to be accepted at once when a load test opens them all; Linux caps it at somaxconn.
 _BACKLOG = 2048
-_MAX_HEAD_BYTES = 64 * 1024
 
 
 class CannotServe(CjPipelineError):
@@ -48,11 +51,11 @@ def bound(host: str, port: int) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """uvicorn's server of one app. Signals are the caller's: uvicorn would end the process before its work is done."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=cast("type[asyncio.Protocol]", partial(LimitedProtocol, limits or Limits())),
                 ws="none",
                 lifespan="off",
                 proxy_headers=False,
@@ -63,7 +66,7 @@ class HttpServer(uvicorn.Server):
                 backlog=_BACKLOG,
                 server_header=False,
                 timeout_graceful_shutdown=5,
-                h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+                h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             )
         )
 

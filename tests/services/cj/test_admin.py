@@ -11,8 +11,8 @@ import pytest
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.engine.grades.scales import SCALES
 from cj_pipeline.runs.virtual_time import run_virtual
-from cj_pipeline.services.cj.http.bodies import MAX_BODY_BYTES
 from cj_pipeline.services.cj.store.tables import anchor_essay_references
+from cj_pipeline.services.shared.request_body import MOST_BODY_BYTES
 from tests.services.cj.lab import request
 from tests.services.cj.test_endpoints import served
 
@@ -196,9 +196,9 @@ def test_an_upload_has_a_largest_size() -> None:
     async def script() -> None:
         async with served(**DESK) as (w, client):
             await client.post(ROOT, json=BODY)
-            large = await anchor(client, essay_text="x" * MAX_BODY_BYTES)
-            assert (large.status_code, large.json()) == (413, {"error": "A body has at most 1048576 bytes."})
-            fits = MAX_BODY_BYTES - len(json.dumps({"assignment_id": "assignment-1", "grade": "A", "essay_text": ""}))
+            large = await anchor(client, essay_text="x" * MOST_BODY_BYTES)
+            assert (large.status_code, large.json()) == (413, {"error": "A body has at most 1,048,576 bytes."})
+            fits = MOST_BODY_BYTES - len(json.dumps({"assignment_id": "assignment-1", "grade": "A", "essay_text": ""}))
             assert (await anchor(client, essay_text="x" * fits)).status_code == 201
             assert len(w.texts.kept) == 1
 

@@ -17,7 +17,7 @@ from cj_pipeline.services.cj.http.bodies import (
     JudgeRubricBody,
     ScopedInstructionsBody,
     StudentPromptBody,
-    read_body,
+    read_model,
 )
 from cj_pipeline.services.cj.intake.assignments import (
     Instructions,
@@ -80,12 +80,12 @@ class AdminEndpoints:
 
     async def post_instructions(self, request: Request) -> Response:
         """Make or replace the instructions of an assignment or a course."""
-        body = await read_body(request, ScopedInstructionsBody)
+        body = await read_model(request, ScopedInstructionsBody)
         return await self._register(Instructions(**body.model_dump()))
 
     async def put_instructions(self, request: Request) -> Response:
         """Make or replace the instructions of an assignment."""
-        body = await read_body(request, InstructionsBody)
+        body = await read_model(request, InstructionsBody)
         return await self._register(Instructions(**request.path_params, **body.model_dump()))
 
     async def _register(self, instructions: Instructions) -> Response:
@@ -109,12 +109,12 @@ class AdminEndpoints:
 
     async def post_student_prompt(self, request: Request) -> Response:
         """Store what students were asked."""
-        body = await read_body(request, StudentPromptBody)
+        body = await read_model(request, StudentPromptBody)
         return await self._store("student_prompt", body.assignment_id, "prompt_text", body.prompt_text)
 
     async def post_judge_rubric(self, request: Request) -> Response:
         """Store what the judge goes by."""
-        body = await read_body(request, JudgeRubricBody)
+        body = await read_model(request, JudgeRubricBody)
         return await self._store("judge_rubric", body.assignment_id, "rubric_text", body.rubric_text)
 
     async def get_student_prompt(self, request: Request) -> Response:
@@ -169,7 +169,7 @@ class AdminEndpoints:
 
     async def register_anchor(self, request: Request) -> Response:
         """Make or replace an anchor of an assignment."""
-        body = await read_body(request, AnchorBody)
+        body = await read_model(request, AnchorBody)
         async with self._service.database.transaction() as transaction:
             instructions = await instructions_of(transaction, assignment_id=body.assignment_id)
         if instructions is None:

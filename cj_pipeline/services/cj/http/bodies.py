@@ -9,19 +9,12 @@ from starlette.requests import Request
 
 from cj_pipeline.contracts.els_request import Name, ShortName
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.services.shared.request_body import read_body
 
 # Shorter ones say too little of a grade; production's number.
 MIN_ANCHOR_CHARS = 100
 
-# 256 essays of 4 kB; a longer body is no text.
-MAX_BODY_BYTES = 2**20
-
 Body = TypeVar("Body", bound=FileModel)
-
-
-class TooLarge(CjPipelineError):
-    """A body that nobody means."""
 
 
 class InstructionsBody(FileModel):
@@ -71,11 +64,6 @@ class AnchorBody(FileModel):
     essay_text: str = Field(min_length=MIN_ANCHOR_CHARS)
 
 
-async def read_body(request: Request, model: type[Body]) -> Body:
-    """Return the body of a request. Raises TooLarge, pydantic.ValidationError."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"A body has at most {MAX_BODY_BYTES} bytes.")
-    return model.model_validate_json(body)
+async def read_model(request: Request, model: type[Body]) -> Body:
+    """Return the body of a request. Raises BodyTooLarge, pydantic.ValidationError."""
+    return model.model_validate_json(await read_body(request))

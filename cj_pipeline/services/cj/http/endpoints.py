@@ -13,18 +13,18 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.services.cj.http.access import Access, Denied
 from cj_pipeline.services.cj.http.admin import AdminEndpoints
-from cj_pipeline.services.cj.http.bodies import TooLarge
 from cj_pipeline.services.cj.intake.assignments import NotOnTheScale
 from cj_pipeline.services.cj.intake.content import NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, schema_versions
+from cj_pipeline.services.shared.request_body import MOST_BODY_BYTES, BodyTooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -138,10 +138,12 @@ def _counted(service: CjAssessmentService, method: str, path: str, endpoint: End
             problems = error.errors(include_url=False, include_input=False, include_context=False)
             lines = [f"{'.'.join(map(str, problem['loc'])) or '(body)'}: {problem['msg']}" for problem in problems]
             response = _refused(service, "; ".join(lines), 400)
+        except BodyTooLarge:
+            response = _refused(service, f"A body has at most {MOST_BODY_BYTES:,} bytes.", 413)
+        except ClientDisconnect:
+            response = _refused(service, "The connection broke before the body was complete.", 400)
         except NotOnTheScale as error:
             response = _refused(service, str(error), 400)
-        except TooLarge as error:
-            response = _refused(service, str(error), 413)
         except Denied as error:
             _log.warning("%s %s is refused with %d: %s", method, path, error.status, error)
             response = _refused(service, str(error), error.status)

@@ -12,23 +12,18 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.finite import all_finite
 from cj_pipeline.services.lps.http.refusals import FlatRefusal, NestedRefusal, Refusal, body_too_large
+from cj_pipeline.services.shared.request_body import BodyTooLarge, read_body
 
 
 async def read_comparison(request: Request, most_bytes: int) -> ComparisonRequest:
     """Read a request's body. Raises Refusal (413) as soon as the body is known to be too long, or Refusal (400)."""
-    # 18 digits: Python refuses to read a number of more than 4,300.
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most_bytes):
-        raise body_too_large(most_bytes)
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most_bytes:
-                raise body_too_large(most_bytes)
+        body = await read_body(request, most_bytes)
+    except BodyTooLarge:
+        raise body_too_large(most_bytes) from None
     except ClientDisconnect:
         raise FlatRefusal(400, "Malformed JSON", details="The connection broke before the body was complete.") from None
-    return parse_request(request.headers.get("content-type", ""), bytes(body))
+    return parse_request(request.headers.get("content-type", ""), body)
 
 
 def parse_request(content_type: str, body: bytes) -> ComparisonRequest:
