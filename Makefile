@@ -17,7 +17,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 .PHONY: help setup parity judge record test test-servers lint types kafka stack ui docs bench soak lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(RUNTIME)  ## build the environment, nothing else
 
@@ -63,6 +63,9 @@ kafka: $(RUNTIME)  ## run a Kafka broker on this machine until Ctrl-C (needs Jav
 
 stack: $(RUNTIME)  ## run Kafka, LPS, CJ service and Dagster on this machine until Ctrl-C; then: cj-pipeline stack drive
 	@$(BIN)/cj-pipeline stack
+
+profile-%: $(RUNTIME)  ## hold a running LPS against a profile: make profile-eng5-lower5 LPS=http://HOST:PORT KAFKA=HOST:PORT
+	@$(BIN)/cj-pipeline lps suite $* --lps $(or $(LPS),$(error name the service: LPS=http://HOST:PORT)) $(if $(KAFKA),--kafka $(KAFKA))
 
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/

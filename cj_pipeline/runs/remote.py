@@ -7,7 +7,7 @@ mode is checked, because a run under another mode would be compared with the wro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,13 +21,16 @@ from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.retrying import RETRYABLE_STATUSES, Waits, retry
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.record import Sample
-from cj_pipeline.runs.service_metrics import parse_metrics
+from cj_pipeline.runs.service_metrics import parse_metrics, since
 
 # A restart of the service, and a queue that is full for a moment, are waited out; a minute is neither.
 PATIENCE_S = 60.0
 
 # Callbacks of runs in front of a deployed service: no CJ service reads it.
 CALLBACK_TOPIC = "cj_pipeline.parity.callbacks.v1"
+
+CALLBACKS_COUNTED = "llm_provider_comparison_callbacks_total"
+COUNTING_S = 5.0
 
 _WAITS = Waits(first_s=0.25, most_s=5.0)
 _POST_TIMEOUT_S = 30.0
@@ -138,6 +141,20 @@ async def metrics_of(client: httpx.AsyncClient) -> tuple[Sample, ...]:
         raise ServiceUnreachable(
             f"{url} gave no metrics ({type(error).__name__}). Name the service itself, not a gateway in front of it."
         ) from None
+
+
+async def counted_since(client: httpx.AsyncClient, before: Sequence[Sample], callbacks: int) -> tuple[Sample, ...]:
+    """Return what the service has counted since `before`, once it has counted so many callbacks.
+
+    It counts a callback after it has published it, and callbacks of a bundle together. Raises ServiceUnreachable.
+    """
+    deadline = asyncio.get_running_loop().time() + COUNTING_S
+    while True:
+        found = since(before, await metrics_of(client))
+        counted = sum(sample.value for sample in found if sample.name == CALLBACKS_COUNTED)
+        if counted >= callbacks or asyncio.get_running_loop().time() >= deadline:
+            return found
+        await asyncio.sleep(0.1)
 
 
 class RetryingTransport(httpx.AsyncBaseTransport):

@@ -25,8 +25,7 @@ from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, document_of, unreplayed_record
 from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns, follow
-from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, metrics_of
-from cj_pipeline.runs.service_metrics import since
+from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, counted_since
 from cj_pipeline.runs.stack import Stack, stack_for
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from cj_pipeline.services.lps.settings import LpsSettings
@@ -250,11 +249,13 @@ async def _ask_live(
             for number in range(1, wanted.batches + 1):
                 batch = _batch(scenario, live_batch_id(scenario, number, label), (), seed, Pairing.RECORDED)
                 repeats.append(await _repeat(batch, pairs, judge, progress))
-        metrics = await metrics_of(stack.client)
+        # A fresh service of this process has counted by now; a deployed one may be about to.
+        answered = 0 if deployment is None else len(events) + sum(map(len, repeats))
+        metrics = await counted_since(stack.client, stack.metrics_before, answered)
     return LiveAnswers(
         events=events,
         repeats=tuple(repeats),
-        service_metrics=since(stack.metrics_before, metrics) if stack.metrics_before else metrics,
+        service_metrics=metrics,
     )
 
 

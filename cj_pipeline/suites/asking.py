@@ -13,8 +13,7 @@ from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrid
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.record import Sample
-from cj_pipeline.runs.remote import Deployed, metrics_of
-from cj_pipeline.runs.service_metrics import since
+from cj_pipeline.runs.remote import Deployed, counted_since, metrics_of
 from cj_pipeline.suites.profiles import Pair, ProfileTest
 
 Batch = tuple[CallbackEvent, ...]
@@ -52,7 +51,8 @@ async def play(lps: Deployed, test: ProfileTest, label: str) -> Played:
         if problem:
             break
     seconds = loop.time() - began
-    return Played(tuple(batches), since(before, await metrics_of(lps.client)), seconds, problem)
+    counted = await counted_since(lps.client, before, sum(map(len, batches)))
+    return Played(tuple(batches), counted, seconds, problem)
 
 
 async def _ask(lps: Deployed, test: ProfileTest, bos_batch_id: str, label: str) -> tuple[Batch, str]:

@@ -13,7 +13,7 @@ from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callb
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.runs.cj_service import NotFinished, ask_cj, store_texts
 from cj_pipeline.runs.record import Sample
-from cj_pipeline.runs.remote import Deployed, Deployment, ServiceUnreachable, metrics_of
+from cj_pipeline.runs.remote import Deployed, Deployment, ServiceUnreachable, counted_since, metrics_of
 from cj_pipeline.runs.service_metrics import parse_metrics, since
 from cj_pipeline.suites.cj_cases import CASES, CjCase, bos_batch_id, request_of, text_of
 from cj_pipeline.suites.cj_rules import CjPlayed, rules_of
@@ -71,7 +71,7 @@ async def _test(case: CjCase, address: CjAddress, lps: Deployed, scenario: Scena
     counted = since(before, await _cj_metrics(address.url))
     played = CjPlayed(case, batch, answer, tuple(events), counted)
     rules = [*rules_of(played)]
-    lps_counted = since(lps_before, await metrics_of(lps.client))
+    lps_counted = await counted_since(lps.client, lps_before, len(events))
     provider = await _default_provider(lps)
     rules += guardrail_rules(scenario, played.events, lps_counted, case.strategy, provider)
     return TestResult(case.name, tuple(rules), loop.time() - began)

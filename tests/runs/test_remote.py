@@ -24,6 +24,7 @@ from cj_pipeline.runs.remote import (
     NoCallbacks,
     RetryingTransport,
     ServiceUnreachable,
+    counted_since,
     metrics_of,
 )
 from cj_pipeline.runs.scenario_run import ask_live, run_live
@@ -221,3 +222,23 @@ def test_a_bus_that_never_answers_is_waited_for_a_minute_and_told() -> None:
 
     with pytest.raises(ServiceUnreachable, match="Kafka at nowhere:9092 does not answer within 60 s"):
         run_virtual(listen())
+
+
+def test_metrics_are_read_once_the_service_has_counted_and_not_waited_for_without_end() -> None:
+    asked: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(asyncio.get_running_loop().time())
+        counted = min(10, 3 * len(asked))
+        return httpx.Response(200, text=f'llm_provider_comparison_callbacks_total{{result="success"}} {counted}\n')
+
+    async def script(callbacks: int) -> float:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://lps") as client:
+            (sample,) = await counted_since(client, (), callbacks)
+            return sample.value
+
+    assert run_virtual(script(7)) == 9
+    assert len(asked) == 3
+    asked.clear()
+    assert run_virtual(script(11)) == 10
+    assert asked[-1] == pytest.approx(5.0, abs=0.2)

@@ -1,0 +1,105 @@
+"""The workflow for a team's repository: what GitHub would read, and commands that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from cj_pipeline.cli.cj import cj
+from cj_pipeline.cli.lps import lps
+from cj_pipeline.suites.cj_cases import CASES
+from cj_pipeline.suites.profiles import PROFILES
+from tests.house import REPOSITORY
+
+FILE = REPOSITORY / "docs" / "examples" / "mock-parity.yml"
+TEXT = FILE.read_text(encoding="utf-8")
+# YAML 1.1 takes the key `on` for true.
+WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
+JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
+
+# Keys that GitHub knows, where this file has any.
+TOP = {"name", True, "permissions", "concurrency", "jobs"}
+JOB = {"name", "runs-on", "timeout-minutes", "strategy", "env", "steps"}
+STEP = {"name", "uses", "with", "run", "env", "if"}
+
+
+def test_it_runs_at_three_and_by_hand_with_no_right_to_write() -> None:
+    assert WORKFLOW[True] == {"schedule": [{"cron": "0 3 * * *"}], "workflow_dispatch": None}
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+
+
+def test_every_key_is_one_that_github_knows() -> None:
+    assert set(WORKFLOW) == TOP
+    for job in JOBS.values():
+        assert set(job) == JOB
+        assert 0 < job["timeout-minutes"] <= 90
+        assert set(job["strategy"]) == {"fail-fast", "matrix"}
+        for step in job["steps"]:
+            assert set(step) <= STEP
+            assert ("uses" in step) is not ("run" in step)
+            if "uses" in step:
+                assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+
+
+def test_there_is_a_job_for_each_profile_and_each_suite() -> None:
+    rows = {name: job["strategy"]["matrix"]["include"] for name, job in JOBS.items()}
+    assert [row["profile"] for row in rows["lps"]] == sorted(PROFILES)
+    assert [row["suite"] for row in rows["cj"]] == list(CASES)
+    assert not any(job["strategy"]["fail-fast"] for job in JOBS.values())
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_an_expression_names_a_variable_that_is_described_or_a_column_of_the_matrix(name: str) -> None:
+    job = JOBS[name]
+    columns = {f"matrix.{key}" for row in job["strategy"]["matrix"]["include"] for key in row}
+    used = re.findall(r"\$\{\{ *(.+?) *\}\}", yaml.safe_dump(job))
+    assert used
+    comments = "\n".join(line for line in TEXT.splitlines() if line.startswith("#"))
+    for expression in used:
+        if match := re.fullmatch(r"vars\[(matrix\.\w+)\]", expression):
+            assert match[1] in columns
+        elif expression.startswith("vars."):
+            assert expression.removeprefix("vars.") in comments
+        else:
+            assert expression in columns
+    for row in job["strategy"]["matrix"]["include"]:
+        assert {row["url"], row.get("lps", row["url"])} <= set(re.findall(r"[A-Z0-9_]+", comments))
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_command_exists_and_takes_nothing_from_an_expression(name: str) -> None:
+    groups: dict[str, click.Group] = {"lps": lps, "cj": cj}
+    job = JOBS[name]
+    (row, *_), environment = job["strategy"]["matrix"]["include"], job["env"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert not any("${{" in command for command in commands)  # a value would become part of the script
+    (command,) = [command for command in commands if "cj-pipeline" in command]
+    words = shlex.split(command)
+    assert words[0] == ".venv/bin/cj-pipeline"
+    assert {word[1:] for word in words if word.startswith("$")} <= environment.keys()
+    values = {"$PROFILE": row.get("profile"), "$SUITE": row.get("suite")}
+    given = [values.get(word, "http://x") if word.startswith("$") else word for word in words]
+    group, sub, *rest = given[1:]
+    with click.Context(groups[group]) as context:
+        found = groups[group].get_command(context, sub)
+    assert found is not None
+    found.make_context(sub, rest)  # raises for an option or a choice that there is not
+    assert "make setup" in commands
+
+
+def test_make_holds_a_service_against_a_profile() -> None:
+    def make(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "--dry-run", "--old-file", ".venv/.runtime", *words]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+    done = make("profile-eng5-lower5", "LPS=http://x:1", "KAFKA=y:2")
+    expected = "lps suite eng5-lower5 --lps http://x:1 --kafka y:2"
+    assert " ".join(done.stdout.split("cj-pipeline")[-1].split()) == expected
+    assert "name the service: LPS=http://HOST:PORT" in make("profile-eng5-lower5").stderr
+    assert "profile-%" in subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True).stdout
