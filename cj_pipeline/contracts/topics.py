@@ -14,6 +14,9 @@ COMPARISON_RESULT_TOPIC = "huleedu.llm_provider.comparison_result.v1"
 # The type in the envelope is the class name, not the topic's; consumers filter on it.
 COMPARISON_RESULT_EVENT_TYPE = "LLMComparisonResultV1"
 
+# That of the reference's engine, of suites, and of our own parity runs.
+CALLBACK_TOPICS = (COMPARISON_RESULT_TOPIC, "test.*", "cj_pipeline.parity.*")
+
 LPS_SOURCE_SERVICE = "llm_provider_service"
 
 USAGE_STARTED_TOPIC = "huleedu.llm_provider.request_started.v1"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cj_pipeline.contracts.engine_settings import EngineSettings
+from cj_pipeline.contracts.topics import CALLBACK_TOPICS
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.ports import LOOPBACK
 from cj_pipeline.traces.scenario import Scenario
@@ -83,6 +84,7 @@ class StackPlan:
             "serial_bundle_max_requests_per_call": scenario.service.serial_bundle_max_requests_per_call,
             # 25 s by default, all of which pass when the broker is gone; nobody waits so long after Ctrl-C.
             "shutdown_drain_seconds": 5.0,
+            "callback_topics": (scenario.batch.callback_topic, *CALLBACK_TOPICS),
         }
         if self.redis_url is None:
             return settings

@@ -235,6 +235,7 @@ async def _ask_live(
         serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
         # Three messages a comparison that no side of parity looks at.
         publish_llm_usage_events=False,
+        callback_topics=("*",),  # a scenario names its own, and nobody else can post
     )
     plan = plan_of([event.data for event in recorded], keep_ids=same_ids)
     async with stack_for(settings, mode, deployment, bus=bus, origin=scenario.batch.started_at) as stack:

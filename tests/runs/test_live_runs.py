@@ -107,8 +107,8 @@ def test_a_replay_takes_the_decisions_that_were_taken_while_the_batch_ran(scenar
             provider = wanted.provider
             judge = ProviderJudge(
                 stack.client,
-                stack.bus.subscribe("callbacks"),
-                callback_topic="callbacks",
+                stack.bus.subscribe("test.callbacks"),
+                callback_topic="test.callbacks",
                 overrides=LLMConfigOverrides(provider_override=Provider.MOCK, model_override=provider.model),
                 texts={essay: placeholder_text(essay) for essay in essays},
                 budget_s=wanted.live.callback_budget_s,

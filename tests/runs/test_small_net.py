@@ -36,8 +36,8 @@ def small_net_run() -> tuple[State, RunRecord]:
         async with embedded_stack(settings, load_mode("eng5_lower5_gpt51_low")) as stack:
             judge = ProviderJudge(
                 stack.client,
-                stack.bus.subscribe("callbacks"),
-                callback_topic="callbacks",
+                stack.bus.subscribe("test.callbacks"),
+                callback_topic="test.callbacks",
                 overrides=LLMConfigOverrides(provider_override=Provider.MOCK),
                 texts=dict.fromkeys(essays, "text"),
                 budget_s=90,

@@ -95,6 +95,7 @@ class LlmProviderService:
             lambda now: time_to_live_s(settings, now),
             switched_off=settings.switched_off,
             mock_takes_any_model=any_model,
+            callback_topics=settings.callback_topics,
         )
         self.queue = _queue(settings, clock, self._admission)
         self.publisher = Publisher(self.queue, bus, self.metrics)

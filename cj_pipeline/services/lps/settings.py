@@ -22,7 +22,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
-from cj_pipeline.foundation.environment import LogLevel, read_environment
+from cj_pipeline.contracts.topics import CALLBACK_TOPICS
+from cj_pipeline.foundation.environment import Listed, LogLevel, read_environment
 from cj_pipeline.mock.settings import MockSettings
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queue import QueueLimits
@@ -182,6 +183,9 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     """A larger body is refused with 413."""
     kafka_bootstrap_servers: str | None = None
     """HOST:PORT of some brokers, with commas between; unset: KAFKA_BOOTSTRAP_SERVERS. KAFKA_* has the rest."""
+    callback_topics: Listed[tuple[Annotated[str, Field(min_length=1)], ...]] = CALLBACK_TOPICS
+    """Topics that a request may name for its callback, with commas between them; `*` stands for anything. Otherwise who
+    can post could write to any topic that the service can."""
     publish_llm_usage_events: bool = True
     """Whether starts, completions and failures are published too, on topics of their own."""
     admin_api_enabled: bool = True

@@ -60,7 +60,56 @@ def test_any_name_that_a_topic_can_have_is_accepted(topic):
         response = await lab.client.post("/api/v1/comparison", json=body() | {"callback_topic": topic})
         assert response.status_code == 202
 
+    in_lab(script, callback_topics=["*"])
+
+
+OTHER_TOPICS = [
+    "huleedu.els.cj_assessment.requested.v1",  # on which the CJ service takes requests
+    "huleedu.cj_assessment.completed.v1",
+    "huleedu.llm_provider.request_completed.v1",
+    "huleedu.llm_provider.comparison_result.v1.x",
+    "xhuleedu.llm_provider.comparison_result.v1",
+    "huleedu_llm_provider_comparison_result_v1",
+    "HULEEDU.llm_provider.comparison_result.v1",
+    "__consumer_offsets",
+    "tests",
+]
+
+
+@pytest.mark.parametrize("topic", OTHER_TOPICS)
+def test_a_topic_of_somebody_else_is_refused(topic):
+    async def script(lab):
+        response = await lab.client.post("/api/v1/comparison", json=body() | {"callback_topic": topic})
+        assert assert_nested(response, "LLM_INVALID_CALLBACK_TOPIC") == {"config_key": "callback_topic"}
+        assert topic not in response.text
+
     in_lab(script)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "huleedu.llm_provider.comparison_result.v1",
+        "test.llm.mock_parity.eng5_lower5.v1",
+        "cj_pipeline.parity.callbacks.v1",
+        "test.llm.mock_parity.generic.batch_api.v1",
+    ],
+)
+def test_the_topics_of_the_engine_of_suites_and_of_parity_are_accepted(topic):
+    async def script(lab):
+        response = await lab.client.post("/api/v1/comparison", json=body() | {"callback_topic": topic})
+        assert response.status_code == 202
+
+    in_lab(script)
+
+
+@pytest.mark.parametrize(("topics", "status"), [(["other.*"], 202), (["other.v[1]"], 400), ([], 400), (["*"], 202)])
+def test_a_deployment_lists_its_own_topics(topics, status):
+    async def script(lab):
+        response = await lab.client.post("/api/v1/comparison", json=body() | {"callback_topic": "other.v2"})
+        assert response.status_code == status
+
+    in_lab(script, callback_topics=topics)
 
 
 def test_a_provider_that_is_not_registered_is_named_with_those_that_are():

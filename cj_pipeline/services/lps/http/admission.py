@@ -8,8 +8,9 @@ Production took everything that fitted the shape, and failed it minutes later by
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from fnmatch import translate
 from uuid import UUID, uuid4
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides
@@ -38,8 +39,9 @@ class Admission:
     """What one service accepts.
 
     providers: by the name that requests use; default_models: asked when a request names none; ttl_s: how long a request
-    may wait, by when it is accepted; switched_off: providers that a setting keeps from being asked. Raises UnknownModel
-    when the manifest lacks the default model of a provider.
+    may wait, by when it is accepted; switched_off: providers that a setting keeps from being asked; callback_topics:
+    patterns of those that a request may name. Raises UnknownModel when the manifest lacks the default model of a
+    provider.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Admission:
         *,
         switched_off: Collection[Provider] = (),
         mock_takes_any_model: bool = False,
+        callback_topics: Sequence[str] = ("*",),
     ) -> None:
         self._manifest = manifest
         self._default_models = default_models
@@ -59,6 +62,7 @@ class Admission:
                 manifest.find(provider, model)
         self._providers = providers
         self._switched_off = switched_off
+        self._topics = re.compile("|".join(translate(pattern) for pattern in callback_topics) or r"(?!)")
         self._ttl_s = ttl_s
         self._mock_takes_any_model = mock_takes_any_model
         self._labels = ModelLabels(manifest)
@@ -83,6 +87,14 @@ class Admission:
                 400,
                 ErrorCode.LLM_INVALID_CALLBACK_TOPIC,
                 "callback_topic is not a name that a topic can have: 1 to 249 letters, digits, '.', '_' or '-'.",
+                correlation_id=correlation_id,
+                details={"config_key": "callback_topic"},
+            )
+        if self._topics.match(request.callback_topic) is None:
+            raise NestedRefusal(
+                400,
+                ErrorCode.LLM_INVALID_CALLBACK_TOPIC,
+                "callback_topic is none that requests may name here; LLM_PROVIDER_SERVICE_CALLBACK_TOPICS lists them.",
                 correlation_id=correlation_id,
                 details={"config_key": "callback_topic"},
             )
