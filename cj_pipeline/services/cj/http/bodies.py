@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 from starlette.requests import Request
@@ -14,15 +14,18 @@ from cj_pipeline.services.shared.request_body import read_body
 # Shorter ones say too little of a grade; production's number.
 MIN_ANCHOR_CHARS = 100
 
+# PostgreSQL has no NUL in a text.
+StorableText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
 Body = TypeVar("Body", bound=FileModel)
 
 
 class InstructionsBody(FileModel):
     """What an assignment's judge reads: PUT /admin/v1/assessment-instructions/{assignment_id}."""
 
-    instructions_text: str = Field(min_length=1)
-    grade_scale: str = "swedish_8_anchor"
-    context_origin: str = Field(default="research_experiment", max_length=50)
+    instructions_text: StorableText = Field(min_length=1)
+    grade_scale: ShortName = "swedish_8_anchor"
+    context_origin: ShortName = "research_experiment"
     student_prompt_storage_id: Name | None = None
     judge_rubric_storage_id: Name | None = None
 
@@ -44,24 +47,24 @@ class StudentPromptBody(FileModel):
     """POST /admin/v1/student-prompts."""
 
     assignment_id: Name
-    prompt_text: str = Field(min_length=1)
+    prompt_text: StorableText = Field(min_length=1)
 
 
 class JudgeRubricBody(FileModel):
     """POST /admin/v1/judge-rubrics."""
 
     assignment_id: Name
-    rubric_text: str = Field(min_length=1)
+    rubric_text: StorableText = Field(min_length=1)
 
 
 class AnchorBody(FileModel):
     """POST /api/v1/anchors/register. grade_scale: the assignment's, where it is given at all."""
 
     assignment_id: Name
-    grade: str
-    grade_scale: str | None = None
+    grade: ShortName
+    grade_scale: ShortName | None = None
     anchor_label: ShortName | None = None
-    essay_text: str = Field(min_length=MIN_ANCHOR_CHARS)
+    essay_text: StorableText = Field(min_length=MIN_ANCHOR_CHARS)
 
 
 async def read_model(request: Request, model: type[Body]) -> Body:

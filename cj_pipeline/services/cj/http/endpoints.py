@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
+from cj_pipeline.contracts.els_request import Name
 from cj_pipeline.services.cj.http.access import Access, Denied
 from cj_pipeline.services.cj.http.admin import AdminEndpoints
 from cj_pipeline.services.cj.intake.assignments import NotOnTheScale
@@ -27,6 +28,8 @@ from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, schema_versions
 from cj_pipeline.services.shared.request_body import MOST_BODY_BYTES, BodyTooLarge
 
 _log = logging.getLogger(__name__)
+
+_PATH: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Name])
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -48,12 +51,15 @@ def build_app(service: CjAssessmentService) -> Starlette:
             (method, path, _guarded(access, endpoint, changes=method != "GET"))
             for method, path, endpoint in AdminEndpoints(service).routes()
         ]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(path, _counted(service, method, path, endpoint), methods=[method])
             for method, path, endpoint in routes
         ]
     )
+    # A redirection reads the query as UTF-8, and fails with a 500 where it is none.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Endpoints:
@@ -133,6 +139,7 @@ def _counted(service: CjAssessmentService, method: str, path: str, endpoint: End
     async def answer(request: Request) -> Response:
         started_s = service.clock.monotonic()
         try:
+            _PATH.validate_python(request.path_params)
             response = await endpoint(request)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_input=False, include_context=False)
