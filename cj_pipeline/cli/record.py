@@ -13,7 +13,6 @@ import click
 
 from cj_pipeline.cli.deployment import deployment_of
 from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
-from cj_pipeline.cli.record_batches import record_through_cj, services_of
 from cj_pipeline.cli.record_progress import shown_progress, stop_signals
 from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
 from cj_pipeline.cli.scenario_names import scenario_folder
@@ -184,6 +183,9 @@ def record_command(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cj-pipeline-record-")))
         redaction = redaction_of(no_redact, justifications, key_file, (options.model,))
         if cj_url is not None:
+            # Here and not above: the client of Kafka is for those who use it.
+            from cj_pipeline.cli.record_batches import record_through_cj, services_of
+
             services = services_of(cj_url, content_url, lps_url, kafka, _given())
             record_through_cj(options, target.parent, redaction, services, dry_run=dry_run, yes=yes, as_json=as_json)
             return

@@ -14,7 +14,7 @@ from cj_pipeline.cli.record_progress import duration
 from cj_pipeline.cli.sources import find_source
 from cj_pipeline.parity.between import compare_recordings
 from cj_pipeline.parity.compare import ParityReport
-from cj_pipeline.reports.headline import headline_lines
+from cj_pipeline.reports.headline import headline, headline_lines
 from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.recording.estimate import Estimate
@@ -23,6 +23,9 @@ from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.recording_provenance import RecordingProvenance
 from cj_pipeline.traces.store import Recording, trace_recordings
+
+# Of the first lines of a parity report: the rest is for those who know the words, and `parity --between` shows it.
+_TO_BE_SHOWN = ("Why: ", "Catches in ", "What helps: ")
 
 
 def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool, by_cj_service: bool = False) -> None:
@@ -37,7 +40,7 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool, by_cj
         ("answered already", estimate.answered),
         ("a prompt", f"about {estimate.prompt_tokens:.0f} tokens"),
         ("price", _price(request, estimate)),
-        ("time", f"about {duration(estimate.seconds)}, before anything is measured"),
+        ("time", f"about {duration(estimate.seconds)}; the first answers will tell"),
         ("becomes", request.target),
     ]
     if err:
@@ -90,21 +93,25 @@ def show_recording(folder: Path) -> None:
     """Print what the recorded judge is like, and whether its runs agree by parity."""
     scenario, recordings = trace_recordings(folder)
     portrait = portrait_of_trace(folder)
-    print_table(f"{scenario.scenario_id}: what the judge is like", ("what", "value"), _rows(portrait))
     recorded = read_provenance(folder).recorded
+    rows = _rows(portrait, here=recorded is not None and recorded.on_this_machine)
+    print_table(f"{scenario.scenario_id}: what the judge is like", ("what", "value"), rows)
     if recorded is not None:
-        _show_costs(recorded, recordings)
+        _show_costs(recorded, recordings, portrait.asked)
     for note in fitted_mode_notes(folder):
         say_wrapped(note)
-    for number, report in enumerate(between(folder), start=2):
+    reports = between(folder)
+    for number, report in enumerate(reports, start=2):
         click.echo()
         say_wrapped(f"Run {number}, held against run 1 as if it were the mock:")
         for line in headline_lines(report, (str(folder),)):
-            if not line.startswith("Next: "):
+            if line.startswith(_TO_BE_SHOWN) or line == f"{headline(report)}.":
                 say_wrapped(line, indent="    ")
     click.echo()
     say(f"{folder} is whole: every comparison has its callback.")
-    say(f"Next: cj-pipeline parity {folder}")
+    say(f"Next: cj-pipeline parity {folder}              # the fitted mock against the recording")
+    if reports:
+        say(f"      cj-pipeline parity {folder} --between    # more on the runs above")
 
 
 def recording_document(folder: Path) -> dict[str, Any]:
@@ -141,7 +148,8 @@ def between(folder: Path) -> list[ParityReport]:
     return [one.report for one in reports if one.fitted == names[0]]
 
 
-def _rows(portrait: JudgePortrait) -> list[tuple[str, object]]:
+def _rows(portrait: JudgePortrait, *, here: bool) -> list[tuple[str, object]]:
+    """Return the table. here: whether the model runs on this machine, and costs nothing."""
     rows: list[tuple[str, object]] = [
         ("runs", portrait.runs),
         ("answered", portrait.answered),
@@ -160,7 +168,8 @@ def _rows(portrait: JudgePortrait) -> list[tuple[str, object]]:
         rows.append(("completion tokens", _spread(portrait.completion_tokens, 0)))
     if portrait.tokens_unknown:
         rows.append(("tokens unknown", Share(portrait.tokens_unknown, portrait.answered.count)))
-    rows.append(("cost, USD", "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"))
+    cost = "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"
+    rows.append(("cost, USD", "nothing, on this machine" if here and not portrait.cost_usd else cost))
     return rows
 
 
@@ -169,12 +178,16 @@ def _spread(found: Spread, digits: int) -> str:
     return "mean {}, median {}, 95 % {}, largest {}".format(*shown)
 
 
-def _show_costs(recorded: RecordingProvenance, recordings: Sequence[Recording]) -> None:
+def _show_costs(recorded: RecordingProvenance, recordings: Sequence[Recording], asked: int) -> None:
     every = [one.provenance.recorded for one in recordings if one.provenance.recorded is not None]
     calls = sum(one.provider_calls or 0 for one in every)
     again = sum(one.asked_again for one in every)
     spent = [one.spent_usd for one in every]
     usd = "" if None in spent or recorded.on_this_machine else f", {sum(one or 0.0 for one in spent):.4f} USD at most"
-    say_wrapped(
-        f"{calls} calls to the provider{usd}; {again} comparisons were in flight at an interruption and asked again."
+    interrupted = f" {again} comparisons were in flight at an interruption, and were asked again." if again else ""
+    # A deployed service makes the calls, and does not say how many.
+    counted = (
+        f"{calls} calls for {asked} comparisons: an answer without a verdict is asked for once more" if calls else ""
     )
+    if counted or usd or interrupted:
+        say_wrapped(f"{counted}{usd}.{interrupted}".lstrip(", ."))
