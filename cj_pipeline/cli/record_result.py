@@ -109,9 +109,9 @@ def show_recording(folder: Path) -> None:
                 say_wrapped(line, indent="    ")
     click.echo()
     say(f"{folder} is whole: every comparison has its callback.")
-    say(f"Next: cj-pipeline parity {folder}              # the fitted mock against the recording")
     if reports:
-        say(f"      cj-pipeline parity {folder} --between    # more on the runs above")
+        say(f"All about its runs: cj-pipeline parity {folder} --between")
+    say(f"Next, the fitted mock held against it: cj-pipeline parity {folder}")
 
 
 def recording_document(folder: Path) -> dict[str, Any]:
