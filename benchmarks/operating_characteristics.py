@@ -32,7 +32,7 @@ from cj_pipeline.parity.gauntlet.catalogue import DRAWN
 from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.wrong_mock import LeftOut
 from cj_pipeline.parity.noise import Noise, differences, noise_of
-from cj_pipeline.parity.power import OF_WINS, WrongMock, detection_rate, detections, says_nothing_about_essays
+from cj_pipeline.parity.power import OF_WINS, WrongMock, detection_rate, essential_rates, says_nothing_about_essays
 from cj_pipeline.traces.scenario import Profile
 
 MEASURED = ("latency_mean", "tokens_completion", "winner_share", "position_effect", "answer_agreement")
@@ -108,7 +108,7 @@ def _counted(
     """Count the verdicts of one recording. All runs share its fit, its draws and its noise."""
     gates = gates_of(case)
     noise = noise_of(case, gates)
-    found = detections(case, noise, EXACT)
+    found, _ = essential_rates(case, noise, EXACT)
     unproven = any(one.missed for one in found) or says_nothing_about_essays(case, found)
     faithful = judge.sample(case, runs, rng)
     failed = failures(case, noise, faithful)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 from scipy.special import expit
@@ -21,6 +19,9 @@ REFIT_STEPS = 12
 # Essays up to which matrices are dense and scores are fitted anew. Above it one step from the recorded fit does: at 100
 # answers an essay it is within .02 logits of the fit.
 DENSE = 200
+
+# Prompts times draws that stay in a processor's cache, in single precision.
+_CACHED = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,11 @@ class CommonPrompts:
         """Return (d, p) the live share of A minus the recorded one, prompt by prompt."""
         return np.asarray(wins / self.asked.answers - self.recorded_shares)
 
+    def pull(self, wins: FloatArray, along: FloatArray) -> FloatArray:
+        """Return (d, ...) the weighted sum over prompts of live minus recorded shares times (p, ...) values."""
+        scaled = (self.weights * along.T).T
+        return np.asarray(wins @ (scaled.T / self.asked.answers).T - self.recorded_shares @ scaled)
+
     def step(self, wins: FloatArray) -> FloatArray:
         """Return (d, n + 1) how live answers move the recorded fit, in theta and position: one Newton step.
 
@@ -77,7 +83,10 @@ class CommonPrompts:
         return self._last[name][1]
 
     def _stepped(self, wins: FloatArray) -> FloatArray:
-        score = (self.share_differences(wins) * self.weights) @ self._design
+        if len(self.theta) > DENSE:
+            score = (self.share_differences(wins) * self.weights) @ self._design
+        else:
+            score = self.pull(wins, self._design.toarray())
         return np.asarray(cho_solve(self._information, score.T).T)
 
     def _fitted(self, wins: FloatArray) -> FloatArray:
@@ -89,17 +98,28 @@ class CommonPrompts:
         at_rest = ((self.recorded_shares - expit(log_odds)) * self.weights) @ self._design - self._precision * mean
         # In single precision, which halves the time and keeps scores to 1e-5 logits.
         design = self._design.astype(np.float32).toarray()
-        target = (self.share_differences(wins) + self.recorded_shares).astype(np.float32)
         weights = self.weights.astype(np.float32)
         precision, at_rest = self._precision.astype(np.float32), at_rest.astype(np.float32)
         bound = information(self.asked.first, self.asked.second, 0.25 * self.weights, len(mean) - 1)
         inverse = np.linalg.inv(bound + np.diag(self._precision)).astype(np.float32)
-        points: npt.NDArray[Any] = np.broadcast_to(mean.astype(np.float32), (len(wins), len(mean)))
+        # One step for all of x: (weights * (share - chance(x)) @ design - precision * x - at_rest) @ inverse.
+        pull = (weights[:, None] * design) @ inverse
+        keep = np.eye(len(mean), dtype=np.float32) - precision[:, None] * inverse
+        rest, reversed_design = at_rest @ inverse, -np.ascontiguousarray(design.T)
+        found = np.empty((len(wins), len(mean)))
+        rows = max(1, _CACHED // len(design))
         with np.errstate(over="ignore"):
-            for _ in range(REFIT_STEPS):
-                residual = (target - 1 / (1 + np.exp(-(points @ design.T)))) * weights
-                points = points + (residual @ design - precision * points - at_rest) @ inverse
-        return points.astype(np.float64)
+            for start in range(0, len(wins), rows):
+                target = (wins[start : start + rows] / self.asked.answers).astype(np.float32) @ pull - rest
+                points = np.broadcast_to(mean.astype(np.float32), target.shape)
+                for _ in range(REFIT_STEPS):
+                    chance = points @ reversed_design
+                    np.exp(chance, out=chance)
+                    chance += 1
+                    np.reciprocal(chance, out=chance)
+                    points = points @ keep + target - chance @ pull
+                found[start : start + rows] = points
+        return found
 
     @cached_property
     def _precision(self) -> FloatArray:

@@ -24,7 +24,12 @@ from cj_pipeline.mock.model.winner import AskedPrompts, WinnerFit, draw_wins, fi
 from cj_pipeline.parity.common_prompts import DENSE, CommonPrompts, common_prompts
 
 DRAWS = 8_000
-# Of answers a draw times draws, as many as memory takes at once. Above it fewer draws do, with smoothed tails.
+# Of answers a draw times draws. Above it fewer draws do, with smoothed tails: from 250 live answers on.
+_MOST_DRAWN = 2_000_000
+# Values drawn at once: few stay in a processor's cache. The first draws of measures are wrong mocks' as well.
+_WINS_AT_ONCE = 250_000
+_MEASURES_AT_ONCE, _LEAST_AT_ONCE = 400_000, 2_000
+# Of more than these in all, memory allows fewer at once.
 _MOST_VALUES = 6_000_000
 _CHUNK_VALUES = 1_000_000
 LEAST_DRAWS = 500
@@ -188,7 +193,8 @@ class Comparison:
 
     @cached_property
     def _measure_chunks(self) -> tuple[int, ...]:
-        return tuple(chunks(draws_for(len(self.live)), len(self.live)))
+        draws, calls = draws_for(len(self.live)), max(len(self.live), 1)
+        return tuple(chunks(draws, calls, max(_MEASURES_AT_ONCE, min(_LEAST_AT_ONCE * calls, _MOST_VALUES))))
 
     def _measure_chunk(self, number: int, draws: int) -> Sample:
         calls, drawn = len(self.live), None
@@ -214,7 +220,7 @@ class Comparison:
         if self.common is None or self.draws is None:
             return
         rng, start = self.generator("wins"), 0
-        for draws in chunks(len(self.draws.position), len(self.common.wins)):
+        for draws in chunks(len(self.draws.position), len(self.common.wins), _WINS_AT_ONCE):
             yield draw_wins(self.draws.part(slice(start, start + draws)), self.common.asked, rng)
             start += draws
 
@@ -309,12 +315,12 @@ def _some(values: RealArray, where: BoolArray) -> RealArray:
 
 def draws_for(values: int) -> int:
     """How many draws a measure of this many values a draw gets."""
-    return int(min(DRAWS, max(LEAST_DRAWS, _MOST_VALUES // max(values, 1))))
+    return int(min(DRAWS, max(LEAST_DRAWS, _MOST_DRAWN // max(values, 1))))
 
 
-def chunks(draws: int, values: int) -> Iterator[int]:
-    """Cut some draws of this many values into parts that fit into memory; at least one draw a part."""
-    most = _MOST_VALUES if draws * values <= _MOST_VALUES else _CHUNK_VALUES
+def chunks(draws: int, values: int, at_once: int) -> Iterator[int]:
+    """Cut some draws of this many values into parts of so many at once; at least one draw a part."""
+    most = at_once if draws * values <= _MOST_VALUES else min(at_once, _CHUNK_VALUES)
     size = max(1, most // max(values, 1))
     for start in range(0, draws, size):
         yield min(size, draws - start)

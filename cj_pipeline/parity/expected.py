@@ -21,7 +21,7 @@ from cj_pipeline.mock.model.answers import Answers
 from cj_pipeline.parity.comparison import Comparison
 from cj_pipeline.parity.gates import Gate, Margin
 from cj_pipeline.parity.noise import Noise, noise_of
-from cj_pipeline.parity.power import Detection, WrongMock, coin_rates, detections
+from cj_pipeline.parity.power import Detection, WrongMock, essential_rates
 from cj_pipeline.warehouse.content_cache import Array, ContentCache
 
 _DOCUMENT = "document"
@@ -106,7 +106,8 @@ def _update(digest: Any, answers: Answers, columns: tuple[str, ...]) -> None:
 
 def _computed(case: Comparison, gates: Mapping[Gate, Margin], exact: Mapping[WrongMock, str]) -> Expected:
     noise = noise_of(case, gates) if gates else {}
-    return Expected(noise, coin_rates(case, noise), detections(case, noise, exact))
+    found, coin = essential_rates(case, noise, exact)
+    return Expected(noise, coin, found)
 
 
 _NOISE_FIELDS = tuple(field.name for field in fields(Noise) if field.name not in ("gate", "margin"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cj_pipeline.mock.model.answers import FloatArray
-from cj_pipeline.parity.comparison import Comparison, Sample
+from cj_pipeline.parity.comparison import DRAWS, Comparison, Sample
 from cj_pipeline.traces.scenario import Profile
 
 Limits = Mapping[str, float]
@@ -61,6 +61,8 @@ class Gate:
     recorded: Statistic | None = None
     floor: str | None = None
     parts: tuple[str, ...] = ("wins",)
+    most_draws: int = DRAWS
+    """Of faithful runs; fewer where a draw takes long."""
 
     @property
     def of_wins(self) -> bool:

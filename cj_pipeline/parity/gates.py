@@ -11,7 +11,7 @@ import numpy as np
 
 from cj_pipeline.mock.model.errors import LEAST_ERRORS
 from cj_pipeline.parity import statistics
-from cj_pipeline.parity.comparison import Comparison
+from cj_pipeline.parity.comparison import DRAWS, Comparison
 from cj_pipeline.parity.gate import Direction, Family, Gate, Limits, Margin, Statistic
 from cj_pipeline.traces.scenario import Profile
 
@@ -203,10 +203,11 @@ def _gate(
     *,
     recorded: bool = True,
     floor: str | None = None,
+    most_draws: int = DRAWS,
 ) -> Gate:
     """Return a gate. recorded: whether the live value is compared with the recorded one, not with what is expected."""
     against = statistic if recorded else None
-    return Gate(name, family, direction, unit, statistic, limits, margin, missing, against, floor, parts)
+    return Gate(name, family, direction, unit, statistic, limits, margin, missing, against, floor, parts, most_draws)
 
 
 _answers = partial(_gate, Family.JUDGEMENTS, _no_prompt, ("wins",))
@@ -263,7 +264,7 @@ GATES: tuple[Gate, ...] = (
     _completions("tokens_spread", BOTH, "of the mean", statistics.completion_spread,
                  _by_profile({"difference": 0.10}, {"difference": 0.5})),
     _gate(Family.ENGINE, _many_essays, ("wins",), "bt_se", BOTH, "logits", statistics.standard_error,
-          _everywhere(share=0.20), _share_of(statistics.standard_error)),
+          _everywhere(share=0.20), _share_of(statistics.standard_error), most_draws=statistics.SE_DRAWS),
     _gate(Family.EVENTS, _no_call, ("errors",), "error_rate", BOTH, "share", statistics.error_rate,
           _everywhere(difference=0.05)),
     _errors("error_mix", HIGH, "share of errors", statistics.error_mix, _everywhere(difference=0.10)),

@@ -13,7 +13,7 @@ import numpy as np
 
 from cj_pipeline.bt.judgements import Draws
 from cj_pipeline.mock.model.answers import BoolArray, FloatArray, RealArray
-from cj_pipeline.mock.model.winner import AskedPrompts, draw_wins
+from cj_pipeline.mock.model.winner import AskedPrompts, draw_wins, free_wins
 from cj_pipeline.parity.comparison import Comparison, Sample, chunks
 from cj_pipeline.parity.gate import Family
 from cj_pipeline.parity.noise import Noise, differences
@@ -22,6 +22,8 @@ DRAWS = 2_000
 MOST_MISSED = 0.05
 """Share of runs in which an essential wrong mock may get past."""
 
+
+_WINS_AT_ONCE = 6_000_000
 
 NO_TIME_MS = 5.0
 """A mean latency below which a count of milliseconds says nothing about a service."""
@@ -62,28 +64,38 @@ class Detection:
 
 
 def detections(case: Comparison, noise: Mapping[str, Noise], exact: Mapping[WrongMock, str]) -> tuple[Detection, ...]:
-    """Return how often each essential wrong mock fails a gate.
-
-    noise: of the gates that are on. exact: wrong mocks that a check of values finds every time, with its name.
-    Absolute floors do not count: a number that was typed in shows nothing about the recorded judge.
-    """
-    found = []
-    samples = _samples(case)
-    for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
-        # Without a prompt that both sides answered, or without an answer, nothing is there to find a wrong mock by.
-        rate, first = detection_rate(case, noise, samples.get(mock, []))
-        found.append(Detection(mock, rate, first, _same_as_recorded(case, mock)))
-    for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
-        found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))
-    return tuple(found)
+    """Return how often each essential wrong mock fails a gate. See `essential_rates`."""
+    return essential_rates(case, noise, exact)[0]
 
 
 def coin_rates(case: Comparison, noise: Mapping[str, Noise]) -> dict[str, float]:
     """Return how often a fair coin fails each gate of judgements."""
-    if case.common is None or case.draws is None:
-        return {}
-    sample = Sample(wins=_wins(case, WrongMock.COIN, case.draws))
-    return {name: float(_fails(case, one, sample).mean()) for name, one in noise.items() if one.gate.of_wins}
+    coin = _samples(case).get(WrongMock.COIN)
+    return {} if coin is None else _means(_failures(case, noise, coin))
+
+
+def essential_rates(
+    case: Comparison, noise: Mapping[str, Noise], exact: Mapping[WrongMock, str]
+) -> tuple[tuple[Detection, ...], dict[str, float]]:
+    """Return how often each essential wrong mock fails a gate, and how often a fair coin fails each of judgements.
+
+    noise: of the gates that are on. exact: wrong mocks that a check of values finds every time, with its name.
+    Absolute floors do not count: a number that was typed in shows nothing about the recorded judge.
+    """
+    found: list[Detection] = []
+    coin: dict[str, float] = {}
+    samples = _samples(case)
+    for mock in (*OF_WINS, WrongMock.INSTANT, WrongMock.TOKENS):
+        failed: dict[str, BoolArray] = {}
+        if mock in samples:
+            failed = _failures(case, noise, samples[mock], every_gate=mock is WrongMock.COIN)
+        if mock is WrongMock.COIN:
+            coin = _means(failed)
+        # Without a prompt that both sides answered, or without an answer, nothing is there to find a wrong mock by.
+        found.append(Detection(mock, *_rate(noise, failed), _same_as_recorded(case, mock)))
+    for mock in (WrongMock.OTHER_MODEL, WrongMock.LOST_FIELD):
+        found.append(Detection(mock, 1.0 if mock in exact else 0.0, exact.get(mock, "")))
+    return tuple(found), coin
 
 
 def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) -> bool:
@@ -94,16 +106,16 @@ def says_nothing_about_essays(case: Comparison, found: tuple[Detection, ...]) ->
     return alike or blind
 
 
-def _samples(case: Comparison) -> dict[WrongMock, list[Sample]]:
+def _samples(case: Comparison) -> dict[WrongMock, Sample]:
     measures = case.drawn_measures
-    samples: dict[WrongMock, list[Sample]] = {}
+    samples: dict[WrongMock, Sample] = {}
     if case.common is not None and case.draws is not None:
-        samples |= {mock: [Sample(wins=_wins(case, mock, case.draws))] for mock in OF_WINS}
+        samples |= {mock: Sample(wins=_wins(case, mock, case.draws)) for mock in OF_WINS}
     if measures.latency_ms is not None:
-        samples[WrongMock.INSTANT] = [Sample(latency_ms=np.zeros((1, measures.latency_ms.shape[1])))]
-        samples[WrongMock.TOKENS] = [
-            Sample(completion_tokens=_scaled(measures.completion_tokens), prompt_tokens=_scaled(measures.prompt_tokens))
-        ]
+        samples[WrongMock.INSTANT] = Sample(latency_ms=np.zeros((1, measures.latency_ms.shape[1])))
+        samples[WrongMock.TOKENS] = Sample(
+            completion_tokens=_scaled(measures.completion_tokens), prompt_tokens=_scaled(measures.prompt_tokens)
+        )
     return samples
 
 
@@ -114,7 +126,7 @@ def _scaled(tokens: RealArray | None) -> RealArray | None:
 def _wins(case: Comparison, mock: WrongMock, draws: Draws) -> FloatArray:
     """(d, p) wins of a wrong mock; of many prompts as many draws as memory takes, which then say more each."""
     asked, rng = case.prompts.asked, case.generator(mock.value)
-    size = next(chunks(min(DRAWS, len(draws.position)), len(asked.first)))
+    size = next(chunks(min(DRAWS, len(draws.position)), len(asked.first), _WINS_AT_ONCE))
     if mock is WrongMock.FIRST_SHOWN:
         return asked.answers[None]
     if mock is WrongMock.INVERTED:
@@ -123,7 +135,8 @@ def _wins(case: Comparison, mock: WrongMock, draws: Draws) -> FloatArray:
 
 
 def _coin(asked: AskedPrompts, share: float, size: int, rng: np.random.Generator) -> FloatArray:
-    return np.asarray(rng.binomial(asked.answers.astype(np.int64), share, (size, len(asked.answers))), dtype=float)
+    chance = np.broadcast_to(np.float32(share), (size, len(asked.answers)))
+    return free_wins(rng.random(chance.shape, dtype=np.float32) < chance, chance, asked.answers, rng)
 
 
 def recorded_share(asked: AskedPrompts) -> float:
@@ -155,26 +168,38 @@ def detection_rate(case: Comparison, noise: Mapping[str, Noise], samples: list[S
 
     samples: with the parts that the mock changes; gates of other parts do not count.
     """
-    caught: dict[str, list[BoolArray]] = {}
-    for sample in samples:
-        for name, one in noise.items():
-            if _has_parts(one, sample):
-                caught.setdefault(name, []).append(_fails(case, one, sample))
-    if not caught:
-        return 0.0, ""
-    rows = {name: np.concatenate(parts) for name, parts in caught.items()}
-    size = max(len(row) for row in rows.values())
-    full = {name: np.broadcast_to(row, (size,)) if len(row) == 1 else row for name, row in rows.items()}
-    rate = float(np.any(list(full.values()), axis=0).mean())
-    first = max(full, key=lambda name: float(full[name].mean()))
-    return rate, first if full[first].any() else ""
+    parts = [_failures(case, noise, sample) for sample in samples]
+    names = parts[0] if parts else {}
+    return _rate(noise, {name: np.concatenate([part[name] for part in parts]) for name in names})
 
 
-def _fails(case: Comparison, noise: Noise, sample: Sample) -> BoolArray:
-    """Return (d,) whether a gate fails."""
-    return noise.beyond(differences(case, noise, sample)).astype(bool)
+def _failures(
+    case: Comparison, noise: Mapping[str, Noise], sample: Sample, *, every_gate: bool = True
+) -> dict[str, BoolArray]:
+    """Return (d,) whether each gate fails that reads a part of the sample; (1,) for a gate without chance.
+
+    every_gate: False ends with a gate that fails in every draw, which no other gate can better.
+    """
+    failed: dict[str, BoolArray] = {}
+    for name, one in noise.items():
+        if one.gate.reads(sample):
+            failed[name] = one.beyond(differences(case, one, sample)).astype(bool)
+            if not every_gate and failed[name].all():
+                break
+    return failed
 
 
-def _has_parts(noise: Noise, sample: Sample) -> bool:
+def _means(failed: Mapping[str, BoolArray]) -> dict[str, float]:
+    return {name: float(row.mean()) for name, row in failed.items()}
+
+
+def _rate(noise: Mapping[str, Noise], failed: Mapping[str, BoolArray]) -> tuple[float, str]:
+    """Return in what share of draws any gate fails, and the gate that does most often, empty for none."""
     # Engine: fewer draws than the others, and none of these mocks is about it.
-    return noise.gate.family is not Family.ENGINE and noise.gate.reads(sample)
+    rows = {name: row for name, row in failed.items() if noise[name].gate.family is not Family.ENGINE}
+    if not rows:
+        return 0.0, ""
+    rate = float(np.any(np.broadcast_arrays(*rows.values()), axis=0).mean())
+    means = _means(rows)
+    first = max(means, key=lambda name: means[name])
+    return rate, first if means[first] else ""

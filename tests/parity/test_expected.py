@@ -56,7 +56,7 @@ def test_a_report_is_the_same_with_an_empty_cache_a_full_one_and_none(
 
 def test_a_damaged_entry_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case, computed = sides()[0], []
-    monkeypatch.setattr(expected, "detections", lambda *arguments: computed.append(arguments) or ())
+    monkeypatch.setattr(expected, "essential_rates", lambda *arguments: computed.append(arguments) or ((), {}))
     arguments = case, margins(case), {}, ContentCache(tmp_path)
     before = expected_of(*arguments)
     (entry,) = tmp_path.iterdir()

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from cj_pipeline.bt.agreement import mid_ranks
 from cj_pipeline.mock.model.answers import FloatArray, IntArray, RealArray
-from cj_pipeline.mock.model.slow import SlowPart, fit_slow
+from cj_pipeline.mock.model.slow import SlowPart, fit_slow, normal_share
 from cj_pipeline.mock.model.unknown import filled
 
 _LOGARITHMIC = (True, True, False)
@@ -157,7 +157,7 @@ def _confidence_residuals(fit: MeasureFit, gap: FloatArray, draws: int, rng: np.
     score *= np.sqrt(1 - drawn**2).astype(np.float32)
     score += drawn.astype(np.float32) * normal_scores(gap).astype(np.float32)
     ordered = np.sort(fit.residuals[:, 2]).astype(np.float32)
-    return np.asarray(ordered[np.minimum((ndtr(score) * n).astype(np.intp), n - 1)])
+    return np.asarray(ordered[np.minimum((normal_share(score) * n).astype(np.int32), n - 1)])
 
 
 def normal_scores(values: FloatArray) -> FloatArray:
