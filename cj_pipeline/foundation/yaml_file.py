@@ -6,8 +6,9 @@ It does not know what the keys mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,7 +81,7 @@ def read_yaml_model(path: Path, model: type[Model], *, when_missing: str, when_u
     """
     file = read_yaml(path, when_missing=when_missing)
     try:
-        return model.model_validate(file.content)
+        read = model.model_validate(file.content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [part for part in first["loc"] if isinstance(part, str | int)]
@@ -91,6 +92,25 @@ def read_yaml_model(path: Path, model: type[Model], *, when_missing: str, when_u
             field=".".join(str(key) for key in keys) or "(top level)",
             remedy=when_unfit,
         ) from None
+    if place := _true_for_a_number(file.content, read, ()):
+        raise BadInput(
+            "is true or false; a number is wanted.", path=path, line=file.line(place), field=".".join(map(str, place))
+        )
+    return read
+
+
+def _true_for_a_number(given: object, read: object, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    """Return the place of the first `true` or `yes` that was read as the number 1; none of it for no such place."""
+    if isinstance(given, bool):
+        return keys if isinstance(read, int | float) and not isinstance(read, bool) else ()
+    pairs: Iterable[tuple[Key, object, object]] = ()
+    if isinstance(given, dict):
+        field = read.get if isinstance(read, dict) else partial(getattr, read)
+        pairs = ((key, value, field(str(key), None)) for key, value in given.items())
+    elif isinstance(given, list) and isinstance(read, tuple | list):
+        pairs = ((place, *both) for place, both in enumerate(zip(given, read, strict=False)))
+    found = (_true_for_a_number(value, kept, (*keys, key)) for key, value, kept in pairs)
+    return next((place for place in found if place), ())
 
 
 def read_yaml(path: Path, *, when_missing: str = "Check the path.") -> YamlFile:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.yaml_file import read_yaml
 from cj_pipeline.parity.check import Check, Limits
 from cj_pipeline.traces.scenario import Scenario
 
@@ -48,6 +49,21 @@ _WIDEST = {
 
 def validate_tolerances(scenario: Scenario, path: Path | str, checks: Mapping[str, Check]) -> None:
     """Check a scenario's `tolerances` and `checks_off` against the checks there are. Raises BadInput."""
+    try:
+        _validate(scenario, path, checks)
+    except BadInput as error:
+        line = _line(Path(path), (error.field or "").split("."))
+        raise BadInput(error.problem, path=path, line=line, field=error.field, remedy=error.remedy) from None
+
+
+def _line(path: Path, keys: Sequence[str]) -> int | None:
+    try:
+        return read_yaml(path).line(keys)
+    except BadInput:  # a scenario that is in no file
+        return None
+
+
+def _validate(scenario: Scenario, path: Path | str, checks: Mapping[str, Check]) -> None:
     for section, names in (("tolerances", scenario.tolerances), ("checks_off", scenario.checks_off)):
         for name in names:
             if name not in checks:
