@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from cj_pipeline.eng5.runner import RunOutcome
 
 CAPACITY = 1
-"""The reference's exit code for too few essays or anchors."""
+"""The reference's exit code for too few essays or anchors, and for a request that was not taken."""
+
+DATABASE_VARIABLE = "CJ_ASSESSMENT_SERVICE_DATABASE_URL"
 
 BATCHING_WARNING = (
     "--llm-batching-mode changes how comparisons are sent and what they cost. Ask whoever runs the services before you "
@@ -42,6 +45,7 @@ QUERIES = (
 
 def run_mode(mode: str, given: dict[str, Any], *, as_json: bool) -> None:
     """Run one mode with the options as click gave them, and exit."""
+    from cj_pipeline.eng5.deployed_run import NothingToExtract, NotPublished
     from cj_pipeline.eng5.options import CapacityError
 
     restart = given.pop("restart")
@@ -50,9 +54,9 @@ def run_mode(mode: str, given: dict[str, Any], *, as_json: bool) -> None:
         if options.batching_mode is not None:
             say_wrapped(BATCHING_WARNING, err=True)
         outcome = _embedded(options, restart) if services is None else _deployed(options, services, restart)
-    except CapacityError as too_little:
+    except (CapacityError, NotPublished, NothingToExtract) as failed:
         click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-        say(too_little, err=True)
+        say(failed, err=True)
         sys.exit(CAPACITY)
     show_outcome(outcome, deployed=services is not None, as_json=as_json)
     stopped = outcome.partial and outcome.answers is not None and not outcome.answers.timed_out
@@ -89,7 +93,20 @@ def _embedded(options: RunnerOptions, restart: bool) -> RunOutcome:
 
 
 def _deployed(options: RunnerOptions, services: Services, restart: bool) -> RunOutcome:
-    raise click.UsageError("Deployed services are not asked yet; leave --kafka-bootstrap out.")
+    from cj_pipeline.bus.factory import create_bus
+    from cj_pipeline.eng5.deployed_run import DeployedServices, run_deployed
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.services.cj.admin_client import CjAdmin, token_of_environment
+
+    folder = PipelineSettings().data_dir / "callbacks"
+    deployed = DeployedServices(
+        open_bus=lambda: create_bus(None, services.kafka, folder, client_id=services.client_id),
+        content_url=services.content_url,
+        admin=CjAdmin(services.cj_url, token_of_environment()),
+        database_url=os.environ.get(DATABASE_VARIABLE),
+    )
+    with stop_signals() as stop, shown_progress() as on_progress:
+        return run_deployed(options, deployed, on_progress=on_progress, note=_note, stop=stop, restart=restart)
 
 
 def _require_consent() -> None:
@@ -110,9 +127,11 @@ def shown_progress() -> Iterator[OnProgress]:
     def show(progress: Progress) -> None:
         nonlocal last, answers
         answers += 1
-        left_s = (progress.wanted - progress.answered) * (monotonic() - began) / answers
-        spent = f", {progress.spent_usd:.4f} USD" if progress.spent_usd else ""
-        line = f"{progress.answered} of {progress.wanted} answered{spent}, {duration(left_s)} left"
+        line = f"{progress.answered} answered"
+        if progress.wanted is not None:
+            left_s = (progress.wanted - progress.answered) * (monotonic() - began) / answers
+            spent = f", {progress.spent_usd:.4f} USD" if progress.spent_usd else ""
+            line = f"{progress.answered} of {progress.wanted} answered{spent}, {duration(left_s)} left"
         if terminal:
             click.echo(f"\r\x1b[K{line}", err=True, nl=False)
         elif monotonic() - last >= SECONDS_BETWEEN_LINES:

@@ -33,10 +33,10 @@ class NoPrice(CjPipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. wanted: comparisons, at most; spent_usd: None where the price is unknown."""
+    """How far a run is. wanted: comparisons, at most; None where a service decides; spent_usd: None where unknown."""
 
     answered: int
-    wanted: int
+    wanted: int | None
     event: CallbackEvent
     spent_usd: float | None
 
@@ -59,7 +59,7 @@ def ask(
     partial, spent = run(_ask(options, design, draft, judge, on_progress, stop))
     raw = tuple(draft.answers.lines())
     return Answers(
-        events=tuple(_parsed(line) for line in raw),
+        events=tuple(parsed(line) for line in raw),
         raw=raw,
         wanted=design.wanted,
         partial=partial,
@@ -145,7 +145,8 @@ def _batch(options: RunnerOptions, design: Design, draft: Draft) -> Batch:
     )
 
 
-def _parsed(line: bytes) -> CallbackEvent:
+def parsed(line: bytes) -> CallbackEvent:
+    """Return an answer that was kept."""
     event = parse_callback(line)
     if isinstance(event, Rejection):
         raise AssertionError(f"an answer that was kept cannot be read again: {event.field}")

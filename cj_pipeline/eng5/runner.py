@@ -17,7 +17,7 @@ from typing import Any
 from cj_pipeline.eng5.alignment.case import case_of_run
 from cj_pipeline.eng5.alignment.files import write_report
 from cj_pipeline.eng5.artefact.files import checksum_of, read_document, write_artefact
-from cj_pipeline.eng5.asking import OnProgress, ask
+from cj_pipeline.eng5.asking import OnProgress, ask, parsed
 from cj_pipeline.eng5.boundary import write_boundary
 from cj_pipeline.eng5.cj_request import assessment_request
 from cj_pipeline.eng5.design import Design, compared_essays, design_of
@@ -122,7 +122,7 @@ def run(
 def _without_answers(prepared: Prepared) -> RunOutcome:
     identity = fresh_identity(prepared.options)
     with event_log(prepared.options, identity) as log:
-        _log_beginning(log, prepared)
+        log_beginning(log, prepared)
         facts = facts_of(prepared, identity)
         path = write_artefact(facts)
         log_end(log, path)
@@ -140,7 +140,7 @@ def _with_answers(
 ) -> RunOutcome:
     options = prepared.options
     with event_log(options, draft.identity) as log:
-        _log_beginning(log, prepared)
+        log_beginning(log, prepared)
         if draft.answers.taken:
             note(f"going on with a run of {draft.identity.began_at:%Y-%m-%d %H:%M} UTC: {draft.answers.taken} answered")
             log.event("runner_resumed", answered=draft.answers.taken)
@@ -154,7 +154,7 @@ def _with_answers(
         except JudgeAway as error:
             away = error
             raw = tuple(draft.answers.lines())
-            events = tuple(draft.answers.events().values())
+            events = tuple(parsed(line) for line in raw)
             answers = Answers(events=events, raw=raw, wanted=design.wanted, partial=f"nobody answers: {error}")
         log_answers(log, answers, options.timeout_s)
         facts = facts_of(prepared, draft.identity, asked=design.asked, answers=answers, request=request)
@@ -190,7 +190,8 @@ def facts_of(prepared: Prepared, identity: RunIdentity, **known: Any) -> RunFact
     )
 
 
-def _log_beginning(log: EventLog, prepared: Prepared) -> None:
+def log_beginning(log: EventLog, prepared: Prepared) -> None:
+    """Log what was asked for."""
     options, inventory = prepared.options, prepared.inventory
     log.event(
         "runner_invocation",

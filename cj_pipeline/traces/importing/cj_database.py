@@ -31,18 +31,26 @@ def cj_database(url: str, batch: str) -> Source:
 
     Raises BadInput: not such a URL, not to be reached, another database, no such batch or several, none answered.
     """
+    return batch_source(*_rows(url, batch))
+
+
+def cj_rows(url: str, batch: str) -> BatchRows:
+    """Return the rows of one batch as they are. Raises BadInput as `cj_database` does, but for one without answers."""
+    return _rows(url, batch)[0]
+
+
+def _rows(url: str, batch: str) -> tuple[BatchRows, str]:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise _unusable() from None
     match parsed.get_backend_name():
         case "sqlite":
-            rows, place = _from_sqlite(parsed, batch)
+            return _from_sqlite(parsed, batch)
         case "postgresql" | "postgres":
-            rows, place = _from_postgresql(parsed, batch)
+            return _from_postgresql(parsed, batch)
         case _:
             raise _unusable()
-    return batch_source(rows, place)
 
 
 def _unusable() -> BadInput:
