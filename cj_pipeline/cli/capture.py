@@ -170,7 +170,7 @@ def _utc(instant: datetime | None) -> datetime | None:
 
 @contextmanager
 def _stop_signals() -> Iterator[Event]:
-    """An event that Ctrl-C and SIGTERM set: what was read is kept, and the capture says how to go on."""
+    """Yield an event that Ctrl-C and SIGTERM set: what was read is kept, and the capture says how to go on."""
     stop = Event()
 
     def note(_signal: int, _frame: FrameType | None) -> None:
@@ -186,7 +186,7 @@ def _stop_signals() -> Iterator[Event]:
 
 @contextmanager
 def _shown_progress() -> Iterator[Callable[[CaptureProgress], None]]:
-    """How far it is, on stderr, where that is a terminal."""
+    """Show how far it is, on stderr, where that is a terminal."""
     terminal = Console(stderr=True)
     columns = (
         TextColumn("{task.fields[taken]:,} taken of {task.completed:,.0f} messages"),

@@ -95,7 +95,7 @@ def _modes() -> Finding:
 
 
 def _models() -> Finding:
-    """The models that the LPS would ask, and where."""
+    """Find the models that the LPS would ask, and where."""
     try:
         settings = settings_from_environment()
         manifest = load_manifest(settings.model_manifest_path)
@@ -178,7 +178,7 @@ def _dagster() -> Finding:
 
 
 def _kafka() -> Finding:
-    """The cluster that everything is pointed at."""
+    """Look at the cluster that everything is pointed at."""
     if not kafka_is_configured():
         here = f"127.0.0.1:{DEFAULT_PORT}"
         get_one = f"one runs here, on {here}" if broker_answers(DEFAULT_PORT) else "make kafka starts a broker here"
@@ -219,7 +219,7 @@ def _maven() -> Finding:
 
 
 def _kafka_files() -> Finding:
-    """Of the broker that `cj-pipeline kafka` starts. Looks, and fetches nothing."""
+    """Look at the files of the broker that `cj-pipeline kafka` starts, and fetch nothing."""
     artifacts = KafkaArtifacts(kafka_home())
     if not artifacts.fetched:
         return Finding("kafka files", "absent", f"not in '{artifacts.home}'; run: cj-pipeline kafka fetch")

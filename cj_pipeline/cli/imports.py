@@ -22,7 +22,8 @@ from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.parity.origin import missing_parts
 from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
 from cj_pipeline.runs.record import Side
-from cj_pipeline.runs.scenario_run import JudgeIdentity, replay
+from cj_pipeline.runs.recorded_answers import answer_columns
+from cj_pipeline.runs.scenario_run import JudgeIdentity, replay_columns
 from cj_pipeline.traces.further_recording import RecordingPlace, copy_recording, place_for_recording
 from cj_pipeline.traces.importing.artefact import eng5_artefact
 from cj_pipeline.traces.importing.cj_database import cj_database
@@ -30,7 +31,7 @@ from cj_pipeline.traces.importing.json_folder import json_folder
 from cj_pipeline.traces.importing.source import Source
 from cj_pipeline.traces.importing.stored_scores import ScoreAgreement, score_agreement
 from cj_pipeline.traces.importing.trace import ImportRequest, ImportResult, import_trace
-from cj_pipeline.traces.reader import read_callbacks
+from cj_pipeline.traces.reader import read_results
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.traces.store import CALLBACKS_FILE
 from cj_pipeline.traces.writing import WrittenTrace
@@ -156,7 +157,7 @@ def _between(place: RecordingPlace) -> str:
 
 
 def _given(names: Iterable[str]) -> list[str]:
-    """Those options that were given, as people write them."""
+    """Return the options that were given, as people write them."""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     return [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) is not default]
@@ -206,14 +207,11 @@ def _source(folder: Path | None, artefact: Path | None, database: str | None, ba
 
 
 def _scores_again(result: ImportResult, place: RecordingPlace | None) -> ScoreAgreement | None:
-    """The source's own scores against those of a replay of the recording; None where it has none."""
+    """Compare the source's own scores with those of a replay of the recording; None where it has none."""
     if not result.bt_scores:
         return None
     scenario = read_scenario(result.folder / SCENARIO_FILE) if place is None else place.scenario
-    record = replay(
-        scenario,
-        [line.event for line in read_callbacks(result.folder / CALLBACKS_FILE).events],
-        side=Side.RECORDED,
-        judge=JudgeIdentity(scenario.scenario_id, result.sha256),
-    )
-    return score_agreement(result.bt_scores, {row.essay_id: row.theta for row in record.document.fit.essays})
+    callbacks = (data for _, data in read_results(result.folder / CALLBACKS_FILE, lambda _: None))
+    judge = JudgeIdentity(scenario.scenario_id, result.sha256)
+    document, _ = replay_columns(scenario, answer_columns(callbacks), side=Side.RECORDED, judge=judge)
+    return score_agreement(result.bt_scores, {row.essay_id: row.theta for row in document.fit.essays})

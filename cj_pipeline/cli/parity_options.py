@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import click
 
+from cj_pipeline.traces.scenario import Profile
+
 # What is stored as a number of 64 bits.
 SEED = click.IntRange(-(2**63), 2**63 - 1)
 
+profile_option = click.option(
+    "--profile",
+    type=click.Choice([profile.value for profile in Profile]),
+    default=Profile.JUDGE.value,
+    show_default=True,
+    help="Whose margins are meant, for a file without a scenario.",
+)
 strict_option = click.option(
     "--strict", is_flag=True, help="CANNOT TELL also where gates pass on inconclusive evidence."
 )

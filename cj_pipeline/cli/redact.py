@@ -8,37 +8,21 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.scenario_names import scenario_folder
-from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.cli.trace_results import redaction_detail_options, redaction_under
 from cj_pipeline.mock.mode.essays import essays_named, renamed_mode
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.redaction.key import default_key_file, key_when_used
-from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction.trace import RedactedTrace, redact_trace, require_new
-from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 
 
 @click.command()
 @click.argument("source")
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--justifications",
-    type=click.Choice([choice.value for choice in Justifications]),
-    default=Justifications.DROP.value,
-    show_default=True,
-    help="What becomes of the judge's sentences, which quote essays.",
-)
-@click.option(
-    "--key",
-    "key_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the key that pseudonyms are made with; made when it is not there.  "
-    "[default: CJ_PIPELINE_REDACTION_KEY_FILE, or redaction.key in the data directory]",
-)
+@redaction_detail_options
 @click.option(
     "--allow-key",
     "allowed_keys",
@@ -68,9 +52,7 @@ def redact(
     validate_tolerances(scenario, folder / SCENARIO_FILE)
     require_new(target)
     chosen = scenario_mode(scenario, scenario_file=folder / SCENARIO_FILE) if mode is None else load_mode(mode)
-    key = key_when_used(default_key_file(PipelineSettings().data_dir) if key_file is None else key_file)
-    policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=tuple(sorted(allowed_keys)))
-    redaction = Redaction(policy, Pseudonyms(key))
+    redaction = redaction_under(justifications, key_file, allowed_keys=tuple(sorted(allowed_keys)))
     made = redact_trace(folder, target, redaction, _mode_text(scenario, chosen, mode, target.name, redaction))
     if as_json:
         print_json(_document(made))
@@ -81,7 +63,7 @@ def redact(
 def _mode_text(
     scenario: Scenario, chosen: Mode, asked: str | None, scenario_id: str, redaction: Redaction
 ) -> str | None:
-    """A mode file for the copy; None where the built-in mode of the scenario will do as it is.
+    """Return a mode file for the copy; None where the built-in mode of the scenario will do as it is.
 
     A file's path may name its owner, and a mode that names essays must name them as the copy does.
     """

@@ -21,7 +21,7 @@ from cj_pipeline.cli.output import (
     say,
     say_wrapped,
 )
-from cj_pipeline.cli.parity_options import SEED, accept_option, strict_option
+from cj_pipeline.cli.parity_options import SEED, accept_option, profile_option, strict_option
 from cj_pipeline.cli.run_tables import show_run
 from cj_pipeline.cli.sources import Source, answers_sha256_of_file, find_columns, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
@@ -60,13 +60,6 @@ label_option = click.option(
     "--label",
     metavar="WORD",
     help="Of this run's batches. A deployed LPS answers a label once: there the time by default.",
-)
-profile_option = click.option(
-    "--profile",
-    type=click.Choice([profile.value for profile in Profile]),
-    default=Profile.JUDGE.value,
-    show_default=True,
-    help="Whose margins are meant, for a file without a scenario.",
 )
 
 
@@ -329,7 +322,7 @@ def _run_live(
 
 
 def widened(scenario: Scenario, other: Scenario) -> Scenario:
-    """The scenario with essays added that only the other side knows, so that its fit has a place for them."""
+    """Return the scenario with essays added that only the other side knows, so that its fit has a place for them."""
     known = {item.id for item in scenario.net.items}
     strangers = tuple(item for item in other.net.items if item.id not in known)
     net = scenario.net.model_copy(update={"items": (*scenario.net.items, *strangers)})

@@ -13,10 +13,10 @@ from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.runs.record import RunDocument, RunRecord, Side, answers_sha256
+from cj_pipeline.runs.record import RunDocument, RunRecord, Side, answers_sha256, unreplayed_record
 from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns
 from cj_pipeline.runs.recorded_side import further_answers, further_runs
-from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, replay_columns, unreplayed
+from cj_pipeline.runs.scenario_run import Events, JudgeIdentity, replay, replay_columns, require_known_essays
 from cj_pipeline.traces.file_scenario import FileFacts, scenario_of_file
 from cj_pipeline.traces.provenance import Provenance, file_sha256
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_events, read_results
@@ -71,11 +71,16 @@ class Source:
         """
         if divergence or self.recordings or len(self.callbacks.events) <= MOST_REPLAYED:
             return self.replayed(side, scenario)
-        return unreplayed(
-            scenario or self.scenario,
+        scenario = scenario or self.scenario
+        require_known_essays(scenario, self.events)
+        return unreplayed_record(
             self.events,
+            scenario_id=scenario.scenario_id,
+            essays=len(scenario.net.items),
             side=side,
-            judge=self.identity,
+            judge=self.identity.name,
+            judge_sha256=self.identity.sha256,
+            seed=scenario.live.seed,
             quarantined_lines=len(self.callbacks.quarantined),
         )
 

@@ -6,6 +6,7 @@ import click
 import yaml
 
 from cj_pipeline.cli.output import json_option, print_json, say
+from cj_pipeline.cli.parity_options import profile_option
 from cj_pipeline.cli.sources import find_source
 from cj_pipeline.parity.margins import Proposal, proposed
 from cj_pipeline.runs.record import Side
@@ -19,13 +20,7 @@ def tolerances() -> None:
 
 @tolerances.command()
 @click.argument("source")
-@click.option(
-    "--profile",
-    type=click.Choice([profile.value for profile in Profile]),
-    default=Profile.JUDGE.value,
-    show_default=True,
-    help="Whose margins are meant, for a file without a scenario.",
-)
+@profile_option
 @json_option
 def propose(source: str, profile: str, as_json: bool) -> None:
     """Print `tolerances:` for SOURCE, a gate a line: the profile's margin, or the noise of the recording if larger.

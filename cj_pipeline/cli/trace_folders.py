@@ -8,11 +8,10 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json
 from cj_pipeline.cli.scenario_names import scenario_folder
-from cj_pipeline.cli.sources import find_recording, find_source, trace_store
+from cj_pipeline.cli.sources import find_columns, find_recording, trace_store
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import validate_tolerances
 from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.carried_hints import require_carried_hints
 from cj_pipeline.traces.file_scenario import no_usable_line
 from cj_pipeline.traces.reader import QuarantinedLine
@@ -79,7 +78,7 @@ def summarise_trace(source: str, recording: str | None, replay: bool) -> None:
     if summary.total_events == 0 and unusable.first is not None:
         raise no_usable_line(found.path, unusable.first)
     if replay:
-        fit = find_source(source).replayed(Side.RECORDED).document.fit
+        fit = find_columns(source).replayed()[0].fit
         summary = summary.with_bt(fit.se_summary, fit.quality_flags)
     click.echo(summary.to_json(), nl=False)
     if unusable.count:

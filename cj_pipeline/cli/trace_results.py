@@ -29,8 +29,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 JUSTIFICATIONS = tuple(choice.value for choice in Justifications)
 
-_REDACTION_OPTIONS = (
-    click.option("--no-redact", is_flag=True, help="Keep essay ids, justifications and metadata as they came."),
+_REDACTION_DETAILS = (
     click.option(
         "--justifications",
         type=click.Choice(JUSTIFICATIONS),
@@ -45,6 +44,11 @@ _REDACTION_OPTIONS = (
         help="File of the key that pseudonyms are made with; made when it is not there.  "
         "[default: CJ_PIPELINE_REDACTION_KEY_FILE, or a file in the data directory]",
     ),
+)
+
+_REDACTION_OPTIONS = (
+    click.option("--no-redact", is_flag=True, help="Keep essay ids, justifications and metadata as they came."),
+    *_REDACTION_DETAILS,
 )
 
 _SCENARIO_OPTIONS = (
@@ -76,14 +80,21 @@ def trace_options(command: Command) -> Command:
 
     They arrive as like, grades_file, profile, mode, output_dir, no_redact, justifications, key_file and as_json.
     """
-    for option in reversed((*_SCENARIO_OPTIONS, *_REDACTION_OPTIONS, json_option)):
-        command = option(command)
-    return command
+    return _with(command, *_SCENARIO_OPTIONS, *_REDACTION_OPTIONS, json_option)
 
 
 def redaction_options(command: Command) -> Command:
     """Add --no-redact, --justifications and --key; they arrive as no_redact, justifications and key_file."""
-    for option in reversed(_REDACTION_OPTIONS):
+    return _with(command, *_REDACTION_OPTIONS)
+
+
+def redaction_detail_options(command: Command) -> Command:
+    """Add --justifications and --key; they arrive as justifications and key_file."""
+    return _with(command, *_REDACTION_DETAILS)
+
+
+def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -94,11 +105,22 @@ def redaction_of(
     key_file: Path | None,
     public_models: tuple[str, ...] = (),
 ) -> Redaction | None:
-    """Return the redaction asked for; None for none. public_models: names of models that stay. Raises BadInput."""
-    if no_redact:
-        return None
+    """Return the redaction asked for; None for none. Raises BadInput.
+
+    public_models: names of models that stay.
+    """
+    return None if no_redact else redaction_under(justifications, key_file, public_models)
+
+
+def redaction_under(
+    justifications: str,
+    key_file: Path | None,
+    public_models: tuple[str, ...] = (),
+    allowed_keys: tuple[str, ...] = (),
+) -> Redaction:
+    """Return a redaction, of which redaction_of says more. allowed_keys: of metadata, that stay."""
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
-    policy = RedactionPolicy(justifications=Justifications(justifications))
+    policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=allowed_keys)
     return Redaction(policy, Pseudonyms(key_when_used(path)), frozenset(public_models))
 
 

@@ -27,11 +27,6 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def is_json_lines(path: Path) -> bool:
-    """Return whether a file's name says that it holds JSON lines; capitals and compression do not matter."""
-    return _SUFFIX.search(path.name) is not None
-
-
 def bare_name(path: Path) -> str:
     """Return a file's name without what says that it holds JSON lines, and how it is compressed."""
     name = _SUFFIX.sub("", path.name)

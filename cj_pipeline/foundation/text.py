@@ -37,11 +37,6 @@ def markdown_text(value: object) -> str:
     return _MARKUP.sub(r"\\\g<0>", plain(value))
 
 
-def markdown_code(value: object) -> str:
-    """Return the text of a value as a code span, also in a cell of a table."""
-    return "`" + plain(value).replace("`", "'").replace("|", "\\|") + "`"
-
-
 def signed(value: float) -> str:
     """Return a number of three digits with its sign; one of four and more whole, never with an exponent."""
     return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3g}"

@@ -139,17 +139,17 @@ class RunRecord(FileModel):
 
     @property
     def callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
-        """The verdicts of the batch itself."""
+        """Return the verdicts of the batch itself."""
         return tuple(event.data for event in self.events)
 
     @property
     def pooled_events(self) -> tuple[CallbackEvent, ...]:
-        """The events of the batch and of its repeats, for measures of the judge rather than of one batch."""
+        """Return the events of the batch and of its repeats, for measures of the judge rather than of one batch."""
         return sum(self.repeats, self.events)
 
     @property
     def pooled_callbacks(self) -> tuple[LLMComparisonResultV1, ...]:
-        """The verdicts of the batch and of its repeats."""
+        """Return the verdicts of the batch and of its repeats."""
         return tuple(event.data for event in self.pooled_events)
 
     def canonical_bytes(self) -> bytes:
@@ -226,7 +226,10 @@ def unreplayed_record(
     seed: int,
     quarantined_lines: int,
 ) -> RunRecord:
-    """Return the record of callbacks that the engine has not seen: no wave, no decision, no score."""
+    """Return the record of callbacks that the engine has not seen: no wave, no decision, no score.
+
+    The checks on what the engine makes of them are off then.
+    """
     ids = {event.data.correlation_id for event in events}
     judged = {frozenset(event.data.essay_ids()) for event in events if event.data.succeeded}
     completed = sum(event.data.succeeded for event in events)

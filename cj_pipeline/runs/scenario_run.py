@@ -23,7 +23,7 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
 from cj_pipeline.runs.judges import ProviderJudge
-from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, document_of, unreplayed_record
+from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, document_of
 from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns, follow
 from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, counted_since
 from cj_pipeline.runs.stack import Stack, stack_for
@@ -80,7 +80,7 @@ def replay(
 
     seed: of the run that gave the callbacks; the scenario's by default. Raises StrangeEssay.
     """
-    _require_known_essays(scenario, events)
+    require_known_essays(scenario, events)
     document, order = replay_columns(
         scenario,
         answer_columns(event.data for event in events),
@@ -125,31 +125,6 @@ def replay_columns(
     return document, order
 
 
-def unreplayed(
-    scenario: Scenario,
-    events: Events,
-    *,
-    side: Side,
-    judge: JudgeIdentity,
-    quarantined_lines: int = 0,
-) -> RunRecord:
-    """Return a record of callbacks that the engine does not see: for what is about answers alone. Raises StrangeEssay.
-
-    The checks on what the engine makes of them are off then.
-    """
-    _require_known_essays(scenario, events)
-    return unreplayed_record(
-        events,
-        scenario_id=scenario.scenario_id,
-        essays=len(scenario.net.items),
-        side=side,
-        judge=judge.name,
-        judge_sha256=judge.sha256,
-        seed=scenario.live.seed,
-        quarantined_lines=quarantined_lines,
-    )
-
-
 def ask_live(
     scenario: Scenario,
     recorded: Sequence[CallbackEvent],
@@ -174,9 +149,39 @@ def ask_live(
     Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceUnreachable,
     NoCallbacks, and BadInput when it runs another mode.
     """
-    seed = scenario.live.seed if seed is None else seed
-    work = _ask_live(scenario, recorded, mode, seed, bus, deployment, label, same_ids, progress)
-    return run_real(work) if pace is Pace.REAL or deployment is not None else run_virtual(work)
+    drawn_from = scenario.live.seed if seed is None else seed
+
+    async def ask() -> LiveAnswers:
+        settings = LpsSettings(
+            # The mock stands in for the provider that the scenario names, and answers under its name.
+            use_mock_llm=True,
+            mock_mode=mode.expression,
+            mock_provider_seed=drawn_from,
+            queue_processing_mode=scenario.service.queue_processing_mode,
+            serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
+            # Three messages a comparison that no side of parity looks at.
+            publish_llm_usage_events=False,
+            callback_topics=("*",),  # a scenario names its own, and nobody else can post
+        )
+        plan = plan_of([event.data for event in recorded], keep_ids=same_ids)
+        async with stack_for(settings, mode, deployment, bus=bus, origin=scenario.batch.started_at) as stack:
+            judge = await _provider_judge(scenario, stack)
+            batch = _batch(scenario, live_batch_id(scenario, 0, label), plan, drawn_from, scenario.engine.pairing)
+            _, events = await run_batch(batch, judge, progress)
+            if deployment is not None and not events:
+                raise _no_callbacks(scenario, deployment)
+            repeats: list[Events] = []
+            if (wanted := scenario.live.repeats) is not None:
+                pairs = repeated_pairs(plan, wanted.comparisons)
+                for number in range(1, wanted.batches + 1):
+                    batch = _batch(scenario, live_batch_id(scenario, number, label), (), drawn_from, Pairing.RECORDED)
+                    repeats.append(await _repeat(batch, pairs, judge, progress))
+            # A fresh service of this process has counted by now; a deployed one may be about to.
+            answered = 0 if deployment is None else len(events) + sum(map(len, repeats))
+            metrics = await counted_since(stack.client, stack.metrics_before, answered)
+        return LiveAnswers(events=events, repeats=tuple(repeats), service_metrics=metrics)
+
+    return run_real(ask()) if pace is Pace.REAL or deployment is not None else run_virtual(ask())
 
 
 def run_live(
@@ -212,51 +217,6 @@ def run_live(
         repeats=answers.repeats,
         service_metrics=answers.service_metrics,
         asked_batch_ids=live_batch_ids(scenario, len(answers.repeats), label),
-    )
-
-
-async def _ask_live(
-    scenario: Scenario,
-    recorded: Sequence[CallbackEvent],
-    mode: Mode,
-    seed: int,
-    bus: Bus | None,
-    deployment: Deployment | None,
-    label: str,
-    same_ids: bool,
-    progress: Progress | None,
-) -> LiveAnswers:
-    settings = LpsSettings(
-        # The mock stands in for the provider that the scenario names, and answers under its name.
-        use_mock_llm=True,
-        mock_mode=mode.expression,
-        mock_provider_seed=seed,
-        queue_processing_mode=scenario.service.queue_processing_mode,
-        serial_bundle_max_requests_per_call=scenario.service.serial_bundle_max_requests_per_call,
-        # Three messages a comparison that no side of parity looks at.
-        publish_llm_usage_events=False,
-        callback_topics=("*",),  # a scenario names its own, and nobody else can post
-    )
-    plan = plan_of([event.data for event in recorded], keep_ids=same_ids)
-    async with stack_for(settings, mode, deployment, bus=bus, origin=scenario.batch.started_at) as stack:
-        judge = await _provider_judge(scenario, stack)
-        batch = _batch(scenario, live_batch_id(scenario, 0, label), plan, seed, scenario.engine.pairing)
-        _, events = await run_batch(batch, judge, progress)
-        if deployment is not None and not events:
-            raise _no_callbacks(scenario, deployment)
-        repeats: list[Events] = []
-        if (wanted := scenario.live.repeats) is not None:
-            pairs = repeated_pairs(plan, wanted.comparisons)
-            for number in range(1, wanted.batches + 1):
-                batch = _batch(scenario, live_batch_id(scenario, number, label), (), seed, Pairing.RECORDED)
-                repeats.append(await _repeat(batch, pairs, judge, progress))
-        # A fresh service of this process has counted by now; a deployed one may be about to.
-        answered = 0 if deployment is None else len(events) + sum(map(len, repeats))
-        metrics = await counted_since(stack.client, stack.metrics_before, answered)
-    return LiveAnswers(
-        events=events,
-        repeats=tuple(repeats),
-        service_metrics=metrics,
     )
 
 
@@ -334,7 +294,8 @@ async def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
     )
 
 
-def _require_known_essays(scenario: Scenario, events: Sequence[CallbackEvent]) -> None:
+def require_known_essays(scenario: Scenario, events: Sequence[CallbackEvent]) -> None:
+    """Raise StrangeEssay for the first callback about an essay that is not in the net."""
     known = {item.id for item in scenario.net.items}
     for event in events:
         for essay in event.data.essay_ids():

@@ -17,7 +17,7 @@ from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.engine.scoring.scores import SCORING_ERRORS, outcomes, score
 from cj_pipeline.engine.state import Batch, State
 from cj_pipeline.runs.batch_run import run_batch
-from cj_pipeline.runs.scenario_run import StrangeEssay
+from cj_pipeline.runs.scenario_run import require_known_essays
 from cj_pipeline.runs.virtual_time import run_virtual
 from cj_pipeline.runs.what_if_grid import Variant
 from cj_pipeline.runs.what_if_judge import RecallingJudge, Recording, recording_of
@@ -89,7 +89,7 @@ def what_if(
     variants differ by their settings and not by their luck. Raises StrangeEssay, NothingToRecall.
     """
     essays = tuple(sorted(item.id for item in scenario.net.items))
-    _require_known_essays(scenario, events)
+    require_known_essays(scenario, events)
     recording = recording_of(events, essays, scenario.engine.bt_alpha)
 
     async def run_all() -> WhatIf:
@@ -146,14 +146,3 @@ def _measured(state: State, judge: RecallingJudge, recording: Recording, seed: i
         repeated_share=judge.repeated / asked,
         invented_share=judge.invented / asked,
     )
-
-
-def _require_known_essays(scenario: Scenario, events: Sequence[CallbackEvent]) -> None:
-    known = {item.id for item in scenario.net.items}
-    for event in events:
-        for essay in event.data.essay_ids():
-            if essay not in known:
-                raise StrangeEssay(
-                    f"callback {event.data.request_id} is about '{essay}', which is not in the net of "
-                    f"'{scenario.scenario_id}'. Add it to net.items."
-                )

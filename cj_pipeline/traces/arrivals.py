@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.foundation.input_file import read_input
-from cj_pipeline.traces.provenance import CHECKSUM_FILE, added_recordings, joint_sha256, read_provenance
+from cj_pipeline.traces.provenance import CHECKSUM_FILE, added_recordings, joint_sha256, listed_digests, read_provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE
 from cj_pipeline.traces.store import MAIN, TraceStore, recording_folders
@@ -75,8 +74,8 @@ def arrivals(root: Path, known: Mapping[str, str]) -> Arrivals:
 
 
 def recorded_sha256(folder: Path) -> str:
-    """SHA-256 of a trace's callbacks when they were recorded, in lower-case hex. Raises BadInput when it says none."""
-    digest = _listed_sha256(folder).get(CALLBACKS_FILE)
+    """Return the SHA-256 of a trace's callbacks as recorded, in lower-case hex. Raises BadInput without one."""
+    digest = listed_digests(folder).get(CALLBACKS_FILE)
     if digest is None:
         sums = folder / CHECKSUM_FILE
         raise BadInput(f"does not name {CALLBACKS_FILE}.", path=sums, remedy="Capture or import the trace again.")
@@ -84,23 +83,10 @@ def recorded_sha256(folder: Path) -> str:
 
 
 def _joint_sha256(folder: Path) -> str:
-    """SHA-256 of the callbacks of all recordings. A recording that nothing covers is left to `trace: checksums`."""
-    listed = {folder / name: digest for name, digest in _listed_sha256(folder).items()}
+    """Return the SHA-256 of the callbacks of all recordings. `trace: checksums` finds those that nothing covers."""
+    listed = {folder / name: digest for name, digest in listed_digests(folder).items()}
     for added in added_recordings(folder):
-        listed |= {added / name: digest for name, digest in _listed_sha256(added).items()}
+        listed |= {added / name: digest for name, digest in listed_digests(added).items()}
     found = {name: listed.get(place / CALLBACKS_FILE) for name, place in recording_folders(folder).items()}
     digests = {name: digest for name, digest in found.items() if digest is not None}
     return joint_sha256({MAIN: recorded_sha256(folder), **digests})
-
-
-def _listed_sha256(folder: Path) -> dict[str, str]:
-    """The digests that a `SHA256SUMS` names, by file name, without comparing them."""
-    sums = folder / CHECKSUM_FILE
-    try:
-        lines = read_input(sums).decode().splitlines()
-    except FileNotFoundError:
-        raise BadInput("no such file.", path=sums, remedy="Capture or import the trace again.") from None
-    except UnicodeDecodeError:
-        raise BadInput("is not UTF-8.", path=sums) from None
-    pairs = (line.partition("  ") for line in lines)
-    return {name: digest for digest, _, name in pairs if len(digest) == 64}

@@ -69,7 +69,7 @@ class ScenarioChoices:
 
     @property
     def wanted_fit(self) -> FitMode | None:
-        """What fits a mode to the new trace; None where a mode was chosen."""
+        """Return what fits a mode to the new trace; None where a mode was chosen."""
         return self.fit_mode if self.mode is None and self.like is None else None
 
 

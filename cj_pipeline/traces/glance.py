@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
 from cj_pipeline.contracts.engine_settings import MetadataHint
+from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 
 
 class _Error(msgspec.Struct, gc=False):
     error_code: str
 
 
-class _Metadata(msgspec.Struct, gc=False):
-    essay_a_id: str
-    essay_b_id: str
-    cj_batch_id: Any = msgspec.UNSET
-    cj_source: Any = msgspec.UNSET
-    cj_request_type: Any = msgspec.UNSET
-    cj_llm_batching_mode: Any = msgspec.UNSET
-    preferred_bundle_size: Any = msgspec.UNSET
-    comparison_iteration: Any = msgspec.UNSET
-    retry_iteration: Any = msgspec.UNSET
-
-
 class _Result(msgspec.Struct, gc=False):
     request_id: str
     correlation_id: str
-    request_metadata: _Metadata
+    request_metadata: dict[str, msgspec.Raw]
     winner: str | None = None
     error_detail: _Error | None = None
 
@@ -52,6 +41,7 @@ class Glance:
 
 _event = msgspec.json.Decoder(_Event).decode
 _result = msgspec.json.Decoder(_Result).decode
+_text = msgspec.json.Decoder(str).decode
 
 
 def glance(line: bytes) -> Glance | None:
@@ -65,29 +55,14 @@ def glance(line: bytes) -> Glance | None:
             return None
     outcome = data.winner or (data.error_detail.error_code if data.error_detail is not None else "")
     stated = data.request_metadata
-    return Glance(data.request_id, data.correlation_id, stated.essay_a_id, stated.essay_b_id, outcome, _hints(stated))
+    try:
+        essay_a, essay_b = (_text(stated[key]) for key in ESSAY_KEYS)
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return Glance(data.request_id, data.correlation_id, essay_a, essay_b, outcome, _hints(frozenset(stated)))
 
 
-def _hints(stated: _Metadata) -> frozenset[MetadataHint]:
-    carried = tuple(value is not msgspec.UNSET for value in (
-        stated.cj_batch_id,
-        stated.cj_source,
-        stated.cj_request_type,
-        stated.cj_llm_batching_mode,
-        stated.preferred_bundle_size,
-        stated.comparison_iteration,
-        stated.retry_iteration,
-    ))  # fmt: skip
-    return _HINTS[carried]
-
-
-class _HintSets(dict[tuple[bool, ...], frozenset[MetadataHint]]):
-    """By which keys are there: the same few sets, again and again."""
-
-    def __missing__(self, carried: tuple[bool, ...]) -> frozenset[MetadataHint]:
-        hints = (*MetadataHint, MetadataHint.ITERATION)
-        found = self[carried] = frozenset(hint for hint, there in zip(hints, carried, strict=True) if there)
-        return found
-
-
-_HINTS = _HintSets()
+@lru_cache(maxsize=256)
+def _hints(keys: frozenset[str]) -> frozenset[MetadataHint]:
+    carried = {hint for hint in MetadataHint if hint in keys}
+    return frozenset(carried | {MetadataHint.ITERATION} if "retry_iteration" in keys else carried)

@@ -54,12 +54,12 @@ class Selection:
 
     @property
     def since_ms(self) -> int | None:
-        """Milliseconds since 1970, as Kafka stamps records."""
+        """Return milliseconds since 1970, as Kafka stamps records."""
         return None if self.since is None else int(self.since.timestamp() * 1000)
 
     @property
     def until_ms(self) -> int | None:
-        """Milliseconds since 1970, as Kafka stamps records."""
+        """Return milliseconds since 1970, as Kafka stamps records."""
         return None if self.until is None else int(self.until.timestamp() * 1000)
 
 

@@ -114,7 +114,7 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def file_sha256(path: Path) -> str:
-    """Lower-case hex SHA-256 of a file's bytes."""
+    """Return lower-case hex SHA-256 of a file's bytes."""
     with open_input(path) as file:
         return file_digest(file, "sha256").hexdigest()
 
@@ -128,11 +128,6 @@ def joint_sha256(digests: Mapping[str, str]) -> str:
         return next(iter(digests.values()))
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return sha256(lines.encode()).hexdigest()
-
-
-def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
-    """Return the text of `SHA256SUMS` for some files of a folder, in the order of their names."""
-    return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))
 
 
 def _may_be_uncovered(inside: PurePath) -> bool:
@@ -170,8 +165,11 @@ def added_recordings(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path.parent for path in found))
 
 
-def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and digest of each file that one `SHA256SUMS` names, after comparing it."""
+def listed_digests(folder: Path) -> dict[str, str]:
+    """Return the digests that one `SHA256SUMS` names, by file name and in its order, without comparing them.
+
+    Raises BadInput when it is missing or is no such file.
+    """
     sums = folder / CHECKSUM_FILE
     try:
         lines = read_input(sums).decode().splitlines()
@@ -183,14 +181,23 @@ def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
         ) from None
     except UnicodeDecodeError:
         raise BadInput("is not text.", path=sums, remedy="Restore it, or capture the trace again.") from None
+    listed: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64:
             raise BadInput("is not '<sha256>  <file name>'.", path=sums, line=number)
         if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
             raise BadInput("is no file of this folder.", path=sums, line=number, field=name)
+        listed[name] = digest
+    return listed
+
+
+def _verified_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and digest of each file that one `SHA256SUMS` names, after comparing it."""
+    for number, (name, digest) in enumerate(listed_digests(folder).items(), start=1):
         path = folder / name
         if not path.is_file():
+            sums = folder / CHECKSUM_FILE
             raise BadInput("is listed, but the file is not there.", path=sums, line=number, field=name)
         actual = file_sha256(path)
         if actual != digest:

@@ -23,15 +23,15 @@ class Redactor(Protocol):
 
     @property
     def policy(self) -> RedactionPolicy:
-        """The choices that it follows."""
+        """Return the choices that it follows."""
 
     @property
     def key_id(self) -> str:
-        """8 hex digits that name the key of its pseudonyms."""
+        """Return 8 hex digits that name the key of its pseudonyms."""
 
     @property
     def dropped(self) -> Counter[str]:
-        """How much went, by kind; never what."""
+        """Return how much went, by kind; never what."""
 
     def line(self, event: CallbackEvent) -> bytes:
         """Return the callback's redacted JSON, without a newline."""

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cj_pipeline.contracts.callback import Rejection, parse_callback
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.captured_scenario import FitMode, scenario_text
 from cj_pipeline.traces.glance import glance
@@ -26,6 +27,7 @@ from cj_pipeline.traces.store import CALLBACKS_FILE, RECORDINGS_FOLDER, SUMMARY_
 from cj_pipeline.traces.summary import Summary, summarise_file
 
 if TYPE_CHECKING:
+    from cj_pipeline.contracts.callback import LLMComparisonResultV1
     from cj_pipeline.contracts.engine_settings import MetadataHint
     from cj_pipeline.traces.provenance import Provenance
     from cj_pipeline.traces.scenario import Scenario
@@ -47,6 +49,14 @@ class WrittenLines:
     hints: frozenset[MetadataHint]
     quarantined: int
     sha256: str
+
+    @property
+    def first_callback(self) -> LLMComparisonResultV1:
+        """Return the first line as a callback; there is one, for nothing else is written."""
+        read = parse_callback(self.first)
+        if isinstance(read, Rejection):
+            raise AssertionError(f"the first callback cannot be read again: {read.field}: {read.reason}")
+        return read.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class WrittenTrace:
 
     @property
     def sha256(self) -> str:
-        """Of the callbacks."""
+        """Return the digest of the callbacks."""
         return self.lines.sha256
 
 
@@ -257,7 +267,7 @@ def _finish(descriptor: int, flush: Callable[[], object]) -> None:
 
 
 def _checksums(folder: Path, callbacks_digest: str) -> str:
-    """As traces.provenance.checksum_lines, without reading the callbacks once more."""
+    """Return the text of `SHA256SUMS`, without reading the callbacks once more."""
     files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     digests = {
         name: callbacks_digest if name == CALLBACKS_FILE else file_sha256(folder / name)

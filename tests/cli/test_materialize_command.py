@@ -11,9 +11,10 @@ import pytest
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.definitions import materialise
 from cj_pipeline.mock.mode.files import MODES_FOLDER
-from cj_pipeline.traces.provenance import CHECKSUM_FILE, checksum_lines
+from cj_pipeline.traces.provenance import CHECKSUM_FILE
 from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import LOWER5, TRACES
+from tests.traces.folders import checksum_lines
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cj_pipeline.traces.provenance import CHECKSUM_FILE, checksum_lines
+from cj_pipeline.traces.provenance import CHECKSUM_FILE
 from tests.dagster_floor.floor import LOWER5, TRACES
+from tests.traces.folders import checksum_lines
 
 COVERED = ("llm_callbacks.jsonl", "provenance.json", "published.yaml", "summary.json")
 

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cj_pipeline.traces.provenance import file_sha256
+
 TRACES = Path(__file__).parents[2] / "traces"
 
 GENERIC = "cj_lps_roundtrip_mock_20251205"
@@ -45,3 +47,8 @@ def write_lines(path: Path, *events: dict[str, Any] | str) -> Path:
     lines = (event if isinstance(event, str) else json.dumps(event) for event in events)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def checksum_lines(folder: Path, names: tuple[str, ...]) -> str:
+    """The text of `SHA256SUMS` for some files of a folder, in the order of their names."""
+    return "".join(f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names))

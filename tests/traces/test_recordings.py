@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.traces.provenance import checksum_lines
 from cj_pipeline.traces.store import MAIN, check_callbacks, read_trace, trace_recordings
-from tests.traces.folders import LOWER5, TRACES, copy_of
+from tests.traces.folders import LOWER5, TRACES, checksum_lines, copy_of
 
 FILES = ("llm_callbacks.jsonl", "summary.json", "provenance.json")
 

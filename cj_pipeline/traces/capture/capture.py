@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cj_pipeline.contracts.callback import Rejection, parse_callback
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.traces.arrivals import recorded_sha256
 from cj_pipeline.traces.capture.draft import FINISHED_FOLDER, CaptureDraft, Owner, draft_folder
@@ -63,12 +62,12 @@ class CaptureResult:
 
     @property
     def scenario_id(self) -> str:
-        """The trace's name."""
+        """Return the trace's name."""
         return self.provenance.scenario_id
 
     @property
     def partial(self) -> bool:
-        """Whether something that was asked for is not in the trace."""
+        """Return whether something that was asked for is not in the trace."""
         return bool(self.missing)
 
 
@@ -236,13 +235,10 @@ def _described(
     began_at: datetime,
 ) -> TraceDescription:
     topic = str(owner.identity["topic"])
-    first = parse_callback(written.first)
-    if isinstance(first, Rejection):
-        raise AssertionError(f"the first callback cannot be read again: {first.field}: {first.reason}")
     facts = TraceFacts(
         essays=written.essays,
         comparisons=draft.callbacks.comparisons(),
-        first=first.data,
+        first=written.first_callback,
         started_at=began_at,
         title=f"captured from {topic}, {began_at:%Y-%m-%d}",
         hints=written.hints,
@@ -280,7 +276,7 @@ def _provenance(request: CaptureRequest, draft: CaptureDraft, owner: Owner, read
 
 
 def _result(folder: Path) -> CaptureResult:
-    """Of a trace that is at its place; its callbacks are not read."""
+    """Describe a trace that is at its place; its callbacks are not read."""
     provenance = read_provenance(folder)
     captured = provenance.capture
     if captured is None:

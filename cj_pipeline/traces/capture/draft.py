@@ -103,7 +103,7 @@ class CaptureDraft:
 
     @property
     def published(self) -> bool:
-        """Whether the trace is at its place already, and only the draft was left behind."""
+        """Return whether the trace is at its place already, and only the draft was left behind."""
         digest = self.callbacks.noted("published")
         return digest is not None and self.target.exists() and recorded_sha256(self.target) == digest
 
@@ -131,7 +131,7 @@ class CaptureDraft:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """What redaction took out, by kind, in this process and before."""
+        """Return what redaction took out, by kind, in this process and before."""
         now = Counter() if self._redaction is None else self._redaction.dropped
         return {kind: self._dropped_before[kind] + now[kind] for kind in {*self._dropped_before, *now}}
 

@@ -27,7 +27,7 @@ class PartitionProgress:
 
     @property
     def read(self) -> int:
-        """Messages, whatever became of them."""
+        """Return how many messages were read, whatever became of them."""
         return self.taken + self.outcomes.total()
 
     def skip_to(self, position: int) -> None:

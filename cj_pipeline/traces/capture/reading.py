@@ -262,7 +262,7 @@ class TopicReader:
             self._source.assign(wanted)
 
     def _skip_what_is_gone(self, number: int) -> None:
-        """Retention was faster: go on where the partition now begins."""
+        """Go on where the partition now begins: retention was faster."""
         self._leave(number)
         skip_what_is_gone(self._source, [self._partitions[number]], self._ends)
         self._assign([number])

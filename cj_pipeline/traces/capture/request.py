@@ -39,12 +39,12 @@ class Limits:
 
     @property
     def open_ended(self) -> bool:
-        """Whether reading goes on after the end that the topic had at the start."""
+        """Return whether reading goes on after the end that the topic had at the start."""
         return self.follow or self.expected_count is not None or self.idle_seconds is not None
 
     @property
     def idle_limit(self) -> float | None:
-        """Seconds; a count that is awaited without any limit of time is not awaited for ever."""
+        """Return seconds; a count that is awaited without any limit of time is not awaited for ever."""
         unlimited = self.idle_seconds is None and self.timeout_seconds is None and not self.follow
         return PATIENCE_SECONDS if unlimited and self.expected_count is not None else self.idle_seconds
 
@@ -79,7 +79,7 @@ class CaptureRequest:
 
     @property
     def target(self) -> Path:
-        """The trace's folder."""
+        """Return the trace's folder."""
         return self.traces_dir / self.scenario_id
 
 

@@ -85,7 +85,7 @@ class TopicSource:
     """One consumer of one topic. A context manager. Everything it does can raise CannotCapture."""
 
     def __init__(self, config: Mapping[str, str | int | bool], topic: str) -> None:
-        """config: of KafkaSettings.client_config. Raises BadInput for an option that librdkafka does not take."""
+        """Open a consumer. config: of KafkaSettings.client_config. Raises BadInput for an option that nobody takes."""
         self.topic = topic
         self._servers = config["bootstrap.servers"]
         self._refusal: KafkaError | None = None

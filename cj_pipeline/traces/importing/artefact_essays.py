@@ -58,5 +58,5 @@ def essay_key(name: str) -> str:
 
 
 def _key(essay: str) -> str:
-    """Of an essay's name without `student::` or any other such prefix."""
+    """Return an essay's name without `student::` or any other such prefix."""
     return essay_key(essay.rpartition("::")[2])

@@ -32,7 +32,7 @@ def _aware(moment: object) -> object:
 
 
 def _blank_is_none(text: object) -> object:
-    """Written artefacts hold the word that a missing value becomes when it is printed."""
+    """Return None for a blank or the word that a missing value becomes when it is printed."""
     return None if text in ("", "None", "null") else text
 
 
@@ -65,22 +65,22 @@ class ArtefactComparison(WireModel):
 
     @property
     def waiting(self) -> bool:
-        """Whether it has no outcome."""
+        """Return whether it has no outcome."""
         return self.status == "submitted" or (self.status != "failed" and not self.failed and self.winner_id is None)
 
     @property
     def failed(self) -> bool:
-        """Whether its outcome is an error."""
+        """Return whether its outcome is an error."""
         return self.status == "failed" or (self.winner_id is None and self.error_code is not None)
 
     @property
     def started(self) -> datetime:
-        """Aware."""
+        """Return the aware time."""
         return _utc(self.started_at)
 
     @property
     def completed(self) -> datetime:
-        """Aware; the start where no end is on record."""
+        """Return the aware time; the start where no end is on record."""
         return _utc(self.completed_at or self.started_at)
 
 
@@ -94,29 +94,29 @@ class ArtefactMetadata(WireModel):
 
     @property
     def mode(self) -> str:
-        """Of the runner, where it is one that there is; a file may say anything."""
+        """Return the runner's mode, where it is one that there is; a file may say anything."""
         return self.runner_mode if self.runner_mode in RUNNER_MODES else "of another kind"
 
     @property
     def temperature(self) -> float | None:
-        """As overridden; None where it was not, or is none."""
+        """Return it as overridden; None where it was not, or is none."""
         stated = self._override("temperature")
         return float(stated) if isinstance(stated, int | float) and 0 <= stated <= 2 else None
 
     @property
     def reasoning_effort(self) -> ReasoningEffort | None:
-        """As overridden."""
+        """Return it as overridden."""
         stated = self._override("reasoning_effort")
         return ReasoningEffort(stated) if stated in list(ReasoningEffort) else None
 
     @property
     def output_verbosity(self) -> OutputVerbosity | None:
-        """As overridden."""
+        """Return it as overridden."""
         stated = self._override("output_verbosity")
         return OutputVerbosity(stated) if stated in list(OutputVerbosity) else None
 
     def _override(self, name: str) -> Any:
-        """Under either of the names that runners have used."""
+        """Return the override under either of the names that runners have used."""
         overrides = self.llm_config_overrides or {}
         return overrides.get(f"{name}_override", overrides.get(name))
 

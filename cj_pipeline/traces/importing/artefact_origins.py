@@ -19,7 +19,6 @@ from cj_pipeline.traces.importing.source import (
     absent,
     derived,
     recorded,
-    switched_off,
 )
 from cj_pipeline.traces.provenance import FieldProvenance
 
@@ -57,7 +56,7 @@ def held_by(answered: Sequence[ArtefactComparison]) -> Held:
 
 
 def fields(held: Held) -> dict[str, FieldProvenance]:
-    """By dotted key of the callback."""
+    """Return origins by dotted key of the callback."""
 
     def kept(there: bool, otherwise: FieldProvenance, note: str = "as in the artefact") -> FieldProvenance:
         return recorded(note) if there else otherwise
@@ -102,15 +101,15 @@ def fields(held: Held) -> dict[str, FieldProvenance]:
 
 
 def checks_off(held: Held) -> dict[str, str]:
-    """Checks that would look at what is not there."""
-    off = switched_off(LATENCY_CHECKS, "An ENG5 artefact holds no response times; nothing was recorded to compare.")
-    off |= switched_off(SHAPE_CHECKS, "The callbacks were made from an artefact that lacks some of their keys.")
+    """Return the checks that would look at what is not there."""
+    off = dict.fromkeys(LATENCY_CHECKS, "An ENG5 artefact holds no response times; nothing was recorded to compare.")
+    off |= dict.fromkeys(SHAPE_CHECKS, "The callbacks were made from an artefact that lacks some of their keys.")
     if not held.tokens:
-        off |= switched_off(TOKEN_CHECKS, "Some comparisons of the artefact have no token counts.")
+        off |= dict.fromkeys(TOKEN_CHECKS, "Some comparisons of the artefact have no token counts.")
     if not held.confidence:
-        off |= switched_off(CONFIDENCE_CHECKS, "Some comparisons of the artefact have no confidence.")
+        off |= dict.fromkeys(CONFIDENCE_CHECKS, "Some comparisons of the artefact have no confidence.")
     if not held.sides:
-        off |= switched_off(SIDE_CHECKS, "The artefact does not say which essay was shown first.")
+        off |= dict.fromkeys(SIDE_CHECKS, "The artefact does not say which essay was shown first.")
     if not held.error_code:
-        off |= switched_off(ERROR_CODE_CHECKS, "Some failed comparisons of the artefact have no error code.")
+        off |= dict.fromkeys(ERROR_CODE_CHECKS, "Some failed comparisons of the artefact have no error code.")
     return off

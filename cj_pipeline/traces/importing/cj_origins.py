@@ -18,7 +18,6 @@ from cj_pipeline.traces.importing.source import (
     absent,
     derived,
     recorded,
-    switched_off,
 )
 from cj_pipeline.traces.provenance import FieldProvenance
 
@@ -55,7 +54,7 @@ def statement(held: Held) -> str:
 
 
 def fields(held: Held, course: AskedWaves) -> dict[str, FieldProvenance]:
-    """By dotted key of the callback."""
+    """Return origins by dotted key of the callback."""
 
     def of(there: int, among: int, column: str, otherwise: str) -> FieldProvenance:
         if there == among:
@@ -113,16 +112,16 @@ def fields(held: Held, course: AskedWaves) -> dict[str, FieldProvenance]:
 
 
 def checks_off(held: Held) -> dict[str, str]:
-    """Checks that would look at what is not there."""
-    off = switched_off(SHAPE_CHECKS, "The callbacks were made from a database that does not keep all of their keys.")
+    """Return the checks that would look at what is not there."""
+    off = dict.fromkeys(SHAPE_CHECKS, "The callbacks were made from a database that does not keep all of their keys.")
     if held.latency < held.judged:
-        off |= switched_off(LATENCY_CHECKS, _lacking(held.judged - held.latency, held.judged, "response time"))
+        off |= dict.fromkeys(LATENCY_CHECKS, _lacking(held.judged - held.latency, held.judged, "response time"))
     if held.tokens < held.judged:
-        off |= switched_off(TOKEN_CHECKS, _lacking(held.judged - held.tokens, held.judged, "token usage"))
+        off |= dict.fromkeys(TOKEN_CHECKS, _lacking(held.judged - held.tokens, held.judged, "token usage"))
     if held.confidence < held.judged:
-        off |= switched_off(CONFIDENCE_CHECKS, _lacking(held.judged - held.confidence, held.judged, "confidence"))
+        off |= dict.fromkeys(CONFIDENCE_CHECKS, _lacking(held.judged - held.confidence, held.judged, "confidence"))
     if held.codes < held.failed:
-        off |= switched_off(ERROR_CODE_CHECKS, _lacking(held.failed - held.codes, held.failed, "error code"))
+        off |= dict.fromkeys(ERROR_CODE_CHECKS, _lacking(held.failed - held.codes, held.failed, "error code"))
     return off
 
 

@@ -183,7 +183,7 @@ def _named(batch: str) -> Any:
 
 
 def _columns(connection: Connection, place: str) -> dict[str, frozenset[str]]:
-    """Columns that are there, by table; tables that may be missing and are, have none. Raises BadInput."""
+    """Return columns that are there, by table; tables that may be missing and are, have none. Raises BadInput."""
     inspector = inspect(connection)
     tables = set(inspector.get_table_names())
     there: dict[str, frozenset[str]] = {}

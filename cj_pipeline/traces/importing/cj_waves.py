@@ -59,7 +59,7 @@ def waves_of(pairs: Sequence[Row], columns: frozenset[str], snapshot: str | None
 
 
 def _stored(snapshot: str) -> AskedWaves | None:
-    """From a stored state of this project's engine; None for anything else."""
+    """Read waves from a stored state of this project's engine; None for anything else."""
     try:
         document = json.loads(snapshot)
         asked = {

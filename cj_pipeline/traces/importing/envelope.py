@@ -38,7 +38,7 @@ def enveloped(data: bytes, completed_at: str, correlation_id: str) -> bytes:
 
 
 def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with microseconds; a moment without a zone is UTC, as in production's naive columns."""
+    """Return ISO 8601 in UTC with microseconds; a moment without a zone is UTC, as in production's naive columns."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.isoformat(timespec="microseconds").replace("+00:00", "Z")
 

@@ -122,7 +122,7 @@ class JsonFiles:
 
     @property
     def known(self) -> Known:
-        """What the files say beside their callbacks."""
+        """Return what the files say beside their callbacks."""
         fields: dict[str, FieldProvenance] = {"data": recorded("as it stood in the files")}
         statement = (
             f"Imported from {self._documents} JSON documents in {len(self._paths)} files that a team had kept. What "
@@ -190,7 +190,7 @@ def _suffix(path: Path) -> str:
 
 
 def _documents(path: Path, digest: Hash) -> Iterator[tuple[bytes | Rejection, int]]:
-    """(bytes of one document, 1-based line of its first character); a rejection where the file cannot be unpacked.
+    """Yield (bytes of one document, 1-based line of its start); a rejection where the file cannot be unpacked.
 
     digest: is given the file's unpacked bytes. Raises BadInput for a file that may not be read.
     """

@@ -84,15 +84,15 @@ class Source(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is, for people."""
+        """Return what it is, for people."""
 
     @property
     def found(self) -> Iterable[Found]:
-        """What may be callbacks."""
+        """Yield what may be callbacks."""
 
     @property
     def known(self) -> Known:
-        """What it says beside them."""
+        """Return what it says beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +105,15 @@ class ReadSource:
 
 
 def recorded(note: str) -> FieldProvenance:
-    """Taken over as it was."""
+    """Say that a field is taken over as it was."""
     return FieldProvenance(origin=FieldOrigin.RECORDED, note=note)
 
 
 def derived(note: str) -> FieldProvenance:
-    """Follows from the record, by the rule in the note."""
+    """Say that a field follows from the record, by the rule in the note."""
     return FieldProvenance(origin=FieldOrigin.DERIVED, note=note)
 
 
 def absent(note: str) -> FieldProvenance:
-    """Not on record; the note says what is in its place."""
+    """Say that a field is not on record; the note says what is in its place."""
     return FieldProvenance(origin=FieldOrigin.ABSENT, note=note)
-
-
-def switched_off(names: Iterable[str], reason: str) -> dict[str, str]:
-    """`checks_off` for some checks, with one reason."""
-    return dict.fromkeys(names, reason)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
+from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.uuid_text import is_uuid
@@ -98,7 +98,7 @@ class _Intake:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """What redaction took out, by kind."""
+        """Return what redaction took out, by kind."""
         return {} if self._redaction is None else dict(self._redaction.dropped - self._dropped_before)
 
     def take_in(self, found: Found) -> None:
@@ -232,14 +232,12 @@ def _described(
     request: ImportRequest, source: Source, provenance: Provenance, written: WrittenLines, comparisons: int
 ) -> TraceDescription:
     known = source.known
-    first = parse_callback(written.first)
-    if isinstance(first, Rejection):
-        raise AssertionError(f"the first callback cannot be read again: {first.field}: {first.reason}")
+    first = written.first_callback
     facts = TraceFacts(
         essays=written.essays,
         comparisons=comparisons,
-        first=first.data,
-        started_at=known.started_at or provenance.recorded_at or first.data.requested_at,
+        first=first,
+        started_at=known.started_at or provenance.recorded_at or first.requested_at,
         title=f"{request.scenario_id}: imported, {source.kind}",
         hints=written.hints,
     )

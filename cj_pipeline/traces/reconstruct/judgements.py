@@ -51,7 +51,7 @@ def judgements(scenario: Scenario, published: Published, seed: int) -> tuple[Jud
     forced = published.ladder is not None
 
     def outcome(pair: tuple[Item, Item]) -> tuple[Item, Item]:
-        """Winner and loser."""
+        """Return winner and loser."""
         better, worse = sorted(pair, key=lambda item: -ability[item.id])
         chance = 1 / (1 + math.exp(ability[worse.id] - ability[better.id]))
         return (better, worse) if forced or uniform(*key, "outcome", better.id, worse.id) < chance else (worse, better)
@@ -75,7 +75,7 @@ def judgements(scenario: Scenario, published: Published, seed: int) -> tuple[Jud
 
 
 def round_robin(items: Sequence[T], count: int) -> list[list[tuple[T, T]]]:
-    """Waves of disjoint pairs, `count` pairs in all: the circle method's rounds, from the first again when need be."""
+    """Return waves of disjoint pairs, `count` in all: the circle method's rounds, again from the first when need be."""
     circle: list[T | None] = [*items, *([None] if len(items) % 2 else [])]
     waves: list[list[tuple[T, T]]] = []
     while count > 0:
@@ -88,7 +88,7 @@ def round_robin(items: Sequence[T], count: int) -> list[list[tuple[T, T]]]:
 
 
 def balanced_sides(pairs: Sequence[tuple[str, str]], a_wins: int, *key: KeyPart) -> list[bool]:
-    """For each (winner, loser): is the winner shown as A? Exactly `a_wins` times, each item as often A as B.
+    """Say for each (winner, loser) whether the winner is A: `a_wins` times, and each item as often A as B.
 
     Starts from a drawn choice and trades sides between two comparisons as long as that makes no item more lopsided.
     Where that leads nowhere it starts afresh, at most forty times; then the least lopsided choice is returned.

@@ -43,7 +43,7 @@ def completion_tokens(published: Published, n: int, *key: KeyPart) -> list[int]:
 
 
 def latencies(published: Published, completion: Sequence[int], *key: KeyPart) -> list[int]:
-    """Milliseconds by event; longer answers tend to take longer (rank correlation about .3)."""
+    """Draw milliseconds by event; longer answers tend to take longer (rank correlation about .3)."""
     n = len(completion)
     values = _known_sample(published, "response_time_ms", n, key)
     by_length = sorted(range(n), key=lambda index: (completion[index], uniform(*key, "tie", index)))
@@ -58,7 +58,7 @@ def latencies(published: Published, completion: Sequence[int], *key: KeyPart) ->
 
 
 def _known_sample(published: Published, kind: str, n: int, key: tuple[KeyPart, ...]) -> list[int]:
-    """Sorted values with every figure known about one kind of number; `kind` is the figures' path but its last part."""
+    """Return sorted values with each known figure of one kind of number; kind: the figures' path but its last part."""
     paths = ((name.rpartition("."), figure) for name, figure in published.known_figures().items())
     known = {last: figure for (path, _, last), figure in paths if path == kind}
     mean = next((known.pop(name) for name in ("mean", "mean_ms") if name in known), None)

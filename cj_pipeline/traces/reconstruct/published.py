@@ -144,7 +144,7 @@ class Published(FileModel):
         return self
 
     def known_figures(self) -> dict[FigureName, Figure]:
-        """Published figures and, where there are none, the assumed ones."""
+        """Return published figures and, where there are none, the assumed ones."""
         return {**self.assumed.figures, **self.figures}
 
 

@@ -35,7 +35,7 @@ MOCK_REASONS = {
 
 
 def model_reasons(judgement: Judgement, *key: KeyPart) -> tuple[float, str]:
-    """Confidence (1 to 5) and justification as a language model gives them.
+    """Draw confidence (1 to 5) and justification as a language model gives them.
 
     Halves from 3 to 5, the part of the scale that real judges were seen to use: half a point more for every two logits
     of ability gap, upsets at the bottom.
@@ -47,6 +47,6 @@ def model_reasons(judgement: Judgement, *key: KeyPart) -> tuple[float, str]:
 
 
 def mock_reasons(judgement: Judgement, *key: KeyPart) -> tuple[float, str]:
-    """Confidence and justification as production's mock gives them: base 4.5 of 5, jitter 0.3, three decimals of 1."""
+    """Draw confidence and justification as production's mock does: base 4.5 of 5, jitter 0.3, three decimals of 1."""
     share = round((4.5 + 0.3 * (2 * uniform(*key, "confidence") - 1)) / 5, 3)
     return round(share * 4 + 1, 3), MOCK_REASONS[Winner.A if judgement.a_wins else Winner.B]

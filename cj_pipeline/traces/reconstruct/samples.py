@@ -24,7 +24,7 @@ SHAPE = 1.4
 
 
 def sample(n: int, mean: Figure, percentiles: Mapping[float, Figure], name: str, *key: KeyPart) -> list[int]:
-    """Some sorted whole numbers that have the mean and the percentiles.
+    """Draw sorted whole numbers that have the mean and the percentiles.
 
     n: how many. percentiles: by p, 0 to 100. Together they must read the smallest and the largest value.
     name: what the numbers are, for the complaint. key: of the draws.
@@ -71,7 +71,7 @@ def _pins(n: int, percentiles: Mapping[float, Figure], name: str) -> dict[int, i
 
 
 def _neighbours(readings: list[tuple[float, Figure]], lower: int | None, upper: int | None) -> tuple[int, int] | None:
-    """Two neighbouring values at which all readings hold, with the gap nearest to a natural one.
+    """Find two neighbouring values at which all readings hold, with the gap nearest to a natural one.
 
     lower, upper: what either of them has to be already.
     """
@@ -89,7 +89,7 @@ def _neighbours(readings: list[tuple[float, Figure]], lower: int | None, upper: 
 
 
 def _bent(n: int, bounds: tuple[int, int], total: int, name: str, key: tuple[KeyPart, ...]) -> list[int]:
-    """Values within bounds that add up to `total`, on one hump that leans the way the mean wants.
+    """Draw values within bounds that add up to `total`, on one hump that leans the way the mean wants.
 
     Quantiles of Kumaraswamy's distribution, x = (1 - (1 - u)^(1/b))^(1/a) on [0, 1]; b is found by halving.
     """

@@ -92,7 +92,7 @@ def _require_same_run(scenario: Scenario, published: Published) -> None:
 
 
 def _summary(lines: Sequence[bytes], scenario: Scenario) -> Summary:
-    """Of the lines as a reader will see them, so that nothing is agreed on that is not in the file."""
+    """Summarise the lines as a reader will see them, so that nothing is agreed on that is not in the file."""
     callbacks: list[LLMComparisonResultV1] = []
     for line in lines:
         parsed = parse_callback(line)

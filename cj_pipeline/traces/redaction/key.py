@@ -31,7 +31,7 @@ class _KeySettings(BaseSettings):
 
 
 def default_key_file(data_dir: Path) -> Path:
-    """`CJ_PIPELINE_REDACTION_KEY_FILE`, or `redaction.key` in the data folder."""
+    """Return `CJ_PIPELINE_REDACTION_KEY_FILE`, or `redaction.key` in the data folder."""
     return _KeySettings().key_file or data_dir / KEY_FILE
 
 

@@ -34,7 +34,7 @@ _NOTE = "as in the trace that this one was redacted from"
 
 
 def copied_provenance(original: Provenance, scenario_id: str, section: RedactionProvenance) -> Provenance:
-    """Of the copy: the original's origin and figures; none of its sentences, since a person may have written them."""
+    """Describe the copy: the original's origin and figures; none of its sentences, which a person may have written."""
     known = {field: stated.origin for field, stated in original.fields.items() if _is_of_the_wire(field)}
     return Provenance(
         scenario_id=scenario_id,
@@ -76,7 +76,7 @@ def _imported(imported: ImportProvenance) -> ImportProvenance:
 
 
 def _recorded(recorded: RecordingProvenance) -> RecordingProvenance:
-    """Who was asked and what it took; not the words of the prompt, nor a digest that would confirm a guess at texts."""
+    """Keep who was asked and what it took; not the prompt's words, nor a digest that would confirm a guess at texts."""
     prompt = recorded.prompt.model_copy(update={"texts": None})
     return recorded.model_copy(update={"prompt": prompt, "texts_sha256": REDACTED})
 

@@ -49,15 +49,15 @@ class Pseudonyms:
 
     @property
     def key_id(self) -> str:
-        """8 hex digits that name the key: traces with the same one call the same essay by the same name."""
+        """Return 8 hex digits that name the key: traces with the same one call the same essay by the same name."""
         return digest(self._key, b"key id", "sha256").hex()[:8]
 
     def of(self, kind: str, name: str) -> str:
-        """16 hex digits for a name among names of one kind."""
+        """Return 16 hex digits for a name among names of one kind."""
         return digest(self._key, f"{kind}\0{name}".encode(), "sha256").hex()[:16]
 
     def essay(self, essay_id: str) -> str:
-        """`essay-` and 16 hex digits; an anchor's has its marker in it. Raises SamePseudonym."""
+        """Return `essay-` and 16 hex digits; an anchor's has its marker in it. Raises SamePseudonym."""
         return self.essays[essay_id]
 
     def batch(self, bos_batch_id: str) -> str:
@@ -74,7 +74,7 @@ class Pseudonyms:
         return str(UUID(bytes=bytes(raw)))
 
     def prompt(self, prompt_sha256: str) -> str:
-        """Another 64 hex digits for a prompt's digest, equal for equal prompts.
+        """Return another 64 hex digits for a prompt's digest, equal for equal prompts.
 
         The digest itself would let anybody who has two essays ask whether they were compared. Keyed BLAKE2s (RFC 7693):
         0.3 us where HMAC takes 1.5, and no prompt comes often enough to be remembered.
@@ -84,11 +84,11 @@ class Pseudonyms:
         return state.hexdigest()
 
     def message(self, raw: bytes) -> str:
-        """64 hex digits for a message that is not kept; a plain digest would confirm a guess at a short one."""
+        """Return 64 hex digits for a message that is not kept; a plain digest would confirm a guess at a short one."""
         return digest(self._key, b"message\0" + raw, "sha256").hex()
 
     def text(self, text: str) -> str:
-        """32 hex digits for a text, equal for equal texts."""
+        """Return 32 hex digits for a text, equal for equal texts."""
         state = self._texts.copy()
         state.update(text.encode())
         return state.hexdigest()

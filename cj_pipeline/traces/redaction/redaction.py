@@ -70,7 +70,7 @@ class Redaction:
 
     @property
     def key_id(self) -> str:
-        """8 hex digits that name the key."""
+        """Return 8 hex digits that name the key."""
         return self.pseudonyms.key_id
 
     def essay(self, essay_id: str) -> str:

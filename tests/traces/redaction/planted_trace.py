@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
-from cj_pipeline.traces.provenance import checksum_lines
 from cj_pipeline.traces.scenario import SCENARIO_FILE
-from tests.traces.folders import GENERIC, TRACES
+from tests.traces.folders import GENERIC, TRACES, checksum_lines
 from tests.traces.planted import plant
 
 Document = dict[str, Any]
