@@ -13,7 +13,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from cj_pipeline.bt.judgements import Draws, posterior
+from cj_pipeline.bt.judgements import Draws
+from cj_pipeline.bt.posterior import posterior
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.mock.model.answers import Answers, BoolArray, FloatArray, IntArray, RealArray
 from cj_pipeline.mock.model.errors import CodeArray, ErrorFit, draw_errors, fit_errors
@@ -320,7 +321,7 @@ def draws_for(values: int) -> int:
 
 def chunks(draws: int, values: int, at_once: int) -> Iterator[int]:
     """Cut some draws of this many values into parts of so many at once; at least one draw a part."""
-    most = at_once if draws * values <= _MOST_VALUES else min(at_once, _CHUNK_VALUES)
+    most = at_once if draws * values <= _MOST_VALUES else _CHUNK_VALUES
     size = max(1, most // max(values, 1))
     for start in range(0, draws, size):
         yield min(size, draws - start)

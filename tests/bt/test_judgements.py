@@ -9,8 +9,9 @@ import pytest
 from scipy.special import expit, roots_hermitenorm
 from scipy.stats import norm
 
-from cj_pipeline.bt import judgements as module
-from cj_pipeline.bt.judgements import Draws, Judgements, fit_judgements, log_likelihood, posterior
+from cj_pipeline.bt import posterior as module
+from cj_pipeline.bt.judgements import Draws, Judgements, fit_judgements
+from cj_pipeline.bt.posterior import log_likelihood, posterior
 
 
 def gathered(n_items: int, rows: list[tuple[int, int, int, int]]) -> Judgements:

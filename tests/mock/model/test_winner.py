@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cj_pipeline.bt.judgements import Draws, posterior
+from cj_pipeline.bt.judgements import Draws
+from cj_pipeline.bt.posterior import posterior
 from cj_pipeline.mock.model.winner import AskedPrompts, asked_prompts, counted, draw_wins, fit_winner
 from tests.mock.model.columns import answers
 
