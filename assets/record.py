@@ -14,14 +14,13 @@ from dagster import AssetMaterialization, Failure, JobDefinition, OpExecutionCon
 
 from assets.record_config import RecordConfig
 from assets.specs import TRACE
-from assets.trace import recording_metadata
+from assets.trace import callback_digests, recording_metadata
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.recording.continuing import left_of, record_or_add, wanted
 from cj_pipeline.runs.recording.estimate import estimated
 from cj_pipeline.runs.recording.portrait import portrait_of_trace
 from cj_pipeline.runs.recording.record import OnProgress, RecordingProgress, RecordingStopped
-from cj_pipeline.traces.provenance import file_sha256, read_provenance
-from cj_pipeline.traces.store import CALLBACKS_FILE
+from cj_pipeline.traces.provenance import joint_sha256, read_provenance
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
@@ -70,7 +69,7 @@ def record_job() -> JobDefinition:
                     "says_the_same_again": str(portrait.same_answer),
                     "errors": dict(portrait.errors),
                 },
-                tags={"dagster/data_version": file_sha256(trace / CALLBACKS_FILE)},
+                tags={"dagster/data_version": joint_sha256(callback_digests(trace))},
             )
         )
 

@@ -48,6 +48,11 @@ def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
     )
 
 
+def callback_digests(folder: Path) -> dict[str, str]:
+    """Return the digest of the callbacks of each recording, by its name."""
+    return {name: file_sha256(place / CALLBACKS_FILE) for name, place in recording_folders(folder).items()}
+
+
 def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     """Declare `trace`."""
 
@@ -55,8 +60,7 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     def trace(context: AssetExecutionContext, trace_store: TraceStoreResource) -> MaterializeResult[None]:
         scenario = trace_store.scenario(context.partition_key)
         folder = trace_store.folder(context.partition_key)
-        places = recording_folders(folder)
-        digests = {name: file_sha256(place / CALLBACKS_FILE) for name, place in places.items()}
+        digests = callback_digests(folder)
         return MaterializeResult(
             data_version=DataVersion(joint_sha256(digests)),
             metadata={

@@ -41,7 +41,7 @@ def show_plan(request: RecordingRequest, estimate: Estimate, *, err: bool, by_cj
         ("a prompt", f"about {estimate.prompt_tokens:.0f} tokens"),
         ("price", _price(request, estimate)),
         ("time", f"about {duration(estimate.seconds)}; the first answers will tell"),
-        ("becomes", request.target),
+        ("becomes" if request.addition is None else "is added to", request.target),
     ]
     if err:
         for name, value in rows:

@@ -11,8 +11,10 @@ import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance, ExecuteInProcessResult
 
 from assets import record_config
+from assets.trace import callback_digests
 from cj_pipeline.definitions import build_defs
 from cj_pipeline.runs.recording.options import prepared
+from cj_pipeline.traces.provenance import joint_sha256
 from cj_pipeline.traces.store import read_trace
 from resources.warehouse import WarehouseResource
 from tests.runs.recording.fake_judge import TEXTS, FakeJudge
@@ -79,7 +81,7 @@ def test_a_recording_is_a_trace_and_a_materialised_partition(tmp_path: Path, ess
     assert materialization is not None
     trace = read_trace(tmp_path / "traces" / "recorded_one")
     assert materialization.partition == "recorded_one"
-    assert (materialization.tags or {})["dagster/data_version"] == trace.sha256
+    assert (materialization.tags or {})["dagster/data_version"] == joint_sha256(callback_digests(trace.folder))
     shown = {name: value.value for name, value in materialization.metadata.items()}
     assert shown["answered"] == "20 of 20 (1.00)"
     assert shown["says_the_same_again"] == "10 of 10 (1.00)"
@@ -88,6 +90,22 @@ def test_a_recording_is_a_trace_and_a_materialised_partition(tmp_path: Path, ess
     assert trace.provenance.redaction is not None  # redacted unless somebody says otherwise
     assert {line.event.data.model for line in trace.callbacks.events} == {"tiny"}  # a name that was given for a model
     assert set(judge.asked.values()) == {2}
+
+
+def test_started_again_with_more_runs_it_adds_the_others(tmp_path: Path, essays: Path, judge: FakeJudge) -> None:
+    asked = {"essays": str(essays), "model": "tiny", "base_url": URL}
+    versions = []
+    for runs in (1, 3):
+        with ran(tmp_path, **asked, runs=runs) as (result, instance):
+            assert result.success
+            event = instance.get_latest_materialization_event(AssetKey("trace"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        versions.append((event.asset_materialization.tags or {})["dagster/data_version"])
+    assert set(judge.asked.values()) == {3}
+    assert versions[0] != versions[1]
+    with ran(tmp_path, **asked, runs=3, temperature=0.1) as (result, _):
+        assert "is a recording with another temperature" in reason(result)
 
 
 @pytest.mark.parametrize(
