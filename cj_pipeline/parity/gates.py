@@ -81,8 +81,8 @@ _LOAD_VARIANCE = math.log(4.0) ** 2 / 12
 def _link_margin(case: Comparison, limits: Limits) -> Margin:
     """By how much a host's load moves the correlation of latency and tokens: it adds to the variance of one of them.
 
-    The live host may have such a load and the recorded one none, or the other way round; of the recorded variance, at
-    most what tokens do not explain is load.
+    The live host may have such a load and the recorded one none: then the correlation is lower. Or the other way round:
+    then it is higher, by any amount, since all that tokens do not explain of the recorded latencies may be load.
     """
     plain = _difference(case, limits)
     billed = case.recorded.billed
@@ -91,8 +91,7 @@ def _link_margin(case: Comparison, limits: Limits) -> Margin:
     if not case.host_latency or variance == 0.0 or link == 0.0:
         return plain
     loaded = link * math.sqrt(variance / (variance + _LOAD_VARIANCE))
-    freed = link * math.sqrt(variance / max(variance - _LOAD_VARIANCE, link**2 * variance))
-    low, high = sorted((loaded - link, freed - link))
+    low, high = sorted((loaded - link, math.copysign(1.0, link)))
     return Margin(min(low, plain.low), max(high, plain.high))
 
 

@@ -197,7 +197,9 @@ def _with_fit(summary: Summary, won: Mapping[tuple[str, str], int], essays: Iter
         errors = se_summary(fit(comparisons).standard_error, comparisons)
     except (NoComparisons, NotConverged, TooManyItems):
         return summary
-    return summary.with_bt(errors.as_dict(), quality_flags(errors).as_dict())
+    # Linear algebra differs in the last digits from one kind of CPU to the next, and a trace is the same file on all.
+    se = {name: round(value, 9) if isinstance(value, float) else value for name, value in errors.as_dict().items()}
+    return summary.with_bt(se, quality_flags(errors).as_dict())
 
 
 def read_summary(folder: Path) -> Summary:

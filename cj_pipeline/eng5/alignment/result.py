@@ -17,9 +17,10 @@ from scipy.special import expit
 from cj_pipeline.bt.agreement import kendall_tau_b, without_rounding_error
 from cj_pipeline.bt.comparisons import Comparisons
 from cj_pipeline.bt.fit import fit
-from cj_pipeline.bt.judgements import Judgements, fit_judgements, posterior
+from cj_pipeline.bt.judgements import Judgements, fit_judgements
 from cj_pipeline.bt.newton import NotConverged
 from cj_pipeline.bt.pairs import FloatArray, IntArray
+from cj_pipeline.bt.posterior import posterior
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.eng5.alignment.case import AlignmentCase, has_order
 from cj_pipeline.foundation.seeding import keyed_generator

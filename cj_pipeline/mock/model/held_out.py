@@ -238,6 +238,8 @@ def _pair_means(answers: Answers) -> FloatArray:
 def _spread_within(held: Answers) -> float:
     """Return how much prompt tokens of one pair and side differ: their deviation over the mean of all."""
     answers = _billed(held)
+    if not len(answers):
+        return 0.0
     within = answers.prompt_tokens - _pair_means(answers)
     return float(np.sqrt((within**2).mean()) / max(float(answers.prompt_tokens.mean()), 1e-9))
 

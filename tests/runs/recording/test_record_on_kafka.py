@@ -16,11 +16,11 @@ import pytest
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.local.content import CONTENT_PATH
-from cj_pipeline.local.drive import END_TOPICS
 from cj_pipeline.local.kafka_broker import KafkaBroker
 from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.server import Server as Process
 from cj_pipeline.local.server import ServerSpec, http_answers
+from cj_pipeline.runs.cj_service import END_TOPICS
 from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.store import trace_recordings
 from tests.cli.conftest import cj_pipeline as cj_pipeline
