@@ -149,10 +149,11 @@ def _confidence_residuals(fit: MeasureFit, gap: FloatArray, draws: int, rng: np.
     """
     n = fit.answers
     gaps, scores = normal_scores(fit.gap), normal_scores(fit.residuals[:, 2])
-    # Over the square of ties' own size: few values of confidence hide part of the link behind them.
-    size = float((scores**2).mean())
-    link = float((gaps * scores).mean()) / size if size > 0 else 0.0
-    drawn = np.tanh(np.arctanh(np.clip(link, -0.99, 0.99)) + rng.standard_normal((draws, 1)) / np.sqrt(max(n - 3, 1)))
+    # Few values of confidence hide a part of the link behind ties: the seen one is that much smaller, and less certain.
+    seen = float((np.sort(scores) * ndtri((np.arange(n) + 0.5) / n)).mean())
+    link = float((gaps * scores).mean()) / seen if seen > 0 else 0.0
+    error = np.sqrt((scores**2).mean() / max(n - 3, 1)) / seen if seen > 0 else 1.0
+    drawn = np.tanh(np.arctanh(np.clip(link, -0.99, 0.99)) + error * rng.standard_normal((draws, 1)))
     score = rng.standard_normal((draws, len(gap)), dtype=np.float32)
     score *= np.sqrt(1 - drawn**2).astype(np.float32)
     score += drawn.astype(np.float32) * normal_scores(gap).astype(np.float32)

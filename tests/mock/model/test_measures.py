@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from cj_pipeline.mock.model.measures import MeasureDraws, MeasureFit, draw_measures, fit_measures
+from cj_pipeline.mock.model.measures import MeasureDraws, MeasureFit, draw_measures, fit_measures, normal_scores
 
 RNG = np.random.default_rng(5)
 N = 300
@@ -75,6 +75,24 @@ def test_confidence_keeps_its_link_to_the_gap(sign: int) -> None:
     found = drawn(fitted(lognormal(), confidence=confidence, gap=gap)).confidence
     links = [spearmanr(row, gap).statistic for row in found[:100]]
     assert np.mean(links) == pytest.approx(recorded, abs=0.12)
+
+
+def test_the_link_of_a_few_confidences_is_as_uncertain_as_theory_says() -> None:
+    """Ties hide a part of a link: that of the recording is uncertain by more than one over the root of its answers."""
+    rng, gap, values = np.random.default_rng(9), np.abs(np.random.default_rng(8).normal(0, 2, 66)), [1.0] * 4 + [5.0]
+    repeated = np.tile(normal_scores(gap), 5)
+    apart = []
+    for _ in range(60):
+        fit = fit_measures(lognormal(n=66), lognormal(n=66), rng.choice(values, 66), gap)
+        drawn_ones = draw_measures(fit, 100, np.tile(gap, 5), rng).confidence
+        live, *links = correlations(np.vstack([rng.choice(values, (1, 330)), drawn_ones]), repeated)
+        apart.append((live - np.mean(links)) / np.std(links))
+    assert 0.75 < float(np.std(apart)) < 1.25
+
+
+def correlations(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    rows, values = rows - rows.mean(axis=1, keepdims=True), values - values.mean()
+    return rows @ values / np.sqrt((rows**2).sum(axis=1) * (values**2).sum())
 
 
 def test_without_spread_every_draw_is_the_same_value() -> None:
