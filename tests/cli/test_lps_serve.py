@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.cli.terminal import Terminal
@@ -49,7 +51,9 @@ def test_production_says_which_variable_is_missing(
 ) -> None:
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("ENVIRONMENT", "production")
-    answer = cj_pipeline("lps", "serve", *arguments)
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # a service that starts all the same would end here
+        port = taken.getsockname()[1]
+        answer = cj_pipeline("lps", "serve", "--host", "127.0.0.1", "--port", port, *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert "Set LLM_PROVIDER_SERVICE_KAFKA_BOOTSTRAP_SERVERS to HOST:PORT of a broker." in answer.err
 
@@ -69,7 +73,9 @@ def test_what_a_variable_promises_and_is_not_done_here_is_refused_by_its_name(
     cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(f"LLM_PROVIDER_SERVICE_{name}", "s3cret")
-    answer = cj_pipeline("lps", "serve", "--callbacks", "somewhere")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = cj_pipeline("lps", "serve", "--host", "127.0.0.1", "--port", port, "--callbacks", "somewhere")
     assert (answer.code, answer.out) == (2, "")
     assert f"environment: LLM_PROVIDER_SERVICE_{name}: is not done here" in answer.err
     assert answer.err.count("s3cret") == 0

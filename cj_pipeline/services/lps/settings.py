@@ -232,14 +232,17 @@ def _prefixed_or_bare(name: str) -> AliasChoices:
 
 
 class LpsEnvironment(BaseSettings, LpsSettings):
-    """The same settings, from `LLM_PROVIDER_SERVICE_*`; `ENVIRONMENT` is unprefixed, keys may be, as in production."""
+    """The same settings, from `LLM_PROVIDER_SERVICE_*`; `ENVIRONMENT` and keys may be unprefixed, as in production."""
 
     # A deployment exports the variables of many services; those that are not ours are not our mistake.
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    environment: str = Field(default="development", validation_alias="ENVIRONMENT")
+    environment: str = Field(
+        default="development",
+        validation_alias=AliasChoices("ENVIRONMENT", f"{ENVIRONMENT_PREFIX}ENVIRONMENT", "ENV_TYPE"),
+    )
     openai_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("OPENAI_API_KEY"))
     anthropic_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("ANTHROPIC_API_KEY"))
     google_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("GOOGLE_API_KEY"))

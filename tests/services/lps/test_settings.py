@@ -80,7 +80,8 @@ PRODUCTIONS = [
 @pytest.fixture(autouse=True)
 def nothing_exported(monkeypatch):
     """Whatever the shell that runs the tests exports."""
-    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    for name in ("ENVIRONMENT", "ENV_TYPE"):
+        monkeypatch.delenv(name, raising=False)
     for variable, *_ in PRODUCTIONS:
         monkeypatch.delenv(PREFIX + variable, raising=False)
         if variable.endswith("_API_KEY"):
@@ -118,6 +119,13 @@ def test_the_environment_is_unprefixed_and_everything_else_is_not(monkeypatch):
     monkeypatch.setenv("USE_MOCK_LLM", "true")
     settings = settings_from_environment()
     assert (settings.environment, settings.port, settings.use_mock_llm) == ("ci", 8080, False)
+
+
+@pytest.mark.parametrize("variable", ["ENVIRONMENT", PREFIX + "ENVIRONMENT", "ENV_TYPE"])
+def test_production_is_known_by_each_of_its_names(variable, monkeypatch):
+    assert not settings_from_environment().in_production
+    monkeypatch.setenv(variable, "production")
+    assert settings_from_environment().in_production
 
 
 def test_variables_of_other_services_are_no_mistake(monkeypatch):
