@@ -26,6 +26,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.eng5 import eng5_jobs
 from assets.gauntlet import gauntlet_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
 from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
@@ -87,7 +88,7 @@ def build_defs(
     return Definitions(
         assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios), kafka_topic()],
         asset_checks=checks,
-        jobs=[*parity_jobs(), capture_job(), record_job(), observe_kafka],
+        jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
         sensors=[new_traces_sensor(scenarios)],
         resources={

@@ -70,19 +70,9 @@ def _embedded(options: RunnerOptions, restart: bool) -> RunOutcome:
     local = None
     with ExitStack() as stack:
         if options.judging.kind is JudgeKind.LOCAL and options.mode.asks:
-            from cj_pipeline.contracts.enums import Provider
-            from cj_pipeline.local.small_judge import MAX_TOKENS, MODEL_ID, TEMPERATURE, model_identity, small_judge
-            from cj_pipeline.traces.recording_provenance import RecordedJudge
+            from cj_pipeline.local.small_judge import small_judge, small_model
 
-            model = model_identity()
-            local = RecordedJudge(
-                provider=Provider.OPENAI,
-                model=MODEL_ID,
-                temperature=TEMPERATURE if options.temperature is None else options.temperature,
-                max_tokens=options.max_tokens or MAX_TOKENS,
-                model_file=model.name,
-                model_file_sha256=model.sha256,
-            )
+            local = small_model(options.temperature, options.max_tokens)
             base_url = stack.enter_context(small_judge())
             options = replace(options, judging=replace(options.judging, base_url=base_url))
         if options.judging.kind is JudgeKind.PROVIDER and options.judging.budget_usd is None and options.mode.asks:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.local.programs import CannotStart, Unavailable
 from cj_pipeline.runs.recording.options import RecordingOptions
 from cj_pipeline.traces.provenance import file_sha256
+from cj_pipeline.traces.recording_provenance import RecordedJudge
 
 MODEL_ID = "smollm2-135m-instruct"
 MAX_TOKENS = 128
@@ -56,6 +58,19 @@ def local_options(options: RecordingOptions, *, own_essays: bool) -> RecordingOp
         model=MODEL_ID,
         temperature=TEMPERATURE if options.temperature is None else options.temperature,
         max_tokens=options.max_tokens or MAX_TOKENS,
+        model_file=model.name,
+        model_file_sha256=model.sha256,
+    )
+
+
+def small_model(temperature: float | None = None, max_tokens: int | None = None) -> RecordedJudge:
+    """Return this model as a judge. Raises Unavailable."""
+    model = model_identity()
+    return RecordedJudge(
+        provider=Provider.OPENAI,
+        model=MODEL_ID,
+        temperature=TEMPERATURE if temperature is None else temperature,
+        max_tokens=max_tokens or MAX_TOKENS,
         model_file=model.name,
         model_file_sha256=model.sha256,
     )

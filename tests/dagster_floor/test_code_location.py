@@ -165,7 +165,9 @@ def test_every_check_is_partitioned_and_described_and_gates_are_those_of_the_rec
 def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     parity = {"parity_all", "parity_judge", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
-    assert set(jobs) == parity | {"parity_gauntlet", "capture_callbacks", "observe_kafka", "record_judge"}
+    eng5 = {"eng5_plan", "eng5_dry_run", "eng5_execute", "eng5_anchor_align_test", "eng5_boundary_test"}
+    others = {"parity_gauntlet", "capture_callbacks", "observe_kafka", "record_judge"}
+    assert set(jobs) == parity | eng5 | others
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
     assert set(jobs["parity_gauntlet"].asset_layer.selected_asset_keys) == everything
     for job in (jobs[name] for name in parity):

@@ -27,10 +27,10 @@ from cj_pipeline.foundation.seeding import keyed_generator
 from cj_pipeline.parity.alignment import AlignedAnchor, align
 from cj_pipeline.runs.record import bt_fit_of
 
-REPEATS = 300
-"""Of a run, each fitted again: half a second for twelve anchors."""
+REPEATS = 200
+"""Of a run, each fitted again: a third of a second for twelve anchors."""
 
-DRAWS = 500
+DRAWS = 400
 """Of the judge's own scale."""
 
 AB_BASELINE = 2
