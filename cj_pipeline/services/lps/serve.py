@@ -26,7 +26,7 @@ from cj_pipeline.services.lps.http.app import build_app
 from cj_pipeline.services.lps.queue.queue import QueueUnavailable
 from cj_pipeline.services.lps.service import LlmProviderService
 from cj_pipeline.services.lps.settings import LpsSettings
-from cj_pipeline.services.shared.http_server import CannotServe, HttpServer, bound
+from cj_pipeline.services.shared.http_server import CannotServe, HttpServer, bound, warn_when_open
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,12 @@ async def _answer(
             url = server.url()
             for change in service.manifest.changes:
                 _log.info("%s", change, extra={"manifest": str(service.settings.model_manifest_path)})
+            guarded = bool(service.settings.admin_key()) or not service.settings.admin_api_enabled
+            warn_when_open(
+                service.settings.host,
+                guarded,
+                "test providers, which costs money; set LLM_PROVIDER_SERVICE_ADMIN_API_KEY",
+            )
             _log.info("listening", extra={"url": url, "mode": service.mode.expression, "bus": str(bus)})
             ready(url)
         await serving

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address
 from typing import cast
 
 import uvicorn
@@ -19,6 +20,8 @@ from starlette.types import ASGIApp
 
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.services.shared.http_limits import MOST_HEAD_BYTES, LimitedProtocol, Limits
+
+_log = logging.getLogger(__name__)
 
 # As many connections as wait to be accepted at once when a load test opens them all; Linux caps it at somaxconn.
 _BACKLOG = 2048
@@ -46,6 +49,16 @@ def bound(host: str, port: int) -> socket.socket:
         listening.close()
         raise CannotServe(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
     return listening
+
+
+def warn_when_open(host: str, guarded: bool, what: str) -> None:
+    """Log that whoever reaches this machine can do `what`, unless it listens on loopback or asks for a key."""
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not (loopback or guarded):
+        _log.warning("on %s, whoever reaches this machine can %s", host, what, extra={"host": host})
 
 
 class HttpServer(uvicorn.Server):

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cj_pipeline.services.shared import http_limits
 from cj_pipeline.services.shared.http_limits import Limits, most_connections
-from cj_pipeline.services.shared.http_server import HttpServer, bound
+from cj_pipeline.services.shared.http_server import HttpServer, bound, warn_when_open
 from cj_pipeline.services.shared.request_body import BodyTooLarge, read_body
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -224,3 +224,23 @@ def test_the_limit_leaves_descriptors_for_the_rest(monkeypatch: pytest.MonkeyPat
     for soft, expected in ((256, 128), (20, 16), (1024, 896), (4096, 1000), (resource.RLIM_INFINITY, 1000)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert most_connections() == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "guarded", "warned"),
+    [
+        ("127.0.0.1", False, False),
+        ("::1", False, False),
+        ("localhost", False, False),
+        ("0.0.0.0", True, False),  # noqa: S104
+        ("0.0.0.0", False, True),  # noqa: S104
+        ("::", False, True),
+        ("10.0.0.7", False, True),
+        ("judge.example", False, True),
+    ],
+)
+def test_a_server_that_others_reach_without_a_key_says_so(
+    host: str, guarded: bool, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_when_open(host, guarded, "do things")
+    assert [record.levelname for record in caplog.records] == (["WARNING"] if warned else [])
