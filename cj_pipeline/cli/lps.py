@@ -79,8 +79,8 @@ def serve(
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})
     mode = load_mode(settings.mock_mode)
     log_as_json(settings.log_level, sys.stderr, LPS_SOURCE_SERVICE)
-    warn_of_what_is_not_read(os.environ)
     refuse_what_is_not_done(settings, os.environ)
+    warn_of_what_is_not_read(os.environ)
     cluster = kafka or (settings.kafka_bootstrap_servers if callbacks is None else None) or None
     needed = KAFKA_SERVERS if settings.in_production else ""
     bus = bus_of_a_service(callbacks, cluster, "--callbacks", production_needs=needed)
