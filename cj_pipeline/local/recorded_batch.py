@@ -172,7 +172,9 @@ def _record_run(request: RecordingRequest, cj: CjDeployment, draft: _Draft, run:
             f"the CJ service gave the batch {batch} up: {answer.failure}. Its log says more. The same command asks for "
             "it once more."
         )
-    draft.trace(run).parent.mkdir(parents=True, exist_ok=True)
+    # A capture that was killed in its middle begins again: the batch is over, and its callbacks stay on the topic.
+    shutil.rmtree(draft.trace(run).parent, ignore_errors=True)
+    draft.trace(run).parent.mkdir(parents=True)
     captured = capture(
         CaptureRequest(
             scenario_id=request.scenario_id,
