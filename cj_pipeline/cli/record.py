@@ -26,7 +26,7 @@ from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estim
 from cj_pipeline.runs.recording.options import RecordingOptions, as_recorded, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
 from cj_pipeline.runs.recording.record import RecordingStopped
-from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded
+from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded, require_name
 from cj_pipeline.traces.provenance import Provenance, read_provenance
 from cj_pipeline.traces.scenario import Profile
 
@@ -217,6 +217,7 @@ def _target(scenario_id: str, output_dir: Path | None, more: int | None) -> Path
     """Return the folder of the trace; of one that is there, its path is a name as well."""
     if output_dir is None and (more is not None or "/" in scenario_id):
         return scenario_folder(scenario_id)
+    require_name(scenario_id)
     return output_folder(output_dir) / scenario_id
 
 

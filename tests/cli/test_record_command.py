@@ -132,6 +132,20 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
     assert server.prompts == []
 
 
+@pytest.mark.parametrize("name", ["../outside", "a/b", "..", "Upper"])
+def test_a_name_stays_within_the_folder_of_traces(
+    cj_pipeline: Terminal, essays: Path, server: Server, name: str
+) -> None:
+    outside = essays.parent / ".outside.recording"
+    outside.mkdir()
+    _, _, *options = arguments(essays, server)
+    refused = cj_pipeline("record", name, *options, "--restart")
+    assert refused.code == 2
+    assert "is not a scenario's name" in refused.err
+    assert outside.is_dir()
+    assert server.prompts == []
+
+
 def test_a_limit_needs_a_price(
     cj_pipeline: Terminal, essays: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,10 +105,15 @@ class RecordingRequest:
         }
 
 
+def require_name(scenario_id: str) -> None:
+    """Raise BadInput for a name that no scenario may have: it becomes the name of a folder."""
+    if not is_scenario_id(scenario_id):
+        raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
+
+
 def require_usable(request: RecordingRequest) -> None:
     """Raise BadInput for a request that cannot be meant, naming its option."""
-    if not is_scenario_id(request.scenario_id):
-        raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
+    require_name(request.scenario_id)
     if not 1 <= request.runs <= MOST_RUNS:
         raise _refusal("runs", f"{request.runs} is not between 1 and {MOST_RUNS}.", "Two show its repeatability.")
     wanted = request.comparisons
