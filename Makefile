@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge record test test-servers lint types kafka stack ui docs bench soak lock clean
+.PHONY: help setup parity judge record test test-servers lint types kafka stack ui audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -71,11 +71,16 @@ ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/
 	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
 
+audit:  ## ask osv.dev for known vulnerabilities of all locked packages; fails on a finding, not without an answer
+	$(PYTHON) .ci/audit.py requirements/*.txt
+
 docs: $(RUNTIME)  ## write the tables and pictures in docs/ from the code
 	$(BIN)/python -m cj_pipeline.reports.reference docs
 
-soak: $(DEVELOPMENT)  ## kill servers under load for two minutes and count what was lost (needs redis-server)
+soak: $(DEVELOPMENT)  ## kill LPS, CJ service and materialise 30 times each and count what was lost (needs redis-server)
 	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak.kills cj
+	$(BIN)/python -m tests.soak.kills materialise
 
 bench: $(DEVELOPMENT)  ## print the benchmark tables
 	$(BIN)/python -m benchmarks
