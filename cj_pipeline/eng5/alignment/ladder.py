@@ -49,9 +49,8 @@ def ladder_png(sides: Sequence[Side]) -> bytes:
             zorder=3,
         )
     labels = sides[0].case.labels
-    axes.set_yticks(
-        range(len(order)), [f"{labels[one.aligned.essay_id]} ({one.aligned.grade})" for one in order], parse_math=False
-    )
+    names = [_name(labels[one.aligned.essay_id], one.aligned.grade) for one in order]
+    axes.set_yticks(range(len(order)), names, parse_math=False)
     axes.set_xlabel("score (logits); bars: one standard error either way; dotted: direct inversions")
     axes.grid(axis="x", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -62,3 +61,8 @@ def ladder_png(sides: Sequence[Side]) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # else its version would be in the file
     return buffer.getvalue()
+
+
+def _name(label: str, grade: str) -> str:
+    # Many labels carry their grade already (vt_008_C+).
+    return label if label.endswith(grade) else f"{label} ({grade})"

@@ -90,7 +90,9 @@ def _sums(document: Block) -> Iterator[str]:
 def _manifest(folder: Path, manifest: list[Block]) -> Iterator[str]:
     for entry in manifest:
         file = folder / str(entry.get("path"))
-        if not file.is_file():
+        if not file.resolve().is_relative_to(folder.resolve()):
+            yield f"manifest: {entry.get('path')} is not below the artefact's folder."
+        elif not file.is_file():
             yield f"manifest: {entry.get('path')} is not there."
         elif file_sha256(file) != entry.get("sha256"):
             yield f"manifest: {entry.get('path')} was changed after the artefact was written."
