@@ -35,6 +35,9 @@ TOPICS = (COMPARISON_RESULT_TOPIC, CJ_COMPLETED_TOPIC, CJ_FAILED_TOPIC, ASSESSME
 RESULT_WAIT_S = 10.0
 """That a result may come after the completion."""
 
+SILENCE_S = 15.0
+"""After which the person who waits gets a note."""
+
 _LOOK_S = 0.5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -90,12 +93,18 @@ class Collector:
         """Return where the topics end now."""
         return {topic: dict(await self._bus.end(topic)) for topic in TOPICS}
 
-    async def collect(self, start: Offsets, timeout_s: float, stop: Flag) -> Collected:
-        """Read until completion and result are there, the batch failed, the time is over, or it is stopped."""
+    async def collect(
+        self, start: Offsets, timeout_s: float, stop: Flag, note: Callable[[str], None] = lambda _: None
+    ) -> Collected:
+        """Read until completion and result are there, the batch failed, the time is over, or it is stopped.
+
+        note: called with a sentence when nothing has come for a while.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         readers = [asyncio.create_task(self._read(topic, start.get(topic, {}))) for topic in TOPICS]
         last_wait: float | None = None
+        heard = loop.time()
         try:
             while not (self.found.complete or self.found.failure is not None):
                 if self.found.completions and last_wait is None:
@@ -111,7 +120,12 @@ class Collector:
                 for reader in readers:
                     if reader.done():
                         reader.result()  # raises what ended it
-                await self._wait(min(_LOOK_S, max(0.01, deadline - loop.time())))
+                if await self._wait(min(_LOOK_S, max(0.01, deadline - loop.time()))):
+                    heard = loop.time()
+                elif loop.time() - heard >= SILENCE_S:
+                    heard = loop.time()
+                    left_s = deadline - loop.time()
+                    note(f"nothing came for {SILENCE_S:g} s; {self._draft.taken} answered, {left_s:.0f} s left")
             if self.found.completions:
                 await asyncio.sleep(0.05)  # callbacks that are on the bus already
         finally:
@@ -123,13 +137,15 @@ class Collector:
                 raise error
         return self.found
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for news, and return whether there are any."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
-            return
+            return False
         self._changed.clear()
+        return True
 
     async def _read(self, topic: str, start: Mapping[int, int]) -> None:
         subscription = self._bus.subscribe(topic, start)

@@ -200,9 +200,11 @@ async def _asked(
         return _answers(draft, Collected(), NOT_AWAITED, timed_out=True), False
     log.event("collector_started", timeout_seconds=options.timeout_s)
     offsets = {topic: {int(part): end for part, end in ends.items()} for topic, ends in start.items()}
-    found = await collector.collect(offsets, options.timeout_s, stop)
-    if found.stopped:
-        log.event("collector_stopped")
+    try:
+        found = await collector.collect(offsets, options.timeout_s, stop, note)
+    except CjPipelineError as error:
+        log.event("collector_error", error=str(error))
+        raise
     for _ in found.results:
         log.event("collector_result_applied")
     for _ in found.completions:

@@ -153,6 +153,7 @@ def _with_answers(
             answers = ask(options, design, draft, judge, on_progress, stop)
         except JudgeAway as error:
             away = error
+            log.event("collector_error", error=str(error))
             raw = tuple(draft.answers.lines())
             events = tuple(parsed(line) for line in raw)
             answers = Answers(events=events, raw=raw, wanted=design.wanted, partial=f"nobody answers: {error}")
@@ -211,8 +212,10 @@ def log_answers(log: EventLog, answers: Answers, timeout_s: float) -> None:
         log.event("duplicate_llm_comparison_skipped", count=answers.duplicates)
     if answers.partial is None:
         log.event("collector_completed", llm_comparisons=len(answers.events))
-    else:
+    elif answers.timed_out:
         log.event("collector_timeout", timeout_seconds=timeout_s, partial_because=answers.partial)
+    else:
+        log.event("collector_stopped", partial_because=answers.partial)
 
 
 def log_end(log: EventLog, artefact: Path) -> None:

@@ -30,6 +30,8 @@ finally:
         (["--help"], HEAVY | {"pydantic", "yaml"}),
         (["traces", "--help"], HEAVY | {"pydantic", "yaml"}),
         (["traces", "list"], HEAVY),
+        (["eng5", "--help"], HEAVY | {"pydantic", "yaml"}),
+        (["eng5", "execute", "--help"], HEAVY | {"pydantic", "yaml"}),
     ],
 )
 def test_nothing_heavy_is_imported(arguments: list[str], unwanted: set[str]) -> None:
