@@ -39,7 +39,7 @@ class Clients:
         async with self._http() as http:
             await asyncio.gather(*(self._post(http, until) for _ in range(self._clients)))
 
-    async def disagreements(self, first: Mapping[str, bytes], within_s: float = 20.0) -> list[str]:
+    async def disagreements(self, first: Mapping[str, bytes], within_s: float = 90.0) -> list[str]:
         """Requests whose status or result over HTTP does not fit their callback, once the instances have settled."""
         asked = self.accepted[:: max(1, len(self.accepted) // ASKED_ABOUT)]
         until = asyncio.get_running_loop().time() + within_s
