@@ -1,6 +1,6 @@
 """This module holds the jobs of the ENG5 runner, one for each of its modes, with the flags as run configuration.
 
-What a run makes is told as a materialisation of `eng5/run`, one partition for each mode: artefact, costs, and for a
+A run logs a materialisation of `eng5/run`, one partition for each mode: artefact, costs, and for a
 test of anchors the report with its ladder. A run that was stopped goes on when it is started again with the same
 configuration.
 """

@@ -80,7 +80,7 @@ class Judging:
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """One run. batch_id: a label for people; ids are made anew for every run.
+    """One run. batch_id: a label for people; every run has new ids.
 
     provider, model, effort, verbosity: whom to ask; None for the defaults. system_prompt, rubric: the texts of files.
     canonical_prompt: whether the built-in system prompt is sent where no other is given. timeout_s: for the answers.

@@ -110,7 +110,7 @@ def test_a_hint_for_batches_warns(cj_pipeline: Terminal, tmp_path: Path) -> None
     arguments = ("--net", small_net(tmp_path / "net"), "--output-dir", tmp_path, "--llm-batching-mode", "serial_bundle")
     answer = cj_pipeline("eng5", "execute", *arguments, "--max-comparisons", "4", "--json")
     assert answer.code == 0
-    assert "Ask whoever runs the services" in answer.err
+    assert "Ask the people who run the services" in answer.err
     document = json.loads(Path(answer.document["artefact"]).read_text())
     assert document["metadata"]["llm_batching_mode_hint"] == "serial_bundle"
 

@@ -135,8 +135,10 @@ def test_equal_cases_give_equal_reports() -> None:
 def test_a_report_shows_both_sides_and_every_comparison_in_full() -> None:
     case = case_of(in_order(list(LOWER5)), graded(LOWER5))
     long = "word " * 20
-    told = case.callbacks[0].model_copy(update={"justification": long.strip()})
-    case = replace(case, callbacks=(told, *case.callbacks[1:]), prompts={"system prompt": None, "rubric": "Be fair."})
+    verbose = case.callbacks[0].model_copy(update={"justification": long.strip()})
+    case = replace(
+        case, callbacks=(verbose, *case.callbacks[1:]), prompts={"system prompt": None, "rubric": "Be fair."}
+    )
     sides = [Side(case, evaluate(case, repeats=0), name) for name in ("recorded", "live")]
     short, full = (markdown_of(report_of(sides, full=full)) for full in (False, True))
     assert "recorded score (logits)" in short
@@ -150,8 +152,8 @@ def test_a_report_shows_both_sides_and_every_comparison_in_full() -> None:
 
 
 def test_what_a_judge_says_is_never_markup() -> None:
-    told = answer("a", "b", "b").model_copy(update={"justification": "<script>alert(1)</script> | **x**"})
-    case = replace(case_of([], {"a": "A", "b": "B"}), callbacks=(told,))
+    verbose = answer("a", "b", "b").model_copy(update={"justification": "<script>alert(1)</script> | **x**"})
+    case = replace(case_of([], {"a": "A", "b": "B"}), callbacks=(verbose,))
     sides = [Side(case, evaluate(case, repeats=0))]
     page = html_of(report_of(sides, full=True), b"png")
     assert "<script>" not in page

@@ -43,8 +43,8 @@ def test_an_extract_counts_no_error_as_a_win(kept: Kept, tmp_path: Path) -> None
     wins = sum(one["wins"] for one in document["wins_losses"].values())
     assert wins == sum(row["winner"] in ("essay_a", "essay_b") for row in rows.pairs) > 0
     assert all(one["wins"] + one["losses"] == one["total"] for one in document["wins_losses"].values())
-    told = extract(kept.url, "bos-1", tmp_path / "extract")
-    assert (told["status"], Path(str(told["output_path"])).is_file()) == ("succeeded", True)
+    outcome = extract(kept.url, "bos-1", tmp_path / "extract")
+    assert (outcome["status"], Path(str(outcome["output_path"])).is_file()) == ("succeeded", True)
     assert extract(kept.url, "nowhere", tmp_path / "other")["status"] == "failed"
 
 

@@ -1,6 +1,6 @@
 """This module holds a run against known grades: order, inversions, and how sure one may be of either.
 
-Two kinds of uncertainty are told apart. An interval is about the judge: which tau its own scale may have, by the
+There are two kinds of uncertainty. An interval is about the judge: which tau its own scale may have, by the
 posterior of the model that the mock and parity draw from. A repeat is about the run: what the same pairs would give,
 asked again of a judge who is as the fit says (a parametric bootstrap). A target inside the interval is neither met nor
 missed by this run alone.
