@@ -28,8 +28,8 @@ CAPACITY = 1
 DATABASE_VARIABLE = "CJ_ASSESSMENT_SERVICE_DATABASE_URL"
 
 BATCHING_WARNING = (
-    "--llm-batching-mode changes how comparisons are sent and what they cost. Ask the people who run the services before you "
-    "send a hint to a shared stack."
+    "--llm-batching-mode changes how comparisons are sent and what they cost. Ask the people who run the services "
+    "before you send a hint to a shared stack."
 )
 
 # What tells afterwards, on a deployed stack, how the batch was worked off.
