@@ -76,6 +76,19 @@ eng5.add_command(verify_auth)
 
 
 @eng5.command()
+@runner_options
+@json_option
+def preflight(as_json: bool, **given: Any) -> None:
+    """Look whether a run of execute would have what it needs: inputs, folder, judge or services, assignment.
+
+    Exits with 0 when all is there, 1 when something is missing.
+    """
+    from cj_pipeline.cli.eng5_run import look_first
+
+    look_first(given, as_json=as_json)
+
+
+@eng5.command()
 @click.argument("artefacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def verify(artefacts: tuple[Path, ...], as_json: bool) -> None:

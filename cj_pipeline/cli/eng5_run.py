@@ -19,6 +19,7 @@ from cj_pipeline.foundation import exit_codes
 
 if TYPE_CHECKING:
     from cj_pipeline.eng5.asking import OnProgress, Progress
+    from cj_pipeline.eng5.deployed_run import DeployedServices
     from cj_pipeline.eng5.options import RunnerOptions
     from cj_pipeline.eng5.runner import RunOutcome
 
@@ -82,19 +83,41 @@ def _embedded(options: RunnerOptions, restart: bool) -> RunOutcome:
         return run(options, on_progress=on_progress, note=_note, stop=stop, restart=restart, local=local)
 
 
-def _deployed(options: RunnerOptions, services: Services, restart: bool) -> RunOutcome:
+def look_first(given: dict[str, Any], *, as_json: bool) -> None:
+    """Look whether a run of `execute` would have what it needs, and exit with 1 where something is missing."""
+    from cj_pipeline.eng5.preflight import preflight
+    from cj_pipeline.local.small_judge import missing
+
+    services, options = services_of("execute", given), options_of("execute", given)
+    looked = list(preflight(options, None if services is None else deployed_services(services), missing))
+    if as_json:
+        print_json([{"part": one.part, "found": one.found, "problem": one.problem} for one in looked])
+    else:
+        rows = [(one.part, "missing" if one.problem else "there", one.problem or one.found) for one in looked]
+        print_table("Preflight", ("part", "", ""), rows)
+    sys.exit(exit_codes.CHECK_FAILED if any(one.problem for one in looked) else exit_codes.PASSED)
+
+
+def deployed_services(services: Services) -> DeployedServices:
+    """Return the clients of deployed services."""
     from cj_pipeline.bus.factory import create_bus
-    from cj_pipeline.eng5.deployed_run import DeployedServices, run_deployed
+    from cj_pipeline.eng5.deployed_run import DeployedServices
     from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.services.cj.admin_client import CjAdmin, token_of_environment
 
     folder = PipelineSettings().data_dir / "callbacks"
-    deployed = DeployedServices(
+    return DeployedServices(
         open_bus=lambda: create_bus(None, services.kafka, folder, client_id=services.client_id),
         content_url=services.content_url,
         admin=CjAdmin(services.cj_url, token_of_environment()),
         database_url=os.environ.get(DATABASE_VARIABLE),
     )
+
+
+def _deployed(options: RunnerOptions, services: Services, restart: bool) -> RunOutcome:
+    from cj_pipeline.eng5.deployed_run import run_deployed
+
+    deployed = deployed_services(services)
     with stop_signals() as stop, shown_progress() as on_progress:
         return run_deployed(options, deployed, on_progress=on_progress, note=_note, stop=stop, restart=restart)
 

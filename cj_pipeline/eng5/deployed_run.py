@@ -83,7 +83,7 @@ def run_deployed(
     """
     anchors, scale = (None, None)
     if options.mode is RunnerMode.EXECUTE:
-        anchors, scale = _preflight(options, services.admin)
+        anchors, scale = require_assignment(options, services.admin)
     prepared = prepare(options, deployed=True, anchors=anchors)
     if scale is not None:
         prepared = replace(prepared, grade_scale=scale)
@@ -99,8 +99,8 @@ def run_deployed(
         return asyncio.run(_run(prepared, services, asked, draft, on_progress, note, stop or Flag()))
 
 
-def _preflight(options: RunnerOptions, admin: CjAdmin) -> tuple[int, str]:
-    """Return how many anchors the CJ service has for the assignment, and its scale."""
+def require_assignment(options: RunnerOptions, admin: CjAdmin) -> tuple[int, str]:
+    """Return how many anchors the CJ service has for the assignment, and its scale. Raises BadInput, AdminRefused."""
     if options.assignment_id is None:
         raise refusal("assignment_id", "is missing.", "A CJ service finds anchors and prompt by it.")
     assignment = str(options.assignment_id)

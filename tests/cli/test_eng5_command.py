@@ -92,6 +92,23 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
     assert (answer.code, words in answer.err) == (code, True), answer.err
 
 
+def test_a_preflight_says_of_each_part_what_is_wrong(
+    cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ("eng5", "preflight", "--output-dir", tmp_path / "out", "--json")
+    net = small_net(tmp_path / "net")
+    good = cj_pipeline(*common, "--net", net)
+    assert (good.code, [one["part"] for one in good.document]) == (0, ["inputs", "output folder", "judge"])
+    (net / "students" / "pupil_0.txt").write_text("")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    bad = cj_pipeline(*common, "--net", net, "--judge", "provider")
+    problems = {one["part"]: one["problem"] for one in bad.document}
+    assert bad.code == 1
+    assert "pupil_0.txt: holds no text" in problems["inputs"]
+    assert problems["output folder"] is None
+    assert "ANTHROPIC_API_KEY: no key is set" in problems["judge"]
+
+
 def test_too_few_essays_exit_with_1_in_every_mode(cj_pipeline: Terminal, tmp_path: Path) -> None:
     net = small_net(tmp_path / "net", anchors=0)
     for mode in MODES:
