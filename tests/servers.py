@@ -18,6 +18,7 @@ import pytest
 from cj_pipeline.local import small_judge
 from tests.kafka import what_is_missing
 from tests.postgres import BINARIES
+from tests.reports.page import browser
 from tests.services.lps.redis_server import redis_binary
 
 MARKER = "servers"
@@ -35,13 +36,14 @@ SERVER_OF_FIXTURE: Mapping[str, str] = {
 
 REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
+    "browser": browser.missing,
     "judge": small_judge.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }
 
-PROGRAMS = {"java", "initdb", "pg_ctl", "postgres", "redis-server", "valkey-server"}
+PROGRAMS = {"java", "initdb", "pg_ctl", "postgres", "redis-server", "valkey-server", *browser.NAMES}
 
 
 def needs(server: str, *values: object) -> Any:

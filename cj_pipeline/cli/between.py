@@ -25,11 +25,12 @@ from cj_pipeline.runs.record import Side
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How reports are shown. diverges: with the first divergence of each; markdown, junit: files beside."""
+    """How reports are shown. diverges: with the first divergence of each; markdown, junit, html: files beside."""
 
     diverges: bool
     markdown: Path | None
     junit: Path | None
+    html: Path | None
     as_json: bool
     as_csv: bool
 
@@ -43,6 +44,11 @@ def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, a
         shown.markdown.write_text(text, encoding="utf-8")
     if shown.junit is not None:
         shown.junit.write_text(as_junit([one.report for one in reports]), encoding="utf-8")
+    if shown.html is not None:
+        from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
+
+        pages = [Compared(one.report, (), arguments, f"{one.judged} by {one.fitted}") for one in reports]
+        shown.html.write_text(parity_page(pages), encoding="utf-8")
     code = worst_code(
         exit_code(one.report.verdict, one.report.reasons, accept_unproven=accept_unproven) for one in reports
     )

@@ -161,6 +161,7 @@ def live(
 )
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as markdown.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the report as JUnit XML.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write the report as one HTML page, with figures.")
 @json_option
 @csv_option
 def parity(
@@ -180,6 +181,7 @@ def parity(
     diverges: bool,
     markdown: Path | None,
     junit: Path | None,
+    html: Path | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -199,7 +201,7 @@ def parity(
     """
     if between:
         _refuse_live_options()
-        shown = Shown(diverges, markdown, junit, as_json, as_csv)
+        shown = Shown(diverges, markdown, junit, html, as_json, as_csv)
         compare_between(recorded, find_source(recorded), shown, strict=strict, accept_unproven=accept_unproven)
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
@@ -230,7 +232,11 @@ def parity(
     mode = () if expression is None else ("--mode", expression)
     arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:
-        markdown.write_text(as_markdown(report, arguments), encoding="utf-8")
+        markdown.write_text(as_markdown(report, arguments, found.provenances), encoding="utf-8")
+    if html is not None:
+        from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
+
+        html.write_text(parity_page([Compared(report, found.provenances, arguments)]), encoding="utf-8")
     if junit is not None:
         junit.write_text(as_junit([report]), encoding="utf-8")
     if as_json:

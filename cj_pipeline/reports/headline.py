@@ -63,18 +63,24 @@ def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = Non
     if report.reasons:
         lead = "Why" if report.verdict is Parity.CANNOT_TELL else "Also"
         lines += [f"{lead}: {_sentence(reason.sentence)}" for reason in report.reasons]
-    lines += _power(report)
-    lines += _doubtful(report)
-    lines += _taken_as_given(report)
-    lines += _sides(report)
+    lines += power_lines(report)
+    lines += doubt_lines(report)
+    lines += given_lines(report)
+    lines += side_lines(report)
     lines += [f"Note: {_sentence(note)}" for note in report.notes]
-    doubts = {reason.doubt for reason in report.reasons}
-    if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
-        lines.append(f"What helps: {ANOTHER_JUDGE}")
-    elif report.verdict is Parity.CANNOT_TELL and doubts.isdisjoint(_OF_THE_INPUT):
-        lines.append(f"What helps: {'a second' if report.recordings == 1 else 'one more'} {RECORD_MORE}")
+    lines += help_lines(report)
     command = next_command(report, arguments)
     return (*lines, f"Next: {command}") if command else tuple(lines)
+
+
+def help_lines(report: ParityReport) -> list[str]:
+    """Return what would turn CANNOT TELL into a proof, where something would, as a sentence."""
+    doubts = {reason.doubt for reason in report.reasons}
+    if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
+        return [f"What helps: {ANOTHER_JUDGE}"]
+    if report.verdict is Parity.CANNOT_TELL and doubts.isdisjoint(_OF_THE_INPUT):
+        return [f"What helps: {'a second' if report.recordings == 1 else 'one more'} {RECORD_MORE}"]
+    return []
 
 
 def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None) -> str | None:
@@ -84,7 +90,7 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
     doubts = {reason.doubt for reason in report.reasons}
     if report.verdict is Parity.NO_PARITY:
         about_answers = any(_about_answers(result) for result in report.failed)
-        shown = _mode_command(report, given) if _mock_answered(report) and not about_answers else None
+        shown = _mode_command(report, given) if mock_answered(report) and not about_answers else None
         return shown or _command("parity", *given, "--first-divergence")
     if Doubt.PARTIAL in doubts:
         return _command("traces", "summarise", source)
@@ -113,7 +119,8 @@ def _is_file(mode: str) -> bool:
     return mode.partition("+")[0].endswith(".yaml")
 
 
-def _power(report: ParityReport) -> list[str]:
+def power_lines(report: ParityReport) -> list[str]:
+    """Return what this comparison would have found, in sentences."""
     judged = [one for one in report.detections if not one.same_as_recorded]
     lines = []
     if judged:
@@ -153,7 +160,8 @@ def _seen(result: CheckResult) -> str:
     return f"{name} from +-{100 * evidence.detectable / reference:.0f} %" if reference > 0 else ""
 
 
-def _doubtful(report: ParityReport) -> list[str]:
+def doubt_lines(report: ParityReport) -> list[str]:
+    """Return which gates passed without proving much, in sentences."""
     lines = []
     if report.different:
         lines.append(f"Passed, though proven different within their margins: {_names(report.different)}.")
@@ -174,19 +182,21 @@ def _doubtful(report: ParityReport) -> list[str]:
     return lines
 
 
-def _taken_as_given(report: ParityReport) -> list[str]:
+def given_lines(report: ParityReport) -> list[str]:
+    """Return what the verdict takes for granted, in sentences."""
     lines = []
     judge = report.scenario.judge
     if judge is not None:
         lines.append(f"Taken as given: repeatability {judge.repeatability:g}, since {_sentence(judge.reason)}")
     if report.scenario.latency == "host":
         lines.append("Latency is that of a host: margins are a factor of 4 either way.")
-    if _mock_answered(report) and report.recordings == 1:
+    if mock_answered(report) and report.recordings == 1:
         lines.append(FITTED_TO_ITSELF)
     return lines
 
 
-def _sides(report: ParityReport) -> list[str]:
+def side_lines(report: ParityReport) -> list[str]:
+    """Return who answered on each side, in sentences."""
     more = report.recordings - 1
     recordings = f" (and {more} more recording{'s' if more > 1 else ''})" if more else ""
     return [
@@ -220,7 +230,7 @@ def _who(run: RunRecord) -> str:
     )
 
 
-def _mock_answered(report: ParityReport) -> bool:
+def mock_answered(report: ParityReport) -> bool:
     """Return whether the live side was asked by us, and is no recording."""
     return bool(report.live.document.asked_batch_ids)
 
@@ -234,7 +244,7 @@ def _as_scenario(report: ParityReport) -> tuple[str, ...]:
     scenario = report.scenario
     if _is_file(scenario.mode):  # which knows its own name, and the report does not
         judge = "+".join((scenario.mode.partition("+")[0], *judge.split("+")[1:]))
-    if not _mock_answered(report) or judge == scenario.mode:
+    if not mock_answered(report) or judge == scenario.mode:
         return (scenario.scenario_id,)
     return (scenario.scenario_id, "--mode", judge.removeprefix(scenario.mode) if _is_file(judge) else judge)
 

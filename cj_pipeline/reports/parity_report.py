@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,10 @@ from cj_pipeline.parity.gauntlet.limits import limit_values
 from cj_pipeline.parity.tables import check_row, verdict_words
 from cj_pipeline.parity.verdict import Parity, exit_code
 from cj_pipeline.reports.headline import headline, headline_lines, next_command, off_lines
+from cj_pipeline.reports.page.sections import decision_path, divergence_sentence, provenance_rows
+from cj_pipeline.traces.provenance import Provenance
+
+_FEW_STEPS = 5
 
 VERDICT = "verdict"
 """Name of the case, and of Dagster's check, that says what the whole comparison comes to."""
@@ -71,8 +76,13 @@ def as_json(report: ParityReport, arguments: tuple[str, ...] | None = None) -> d
     }
 
 
-def as_markdown(report: ParityReport, arguments: tuple[str, ...] | None = None) -> str:
-    """Return the report as markdown: headline, table, what the evidence says, what is off and why."""
+def as_markdown(
+    report: ParityReport, arguments: tuple[str, ...] | None = None, provenances: Sequence[Provenance] = ()
+) -> str:
+    """Return the report as markdown: headline, checks, evidence, power, decisions, provenance.
+
+    arguments: as headline_lines takes them. provenances: of the recordings.
+    """
     verdict, *rest = headline_lines(report, arguments)
     lines = [
         f"# {markdown_text(report.scenario.title)}",
@@ -95,6 +105,8 @@ def as_markdown(report: ParityReport, arguments: tuple[str, ...] | None = None) 
     off = [f"- {markdown_text(line)}" for line in off_lines(report)]
     if off:
         lines += ["", "Off:", "", *off]
+    lines += ["", *_markdown_power(report), "", *_markdown_decisions(report), "", "## Where this comes from", ""]
+    lines += [f"- {name}: {markdown_text(value)}" for name, value in provenance_rows(report, provenances)]
     return "\n".join(lines) + "\n"
 
 
@@ -143,6 +155,31 @@ def values_in_words(outcome: Outcome) -> str:
         values = [f"{outcome.value:.4g}"]
     unit = outcome.unit.removesuffix("s") if values == ["1"] and len(outcome.unit) > 2 else outcome.unit
     return f"{' / '.join(values)} {unit}".strip()
+
+
+def _markdown_power(report: ParityReport) -> list[str]:
+    lines = ["## What it would have found", "", "| wrong mock | found in % of runs | first by |", "|---|---|---|"]
+    for one in report.detections:
+        found = "the recorded judge does the same" if one.same_as_recorded else f"{math.floor(100 * one.rate + 1e-9)}"
+        lines.append(f"| {one.mock.value} | {found} | {one.first} |")
+    return lines
+
+
+def _markdown_decisions(report: ParityReport) -> list[str]:
+    path = decision_path(report)
+    lines = ["## Decisions of the engine", "", markdown_text(divergence_sentence(report))]
+    if path and all(step.same for step in path):
+        return [*lines, "", f"The engine decided alike on both sides, in {len(path)} steps."]
+    different = [step for step in path if not step.same][:_FEW_STEPS]
+    return [
+        *lines,
+        "",
+        *(
+            f"- step {step.number}: recorded {markdown_text(step.recorded or 'over')}; "
+            f"live {markdown_text(step.live or 'over')}"
+            for step in different
+        ),
+    ]
 
 
 def _fail(case: ElementTree.Element, kind: str, message: str, text: str) -> None:

@@ -1,0 +1,42 @@
+"""The page fits a phone and a desktop, and has a light and a dark form, in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.reports.page.browser import reach, screenshot
+from tests.reports.page.test_page import HOSTILE, page_of
+from tests.reports.test_headline import inverted, with_scenario
+
+pytestmark = pytest.mark.servers("browser")
+
+PHONE, DESKTOP = 360, 1280
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page_of(with_scenario(inverted(), title=f"{HOSTILE} {'long' * 40}")), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_nothing_reaches_beyond_the_right_edge(page: Path, width: int, tmp_path: Path) -> None:
+    reaches, sees = reach(page, width, tmp_path)
+    assert sees == width
+    assert reaches <= width
+
+
+def test_it_is_dark_where_dark_is_preferred(page: Path, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    light, dark = (
+        imread(screenshot(page, tmp_path / f"{is_dark}.png", DESKTOP, 700, dark=is_dark, folder=tmp_path))[..., :3]
+        for is_dark in (False, True)
+    )
+    assert np.median(light) > 0.9
+    assert np.median(dark) < 0.2
+    assert light.std() > 0.05  # something is on it
