@@ -146,7 +146,7 @@ def _past(total: Judge, cube: list[Judge], mock: WrongMock) -> str:
 
 
 def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable[tuple[str, str, str]]:
-    kinds = _like(at_c, recordings, repeatability)
+    kinds = like(at_c, recordings, repeatability)
     here = pooled(kinds)
     where = f"(c) {recordings} recorded, repeatability {repeatability:g}"
     least = min(ESSENTIAL, key=lambda mock: here.share(f"caught {mock}"))
@@ -155,14 +155,15 @@ def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable
     yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", f"{here.share(f'caught {least}'):.1%}"
 
 
-def _like(judges: Iterable[Judge], recordings: int, repeatability: float) -> list[Judge]:
+def like(judges: Iterable[Judge], recordings: int, repeatability: float) -> list[Judge]:
+    """Return the judges with so many recordings and this repeatability."""
     wanted = recordings, repeatability
     return [judge for judge in judges if (judge.kind["recordings"], judge.kind["repeatability"]) == wanted]
 
 
 def others(judges: list[Judge]) -> str:
     """Return how often each wrong mock that is not essential is found at the point (c), as Markdown."""
-    columns = [pooled(_like((j for j in judges if j.at == "c"), *key)) for key in AT_C]
+    columns = [pooled(like((j for j in judges if j.at == "c"), *key)) for key in AT_C]
     names = sorted({name.removeprefix("tried ") for one in columns for name in one.counts if name.startswith("tried ")})
     found = {name: [one.share(f"found {name}", f"tried {name}") for one in columns] for name in names}
     titles = [f"{recordings} recorded, repeatability {r:g}" for recordings, r in AT_C]
