@@ -80,12 +80,16 @@ def nightly_schedule(scenarios: PartitionsDefinition[str]) -> ScheduleDefinition
         cron_schedule="0 3 * * *",
         execution_timezone="UTC",
         default_status=DefaultScheduleStatus.RUNNING,
-        description="Parity of every scenario at 03:00 UTC, one run each.",
+        description="Parity of every scenario at 03:00 UTC, one run each, with the date as the mock's seed.",
     )
     def parity_nightly(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
         # With a key, a tick that is evaluated twice launches once.
         night = f"{context.scheduled_execution_time:%Y-%m-%d}"
         for scenario_id in scenarios.get_partition_keys():
-            yield RunRequest(run_key=f"{night}/{scenario_id}", partition_key=scenario_id, run_config=IN_PROCESS)
+            yield RunRequest(
+                run_key=f"{night}/{scenario_id}",
+                partition_key=scenario_id,
+                run_config={**IN_PROCESS, "resources": {"lps": {"config": {"night": night}}}},
+            )
 
     return parity_nightly

@@ -29,6 +29,7 @@ CHECKS = AssetKey(["parity", "checks"])
 REPORT = AssetKey(["parity", "report"])
 GAUNTLET = AssetKey(["parity", "gauntlet"])
 SUITE = AssetKey(["parity", "suite"])
+HISTORY = AssetKey(["parity", "history"])
 ALIGNMENT = AssetKey(["eng5", "alignment"])
 CATALOGUE = AssetKey("warehouse")
 

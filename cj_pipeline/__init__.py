@@ -169,10 +169,11 @@ def frame(dataset: str, scenario: str | None = None) -> pd.DataFrame:
     import duckdb
 
     from cj_pipeline.foundation.errors import BadInput, did_you_mean
-    from cj_pipeline.warehouse.schemas import SCHEMAS
+    from cj_pipeline.warehouse.schemas import HISTORY, SCHEMAS
 
-    if dataset not in SCHEMAS:
-        remedy = f"{did_you_mean(dataset, SCHEMAS)} Datasets: {', '.join(SCHEMAS)}."
+    known = (*SCHEMAS, HISTORY)
+    if dataset not in known:
+        remedy = f"{did_you_mean(dataset, known)} Datasets: {', '.join(known)}."
         raise BadInput(f"no dataset is called '{dataset}'.", path="cj_pipeline.frame", field="dataset", remedy=remedy)
     with connect() as connection:
         rows = connection.table(dataset)

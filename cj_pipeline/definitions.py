@@ -28,6 +28,7 @@ from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
 from assets.eng5 import eng5_jobs
 from assets.gauntlet import gauntlet_asset
+from assets.history import history_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
 from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
@@ -79,6 +80,7 @@ def build_defs(
         # Checks with partitions are a preview of Dagster 1.13; its warning does not help a user of the command line.
         warnings.simplefilter("ignore", PreviewWarning)
         assets.append(calibration_asset(scenarios))
+        history = history_asset(scenarios)
         checks = [
             checksums_check(scenarios),
             complete_check(scenarios),
@@ -86,7 +88,12 @@ def build_defs(
             parity_checks(scenarios),
         ]
     return Definitions(
-        assets=[*assets, catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios), kafka_topic()],
+        assets=[
+            *assets,
+            catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
+            history,
+            kafka_topic(),
+        ],
         asset_checks=checks,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],

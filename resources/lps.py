@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 from dagster import ConfigurableResource
 from pydantic import Field
 
 from cj_pipeline.bus.factory import create_bus
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.modes import scenario_mode
@@ -28,6 +30,11 @@ class LpsResource(ConfigurableResource[None]):
         description="Mode expression; `+overlay` is laid over the scenario's own mode; empty: the scenario's own mode.",
     )
     seed: int | None = Field(default=None, description="Of everything the mock draws; empty: the scenario's own seed.")
+    night: str = Field(
+        default="",
+        description="A date, YYYY-MM-DD: without `seed`, the mock draws from the seed YYYYMMDD; the run is no trial. "
+        "The nightly schedule gives it, so that each night is new evidence.",
+    )
     realtime: bool = Field(
         default=False, description="Take as long as the latencies do. Same answers as in virtual time."
     )
@@ -55,6 +62,19 @@ class LpsResource(ConfigurableResource[None]):
             or self.mode_of(scenario, scenario_file).sha256() != own.sha256()
         )
 
+    def seed_of(self, scenario: Scenario) -> int:
+        """Return the seed of everything the mock draws. Raises BadInput for a night that is no date."""
+        if self.seed is not None:
+            return self.seed
+        if not self.night:
+            return scenario.live.seed
+        try:
+            return int(f"{date.fromisoformat(self.night):%Y%m%d}")
+        except ValueError:
+            raise BadInput(
+                f"'{self.night}' is no date.", path="resource lps", field="night", remedy="Write it as 2026-05-03."
+            ) from None
+
     def answers(self, scenario: Scenario, trace: Trace) -> Answers:
         """Ask the mock for the scenario's net and its repeats, and return the answers.
 
@@ -65,13 +85,14 @@ class LpsResource(ConfigurableResource[None]):
         pace = Pace.REAL if self.realtime else Pace.VIRTUAL
         # A deployed service answers a batch id once: each run has batches of its own.
         label = fresh_label() if self.url else ""
+        seed = self.seed_of(scenario)
         if self.url:
-            answers = ask_live(scenario, recorded, mode, seed=self.seed, deployment=self._deployment(), label=label)
+            answers = ask_live(scenario, recorded, mode, seed=seed, deployment=self._deployment(), label=label)
         else:
-            answers = ask_live(scenario, recorded, mode, seed=self.seed, pace=pace, bus=self.bus.open())
+            answers = ask_live(scenario, recorded, mode, seed=seed, pace=pace, bus=self.bus.open())
         return Answers(
             judge=JudgeIdentity(mode.expression, mode.sha256()),
-            seed=scenario.live.seed if self.seed is None else self.seed,
+            seed=seed,
             events=answers.events,
             repeats=answers.repeats,
             service_metrics=answers.service_metrics,

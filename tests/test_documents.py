@@ -13,7 +13,7 @@ from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.reports.reference import TABLES, with_tables
 from cj_pipeline.reports.rooms import FLOORS, modules
 from cj_pipeline.traces.scenario import Scenario
-from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, SCHEMAS
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -36,7 +36,7 @@ def test_every_query_in_the_documents_is_one_that_the_warehouse_answers() -> Non
     queries = re.findall(r'^ +cj-pipeline sql "([^"]+)"', pages, re.MULTILINE)
     assert queries
     with duckdb.connect() as connection:
-        for dataset, schema in SCHEMAS.items():
+        for dataset, schema in {**SCHEMAS, HISTORY: HISTORY_SCHEMA}.items():
             rows = schema.empty_table()
             connection.register("no_rows", rows)
             connection.execute(f"create table {dataset} as from no_rows")

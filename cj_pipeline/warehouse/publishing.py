@@ -1,4 +1,4 @@
-"""This module publishes a run: it makes sure that the run is whole and of one piece, and replaces one pointer."""
+"""This module publishes a run: it makes sure that the run is whole, adds it to the history, replaces one pointer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.warehouse.history import write_history
 from cj_pipeline.warehouse.origin import code_version
 from cj_pipeline.warehouse.pointers import Pointer, write_pointer
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -18,6 +19,8 @@ class NotPublished(CjPipelineError):
 
 def publish(run: RunFolder, scenario_folder: Path) -> Pointer:
     """Make a run the one that people look at; killed at any moment, it leaves the old one or the new one.
+
+    The run becomes part of the history.
 
     Raises NotPublished, and BadInput when two parts are made of different answers.
     """
@@ -41,5 +44,6 @@ def publish(run: RunFolder, scenario_folder: Path) -> Pointer:
         answers=origin.answers,
         code=code_version(),
     )
+    write_history(run, scenario_folder)  # first: killed between the two, publishing again writes the same file
     write_pointer(run.root, pointer)
     return pointer

@@ -247,6 +247,32 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+HISTORY = "history"
+HISTORY_SCHEMA = pa.schema(
+    [
+        _RUN,
+        _SCENARIO,
+        _column("time", TIMESTAMP, "when the run was compared"),
+        _column("mode", pa.string(), "mode that gave the live side's callbacks"),
+        _column("mode_sha", pa.string(), "of the mode"),
+        _column("recording_sha", pa.string(), "of the recording; of all of them where there are more"),
+        _column("code_sha", pa.string(), "commit of the code; its version where it is no checkout"),
+        _column("scenario_sha", pa.string(), "of scenario.yaml"),
+        _column("seed", pa.int64(), "of everything the mock drew"),
+        _column("answers_sha", pa.string(), "of what the live side answered, apart from when"),
+        *(
+            field
+            for field in SCHEMAS["parity_checks"]
+            if field.name
+            in {
+                *("check", "verdict", "evidence", "recorded", "live", "value", "tolerance", "unit", "difference"),
+                *("margin_low", "margin_high", "noise_low", "noise_high", "run_verdict", "expected_verdict"),
+            }
+        ),
+    ]
+)
+"""Of the history, which is no part of a run: a row for each check of each published run."""
+
 PARITY_PART = "parity"
 """The part of a dataset that is about both sides."""
 

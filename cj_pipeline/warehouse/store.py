@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.history import history_files
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
-from cj_pipeline.warehouse.schemas import PARTS, SCHEMAS
+from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
 
 CATALOGUE_FILE = "warehouse.duckdb"
 
@@ -82,13 +83,22 @@ class Warehouse:
                 parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
                 for run, part in parts:
                     run.stamp(dataset, part)  # DuckDB looks at the first file only
-                self._define(connection, dataset, schema, [run.path(dataset, part) for run, part in parts])
+                files = [_literal_glob(run.path(dataset, part)) for run, part in parts]
+                self._define(connection, dataset, schema, files)
+            # By folder: there is a file for each night.
+            past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
+            self._define(
+                connection, HISTORY, HISTORY_SCHEMA, [f"{_literal_glob(folder)}/*.parquet" for folder in sorted(past)]
+            )
 
     @staticmethod
-    def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[Path]) -> None:
-        """Define one dataset in the catalogue: a view over its files, or an empty table while it has none."""
+    def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[str]) -> None:
+        """Define one dataset in the catalogue: a view over its files, or an empty table while it has none.
+
+        files: as patterns of DuckDB.
+        """
         if files:
-            listed = ", ".join(quoted(_literal_glob(path)) for path in files)
+            listed = ", ".join(quoted(pattern) for pattern in files)
             # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
             source = f"read_parquet([{listed}], hive_partitioning = false)"
             connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
@@ -103,10 +113,10 @@ class Warehouse:
             try:
                 relation = connection.sql(sql)
                 if relation is None:
-                    raise QueryFailed(f"The query gives no rows.\nTables: {', '.join(SCHEMAS)}")
+                    raise QueryFailed(f"The query gives no rows.\nTables: {', '.join((*SCHEMAS, HISTORY))}")
                 return relation.to_arrow_table()
             except duckdb.Error as error:
-                raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+                raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
@@ -123,7 +133,7 @@ class Warehouse:
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
             connection.close()
-            raise QueryFailed(f"{error}\nTables: {', '.join(SCHEMAS)}") from None
+            raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
         return connection
 
 

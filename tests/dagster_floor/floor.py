@@ -80,3 +80,11 @@ def copied_trace(scenario_id: str, root: Path) -> Path:
     folder = root / scenario_id
     shutil.copytree(TRACES / scenario_id, folder)
     return folder
+
+
+def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    """The metadata of one materialised asset, as plain values."""
+    (event,) = (
+        e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.to_user_string() == asset
+    )
+    return {name: value.value for name, value in event.materialization.metadata.items()}

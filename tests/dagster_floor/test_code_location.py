@@ -22,6 +22,7 @@ from dagster import (
 
 from assets.alignment import TARGETS
 from assets.calibrate import QUESTIONS
+from assets.history import NO_CHANGE
 from cj_pipeline.definitions import build_defs, defs
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -54,6 +55,8 @@ GRAPH = {
     "parity/gauntlet": {"recorded/run", "live/run"},
     # The catalogue's step publishes the run, and the suite is about what is published.
     "parity/suite": {"parity/checks", "warehouse"},
+    # Behind the step that publishes a run, which adds it to the history.
+    "parity/history": {"warehouse"},
     "eng5/alignment": {"recorded/run", "live/run"},
     "warehouse": {
         "recorded/summary",
@@ -93,7 +96,7 @@ def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
 
 MATERIALISED = set(GRAPH) - {"kafka/callbacks"}
 # The first gauntlet of a scenario takes ten seconds or more; a night goes without it.
-ONLY_SHOWN = {AssetKey("calibration"), AssetKey(["eng5", "alignment"])}
+ONLY_SHOWN = {AssetKey("calibration"), AssetKey(["eng5", "alignment"]), AssetKey(["parity", "history"])}
 BY_NIGHT = MATERIALISED - {"parity/gauntlet"}
 
 
@@ -141,6 +144,7 @@ def test_the_checks_are_parity_s_own_three_on_the_recording_those_of_the_held_ou
         ("trace", "complete"),
         ("recorded/callbacks", "quarantine"),
         ("parity/report", "verdict"),
+        ("parity/history", NO_CHANGE),
         *(("calibration", name) for name in QUESTIONS),
         *(("eng5/alignment", f"{side}_{name}") for side in ("recorded", "live") for name in TARGETS),
         *(("parity/report", check.name) for check in ALL_CHECKS),
@@ -173,7 +177,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything - {AssetKey(["parity", "gauntlet"])}
         assert (
-            len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 4
+            len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 5
         )
 
 
@@ -199,6 +203,8 @@ def test_every_night_at_three_each_scenario_is_launched_once() -> None:
     assert all(isinstance(request, RunRequest) for request in requests)
     launched = [(request.run_key, request.partition_key) for request in requests if request.partition_key in KNOWN]
     assert launched == [(f"2025-12-06/{scenario_id}", scenario_id) for scenario_id in KNOWN]
+    # Else each night would draw the same answers, and tell nothing that the first did not.
+    assert all(request.run_config["resources"]["lps"]["config"] == {"night": "2025-12-06"} for request in requests)
 
 
 def test_a_resource_can_be_replaced() -> None:

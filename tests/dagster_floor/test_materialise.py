@@ -36,6 +36,7 @@ from tests.dagster_floor.floor import (
     copied_trace,
     execute,
     materialised,
+    metadata,
     red_checks,
     run_of,
 )
@@ -53,13 +54,6 @@ def kept(runs: Runs) -> Kept:
 @pytest.fixture
 def faithful(kept: Kept) -> ExecuteInProcessResult:
     return kept.result
-
-
-def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    (event,) = (
-        e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.to_user_string() == asset
-    )
-    return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
 def evaluation(result: ExecuteInProcessResult, name: str) -> AssetCheckEvaluation:

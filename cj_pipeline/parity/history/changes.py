@@ -1,0 +1,83 @@
+"""This module finds where a series of numbers begins to differ from its own past, with a bounded rate of false alarms.
+
+A Shiryaev-Roberts statistic over conformal evidence. Each value is ranked among all values of the series so far, itself
+included. While the values are exchangeable, such a rank is uniform, whatever their distribution. A bet that ranks lie
+higher or lower than that multiplies the evidence by e, with mean 1; R <- (1 + R) e then has the mean n after n values,
+so it reaches a threshold A within n values with a probability of at most n / A. Values that are equal share the mean of
+their ranks' bets. The bound holds for all series of an instance together, and starting a series afresh costs nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from cj_pipeline.mock.model.answers import FloatArray, IntArray
+from cj_pipeline.parity.gates import GATES
+
+NIGHTS_PER_FALSE_ALARM = 365
+LEAST_SCENARIOS = 10
+BETS = np.array([-2.0, -1.0, 1.0, 2.0])
+"""Shifts that are bet on, in standard deviations of a normal score. Larger ones are found as fast by these."""
+FIRST_NIGHTS = 10
+"""A rank among fewer values says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a series. begins: place of the first value that differs, as estimated. found: of the alarm."""
+
+    begins: int
+    found: int
+
+
+def alarm_threshold(scenarios: int) -> float:
+    """Return the evidence at which an alarm is raised, so that an instance has one false alarm in a year of nights."""
+    return NIGHTS_PER_FALSE_ALARM * float(len(GATES)) * max(scenarios, LEAST_SCENARIOS)
+
+
+def find_changes(values: Sequence[float], threshold: float) -> tuple[Change, ...]:
+    """Return the changes of a series, each against what came after the one before it.
+
+    >>> steady = [0.1, -0.2, 0.0, 0.3, -0.1, 0.2, -0.3, 0.15, -0.15, 0.05] * 4
+    >>> find_changes(steady + [value + 2 for value in steady], threshold=100_000)
+    (Change(begins=40, found=47),)
+    """
+    changes: list[Change] = []
+    start = 0
+    while (change := _first_change(values[start:], threshold)) is not None:
+        changes.append(Change(start + change.begins, start + change.found))
+        start += change.found + 1
+    return tuple(changes)
+
+
+def _first_change(values: Sequence[float], threshold: float) -> Change | None:
+    seen: list[float] = []
+    evidence = np.zeros(len(BETS))
+    logs: list[FloatArray] = []
+    for place, value in enumerate(values):
+        insort(seen, value)
+        if place < FIRST_NIGHTS:
+            continue
+        factor = bet(bisect_left(seen, value), bisect_right(seen, value), len(seen))
+        logs.append(np.log(factor))
+        evidence = (1 + evidence) * factor
+        if evidence.mean() >= threshold:
+            # The change lies where the evidence from there on is largest.
+            gained = np.cumsum(np.array(logs)[::-1], axis=0).max(axis=1)
+            return Change(begins=place - int(gained.argmax()), found=place)
+    return None
+
+
+def bet(below: IntArray | int, upto: IntArray | int, n: int) -> FloatArray:
+    """Return (b, ...) what each bet makes of a value.
+
+    below: how many of n values are smaller. upto: how many are not larger. n: the values so far, this one included.
+    """
+    shifts = BETS.reshape(-1, *(1 for _ in np.shape(below)))
+    low, high = np.asarray(below) / n, np.asarray(upto) / n
+    return np.asarray((ndtr(ndtri(high) - shifts) - ndtr(ndtri(low) - shifts)) / (high - low))

@@ -1,0 +1,99 @@
+"""This module keeps the history of published runs: `history/<scenario>/<run_id>.parquet`, a row for each check.
+
+Files are added and never changed or removed, also not by `prune`; each is renamed into place whole, so there are no
+locks and a killed writer leaves nothing behind. What the rows mean is for parity/history to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.rows import table_of
+from cj_pipeline.warehouse.run_folder import RunFolder
+from cj_pipeline.warehouse.schemas import HISTORY_SCHEMA, PARITY_PART, REPORTS
+
+HISTORY_FOLDER = "history"
+SCHEMA_VERSION = 1
+
+VERSION_KEY = b"cj_pipeline_history_schema"
+_SCENARIO_FILE = "scenario.yaml"
+
+
+def history_folder(root: Path, scenario_id: str) -> Path:
+    """Return the folder of one scenario's history, whether or not it exists. root: the data folder."""
+    return root / HISTORY_FOLDER / scenario_id
+
+
+def history_scenarios(root: Path) -> tuple[str, ...]:
+    """Return the ids of the scenarios that have a history, also of those that are gone."""
+    return tuple(sorted(path.name for path in (root / HISTORY_FOLDER).glob("[!.]*") if path.is_dir()))
+
+
+def write_history(run: RunFolder, scenario_folder: Path) -> Path:
+    """Write the checks of a whole run into the history. The same run gives the same file, however often it is asked."""
+    stamp = run.stamp(REPORTS, PARITY_PART)
+    recorded, live = (stamp.origin.answers[side] for side in ("recorded", "live"))
+    recordings = [row["sha256"] for row in run.read("judges", "recorded")] or [recorded.judge_sha256]
+    of_run = {
+        "scenario_id": run.scenario_id,
+        "run_id": run.run_id,
+        "time": stamp.written_at,
+        "mode": live.judge,
+        "mode_sha": live.judge_sha256,
+        "recording_sha": recordings[0] if len(recordings) == 1 else sha256(" ".join(recordings).encode()).hexdigest(),
+        "code_sha": stamp.code.git_sha or stamp.code.version,
+        "scenario_sha": _digest(scenario_folder / _SCENARIO_FILE),
+        "seed": live.seed,
+        "answers_sha": live.answers_sha256,
+    }
+    columns = [name for name in HISTORY_SCHEMA.names if name not in of_run]
+    rows = [{name: row[name] for name in columns} for row in run.read("parity_checks", PARITY_PART)]
+    path = history_folder(run.root, run.scenario_id) / f"{run.run_id}.parquet"
+    table = table_of(HISTORY_SCHEMA, rows, path, of_run)
+    table = table.replace_schema_metadata({VERSION_KEY: json.dumps(SCHEMA_VERSION)})
+    return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read_history(root: Path, scenario_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a scenario's history, oldest run first; none before the first published run.
+
+    Raises BadInput naming a file that is no history, or that a newer version wrote.
+    """
+    tables = [_read(path) for path in history_files(root, [scenario_id])]
+    if not tables:
+        return []
+    rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
+    return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
+
+
+def history_files(root: Path, scenario_ids: Collection[str]) -> list[Path]:
+    """Return the files of some scenarios' history."""
+    return [path for one in sorted(scenario_ids) for path in sorted(history_folder(root, one).glob("[!.]*.parquet"))]
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            version = json.loads((file.schema_arrow.metadata or {})[VERSION_KEY])
+            if version == SCHEMA_VERSION:
+                return file.read().cast(HISTORY_SCHEMA)
+    except (pa.ArrowException, KeyError, ValueError):
+        raise BadInput("is no history of a run.", path=path, remedy="Move it out of the history.") from None
+    raise BadInput(
+        f"has schema {version} of the history; this version of cj-pipeline reads {SCHEMA_VERSION}.",
+        path=path,
+        remedy="Update cj-pipeline.",
+    )
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
