@@ -5,22 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.output import print_csv, print_json, print_table, say_wrapped
-from cj_pipeline.cli.sources import Source
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.parity.between import BetweenReport, compare_recordings, joint_verdict
-from cj_pipeline.parity.check import Case
-from cj_pipeline.parity.divergence import first_divergence
-from cj_pipeline.parity.tables import report_rows
-from cj_pipeline.parity.verdict import exit_code, worst_code
-from cj_pipeline.reports.headline import headline
-from cj_pipeline.reports.more import command_for_more
-from cj_pipeline.reports.parity_report import as_json as report_json
-from cj_pipeline.reports.parity_report import as_junit, as_markdown
-from cj_pipeline.runs.record import Side
+
+if TYPE_CHECKING:
+    from cj_pipeline.cli.sources import Source
+    from cj_pipeline.parity.between import BetweenReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +31,11 @@ class Shown:
 
 def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, accept_unproven: bool) -> None:
     """Compare the recordings of a scenario, show it, and end the program with the exit code of the worst verdict."""
+    from cj_pipeline.parity.between import joint_verdict
+    from cj_pipeline.parity.tables import report_rows
+    from cj_pipeline.parity.verdict import exit_code, worst_code
+    from cj_pipeline.reports.parity_report import as_junit, as_markdown
+
     reports = _reports(source, found, strict=strict)
     arguments = (source, "--between")
     if shown.markdown is not None:
@@ -73,6 +72,10 @@ def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, a
 
 
 def _reports(source: str, found: Source, *, strict: bool) -> tuple[BetweenReport, ...]:
+    from cj_pipeline.parity.between import compare_recordings
+    from cj_pipeline.reports.more import command_for_more
+    from cj_pipeline.runs.record import Side
+
     if not found.recordings:
         raise click.UsageError(f"{source} is a file; --between compares the recordings of a scenario.")
     names = [recording.name for recording in found.recordings]
@@ -93,6 +96,10 @@ def _reports(source: str, found: Source, *, strict: bool) -> tuple[BetweenReport
 
 
 def _document(one: BetweenReport, arguments: tuple[str, ...], *, diverges: bool) -> dict[str, object]:
+    from cj_pipeline.parity.check import Case
+    from cj_pipeline.parity.divergence import first_divergence
+    from cj_pipeline.reports.parity_report import as_json as report_json
+
     named = {"fitted": one.fitted, "judged": one.judged}
     if not diverges:
         return named | report_json(one.report, arguments)
@@ -101,6 +108,11 @@ def _document(one: BetweenReport, arguments: tuple[str, ...], *, diverges: bool)
 
 
 def _show(found: Source, reports: tuple[BetweenReport, ...], *, diverges: bool) -> None:
+    from cj_pipeline.parity.between import joint_verdict
+    from cj_pipeline.parity.check import Case
+    from cj_pipeline.parity.divergence import first_divergence
+    from cj_pipeline.reports.headline import headline
+
     say_wrapped(f"{found.scenario.title}: {len(found.recordings)} recordings against each other")
     say_wrapped(f"{joint_verdict(reports)}. The judge model is fitted to one recording, and judges the other.")
     click.echo()

@@ -5,27 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from cj_pipeline.bt.fit import Estimator, fit, fit_warnings
-from cj_pipeline.bt.separation import Separation
 from cj_pipeline.cli.converge import converge_command
-from cj_pipeline.cli.outcomes import read_outcomes
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
-from cj_pipeline.cli.sources import find_source
-from cj_pipeline.eng5.alignment.case import case_of_record
-from cj_pipeline.eng5.alignment.document import Side as ReportSide
-from cj_pipeline.eng5.alignment.document import report_of
-from cj_pipeline.eng5.alignment.markdown import markdown_of
-from cj_pipeline.eng5.alignment.result import evaluate
-from cj_pipeline.eng5.alignment.stored import result_document
-from cj_pipeline.eng5.alignment.targets import targets
-from cj_pipeline.eng5.grades import read_grades
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.runs.record import Side
+
+if TYPE_CHECKING:
+    from cj_pipeline.bt.fit import Estimator
 
 
 @click.group()
@@ -53,6 +43,12 @@ def fit_file(file: Path, estimator: Estimator, as_json: bool, as_csv: bool) -> N
     Also count (or Freq, weight): how often, and result: win or draw, which is half a win for each. Columns that are
     not used are named on standard error.
     """
+    import numpy as np
+
+    from cj_pipeline.bt.fit import fit, fit_warnings
+    from cj_pipeline.bt.separation import Separation
+    from cj_pipeline.cli.outcomes import read_outcomes
+
     items, comparisons = read_outcomes(file)
     try:
         fitted = fit(comparisons, estimator=estimator)
@@ -106,6 +102,17 @@ def align(callbacks: str, grades_file: Path | None, as_json: bool) -> None:
 
     Exits with 0 when every target is met, 1 when one is missed, 2 when something cannot be used.
     """
+    from cj_pipeline.cli.sources import find_source
+    from cj_pipeline.eng5.alignment.case import case_of_record
+    from cj_pipeline.eng5.alignment.document import Side as ReportSide
+    from cj_pipeline.eng5.alignment.document import report_of
+    from cj_pipeline.eng5.alignment.markdown import markdown_of
+    from cj_pipeline.eng5.alignment.result import evaluate
+    from cj_pipeline.eng5.alignment.stored import result_document
+    from cj_pipeline.eng5.alignment.targets import targets
+    from cj_pipeline.eng5.grades import read_grades
+    from cj_pipeline.runs.record import Side
+
     found = find_source(callbacks)
     case = case_of_record(found.scenario, found.replayed(Side.RECORDED))
     if grades_file is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cj_pipeline.bus.factory import create_bus
-from cj_pipeline.bus.folder import FolderBus
-from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.foundation.settings import PipelineSettings
+
+if TYPE_CHECKING:
+    from cj_pipeline.bus.protocol import Bus
 
 kafka_option = click.option(
     "--kafka",
@@ -27,6 +27,10 @@ def bus_of_a_service(
     production_needs: in production, the variable that names the cluster; a folder is refused then.
     Raises click.UsageError when both are given; BadInput for a folder in production; what create_bus raises.
     """
+    from cj_pipeline.bus.factory import create_bus
+    from cj_pipeline.bus.folder import FolderBus
+    from cj_pipeline.foundation.settings import PipelineSettings
+
     if folder is not None and kafka is not None:
         raise click.UsageError(f"Give {folder_option} or --kafka, not both.")
     bus = create_bus(folder, kafka, PipelineSettings().data_dir / "callbacks", **kafka_settings)

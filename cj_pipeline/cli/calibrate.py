@@ -15,21 +15,10 @@ from cj_pipeline.cli.output import json_option, print_json, print_table, say, sa
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.foundation.json_lines import bare_name
-from cj_pipeline.mock.mode.held_out import held_out_checks
-from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.mock.model.held_out import TOO_LITTLE
-from cj_pipeline.runs.calibration import (
-    CalibratedFrom,
-    Subject,
-    calibrated,
-    recording_of,
-    subject_of,
-    write_calibrated,
-)
-from cj_pipeline.traces.store import MAIN, trace_recordings
 
 if TYPE_CHECKING:
+    from cj_pipeline.mock.mode.mode import Mode
+    from cj_pipeline.runs.calibration import CalibratedFrom, Subject
     from cj_pipeline.traces.provenance import Provenance
 
 
@@ -59,6 +48,9 @@ def calibrate(source: str, held_out: str | None, output: Path | None, name: str 
     its next version. Exits with 1 when the mode foretells what was held out worse than it should, and is written all
     the same; with 3 when too little could be held out.
     """
+    from cj_pipeline.runs.calibration import calibrated, write_calibrated
+    from cj_pipeline.traces.store import MAIN
+
     found = _found(source)
     fitted, held = _sides(found, held_out)
     mode = calibrated(found.subject, fitted, held, name=name, provenance=found.provenance)
@@ -92,6 +84,10 @@ class _Found:
 
 
 def _found(name: str) -> _Found:
+    from cj_pipeline.foundation.json_lines import bare_name
+    from cj_pipeline.runs.calibration import Subject, subject_of
+    from cj_pipeline.traces.store import MAIN, trace_recordings
+
     path = Path(name)
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
         return _Found(Subject(bare_name(path)), {MAIN: path})
@@ -102,6 +98,9 @@ def _found(name: str) -> _Found:
 
 def _sides(found: _Found, held_out: str | None) -> tuple[list[CalibratedFrom], list[CalibratedFrom]]:
     """Return what is fitted to, and what is held out."""
+    from cj_pipeline.runs.calibration import recording_of
+    from cj_pipeline.traces.store import MAIN
+
     fitted = [recording_of(path) for name, path in found.paths.items() if name == MAIN or name != held_out]
     if held_out is None:
         return fitted, []
@@ -122,6 +121,8 @@ def _sides(found: _Found, held_out: str | None) -> tuple[list[CalibratedFrom], l
 
 
 def _exit_code(mode: Mode) -> int:
+    from cj_pipeline.mock.mode.held_out import held_out_checks
+
     if mode.held_out is None:
         return exit_codes.CANNOT_TELL
     passed = all(row.passed for row in held_out_checks(mode.held_out))
@@ -129,6 +130,9 @@ def _exit_code(mode: Mode) -> int:
 
 
 def _document(mode: Mode, output: Path | None) -> dict[str, Any]:
+    from cj_pipeline.mock.mode.held_out import held_out_checks
+    from cj_pipeline.mock.model.held_out import TOO_LITTLE
+
     rows = () if mode.held_out is None else held_out_checks(mode.held_out)
     return {
         "mode": mode.name,
@@ -145,6 +149,9 @@ def _document(mode: Mode, output: Path | None) -> dict[str, Any]:
 
 
 def _show(mode: Mode, output: Path | None) -> None:
+    from cj_pipeline.mock.mode.held_out import held_out_checks
+    from cj_pipeline.mock.model.held_out import TOO_LITTLE
+
     where = "not written (-o FILE writes it)" if output is None else f"version {mode.version} in {output}"
     say_wrapped(f"{mode.name}: {where}. {mode.description}", indent="    ")
     click.echo()

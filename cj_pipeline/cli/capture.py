@@ -10,13 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
 from cj_pipeline.cli.bus_options import kafka_option
 from cj_pipeline.cli.trace_results import (
     TraceResult,
@@ -29,11 +27,13 @@ from cj_pipeline.cli.trace_results import (
 )
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
-from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult, CaptureStopped, capture
-from cj_pipeline.traces.capture.request import Beginning, CaptureRequest, Limits
-from cj_pipeline.traces.message_filter import Selection
-from cj_pipeline.traces.redaction.redaction import Redaction
+from cj_pipeline.traces.capture.request import Beginning
+
+if TYPE_CHECKING:
+    from cj_pipeline.bus.kafka.settings import KafkaSettings
+    from cj_pipeline.traces.capture.capture import CaptureProgress, CaptureResult
+    from cj_pipeline.traces.capture.request import CaptureRequest
+    from cj_pipeline.traces.redaction.redaction import Redaction
 
 _INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
@@ -98,6 +98,11 @@ def capture_command(
     Exits with 0 when all of it is there, 3 when the trace is partial or the capture was stopped (--resume goes on,
     --finish publishes what there is), 2 when something cannot be used.
     """
+    from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
+    from cj_pipeline.traces.capture.capture import CaptureStopped, capture
+    from cj_pipeline.traces.capture.request import CaptureRequest, Limits
+    from cj_pipeline.traces.message_filter import Selection
+
     redaction = redaction_of(no_redact, justifications, key_file)
     choices = choices_of(like, grades_file, profile, mode)
     if redaction is not None:
@@ -135,6 +140,8 @@ def _refuse_workers(given: object) -> None:
 
 
 def _cluster(request: CaptureRequest, kafka: str | None) -> KafkaSettings | None:
+    from cj_pipeline.bus.kafka.settings import kafka_settings_from_environment
+
     if request.beginning is Beginning.FINISH:
         return None
     given: dict[str, object] = {} if kafka is None else {"bootstrap_servers": kafka}
@@ -187,6 +194,9 @@ def _stop_signals() -> Iterator[Event]:
 @contextmanager
 def _shown_progress() -> Iterator[Callable[[CaptureProgress], None]]:
     """Show how far it is, on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     terminal = Console(stderr=True)
     columns = (
         TextColumn("{task.fields[taken]:,} taken of {task.completed:,.0f} messages"),

@@ -10,14 +10,6 @@ import click
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.on_demand import CommandsOnDemand
-from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
-from cj_pipeline.services.cj.environment import (
-    KAFKA_SERVERS,
-    require_deployed,
-    settings_from_environment,
-    warn_of_what_is_not_read,
-)
-from cj_pipeline.services.shared.json_logs import log_as_json
 
 
 @click.group(
@@ -62,8 +54,17 @@ def serve(
     that is a file of this name with .jsonl behind it, and so are the results. Everything is set by the variables
     CJ_ASSESSMENT_SERVICE_*; an option counts instead of its variable.
     """
+    from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
+    from cj_pipeline.services.cj.environment import (
+        KAFKA_SERVERS,
+        require_deployed,
+        settings_from_environment,
+        warn_of_what_is_not_read,
+    )
+
     # Here and not above: server and database take 0.4 s to import, which every other command would pay for.
     from cj_pipeline.services.cj.http.serve import serve as serve_until_stopped
+    from cj_pipeline.services.shared.json_logs import log_as_json
 
     given = {"host": host, "http_port": port, "database_url": database, "llm_provider_service_url": lps_url}
     settings = settings_from_environment(**{name: value for name, value in given.items() if value is not None})

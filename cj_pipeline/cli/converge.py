@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from statistics import median
+from typing import TYPE_CHECKING
 
 import click
-from scipy.stats import norm
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
-from cj_pipeline.engine.scoring.convergence import Convergence, ConvergenceSettings, converge
+
+if TYPE_CHECKING:
+    from cj_pipeline.engine.scoring.convergence import Convergence
 
 
 @click.command("converge")
@@ -48,6 +50,10 @@ def converge_command(
     No recording and no provider: random pairs, judged from true scores that are normally distributed. tau-b says how
     much of the true order the scale found.
     """
+    from scipy.stats import norm
+
+    from cj_pipeline.engine.scoring.convergence import ConvergenceSettings, converge
+
     truth = {f"essay-{place:04d}": spread * float(norm.ppf((place + 0.5) / essays)) for place in range(essays)}
     rows = []
     for budget in budgets or (5 * essays, 10 * essays, 20 * essays):

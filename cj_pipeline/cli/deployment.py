@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cj_pipeline.bus.factory import create_bus
-from cj_pipeline.bus.protocol import Bus
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.runs.remote import Deployment, fresh_label
+if TYPE_CHECKING:
+    from cj_pipeline.bus.protocol import Bus
+    from cj_pipeline.runs.remote import Deployment
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
@@ -21,6 +21,8 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
 
     Raises click.UsageError for options that do not go together.
     """
+    from cj_pipeline.runs.remote import Deployment
+
     if lps_url is None:
         if kafka is not None or bus_folder is not None:
             raise click.UsageError("--kafka and --bus go with --lps.")
@@ -38,6 +40,8 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
 
 def label_of(deployment: Deployment | None, label: str | None) -> str:
     """Return the label of a run's batches; a fresh one for a deployment. Raises click.UsageError."""
+    from cj_pipeline.runs.remote import fresh_label
+
     if label is None:
         return "" if deployment is None else fresh_label()
     if _LABEL.fullmatch(label) is None:
@@ -47,4 +51,7 @@ def label_of(deployment: Deployment | None, label: str | None) -> str:
 
 def bus_opener(kafka: str | None, bus_folder: Path | None) -> Callable[[], Bus]:
     """Return how to open the bus that is meant, by the rules by which the services choose theirs."""
+    from cj_pipeline.bus.factory import create_bus
+    from cj_pipeline.foundation.settings import PipelineSettings
+
     return lambda: create_bus(bus_folder, kafka, PipelineSettings().data_dir / "callbacks")

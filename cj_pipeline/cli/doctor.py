@@ -10,32 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import click
-from confluent_kafka import KafkaException
 
-from cj_pipeline.bus.kafka.clients import new_admin
-from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
-from cj_pipeline.cli.kafka import DEFAULT_PORT
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table
-from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
-from cj_pipeline.local.kafka_node import broker_answers
-from cj_pipeline.local.programs import CannotStart, Unavailable, java, java_version, maven
-from cj_pipeline.mock.mode.files import load_mode, mode_names
-from cj_pipeline.parity.compare import validate_tolerances
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.services.cj import environment as cj_environment
-from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
-from cj_pipeline.services.lps import variables as lps_variables
-from cj_pipeline.services.lps.providers.endpoint import endpoint_of
-from cj_pipeline.services.lps.providers.manifest import load_manifest
-from cj_pipeline.services.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
-from cj_pipeline.services.lps.settings import settings_from_environment
-from cj_pipeline.traces.scenario import SCENARIO_FILE
-from cj_pipeline.warehouse.store import Warehouse
 
 KAFKA_TIMEOUT_S = 2.0
 
@@ -72,6 +51,11 @@ def _python() -> Finding:
 
 
 def _scenarios() -> Finding:
+    from cj_pipeline.cli.sources import trace_store
+    from cj_pipeline.parity.compare import validate_tolerances
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.traces.scenario import SCENARIO_FILE
+
     store = trace_store()
     ids = store.scenario_ids()
     if not ids:
@@ -87,6 +71,8 @@ def _scenarios() -> Finding:
 
 
 def _modes() -> Finding:
+    from cj_pipeline.mock.mode.files import load_mode, mode_names
+
     try:
         loaded = [load_mode(name) for name in mode_names()]
     except CjPipelineError as error:
@@ -96,6 +82,10 @@ def _modes() -> Finding:
 
 def _models() -> Finding:
     """Find the models that the LPS would ask, and where."""
+    from cj_pipeline.services.lps.providers.endpoint import endpoint_of
+    from cj_pipeline.services.lps.providers.manifest import load_manifest
+    from cj_pipeline.services.lps.settings import settings_from_environment
+
     try:
         settings = settings_from_environment()
         manifest = load_manifest(settings.model_manifest_path)
@@ -119,14 +109,23 @@ def _models() -> Finding:
 
 
 def _lps_variables() -> Finding:
+    from cj_pipeline.services.lps import variables as lps_variables
+    from cj_pipeline.services.lps.settings import ENVIRONMENT_PREFIX as LPS_PREFIX
+
     return _variables("lps variables", LPS_PREFIX, _lps_settings, lps_variables.not_read)
 
 
 def _lps_settings() -> None:
+    from cj_pipeline.services.lps import variables as lps_variables
+    from cj_pipeline.services.lps.settings import settings_from_environment
+
     lps_variables.refuse_what_is_not_done(settings_from_environment(), os.environ)
 
 
 def _cj_variables() -> Finding:
+    from cj_pipeline.services.cj import environment as cj_environment
+    from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX as CJ_PREFIX
+
     return _variables(
         "cj variables",
         CJ_PREFIX,
@@ -154,6 +153,9 @@ def _variables(
 
 
 def _data() -> Finding:
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.store import Warehouse
+
     folder = PipelineSettings().data_dir.absolute()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(nearest, os.W_OK):
@@ -179,6 +181,13 @@ def _dagster() -> Finding:
 
 def _kafka() -> Finding:
     """Look at the cluster that everything is pointed at."""
+    from confluent_kafka import KafkaException
+
+    from cj_pipeline.bus.kafka.clients import new_admin
+    from cj_pipeline.bus.kafka.settings import kafka_is_configured, kafka_settings_from_environment
+    from cj_pipeline.cli.kafka import DEFAULT_PORT
+    from cj_pipeline.local.kafka_node import broker_answers
+
     if not kafka_is_configured():
         here = f"127.0.0.1:{DEFAULT_PORT}"
         get_one = f"one runs here, on {here}" if broker_answers(DEFAULT_PORT) else "make kafka starts a broker here"
@@ -204,6 +213,8 @@ def _kafka() -> Finding:
 
 
 def _java() -> Finding:
+    from cj_pipeline.local.programs import Unavailable, java, java_version
+
     try:
         program = java()
     except Unavailable as error:
@@ -212,6 +223,8 @@ def _java() -> Finding:
 
 
 def _maven() -> Finding:
+    from cj_pipeline.local.programs import Unavailable, maven
+
     try:
         return Finding("maven", "ok", f"'{maven()}'")
     except Unavailable as error:
@@ -220,6 +233,9 @@ def _maven() -> Finding:
 
 def _kafka_files() -> Finding:
     """Look at the files of the broker that `cj-pipeline kafka` starts, and fetch nothing."""
+    from cj_pipeline.local.kafka_artifacts import KafkaArtifacts, kafka_home
+    from cj_pipeline.local.programs import CannotStart
+
     artifacts = KafkaArtifacts(kafka_home())
     if not artifacts.fetched:
         return Finding("kafka files", "absent", f"not in '{artifacts.home}'; run: cj-pipeline kafka fetch")

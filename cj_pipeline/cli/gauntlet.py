@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,31 +18,11 @@ from cj_pipeline.cli.output import (
     progress_bar,
     say_wrapped,
 )
-from cj_pipeline.cli.sources import Source, find_source
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.parity.check import Case
-from cj_pipeline.parity.gauntlet.gauntlet import WRONG_MOCKS, run_gauntlet
-from cj_pipeline.parity.gauntlet.stand_in import stand_in
-from cj_pipeline.parity.gauntlet.tables import gauntlet_rows
-from cj_pipeline.reports.gauntlet_report import (
-    COLUMNS,
-    GLOSS,
-    as_markdown,
-    blind_lines,
-    exit_code,
-    left_out_lines,
-    rows_of,
-    summary_lines,
-)
-from cj_pipeline.reports.gauntlet_report import (
-    as_json as json_document,
-)
-from cj_pipeline.reports.more import command_for_more
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.runs.record import RunRecord, Side
-from cj_pipeline.runs.scenario_run import run_live
 from cj_pipeline.traces.scenario import Profile
-from cj_pipeline.warehouse.content_cache import cache_in
+
+if TYPE_CHECKING:
+    from cj_pipeline.cli.sources import Source
+    from cj_pipeline.runs.record import RunRecord
 
 
 @click.command()
@@ -69,6 +50,26 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
     Exits with 0; with 3 when an essential wrong mock would get past, so that `parity` cannot tell; with 2 when
     something cannot be used. docs/gauntlet.md lists the wrong mocks.
     """
+    from cj_pipeline.cli.sources import find_source
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.parity.check import Case
+    from cj_pipeline.parity.gauntlet.gauntlet import WRONG_MOCKS, run_gauntlet
+    from cj_pipeline.parity.gauntlet.tables import gauntlet_rows
+    from cj_pipeline.reports.gauntlet_report import (
+        COLUMNS,
+        GLOSS,
+        as_markdown,
+        blind_lines,
+        exit_code,
+        left_out_lines,
+        rows_of,
+        summary_lines,
+    )
+    from cj_pipeline.reports.gauntlet_report import as_json as json_document
+    from cj_pipeline.reports.more import command_for_more
+    from cj_pipeline.runs.record import Side
+    from cj_pipeline.warehouse.content_cache import cache_in
+
     found = find_source(source, Profile(profile))
     case = Case(found.scenario, found.replayed(Side.RECORDED), live_side(found), found.further_runs())
     with progress_bar(f"{found.scenario.scenario_id}: wrong mocks", WRONG_MOCKS) as progress:
@@ -102,6 +103,10 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
 
 def live_side(found: Source) -> RunRecord:
     """Return the live side that wrong mocks are measured by: the scenario's own run, or of a file the recording."""
+    from cj_pipeline.parity.gauntlet.stand_in import stand_in
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.runs.scenario_run import run_live
+
     if not found.recordings:
         return stand_in(found.scenario, found.events)
     mode = scenario_mode(found.scenario, None, scenario_file=found.scenario_file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,22 +19,13 @@ from cj_pipeline.cli.trace_results import (
     trace_options,
 )
 from cj_pipeline.foundation.errors import CjPipelineError
-from cj_pipeline.parity.origin import missing_parts
-from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
-from cj_pipeline.runs.record import Side
-from cj_pipeline.runs.recorded_answers import answer_columns
-from cj_pipeline.runs.scenario_run import JudgeIdentity, replay_columns
-from cj_pipeline.traces.further_recording import RecordingPlace, copy_recording, place_for_recording
-from cj_pipeline.traces.importing.artefact import eng5_artefact
-from cj_pipeline.traces.importing.cj_database import cj_database
-from cj_pipeline.traces.importing.json_folder import json_folder
-from cj_pipeline.traces.importing.source import Source
-from cj_pipeline.traces.importing.stored_scores import ScoreAgreement, score_agreement
-from cj_pipeline.traces.importing.trace import ImportRequest, ImportResult, import_trace
-from cj_pipeline.traces.reader import read_results
-from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.traces.store import CALLBACKS_FILE
-from cj_pipeline.traces.writing import WrittenTrace
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.further_recording import RecordingPlace
+    from cj_pipeline.traces.importing.source import Source
+    from cj_pipeline.traces.importing.stored_scores import ScoreAgreement
+    from cj_pipeline.traces.importing.trace import ImportResult
+    from cj_pipeline.traces.writing import WrittenTrace
 
 
 @click.command("import")
@@ -96,6 +87,10 @@ def import_command(
 
     Exits with 0 when nothing is missing, 3 when the trace is partial, 2 when the input cannot be used.
     """
+    from cj_pipeline.runs.new_trace_mode import require_mode_for_pseudonyms
+    from cj_pipeline.traces.further_recording import copy_recording, place_for_recording
+    from cj_pipeline.traces.importing.trace import ImportRequest, import_trace
+
     if (scenario_id is None) == (into is None):
         raise click.UsageError("Give SCENARIO_ID, or --into SCENARIO to add a recording to one.")
     if into is None and (recording is not None or from_trace is not None):
@@ -175,6 +170,8 @@ def _refuse_with_trace() -> None:
 
 
 def _show_copy(place: RecordingPlace, made: WrittenTrace, as_json: bool) -> None:
+    from cj_pipeline.parity.origin import missing_parts
+
     missing = missing_parts([made.provenance])
     shown = TraceResult(
         scenario_id=f"{place.scenario.scenario_id}, recording {place.name}",
@@ -191,6 +188,10 @@ def _show_copy(place: RecordingPlace, made: WrittenTrace, as_json: bool) -> None
 
 
 def _source(folder: Path | None, artefact: Path | None, database: str | None, batch: str | None) -> Source:
+    from cj_pipeline.traces.importing.artefact import eng5_artefact
+    from cj_pipeline.traces.importing.cj_database import cj_database
+    from cj_pipeline.traces.importing.json_folder import json_folder
+
     given = [one for one in (folder, artefact, database) if one is not None]
     if len(given) != 1:
         also = "" if click.get_current_context().params.get("into") is None else " Or --from-trace."
@@ -208,6 +209,14 @@ def _source(folder: Path | None, artefact: Path | None, database: str | None, ba
 
 def _scores_again(result: ImportResult, place: RecordingPlace | None) -> ScoreAgreement | None:
     """Compare the source's own scores with those of a replay of the recording; None where it has none."""
+    from cj_pipeline.runs.record import Side
+    from cj_pipeline.runs.recorded_answers import answer_columns
+    from cj_pipeline.runs.scenario_run import JudgeIdentity, replay_columns
+    from cj_pipeline.traces.importing.stored_scores import score_agreement
+    from cj_pipeline.traces.reader import read_results
+    from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+    from cj_pipeline.traces.store import CALLBACKS_FILE
+
     if not result.bt_scores:
         return None
     scenario = read_scenario(result.folder / SCENARIO_FILE) if place is None else place.scenario

@@ -7,17 +7,12 @@ import sys
 from pathlib import Path
 
 import click
-import yaml
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.lps_models import jobs, models, payload
 from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
-from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
-from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
-from cj_pipeline.services.lps.settings import QueueBackend, settings_from_environment
-from cj_pipeline.services.lps.variables import KAFKA_SERVERS, refuse_what_is_not_done, warn_of_what_is_not_read
-from cj_pipeline.services.shared.json_logs import log_as_json
+from cj_pipeline.contracts.enums import QueueBackend
 
 
 @click.group(
@@ -70,8 +65,14 @@ def serve(
     Everything is set by the variables LLM_PROVIDER_SERVICE_*; an option counts instead of its variable. Logs are JSON
     on standard error; one line on standard output says where the service listens.
     """
+    from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
+    from cj_pipeline.mock.mode.files import load_mode
+
     # Here and not above: the server takes 0.15 s to import, which every other command would pay for.
     from cj_pipeline.services.lps.serve import serve as serve_until_stopped
+    from cj_pipeline.services.lps.settings import settings_from_environment
+    from cj_pipeline.services.lps.variables import KAFKA_SERVERS, refuse_what_is_not_done, warn_of_what_is_not_read
+    from cj_pipeline.services.shared.json_logs import log_as_json
 
     given = {"host": host, "port": port, "mock_mode": mode_expression, "queue_backend": queue_backend}
     if mode_expression is not None:  # who names a mode of the mock wants the mock, whichever provider is asked for
@@ -92,6 +93,8 @@ def serve(
 @csv_option
 def modes(as_json: bool, as_csv: bool) -> None:
     """List the modes, and the overlays that make a wrong mock of one."""
+    from cj_pipeline.mock.mode.files import load_mode, mode_names, overlay_description, overlay_names
+
     described = {name: load_mode(name).description for name in mode_names()}
     overlays = {name: overlay_description(name) for name in overlay_names()}
     if as_json:
@@ -110,6 +113,10 @@ def modes(as_json: bool, as_csv: bool) -> None:
 @json_option
 def mode(expression: str, as_json: bool) -> None:
     """Show the mode that an EXPRESSION names, overlays applied."""
+    import yaml
+
+    from cj_pipeline.mock.mode.files import load_mode
+
     loaded = load_mode(expression)
     document = {**loaded.model_dump(mode="json"), "sha256": loaded.sha256()}
     if as_json:

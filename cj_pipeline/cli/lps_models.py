@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 from pydantic import SecretStr
 
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
-from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
-from cj_pipeline.services.lps.providers.batches.store import JobStore
-from cj_pipeline.services.lps.providers.manifest import Manifest, Model, check_overrides, load_manifest
-from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environment
+
+if TYPE_CHECKING:
+    from cj_pipeline.services.lps.providers.manifest import Manifest, Model
+    from cj_pipeline.services.lps.settings import LpsSettings
 
 _HIDDEN = SecretStr("***")
 _COLUMNS = ("provider", "model", "$/M in", "out", "asked by", "from")
@@ -41,6 +41,9 @@ def models(manifest_path: Path | None, as_json: bool, as_csv: bool) -> None:
 
     Exits with 2, naming file, line and key, when the manifest cannot be used.
     """
+    from cj_pipeline.services.lps.providers.manifest import load_manifest
+    from cj_pipeline.services.lps.settings import settings_from_environment
+
     manifest = load_manifest(manifest_path or settings_from_environment().model_manifest_path)
     origins = {
         (change.provider, change.model_id): "added" if change.is_new else "changed" for change in manifest.changes
@@ -112,6 +115,9 @@ def payload(
 
     Address, headers and body are those of the settings and the manifest; keys and other secrets are shown as ***.
     """
+    from cj_pipeline.services.lps.providers.manifest import load_manifest
+    from cj_pipeline.services.lps.settings import settings_from_environment
+
     settings = _without_secrets(settings_from_environment())
     manifest = load_manifest(manifest_path or settings.model_manifest_path)
     model = _find(manifest, model_id, None if provider is None else Provider(provider))
@@ -146,6 +152,9 @@ def jobs(as_json: bool, as_csv: bool) -> None:
     Each is paid for. It goes on when its requests come back to a service with this folder of open jobs
     [LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH].
     """
+    from cj_pipeline.services.lps.providers.batches.store import JobStore
+    from cj_pipeline.services.lps.settings import settings_from_environment
+
     folder = settings_from_environment().batch_api_jobs_path
     if folder is None:
         raise CjPipelineError("no folder of open jobs: set LLM_PROVIDER_SERVICE_BATCH_API_JOBS_PATH.")
@@ -173,8 +182,10 @@ def jobs(as_json: bool, as_csv: bool) -> None:
 
 def _call(settings: LpsSettings, manifest: Manifest, model: Model, asked: dict[str, Any]) -> dict[str, Any]:
     # Here and not above: the client takes 0.1 s to import.
+    from cj_pipeline.contracts.comparison import ComparisonRequest
     from cj_pipeline.services.lps.http.admission import Admission
     from cj_pipeline.services.lps.providers.endpoint import time_limits
+    from cj_pipeline.services.lps.providers.manifest import check_overrides
     from cj_pipeline.services.lps.providers.registry import api_of
 
     request = ComparisonRequest.model_validate(

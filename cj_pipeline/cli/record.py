@@ -8,27 +8,25 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.deployment import deployment_of
 from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
-from cj_pipeline.cli.record_progress import shown_progress, stop_signals
-from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.runs.recording.books import JudgeBehindLps, require_key
-from cj_pipeline.runs.recording.continuing import left_of, record_or_add, wanted
-from cj_pipeline.runs.recording.draft import forget
-from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, Estimate, estimated
-from cj_pipeline.runs.recording.options import RecordingOptions, as_recorded, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
-from cj_pipeline.runs.recording.record import RecordingStopped
-from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded, require_name
-from cj_pipeline.traces.provenance import Provenance, read_provenance
 from cj_pipeline.traces.scenario import Profile
+
+if TYPE_CHECKING:
+    from cj_pipeline.runs.recording.books import JudgeBehindLps
+    from cj_pipeline.runs.recording.estimate import Estimate
+    from cj_pipeline.runs.recording.options import RecordingOptions
+    from cj_pipeline.runs.recording.request import RecordingRequest
+    from cj_pipeline.traces.provenance import Provenance
 
 
 def _finite(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
@@ -135,6 +133,14 @@ def record_command(
     Exits with 0 when the recording is complete, 3 when it was stopped or the money is spent, 2 when something cannot
     be used.
     """
+    from cj_pipeline.cli.record_result import recording_document, show_plan, show_recording
+    from cj_pipeline.runs.recording.books import require_key
+    from cj_pipeline.runs.recording.continuing import left_of, wanted
+    from cj_pipeline.runs.recording.draft import forget
+    from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, estimated
+    from cj_pipeline.runs.recording.options import RecordingOptions, prepared
+    from cj_pipeline.traces.provenance import read_provenance
+
     target = _target(scenario_id, output_dir, more)
     if restart and not dry_run:
         forget(target)
@@ -217,6 +223,8 @@ def _target(scenario_id: str, output_dir: Path | None, more: int | None) -> Path
     """Return the folder of the trace; of one that is there, its path is a name as well."""
     if output_dir is None and (more is not None or "/" in scenario_id):
         return scenario_folder(scenario_id)
+    from cj_pipeline.runs.recording.request import require_name
+
     require_name(scenario_id)
     return output_folder(output_dir) / scenario_id
 
@@ -232,6 +240,9 @@ def _as_recorded(
     options: RecordingOptions, provenance: Provenance, target: Path, local: bool
 ) -> tuple[RecordingOptions, bool]:
     """Return the options that ask as it was asked, and whether that is the model that `make record` installs."""
+    from cj_pipeline.runs.recording.options import as_recorded
+    from cj_pipeline.runs.recording.request import not_recorded
+
     recorded, given = provenance.recorded, _given()
     if given & {"runs", "comparisons", "both_orders", "grades", "profile"}:
         raise click.UsageError("--more adds to a recording; leave --runs, --comparisons, --grades and the like out.")
@@ -244,6 +255,10 @@ def _as_recorded(
 
 def _recorded(request: RecordingRequest, judge: JudgeBehindLps) -> list[str]:
     """Record, and return what somebody should know of it."""
+    from cj_pipeline.cli.record_progress import shown_progress, stop_signals
+    from cj_pipeline.runs.recording.continuing import record_or_add
+    from cj_pipeline.runs.recording.record import RecordingStopped
+
     with stop_signals() as stop, shown_progress(request.judge.model) as on_progress:
         try:
             return record_or_add(request, judge, on_progress=on_progress, stop=stop)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.trace_results import redaction_detail_options, redaction_under
-from cj_pipeline.mock.mode.essays import essays_named, renamed_mode
-from cj_pipeline.mock.mode.files import load_mode
-from cj_pipeline.mock.mode.mode import Mode
-from cj_pipeline.parity.compare import validate_tolerances
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.redaction.trace import RedactedTrace, redact_trace, require_new
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
+
+if TYPE_CHECKING:
+    from cj_pipeline.mock.mode.mode import Mode
+    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redaction.trace import RedactedTrace
+    from cj_pipeline.traces.scenario import Scenario
 
 
 @click.command()
@@ -46,6 +45,12 @@ def redact(
     Essays get pseudonyms, the same ones in every trace redacted with the same key. TARGET's name is its scenario id.
     docs/redaction.md says what is kept.
     """
+    from cj_pipeline.mock.mode.files import load_mode
+    from cj_pipeline.parity.compare import validate_tolerances
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.traces.redaction.trace import redact_trace, require_new
+    from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+
     folder = scenario_folder(source)
     scenario = read_scenario(folder / SCENARIO_FILE)
     # Their names are carried over as they are.
@@ -67,6 +72,8 @@ def _mode_text(
 
     A file's path may name its owner, and a mode that names essays must name them as the copy does.
     """
+    from cj_pipeline.mock.mode.essays import essays_named, renamed_mode
+
     if asked is None and not essays_named(chosen) and ".yaml" not in scenario.mode:
         return None
     return renamed_mode(chosen, f"{scenario_id}_mode", redaction.essay, redaction.model)

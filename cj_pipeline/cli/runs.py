@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,25 +23,16 @@ from cj_pipeline.cli.output import (
     say_wrapped,
 )
 from cj_pipeline.cli.parity_options import SEED, accept_option, profile_option, strict_option
-from cj_pipeline.cli.run_tables import show_run
-from cj_pipeline.cli.sources import Source, answers_sha256_of_file, find_columns, find_source, names_callbacks
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.mock.mode.mode import AbilityWinner, Mode
-from cj_pipeline.parity.check import Case
-from cj_pipeline.parity.compare import CheckResult, ParityReport, compare
-from cj_pipeline.parity.divergence import first_divergence
-from cj_pipeline.parity.verdict import exit_code
-from cj_pipeline.reports.headline import headline_lines, off_lines
-from cj_pipeline.reports.parity_report import as_json as report_json
-from cj_pipeline.reports.parity_report import as_junit, as_markdown, values_in_words
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.runs.record import RunRecord, Side
-from cj_pipeline.runs.remote import Deployment
-from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
-from cj_pipeline.traces.reader import QuarantinedLine
-from cj_pipeline.traces.scenario import Profile, Scenario
-from cj_pipeline.warehouse.content_cache import cache_in
+
+if TYPE_CHECKING:
+    from cj_pipeline.cli.sources import Source
+    from cj_pipeline.mock.mode.mode import Mode
+    from cj_pipeline.parity.compare import CheckResult, ParityReport
+    from cj_pipeline.runs.record import RunRecord
+    from cj_pipeline.runs.remote import Deployment
+    from cj_pipeline.traces.reader import QuarantinedLine
+    from cj_pipeline.traces.scenario import Scenario
 
 seed_option = click.option("--seed", type=SEED, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
@@ -86,6 +78,9 @@ def replay(
     cj-pipeline replay eng5_anchor_align_gpt51_low_20251201
     cj-pipeline replay callbacks.jsonl --what-if budget=40,80 --what-if strategy=recorded,balanced --seeds 20
     """
+    from cj_pipeline.cli.run_tables import show_run
+    from cj_pipeline.cli.sources import answers_sha256_of_file, find_columns, find_source
+
     if not assignments and (seeds is not None or markdown is not None):
         raise click.UsageError("--seeds and --markdown go with --what-if; a plain replay is one run without chance.")
     if assignments:
@@ -128,6 +123,9 @@ def live(
     cj-pipeline live eng5_lower5_gpt51_low_20251202
     cj-pipeline live eng5_lower5_gpt51_low_20251202 --lps http://127.0.0.1:8080 --kafka 127.0.0.1:9092
     """
+    from cj_pipeline.cli.run_tables import show_run
+    from cj_pipeline.cli.sources import find_source
+
     found = find_source(source)
     deployment = deployment_of(lps_url, kafka, bus_folder)
     record = _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label))
@@ -199,6 +197,18 @@ def parity(
     Exits with 0 for PARITY, 1 for NO PARITY, 3 for CANNOT TELL, 2 when something cannot be used. docs/parity.md says
     what they mean.
     """
+    from cj_pipeline.cli.sources import find_source, names_callbacks
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.parity.check import Case
+    from cj_pipeline.parity.compare import compare
+    from cj_pipeline.parity.divergence import first_divergence
+    from cj_pipeline.parity.verdict import exit_code
+    from cj_pipeline.reports.parity_report import as_json as report_json
+    from cj_pipeline.reports.parity_report import as_junit, as_markdown
+    from cj_pipeline.runs.record import Side
+    from cj_pipeline.traces.scenario import Profile
+    from cj_pipeline.warehouse.content_cache import cache_in
+
     if between:
         _refuse_live_options()
         shown = Shown(diverges, markdown, junit, html, as_json, as_csv)
@@ -271,6 +281,8 @@ _LIVE_OPTIONS = {
 
 def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) -> None:
     """Print one report: its headline, every check that is on as a table, what failed, what would settle the rest."""
+    from cj_pipeline.reports.headline import headline_lines, off_lines
+
     say_wrapped(report.scenario.title)
     for line in headline_lines(report, arguments):
         say_wrapped(line, indent="    ")
@@ -290,6 +302,8 @@ def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) 
 
 
 def _report_row(result: CheckResult) -> list[str]:
+    from cj_pipeline.reports.parity_report import values_in_words
+
     outcome = result.outcome
     if outcome is None:
         return [result.check.name, result.verdict.value, result.reason, "", ""]
@@ -299,6 +313,8 @@ def _report_row(result: CheckResult) -> list[str]:
 
 def _warn_of_strangers(found: Source, mode: Mode) -> None:
     """Say it where a mode was fitted to essays and none of them is here: its winners are then drawn for strangers."""
+    from cj_pipeline.mock.mode.mode import AbilityWinner
+
     known = set(mode.winner.abilities) if isinstance(mode.winner, AbilityWinner) else set()
     if known and known.isdisjoint(item.id for item in found.scenario.net.items):
         say_wrapped(
@@ -311,6 +327,9 @@ def _warn_of_strangers(found: Source, mode: Mode) -> None:
 def _run_live(
     found: Source, expression: str | None, seed: int | None, realtime: bool, deployment: Deployment | None, label: str
 ) -> RunRecord:
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.runs.scenario_run import Pace, comparisons_asked, run_live
+
     mode = scenario_mode(found.scenario, expression, scenario_file=found.scenario_file)
     _warn_of_strangers(found, mode)
     total = comparisons_asked(found.scenario, len(found.events))

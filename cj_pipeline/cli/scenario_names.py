@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.traces.scenario_folders import scenario_folder_below
-
 
 def scenario_folder(name: str) -> Path:
     """Return the folder of a scenario given by its id or by the path of its folder, with or without a slash behind it.
@@ -18,4 +15,7 @@ def scenario_folder(name: str) -> Path:
     if os.path.isdir(name):  # noqa: PTH112
         path = Path(name)
         return path if path.name else path.absolute()
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.traces.scenario_folders import scenario_folder_below
+
     return scenario_folder_below(PipelineSettings().traces_dir, name.rstrip("/"))

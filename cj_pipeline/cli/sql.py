@@ -13,9 +13,6 @@ import click
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.warehouse.read_only import MOST_ROWS, MOST_SECONDS, ask
-from cj_pipeline.warehouse.store import Warehouse
 
 _GRACE_S = 1.0
 
@@ -29,6 +26,10 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
 
     At most 100,000 rows, 1 GB of memory and 15 s.
     """
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.read_only import MOST_ROWS, ask
+    from cj_pipeline.warehouse.store import Warehouse
+
     with _ended_when_late():
         answer = ask(Warehouse(PipelineSettings().data_dir), query)
     if as_json:
@@ -50,6 +51,7 @@ def _ended_when_late() -> Iterator[None]:
 
     `repeat('x', 1500000000)` is one value, and took 40 s in spite of it.
     """
+    from cj_pipeline.warehouse.read_only import MOST_SECONDS
 
     def end() -> None:
         say(f"error: The query took more than {MOST_SECONDS:g} s; ask for less.", err=True)

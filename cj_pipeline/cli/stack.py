@@ -11,7 +11,6 @@ import click
 
 from cj_pipeline.cli.output import json_option, print_json, say_wrapped
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.foundation.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from cj_pipeline.local.driven_batch import DrivenBatch
@@ -62,6 +61,7 @@ def stack(
     if context.invoked_subcommand is not None:
         return
     from cj_pipeline.cli.sources import trace_store
+    from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.local.server import wait_for_an_end
     from cj_pipeline.local.stack import running_stack
     from cj_pipeline.local.stack_plan import StackPlan
@@ -128,6 +128,7 @@ def drive(
     from cj_pipeline.bus.kafka.settings import KafkaSettings, kafka_settings_from_environment
     from cj_pipeline.cli.deployment import label_of
     from cj_pipeline.cli.sources import trace_store
+    from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.local.drive import DriveRequest, StackAddress
     from cj_pipeline.local.driven_batch import drive as drive_batch
     from cj_pipeline.local.stack_plan import DEFAULT_PORTS

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say_wrapped
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.suites.result import SuiteResult
+
+if TYPE_CHECKING:
+    from cj_pipeline.suites.result import SuiteResult
 
 # By hand, and held equal to the suites by a test: importing them takes a second.
 PROFILES = ("cj-generic", "cj-generic-batch-api", "eng5-anchor", "eng5-lower5")

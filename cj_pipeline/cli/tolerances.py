@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 import yaml
 
 from cj_pipeline.cli.output import json_option, print_json, say
 from cj_pipeline.cli.parity_options import profile_option
-from cj_pipeline.cli.sources import find_source
-from cj_pipeline.parity.margins import Proposal, proposed
-from cj_pipeline.runs.record import Side
-from cj_pipeline.traces.scenario import REASON, Profile
+
+if TYPE_CHECKING:
+    from cj_pipeline.parity.margins import Proposal
 
 
 @click.group()
@@ -30,6 +31,11 @@ def propose(source: str, profile: str, as_json: bool) -> None:
     \b
     cj-pipeline tolerances propose eng5_lower5_gpt51_low_20251202
     """
+    from cj_pipeline.cli.sources import find_source
+    from cj_pipeline.parity.margins import proposed
+    from cj_pipeline.runs.record import Side
+    from cj_pipeline.traces.scenario import REASON, Profile
+
     found = find_source(source, Profile(profile))
     proposals = proposed(found.scenario, found.replayed(Side.RECORDED), found.further_runs())
     if as_json:
@@ -42,6 +48,8 @@ def propose(source: str, profile: str, as_json: bool) -> None:
 
 def _entry(proposal: Proposal) -> str:
     """Return one line of YAML; a comment where no margin covers the noise."""
+    from cj_pipeline.traces.scenario import REASON
+
     name = proposal.gate.name
     if not proposal.limits:
         return f"  # {name}: {proposal.reason}"

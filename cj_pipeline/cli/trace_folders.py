@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.output import json_option, print_json
 from cj_pipeline.cli.scenario_names import scenario_folder
-from cj_pipeline.cli.sources import find_columns, find_recording, trace_store
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.parity.compare import validate_tolerances
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.traces.carried_hints import require_carried_hints
-from cj_pipeline.traces.file_scenario import no_usable_line
-from cj_pipeline.traces.reader import QuarantinedLine
-from cj_pipeline.traces.reconstruct.trace import reconstruct_trace
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
-from cj_pipeline.traces.store import MAIN, Recording, check_callbacks, read_trace, trace_recordings
-from cj_pipeline.traces.summary import summarise_file
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.reader import QuarantinedLine
+    from cj_pipeline.traces.scenario import Scenario
+    from cj_pipeline.traces.store import Recording
 
 
 @click.command()
@@ -29,6 +25,9 @@ def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
 
     Exits with 2 at the first thing that is wrong, naming file, line and key.
     """
+    from cj_pipeline.cli.sources import trace_store
+    from cj_pipeline.traces.store import MAIN
+
     store = trace_store()
     chosen = [scenario_folder(name) for name in scenarios or store.scenario_ids()]
     if not chosen:
@@ -54,6 +53,12 @@ def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
 
 
 def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int]]]:
+    from cj_pipeline.parity.compare import validate_tolerances
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.traces.carried_hints import require_carried_hints
+    from cj_pipeline.traces.scenario import SCENARIO_FILE
+    from cj_pipeline.traces.store import check_callbacks, trace_recordings
+
     scenario, recordings = trace_recordings(folder)
     path = folder / SCENARIO_FILE
     scenario_mode(scenario, scenario_file=path)
@@ -70,6 +75,10 @@ def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int]]]:
 )
 def summarise_trace(source: str, recording: str | None, replay: bool) -> None:
     """Print the summary JSON of SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks."""
+    from cj_pipeline.cli.sources import find_columns, find_recording
+    from cj_pipeline.traces.file_scenario import no_usable_line
+    from cj_pipeline.traces.summary import summarise_file
+
     if replay and recording is not None:
         raise click.UsageError("--replay takes the main recording; leave out --recording.")
     found = find_recording(source, recording)
@@ -104,6 +113,9 @@ def reconstruct(scenario: str) -> None:
 
     Deterministic. A captured trace is never overwritten.
     """
+    from cj_pipeline.traces.reconstruct.trace import reconstruct_trace
+    from cj_pipeline.traces.store import read_trace
+
     trace = read_trace(reconstruct_trace(scenario_folder(scenario)))
     click.echo(f"{trace.scenario.scenario_id}: {len(trace.callbacks.events)} callbacks reconstructed ({trace.sha256})")
     click.echo("This is a reconstruction, not a recording; provenance.json says what is published and what is drawn.")

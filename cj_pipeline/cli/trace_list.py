@@ -13,7 +13,6 @@ from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_jso
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.input_file import read_input
-from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.traces.provenance import read_provenance, verify_checksums
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE, SUMMARY_FILE, scenario_ids
@@ -36,6 +35,8 @@ def list_traces(as_json: bool, as_csv: bool) -> None:
     Callbacks, origin and digest are those of the main recording. A folder that cannot be used is named on standard
     error, and the exit code is then 2. A narrow terminal shows the most important columns; --json and --csv have all.
     """
+    from cj_pipeline.foundation.settings import PipelineSettings
+
     root = PipelineSettings().traces_dir
     rows: list[dict[str, Any]] = []
     unusable = 0

@@ -9,21 +9,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table
 from cj_pipeline.foundation import exit_codes
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.runs.new_trace_mode import fitted_mode_notes, fitted_mode_text
-from cj_pipeline.traces.captured_scenario import ScenarioChoices
-from cj_pipeline.traces.completeness import completeness_in_words
-from cj_pipeline.traces.redaction.key import default_key_file, key_when_used
-from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
-from cj_pipeline.traces.redaction.redaction import Redaction
-from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.redaction_policy import Justifications
 from cj_pipeline.traces.scenario import Profile
+
+if TYPE_CHECKING:
+    from cj_pipeline.traces.captured_scenario import ScenarioChoices
+    from cj_pipeline.traces.redaction.redaction import Redaction
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -119,6 +116,12 @@ def redaction_under(
     allowed_keys: tuple[str, ...] = (),
 ) -> Redaction:
     """Return a redaction, of which redaction_of says more. allowed_keys: of metadata, that stay."""
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.traces.redaction.key import default_key_file, key_when_used
+    from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
+    from cj_pipeline.traces.redaction.redaction import Redaction
+    from cj_pipeline.traces.redaction_policy import RedactionPolicy
+
     path = default_key_file(PipelineSettings().data_dir) if key_file is None else key_file
     policy = RedactionPolicy(justifications=Justifications(justifications), allowed_keys=allowed_keys)
     return Redaction(policy, Pseudonyms(key_when_used(path)), frozenset(public_models))
@@ -135,6 +138,10 @@ def redaction_in_words(redaction: Redaction | None, dropped: Mapping[str, int]) 
 
 def choices_of(like: str | None, grades_file: Path | None, profile: str | None, mode: str | None) -> ScenarioChoices:
     """Return what the options say of the scenario. like: a scenario's id or its folder."""
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.runs.new_trace_mode import fitted_mode_text
+    from cj_pipeline.traces.captured_scenario import ScenarioChoices
+
     folder = None if like is None else Path(like)
     if folder is not None and not folder.is_dir():
         folder = PipelineSettings().traces_dir / str(like)
@@ -149,6 +156,8 @@ def choices_of(like: str | None, grades_file: Path | None, profile: str | None, 
 
 def output_folder(given: Path | None) -> Path:
     """Return the folder that new traces are made in."""
+    from cj_pipeline.foundation.settings import PipelineSettings
+
     return PipelineSettings().traces_dir if given is None else given
 
 
@@ -183,6 +192,8 @@ class TraceResult:
 
 def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
     """Print a result and end the program with 3 where it is partial. verb: `captured`, `imported`."""
+    from cj_pipeline.runs.new_trace_mode import fitted_mode_notes
+
     notes = (*result.notes, *fitted_mode_notes(result.folder))
     if as_json:
         print_json(
@@ -207,6 +218,8 @@ def show_result(result: TraceResult, verb: str, as_json: bool) -> None:
 
 
 def _show_tables(result: TraceResult, notes: Sequence[str], verb: str) -> None:
+    from cj_pipeline.traces.completeness import completeness_in_words
+
     rows: list[tuple[str, int]] = [(name.replace("_", " "), number) for name, number in result.counts.items()]
     print_table(f"{result.scenario_id}: {verb}", ("what became of it", "messages"), [*rows, ("read", result.read)])
     if result.facts:

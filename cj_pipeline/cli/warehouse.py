@@ -22,24 +22,14 @@ from cj_pipeline.cli.output import (
 )
 from cj_pipeline.cli.parity_options import SEED, accept_option, strict_option
 from cj_pipeline.cli.scenario_names import scenario_folder
-from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
-from cj_pipeline.foundation.settings import PipelineSettings
-from cj_pipeline.parity.tables import CHECKS, stored_verdict
-from cj_pipeline.parity.verdict import judged_exit_code, worst_code
-from cj_pipeline.runs.modes import scenario_mode
-from cj_pipeline.runs.record import Side
-from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
-from cj_pipeline.warehouse.prune import KEEP, prune
-from cj_pipeline.warehouse.rows import Row
-from cj_pipeline.warehouse.run_folder import RunFolder
-from cj_pipeline.warehouse.schemas import PARITY_PART
-from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     from cj_pipeline.definitions import Materialised
+    from cj_pipeline.warehouse.rows import Row
+    from cj_pipeline.warehouse.run_folder import RunFolder
 
 
 @click.command()
@@ -69,6 +59,14 @@ def materialize(
     Exits with 0 when every verdict is the one that its scenario expects (PARITY, unless it says another), 1 for NO
     PARITY or a verdict better than expected, 3 for CANNOT TELL, 2 when a scenario cannot be used.
     """
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.parity.tables import CHECKS
+    from cj_pipeline.parity.verdict import worst_code
+    from cj_pipeline.runs.modes import scenario_mode
+    from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+    from cj_pipeline.warehouse.schemas import PARITY_PART
+    from cj_pipeline.warehouse.store import Warehouse
+
     folders = [scenario_folder(name) for name in scenarios] or _all_folders()
     for folder in folders:  # a name that is not there is reported before anything runs
         path = folder / SCENARIO_FILE
@@ -115,12 +113,16 @@ def warehouse() -> None:
 
 
 @warehouse.command("prune")
-@click.option("--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="Whole runs of a scenario.")
+@click.option("--keep", type=click.IntRange(min=1), default=10, show_default=True, help="Whole runs of a scenario.")
 def prune_runs(keep: int) -> None:
     """Remove runs that nobody looks at: trials, runs that broke off, whole runs beyond the newest ones.
 
     What is published, and what was written within a day, stays.
     """
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.prune import prune
+    from cj_pipeline.warehouse.store import Warehouse
+
     removed = prune(Warehouse(PipelineSettings().data_dir), utc_now(), keep=keep)
     for run in removed:
         say(f"removed run {run.run_id} of {run.scenario_id}")
@@ -128,6 +130,8 @@ def prune_runs(keep: int) -> None:
 
 
 def _all_folders() -> list[Path]:
+    from cj_pipeline.cli.sources import trace_store
+
     store = trace_store()
     folders = [store.folder(scenario_id) for scenario_id in store.scenario_ids()]
     if not folders:
@@ -141,15 +145,24 @@ def _all_folders() -> list[Path]:
 
 def _stored(result: Materialised) -> Sequence[Row]:
     """Return the checks that a run stored; none of one that was stopped before its report."""
+    from cj_pipeline.parity.tables import CHECKS
+    from cj_pipeline.warehouse.schemas import PARITY_PART
+
     return result.run.read(CHECKS, PARITY_PART) if result.compared else ()
 
 
 def _is_trial(run: RunFolder) -> bool:
+    from cj_pipeline.parity.tables import CHECKS
+    from cj_pipeline.warehouse.schemas import PARITY_PART
+
     return run.stamp(CHECKS, PARITY_PART).origin.trial
 
 
 def _exit_code(result: Materialised, checks: Sequence[Row], accept_unproven: bool) -> int:
     """Return the exit code of one scenario, and print what stopped its run."""
+    from cj_pipeline.parity.tables import stored_verdict
+    from cj_pipeline.parity.verdict import judged_exit_code
+
     stops = [] if result.compared else [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
     for problem in (*result.problems, *stops):
         say(f"{result.scenario_id} broke off: {problem}", err=True)
@@ -164,6 +177,8 @@ def _exit_code(result: Materialised, checks: Sequence[Row], accept_unproven: boo
 
 def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
     """Return one scenario of the parity table, from its stored checks; without any, its run broke off."""
+    from cj_pipeline.parity.tables import stored_verdict
+
     found = stored_verdict(scenario_id, checks) if checks else None
     by_name = {row["check"]: row for row in checks}
     return {
@@ -185,6 +200,8 @@ def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
 
 
 def _both(by_name: Mapping[str, Mapping[str, Any]], check: str) -> dict[str, Any]:
+    from cj_pipeline.runs.record import Side
+
     row = by_name.get(check, {})
     return {side.value: row.get(side.value) for side in Side}
 

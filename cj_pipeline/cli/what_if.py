@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cj_pipeline.cli.output import print_csv, print_json, print_table, progress_bar, say_wrapped
-from cj_pipeline.cli.sources import Source
-from cj_pipeline.reports.what_if_table import as_json, as_markdown, caption_of, columns_of, notes_of, rows_of
-from cj_pipeline.runs.what_if import replayed_settings, what_if
-from cj_pipeline.runs.what_if_grid import ALIASES, variants_of
+from cj_pipeline.runs.what_if_grid import ALIASES
+
+if TYPE_CHECKING:
+    from cj_pipeline.cli.sources import Source
 
 DEFAULT_SEEDS = 5
 MOST_SEEDS = 200
@@ -43,6 +44,10 @@ def show_what_if(
     csv_asked: bool = False,
 ) -> None:
     """Run every combination over the recorded answers of a source, and print what each comes to."""
+    from cj_pipeline.reports.what_if_table import as_json, as_markdown, caption_of, columns_of, notes_of, rows_of
+    from cj_pipeline.runs.what_if import replayed_settings, what_if
+    from cj_pipeline.runs.what_if_grid import variants_of
+
     variants = variants_of(assignments, replayed_settings(found.scenario))
     first = found.scenario.live.seed
     chosen = range(first, first + (DEFAULT_SEEDS if seeds is None else seeds))

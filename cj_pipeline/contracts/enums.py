@@ -33,6 +33,13 @@ class LLMBatchingMode(StrEnum):
     PROVIDER_BATCH_API = "provider_batch_api"
 
 
+class QueueBackend(StrEnum):
+    """Where accepted requests wait."""
+
+    MEMORY = "memory"
+    REDIS = "redis"
+
+
 class QueueProcessingMode(StrEnum):
     """How the LPS works off its queue. `batch_api` is what the CJ engine calls `provider_batch_api`."""
 

@@ -7,9 +7,11 @@ it per process, which made the production mock answer differently in each.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 KeyPart = str | int
 
@@ -35,4 +37,6 @@ def keyed_uuid(*key: KeyPart) -> UUID:
 
 def keyed_generator(*key: KeyPart) -> np.random.Generator:
     """Return a numpy generator seeded by the key alone (PCG64 by name, since numpy's default may change)."""
+    import numpy as np  # here: every module that reads a callback imports this one, and few of them draw
+
     return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(key)[:16])))

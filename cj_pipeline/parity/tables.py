@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cj_pipeline.foundation.text import plain
 from cj_pipeline.parity.check import Case
@@ -20,10 +21,11 @@ from cj_pipeline.runs.tables import load_answers, load_run
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.warehouse.content_cache import cache_in
-from cj_pipeline.warehouse.rows import Row
-from cj_pipeline.warehouse.run_folder import RunFolder
-from cj_pipeline.warehouse.schemas import DETECTION_LIMITS, PARITY_PART, REPORTS
-from cj_pipeline.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    from cj_pipeline.warehouse.rows import Row
+    from cj_pipeline.warehouse.run_folder import RunFolder
+    from cj_pipeline.warehouse.store import Warehouse
 
 CHECKS = "parity_checks"
 
@@ -98,6 +100,8 @@ def stored_case(run: RunFolder, scenario: Scenario) -> Case:
 
 def store_report(run: RunFolder, report: ParityReport) -> Path:
     """Write a report, and every check of it as a row, switched-off ones included. Return the file of the rows."""
+    from cj_pipeline.warehouse.schemas import DETECTION_LIMITS, PARITY_PART, REPORTS
+
     origin = run.origin(*_BOTH_RUNS)
     row = {
         "scenario_id": report.scenario.scenario_id,
@@ -118,6 +122,8 @@ def load_report(run: RunFolder, scenario: Scenario) -> ParityReport:
 
     Raises BadInput when this run made none, or it is not about the two sides that are there.
     """
+    from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
+
     run.origin((REPORTS, PARITY_PART), *_BOTH_RUNS)
     recorded, live = (load_run(run, side) for side in (Side.RECORDED, Side.LIVE))
     return report_of(run.read(REPORTS, PARITY_PART)[0]["document"], scenario, recorded, live)
@@ -125,6 +131,8 @@ def load_report(run: RunFolder, scenario: Scenario) -> ParityReport:
 
 def stored_verdicts(warehouse: Warehouse, scenario_ids: Collection[str]) -> tuple[StoredVerdict, ...]:
     """Return what the published reports say, of those scenarios that have one."""
+    from cj_pipeline.warehouse.schemas import PARITY_PART
+
     runs = (
         warehouse.run(pointer.run_id, pointer.scenario_id)
         for pointer in warehouse.published(scenario_ids)

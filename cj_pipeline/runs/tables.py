@@ -9,10 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, callback_json, parse_callback
 from cj_pipeline.contracts.enums import Winner
@@ -24,7 +23,9 @@ from cj_pipeline.traces.reader import CallbackColumns, QuarantinedLine
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.traces.summary import Summary
 from cj_pipeline.warehouse.origin import Origin, SideAnswers
-from cj_pipeline.warehouse.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from cj_pipeline.warehouse.run_folder import RunFolder  # for the type alone: it imports pyarrow, .2 s
 
 Events = tuple[CallbackEvent, ...]
 
@@ -152,6 +153,8 @@ def load_batches(run: RunFolder, side: Side) -> tuple[Events, ...]:
 
 def load_columns(run: RunFolder, side: Side) -> CallbackColumns:
     """Read the callbacks of one side's batch 0 as columns. Raises BadInput as load_batches does."""
+    import pyarrow.compute as pc  # here: .3 s to import, and commands that store nothing import this module
+
     table = run.read_columns("callbacks", side, list(_COLUMNS))
     found = table.filter(pc.equal(table["batch"], 0)).to_pydict()
     return CallbackColumns(

@@ -16,10 +16,8 @@ from cj_pipeline.warehouse.store import Warehouse
 YOUNGEST = timedelta(days=1)
 """A younger folder may be of a run that is not over."""
 
-KEEP = 10
 
-
-def prune(warehouse: Warehouse, now: datetime, *, keep: int = KEEP) -> tuple[RunFolder, ...]:
+def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder, ...]:
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs

@@ -10,8 +10,8 @@ import pytest
 from tests.house import REPOSITORY
 
 HEAVY = {
-    "confluent_kafka", "dagster", "duckdb", "httpx", "matplotlib", "networkx", "numpy", "openpyxl", "pandas", "pyarrow",
-    "redis", "rich", "rustworkx", "scipy", "sqlalchemy", "starlette", "uvicorn",
+    "confluent_kafka", "dagster", "duckdb", "httpx", "matplotlib", "networkx", "numpy", "openpyxl", "pandas",
+    "prometheus_client", "pyarrow", "redis", "rich", "rustworkx", "scipy", "sqlalchemy", "starlette", "uvicorn",
 }  # fmt: skip
 
 SHOW = """
@@ -40,3 +40,33 @@ def test_nothing_heavy_is_imported(arguments: list[str], unwanted: set[str]) -> 
     )
     assert done.stdout
     assert set(done.stderr.split()) & unwanted == set()
+
+
+SHOW_HELP_OF_ALL = """
+import sys
+import click
+from cj_pipeline.cli.main import cli
+
+heavy = set(sys.argv[1:])
+
+def show(command, path):
+    with click.Context(command, info_name=path[-1]) as context:
+        command.get_help(context)
+        for name in sorted(heavy & {module.partition(".")[0] for module in sys.modules}):
+            heavy.remove(name)  # of the first command that imports it
+            print(*path, "imports", name, file=sys.stderr)
+        print(*path)
+        for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+            show(command.get_command(context, name), [*path, name])
+
+show(cli, ["cj-pipeline"])
+"""
+
+
+def test_no_command_imports_anything_heavy_to_show_its_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW_HELP_OF_ALL, *HEAVY, "pydantic_settings"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert {"cj-pipeline parity", "cj-pipeline traces import", "cj-pipeline bt fit"} <= set(done.stdout.splitlines())

@@ -45,7 +45,7 @@ def left(warehouse: Warehouse) -> set[str]:
 
 
 def test_trials_and_broken_runs_of_yesterday_are_removed(warehouse: Warehouse) -> None:
-    removed = {run.run_id for run in prune(warehouse, NOW)}
+    removed = {run.run_id for run in prune(warehouse, NOW, keep=10)}
     assert removed == {"trial-old", "broken-old"}
     assert left(warehouse) == {"published", "whole-4", "whole-3", "trial-new", "broken-new"}
 
@@ -69,4 +69,4 @@ def test_a_run_that_may_be_about_to_publish_stays(tmp_path: Path) -> None:
 
 
 def test_an_empty_data_folder_has_nothing_to_remove(tmp_path: Path) -> None:
-    assert prune(Warehouse(tmp_path), NOW) == ()
+    assert prune(Warehouse(tmp_path), NOW, keep=10) == ()

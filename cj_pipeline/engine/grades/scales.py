@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cj_pipeline.bt.pairs import FloatArray
+if TYPE_CHECKING:
+    from cj_pipeline.bt.pairs import FloatArray
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class GradeScale:
         essays.
         """
         normal = NormalDist()
+        import numpy as np  # here: `cj admin --help` names the scales
+
         cuts = np.cumsum(self.priors)[:-1].tolist()
         densities = np.array([0.0, *(normal.pdf(normal.inv_cdf(cut)) for cut in cuts), 0.0])
         positions = -np.diff(densities) / np.array(self.priors)

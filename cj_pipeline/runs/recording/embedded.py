@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
-from cj_pipeline.contracts.enums import Provider, QueueProcessingMode
+from cj_pipeline.contracts.enums import Provider, QueueBackend, QueueProcessingMode
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.recording.spending import MeteredTransport, Price, Purse, price_of
@@ -23,7 +23,7 @@ from cj_pipeline.services.lps.providers.endpoint import past_proxies
 from cj_pipeline.services.lps.providers.manifest import Manifest, UnknownModel, load_manifest
 from cj_pipeline.services.lps.providers.model import Model
 from cj_pipeline.services.lps.providers.registry import api_of
-from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environment
 from cj_pipeline.traces.recording_provenance import RecordedJudge
 
 MANIFEST_FILE = "models.yaml"

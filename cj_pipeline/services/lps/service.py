@@ -17,7 +17,7 @@ import httpx
 from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.contracts.answer import Failure
 from cj_pipeline.contracts.comparison import ComparisonRequest
-from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.contracts.enums import Provider, QueueBackend
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.reasons import REASON, Reason
 from cj_pipeline.foundation.clock import LoopClock
@@ -45,7 +45,7 @@ from cj_pipeline.services.lps.queue.queue import (
 )
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.queue.trace_context import TraceContext
-from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend
+from cj_pipeline.services.lps.settings import LpsSettings
 from cj_pipeline.services.lps.work.batch_window import time_to_live_s
 from cj_pipeline.services.lps.work.publisher import Publisher
 from cj_pipeline.services.lps.work.usage_events import UsageEvents

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.contracts.comparison import MAX_BUNDLE
-from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
+from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueBackend, QueueProcessingMode
 from cj_pipeline.contracts.topics import CALLBACK_TOPICS
 from cj_pipeline.foundation.environment import Listed, LogLevel, read_environment
 from cj_pipeline.mock.settings import MockSettings
@@ -38,13 +38,6 @@ def variable_that_enables(provider: Provider) -> str:
     'LLM_PROVIDER_SERVICE_OPENAI_ENABLED'
     """
     return f"{ENVIRONMENT_PREFIX}{provider.upper()}_ENABLED"
-
-
-class QueueBackend(StrEnum):
-    """Where accepted requests wait."""
-
-    MEMORY = "memory"
-    REDIS = "redis"
 
 
 class BatchEndpointChoice(StrEnum):

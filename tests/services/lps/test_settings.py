@@ -7,9 +7,9 @@ import re
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueProcessingMode
+from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueBackend, QueueProcessingMode
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environment
 from tests.house import REPOSITORY
 
 PREFIX = "LLM_PROVIDER_SERVICE_"

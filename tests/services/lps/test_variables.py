@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from cj_pipeline.contracts.enums import QueueBackend
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.lps.settings import LpsSettings, QueueBackend, settings_from_environment
+from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environment
 from cj_pipeline.services.lps.variables import not_read, refuse_what_is_not_done, warn_of_what_is_not_read
 
 PREFIX = "LLM_PROVIDER_SERVICE_"

@@ -6,12 +6,11 @@ without a real provider's key unhealthy, its own tests' included.
 
 from __future__ import annotations
 
-from cj_pipeline.contracts.enums import Provider
+from cj_pipeline.contracts.enums import Provider, QueueBackend
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.services.lps.http.answers import Health, HealthChecks, MockHealth, ProviderHealth
 from cj_pipeline.services.lps.providers.endpoint import endpoint_of
 from cj_pipeline.services.lps.service import LlmProviderService
-from cj_pipeline.services.lps.settings import QueueBackend
 
 VERSION = "1.0.0"
 
