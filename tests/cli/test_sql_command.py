@@ -16,9 +16,10 @@ DEAF = """
 import time
 from cj_pipeline.cli import sql
 from cj_pipeline.cli.main import main
+from cj_pipeline.warehouse import read_only
 
-sql.MOST_SECONDS, sql._GRACE_S = 0.1, 0.1
-sql.ask = lambda *_: time.sleep(60)
+read_only.MOST_SECONDS, sql._GRACE_S = 0.1, 0.1
+read_only.ask = lambda *_: time.sleep(60)
 main()
 """
 
