@@ -90,7 +90,7 @@ WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "a lost field": ("schema", lambda n, e: e.pop("schema_version", None)),
     "a key too many": ("schema", lambda n, e: data(e).update(another_key=1)),
     "a key too many, once": ("schema", lambda n, e: n == 5 and data(e).update(another_key=1)),
-    "confidence +.4": ("confidence", lambda n, e: data(e).update(confidence=min(5.0, data(e)["confidence"] + 0.4))),
+    "confidence +.6": ("confidence", lambda n, e: data(e).update(confidence=min(5.0, data(e)["confidence"] + 0.6))),
     "confidence constant": ("confidence_spread", lambda n, e: data(e).update(confidence=3.0)),
     "latency x1.5": ("latency_mean", lambda n, e: slower(e, 1.5)),
     "tokens constant": ("tokens_per_essay", lambda n, e: data(e)["token_usage"].update(prompt_tokens=1445)),
