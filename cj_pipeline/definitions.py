@@ -73,13 +73,12 @@ def build_defs(
         *(asset for side in Side for asset in side_assets(side, scenarios)),
         parity_asset(scenarios),
         gauntlet_asset(scenarios),
-        alignment_asset(scenarios),
         suite_asset(scenarios),
     ]
     with warnings.catch_warnings():
         # Checks with partitions are a preview of Dagster 1.13; its warning does not help a user of the command line.
         warnings.simplefilter("ignore", PreviewWarning)
-        assets.append(calibration_asset(scenarios))
+        assets += [alignment_asset(scenarios), calibration_asset(scenarios)]
         history = history_asset(scenarios)
         checks = [
             checksums_check(scenarios),

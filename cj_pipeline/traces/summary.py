@@ -76,10 +76,12 @@ class Summary(FileModel):
     bt_quality_flags: dict[str, bool] | None = None
 
     def with_bt(self, se_summary: Mapping[str, float | int], quality_flags: Mapping[str, bool]) -> Self:
-        """Return the same summary with the Bradley-Terry diagnostics of another fit."""
-        return self.model_copy(
-            update={"bt_se_summary": dict(se_summary), "bt_quality_flags": dict(quality_flags)},
-        )
+        """Return the same summary with the Bradley-Terry diagnostics of another fit, errors to nine decimals.
+
+        Linear algebra differs in the last digits from one kind of CPU to the next, and a trace is the same file on all.
+        """
+        rounded = {name: round(value, 9) for name, value in se_summary.items()}
+        return self.model_copy(update={"bt_se_summary": rounded, "bt_quality_flags": dict(quality_flags)})
 
     def to_json(self) -> str:
         """Return the file's text: indent 2, keys sorted, one newline at the end; equal summaries give equal bytes."""
@@ -197,9 +199,7 @@ def _with_fit(summary: Summary, won: Mapping[tuple[str, str], int], essays: Iter
         errors = se_summary(fit(comparisons).standard_error, comparisons)
     except (NoComparisons, NotConverged, TooManyItems):
         return summary
-    # Linear algebra differs in the last digits from one kind of CPU to the next, and a trace is the same file on all.
-    se = {name: round(value, 9) if isinstance(value, float) else value for name, value in errors.as_dict().items()}
-    return summary.with_bt(se, quality_flags(errors).as_dict())
+    return summary.with_bt(errors.as_dict(), quality_flags(errors).as_dict())
 
 
 def read_summary(folder: Path) -> Summary:

@@ -81,7 +81,7 @@ def test_traces_validate_names_file_and_key(
     scenario_file.write_text(text.replace(old, new))
     answer = cj_pipeline("traces", "validate", copied)
     assert answer.code == 2
-    assert f"{scenario_file}: " in answer.err
+    assert f"{scenario_file}:" in answer.err
     assert words in answer.err
 
 

@@ -200,7 +200,7 @@ def test_reports_are_written_as_markdown_and_junit(cj_pipeline: Terminal, tmp_pa
     suite = ElementTree.parse(junit).getroot()[0]  # noqa: S314 - our own file
     assert suite.get("tests") == str(len(ALL_CHECKS) + 1)
     failed = {case.get("name") for case in suite if case.find("failure") is not None}
-    assert {"latency_mean", "latency_p95", "latency_shape", "verdict"} <= failed
+    assert {"latency_mean", "latency_p95", "verdict"} <= failed
 
 
 def test_tolerances_are_proposed_as_yaml(cj_pipeline: Terminal) -> None:

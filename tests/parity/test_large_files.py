@@ -37,9 +37,10 @@ def test_chunks_of_few_draws_set_the_limits_of_many(monkeypatch: pytest.MonkeyPa
     assert few.keys() == many.keys()
     for name in ("answer_agreement", "winner_share", "position_effect", "confidence", "latency_mean", "tokens_spread"):
         limits, others = (one[name].tolerance for one in (few, many))
-        spread = float(many[name].differences.std())
-        assert limits.low == pytest.approx(others.low, abs=0.8 * spread), name
-        assert limits.high == pytest.approx(others.high, abs=0.8 * spread), name
+        # One judge in ten has a slow part, so a far quantile of 600 latencies wanders more than one of a bell curve.
+        near = (1.2 if name == "latency_mean" else 0.8) * float(many[name].differences.std())
+        assert limits.low == pytest.approx(others.low, abs=near), name
+        assert limits.high == pytest.approx(others.high, abs=near), name
         assert len(few[name].differences) == len(many[name].differences)
 
 
