@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 @click.option("--realtime", is_flag=True, help="Take as long as the latencies do.")
 @strict_option
 @accept_option
+@click.option(
+    "--html",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write HTML pages into this folder: one over all scenarios, with what changed, and one for each.",
+)
 @json_option
 @csv_option
 def materialize(
@@ -48,6 +53,7 @@ def materialize(
     realtime: bool,
     strict: bool,
     accept_unproven: bool,
+    html: Path | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -90,6 +96,11 @@ def materialize(
                 progress(1)
     stored = [_stored(result) for result in results]
     rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
+    if html is not None:
+        from cj_pipeline.cli.pages import write_pages  # here: most commands write no page
+
+        index = write_pages(html, results, {folder.name: folder for folder in folders}, data)
+        say(f"The page over all scenarios is {index}.", err=True)
     if as_json:
         print_json(rows)
     elif as_csv:

@@ -41,7 +41,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal, traces: Path) -> None:
     # A folder is a scenario as well as its id.
-    answer = cj_pipeline("materialize", f"{traces / LOWER5}/", "--json")
+    answer = cj_pipeline("materialize", f"{traces / LOWER5}/", "--json", "--html", traces.parent / "pages")
     assert answer.code == 0, answer.err
     assert [(row["scenario"], row["verdict"], row["failing"]) for row in answer.document] == [(LOWER5, "PARITY", [])]
     rows = cj_pipeline(
@@ -50,6 +50,11 @@ def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal
     assert rows == [{"side": "live", "n": 110}, {"side": "recorded", "n": 10}]
     best = cj_pipeline("sql", "select label from bt_fit where side = 'recorded' and rank = 1", "--json").document
     assert best == [{"label": "vt_005_D-"}]
+    pages = traces.parent / "pages"
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    assert "1 of 1 scenarios came out as expected." in index
+    assert f'href="scenarios/{LOWER5}.html"' in index
+    assert "✓</span> PARITY" in (pages / "scenarios" / f"{LOWER5}.html").read_text(encoding="utf-8")
 
 
 def test_a_wrong_mock_exits_with_1_and_its_checks_are_kept_apart(

@@ -192,9 +192,11 @@ def test_lines_that_cannot_be_used_make_it_cannot_tell_on_either_side(cj_pipelin
     assert cj_pipeline("parity", cut, whole, "--accept-unproven").code == 3
 
 
-def test_reports_are_written_as_markdown_and_junit(cj_pipeline: Terminal, tmp_path: Path) -> None:
-    markdown, junit = tmp_path / "parity.md", tmp_path / "parity.xml"
-    assert cj_pipeline("parity", LOWER5, "--mode", "+instant", "--markdown", markdown, "--junit", junit).code == 1
+def test_reports_are_written_as_markdown_junit_and_html(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    markdown, junit, html = tmp_path / "parity.md", tmp_path / "parity.xml", tmp_path / "parity.html"
+    files = ("--markdown", markdown, "--junit", junit, "--html", html)
+    assert cj_pipeline("parity", LOWER5, "--mode", "+instant", *files).code == 1
+    assert "The mock has drifted: " in html.read_text(encoding="utf-8")
     assert "| `latency_mean` | fail |" in markdown.read_text()
     assert "Settling it takes about" in markdown.read_text()
     suite = ElementTree.parse(junit).getroot()[0]  # noqa: S314 - our own file

@@ -104,7 +104,7 @@ def _trust_words(report: ParityReport) -> str:
     if report.verdict is Parity.CANNOT_TELL:
         return "No: it proves nothing either way."
     if report.verdict is Parity.NO_PARITY:
-        return "Yes: chance alone does this in 1 of 100 runs at most."
+        return "What failed, yes: chance alone does it in 1 of 100 runs."
     if not looked_for or missed:
         return "With care."
     return f"It would have caught {len(looked_for)} of {len(looked_for)} wrong mocks."

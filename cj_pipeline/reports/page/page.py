@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cj_pipeline.foundation.text import plain, signed
 from cj_pipeline.parity.check import Case
@@ -89,8 +89,13 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["plain"] = plain
+    environment.filters |= {"plain": plain, "breakable": _breakable}
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that a narrow column breaks after an underscore."""
+    return escape(plain(name)).replace("_", Markup("_<wbr>"))
 
 
 @cache

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cj_pipeline.reports.page.suite import SuiteEntry, suite_page
 from tests.reports.page.browser import reach, screenshot
 from tests.reports.page.test_page import HOSTILE, page_of
-from tests.reports.test_headline import inverted, with_scenario
+from tests.reports.page.test_suite_page import entry
+from tests.reports.test_headline import inverted, second_run, with_scenario
 
 pytestmark = pytest.mark.servers("browser")
 
@@ -19,13 +22,27 @@ PHONE, DESKTOP = 360, 1280
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page_of(with_scenario(inverted(), title=f"{HOSTILE} {'long' * 40}")), encoding="utf-8")
+    return written(path, page_of(with_scenario(inverted(), title=f"{HOSTILE} {'long' * 40}")))
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    entries = [entry("red", second_run(), inverted()), SuiteEntry("long" * 40, (), problem="long" * 80)]
+    return written(tmp_path_factory.mktemp("suite") / "index.html", suite_page(entries))
+
+
+def written(path: Path, page: str) -> Path:
+    """Write a page with everything unfolded."""
+    path.write_text(re.sub("<details(?! open)", "<details open", page), encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_nothing_reaches_beyond_the_right_edge(page: Path, width: int, tmp_path: Path) -> None:
-    reaches, sees = reach(page, width, tmp_path)
+@pytest.mark.parametrize("which", ["page", "suite"])
+def test_nothing_reaches_beyond_the_right_edge(
+    which: str, width: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    reaches, sees = reach(request.getfixturevalue(which), width, tmp_path)
     assert sees == width
     assert reaches <= width
 

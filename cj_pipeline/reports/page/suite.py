@@ -1,0 +1,183 @@
+"""This module writes one page over all scenarios of a night: verdicts, what changed since last time, trends.
+
+Last time is the newest earlier run of a scenario that came to a report and was no trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.text import signed
+from cj_pipeline.parity.compare import Verdict
+from cj_pipeline.parity.tables import CHECKS, StoredVerdict, stored_verdict
+from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.reports.page.answers import SIGNS
+from cj_pipeline.reports.page.page import render
+from cj_pipeline.warehouse.rows import Row
+from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
+from cj_pipeline.warehouse.schemas import PARITY_PART
+from cj_pipeline.warehouse.store import Warehouse
+
+MOST_RUNS = 30
+"""Of one scenario on a page: the newest."""
+
+_MOVED = 0.5
+"""Of a tolerance: a gate that moved farther since last time is named."""
+_FARTHEST = 2.0
+_WIDTH, _HEIGHT = 100.0, 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """The checks of one run, and when it wrote them."""
+
+    written_at: datetime
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteEntry:
+    """One scenario of the page. runs: the earlier ones and this one last; address: of its own page, empty for none.
+
+    Without a run, `problem` says why there is none.
+    """
+
+    scenario_id: str
+    runs: Sequence[PastRun]
+    address: str = ""
+    problem: str = ""
+
+
+def past_runs(warehouse: Warehouse, run: RunFolder) -> tuple[PastRun, ...]:
+    """Return the runs of a scenario that came to a report, trials left out, the oldest first and this one last."""
+    this = PastRun(run.stamp(CHECKS, PARITY_PART).written_at, run.read(CHECKS, PARITY_PART))
+    earlier = []
+    for folder in (warehouse.root / RUNS_FOLDER).glob(f"*/{run.scenario_id}"):
+        other = warehouse.run(folder.parent.name, run.scenario_id)
+        if other.run_id != run.run_id and other.has(CHECKS, PARITY_PART):
+            try:
+                stamp = other.stamp(CHECKS, PARITY_PART)
+                if not stamp.origin.trial and stamp.written_at <= this.written_at:
+                    earlier.append(PastRun(stamp.written_at, other.read(CHECKS, PARITY_PART)))
+            except BadInput:
+                continue  # written by other code: it says nothing that can be set beside this run
+    newest = sorted(earlier, key=lambda past: past.written_at)[-(MOST_RUNS - 1) :]
+    return (*newest, this)
+
+
+def suite_page(entries: Sequence[SuiteEntry]) -> str:
+    """Return the page over some scenarios, those that need somebody first."""
+    shown = sorted((_shown(entry) for entry in entries), key=lambda one: (one["place"], one["scenario"]))
+    calm = sum(one["place"] == _CALM for one in shown)
+    headline = f"{calm} of {len(shown)} scenarios came out as expected."
+    changed = [one for one in shown if one["changes"]]
+    return render("suite.html", title="Parity, all scenarios", headline=headline, shown=shown, changed=len(changed))
+
+
+_CALM = 3
+_STATES = {Verdict.FAIL.value: "failed", Verdict.PARTIAL.value: "partial"}
+_PLACES = {Parity.NO_PARITY: 1, Parity.CANNOT_TELL: 2, Parity.PARITY: 2}
+
+
+def _shown(entry: SuiteEntry) -> dict[str, object]:
+    about = {"scenario": entry.scenario_id, "address": entry.address, "problem": entry.problem}
+    if not entry.runs:
+        return {**about, "place": 0, "verdict": "", "sign": "✗", "words": "broke off", "changes": (), "checks": ()} | {
+            "failing": (), "counts": "", "runs": 0, "reasons": (), "when": "", "before": "",
+        }  # fmt: skip
+    *earlier, this = entry.runs
+    found = stored_verdict(entry.scenario_id, this.rows)
+    last = earlier[-1] if earlier else None
+    before = None if last is None else stored_verdict(entry.scenario_id, last.rows)
+    return {
+        **about,
+        "place": _CALM if found.as_expected else _PLACES[found.verdict],
+        "verdict": found.verdict.value,
+        "sign": SIGNS[found.verdict],
+        "words": found.words,
+        "counts": f"{len(found.failing)} of {found.checks_on} gates failed, {found.inconclusive} inconclusive",
+        "failing": found.failing,
+        "reasons": [reason.sentence for reason in found.reasons],
+        "changes": () if last is None or before is None else changes(before, found, last.rows, this.rows),
+        "before": "" if last is None else f"{last.written_at:%Y-%m-%d %H:%M} UTC",
+        "runs": len(entry.runs),
+        "when": f"{this.written_at:%Y-%m-%d %H:%M} UTC",
+        "checks": _checks(entry.runs),
+    }
+
+
+def changes(before: StoredVerdict, now: StoredVerdict, last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
+    """Return what changed between two runs of a scenario, in sentences; nothing where nothing worth saying did."""
+    lines, moved = [], []
+    if before.verdict is not now.verdict:
+        lines.append(f"The verdict was {before.verdict}, and is {now.verdict}.")
+    by_name = {row["check"]: row for row in last}
+    for row in this:
+        other = by_name.get(row["check"])
+        if other is None:
+            lines.append(f"{row['check']} is new.")
+        elif other["verdict"] != row["verdict"]:
+            lines.append(f"{row['check']}: {other['verdict']} before, {row['verdict']} now. {row['sentence']}.")
+        elif abs((_share(row) or 0.0) - (_share(other) or 0.0)) > _MOVED:
+            values = f"{signed(other['difference'])} before, {signed(row['difference'])} now"
+            moved.append(f"{row['check']}: live minus recorded {values} {row['unit']}.")
+    gone = sorted(set(by_name) - {row["check"] for row in this})
+    return (*lines, *moved, *(f"{name} is gone." for name in gone))
+
+
+def _checks(runs: Sequence[PastRun]) -> list[dict[str, object]]:
+    """Return each check that is on with its trend, those that failed first, then those that use most tolerance."""
+    history: dict[str, list[float | None]] = {}
+    for past in runs:
+        by_name: Mapping[str, Row] = {row["check"]: row for row in past.rows}
+        for row in runs[-1].rows:
+            history.setdefault(row["check"], []).append(_share(by_name.get(row["check"])))
+    found = [
+        {
+            "name": row["check"],
+            "state": _STATES.get(row["verdict"], "proven"),
+            "verdict": row["verdict"],
+            "difference": "exact" if row["difference"] is None else f"{signed(row['difference'])} {row['unit']}",
+            "share": abs(_share(row) or 0.0),
+            "spark": _sparkline(row["check"], history[row["check"]]),
+        }
+        for row in runs[-1].rows
+        if row["verdict"] != Verdict.OFF
+    ]
+    return sorted(found, key=lambda one: (one["state"] != "failed", -float(str(one["share"]))))
+
+
+def _share(row: Row | None) -> float | None:
+    """Return a difference as a share of what it may come to; None for a check without one."""
+    if row is None or row["difference"] is None:
+        return None
+    side = "high" if row["difference"] >= 0 else "low"
+    limits = [abs(row[f"{kind}_{side}"]) for kind in ("margin", "noise") if row[f"{kind}_{side}"] is not None]
+    allowed = max(limits, default=0.0)
+    return None if allowed <= 0 else float(row["difference"]) / allowed
+
+
+def _sparkline(name: str, shares: Sequence[float | None]) -> Markup:
+    """Draw a check over its runs, the newest on the right with a dot, and its tolerance as a band; empty for none."""
+    step = _WIDTH / max(len(shares) - 1, 1)
+    points = [
+        (
+            index * step if len(shares) > 1 else _WIDTH,
+            _HEIGHT / 2 * (1 - min(max(share, -_FARTHEST), _FARTHEST) / _FARTHEST),
+        )
+        for index, share in enumerate(shares)
+        if share is not None
+    ]
+    if not points:
+        return Markup("")
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return Markup(
+        '<svg class="spark" role="img" aria-label="{} over {} runs" viewBox="-2 -2 104 28">'
+        '<rect class="within" x="-2" y="6" width="104" height="12"/><polyline points="{}"/>'
+        '<circle cx="{:.1f}" cy="{:.1f}" r="2.4"/></svg>'
+    ).format(name, len(shares), line, *points[-1])
