@@ -15,7 +15,13 @@ GENERIC = "cj_lps_roundtrip_mock_20251205"
 ANCHORS = "eng5_anchor_align_gpt51_low_20251201"
 LOWER5 = "eng5_lower5_gpt51_low_20251202"
 LADDER = "eng5_anchor_ladder_20251202"
-SCENARIOS = (GENERIC, ANCHORS, LADDER, LOWER5)
+SONNET = "eng5_anchor_align_sonnet45_20251130"
+OTHER_LOWER5 = (
+    "eng5_lower5_148_gpt51_low_20251202",
+    "eng5_lower5_149_gpt51_none_20251202",
+    "eng5_lower5_150_gpt51_none_20251202",
+)
+SCENARIOS = (GENERIC, ANCHORS, LADDER, LOWER5, SONNET, *OTHER_LOWER5)
 
 
 def copy_of(scenario_id: str, into: Path) -> Path:

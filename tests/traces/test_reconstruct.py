@@ -16,7 +16,7 @@ from cj_pipeline.traces.reconstruct.samples import sample
 from cj_pipeline.traces.reconstruct.trace import reconstruct, reconstruct_trace
 from cj_pipeline.traces.scenario import read_scenario
 from cj_pipeline.traces.store import TraceStore, read_trace
-from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, TRACES, copy_of, edit, sources_of
+from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, SONNET, TRACES, copy_of, edit, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,33 @@ def test_a_fresh_reconstruction_is_byte_identical_to_the_committed_trace(scenari
     for name in WRITTEN:
         assert (folder / name).read_bytes() == (TRACES / scenario_id / name).read_bytes(), name
     assert sorted(path.name for path in folder.iterdir()) == sorted((*WRITTEN, "scenario.yaml", "published.yaml"))
+
+
+OUTCOMES = {
+    "eng5_lower5_148_gpt51_low_20251202": {("vt_003_E-", "vt_002_F+")},
+    "eng5_lower5_149_gpt51_none_20251202": {("vt_003_E-", "vt_001_F+")},
+    "eng5_lower5_150_gpt51_none_20251202": set(),
+    SONNET: {
+        *(("vt_010_B", "vt_008_C+"), ("vt_009_B", "vt_008_C+"), ("vt_005_D-", "vt_004_E+")),
+        *(("vt_003_E-", "vt_002_F+"), ("vt_003_E-", "vt_001_F+")),
+    },
+}
+"""The published inversions: (better grade, its conqueror)."""
+
+
+@pytest.mark.parametrize("scenario_id", OUTCOMES)
+def test_exactly_the_published_inversions_are_in_the_trace(scenario_id: str) -> None:
+    trace = read_trace(TRACES / scenario_id)
+    items = {item.id: item for item in trace.scenario.net.items}
+    scale = trace.scenario.net.grade_scale or ()
+    upsets = set()
+    for line in trace.callbacks.events:
+        data, pair = line.event.data, line.event.data.request_metadata
+        a, b = items[str(pair["essay_a_id"])], items[str(pair["essay_b_id"])]
+        winner, loser = (a, b) if data.winner == "Essay A" else (b, a)
+        if scale.index(winner.grade or "") > scale.index(loser.grade or ""):
+            upsets.add((loser.label, winner.label))
+    assert upsets == OUTCOMES[scenario_id]
 
 
 @pytest.mark.parametrize("scenario_id", SCENARIOS)
