@@ -12,11 +12,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from cj_pipeline.mock.model.answers import FloatArray, IntArray
+from cj_pipeline.mock.model.answers import FloatArray
 from cj_pipeline.parity.gates import GATES
 
 NIGHTS_PER_FALSE_ALARM = 365
@@ -63,7 +64,7 @@ def _first_change(values: Sequence[float], threshold: float) -> Change | None:
         insort(seen, value)
         if place < FIRST_NIGHTS:
             continue
-        factor = bet(bisect_left(seen, value), bisect_right(seen, value), len(seen))
+        factor = bets(len(seen))[bisect_left(seen, value) : bisect_right(seen, value)].mean(axis=0)
         logs.append(np.log(factor))
         evidence = (1 + evidence) * factor
         if evidence.mean() >= threshold:
@@ -73,11 +74,8 @@ def _first_change(values: Sequence[float], threshold: float) -> Change | None:
     return None
 
 
-def bet(below: IntArray | int, upto: IntArray | int, n: int) -> FloatArray:
-    """Return (b, ...) what each bet makes of a value.
-
-    below: how many of n values are smaller. upto: how many are not larger. n: the values so far, this one included.
-    """
-    shifts = BETS.reshape(-1, *(1 for _ in np.shape(below)))
-    low, high = np.asarray(below) / n, np.asarray(upto) / n
-    return np.asarray((ndtr(ndtri(high) - shifts) - ndtr(ndtri(low) - shifts)) / (high - low))
+@lru_cache(maxsize=4096)
+def bets(n: int) -> FloatArray:
+    """Return (n, b) what each bet makes of each rank among n values. Each bet has the mean 1 over ranks."""
+    edges = ndtri(np.arange(n + 1) / n)[:, None]
+    return np.asarray(n * np.diff(ndtr(edges - BETS), axis=0))
