@@ -10,6 +10,7 @@ import click
 
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.on_demand import CommandsOnDemand
+from cj_pipeline.cli.output import say_listening
 
 
 @click.group(
@@ -80,4 +81,4 @@ def serve(
         production_needs=KAFKA_SERVERS if settings.in_production else "",
         **{name: value for name, value in names.items() if value is not None},
     )
-    serve_until_stopped(settings, bus, ready=lambda url: click.echo(f"listening on {url}"))
+    serve_until_stopped(settings, bus, ready=lambda url: say_listening(url, settings.host))

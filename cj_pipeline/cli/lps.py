@@ -11,7 +11,7 @@ import click
 from cj_pipeline.cli.bus_options import bus_of_a_service, kafka_option
 from cj_pipeline.cli.lps_models import jobs, models, payload
 from cj_pipeline.cli.on_demand import CommandsOnDemand
-from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
+from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_listening
 from cj_pipeline.contracts.enums import QueueBackend
 
 
@@ -85,7 +85,7 @@ def serve(
     cluster = kafka or (settings.kafka_bootstrap_servers if callbacks is None else None) or None
     needed = KAFKA_SERVERS if settings.in_production else ""
     bus = bus_of_a_service(callbacks, cluster, "--callbacks", production_needs=needed)
-    serve_until_stopped(settings, mode, bus, ready=lambda url: click.echo(f"listening on {url}"))
+    serve_until_stopped(settings, mode, bus, ready=lambda url: say_listening(url, settings.host))
 
 
 @lps.command()

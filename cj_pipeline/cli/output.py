@@ -92,3 +92,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return value
+
+
+def say_listening(url: str, host: str) -> None:
+    """Print where a server listens, and whether others reach it there."""
+    click.echo(f"listening on {url}")
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        click.echo(f"Other machines reach it too: its host is {host}.")

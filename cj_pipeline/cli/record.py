@@ -18,6 +18,7 @@ from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
 from cj_pipeline.traces.scenario import Profile
 
@@ -181,8 +182,9 @@ def record_command(
         if local:
             options, seconds = _local(stack, options, essays, dry_run)
         elif essays is None or not options.model:
+            missing = [name for name, given in (("--essays", essays), ("--model", model)) if not given]
             raise click.UsageError(
-                "Give --essays and --model, or --local."
+                f"Give {' and '.join(missing)}, or --local."
                 if recorded is None
                 else "Give --essays, the folder of the texts that were judged, and --base-url for a server of your own."
             )
@@ -201,6 +203,7 @@ def record_command(
             estimate = estimated(asked, judge, seconds)
             show_plan(asked, estimate, err=as_json)
             if dry_run:
+                _warn_of_a_missing_key(judge)
                 return
             require_key(judge)
             _require_consent(judge, asked, estimate, yes)
@@ -217,6 +220,15 @@ def record_command(
         show_recording(target)
         for note in notes:
             say_wrapped(note)
+
+
+def _warn_of_a_missing_key(judge: JudgeBehindLps) -> None:
+    from cj_pipeline.runs.recording.books import require_key
+
+    try:
+        require_key(judge)
+    except BadInput as error:
+        say(f"warning: {error}", err=True)
 
 
 def _target(scenario_id: str, output_dir: Path | None, more: int | None) -> Path:

@@ -87,7 +87,7 @@ def read_table(
     """
     reader = READERS.get(path.suffix.lower())
     if not path.is_file():
-        raise BadInput("no such file.", path=path)
+        raise BadInput("is a directory; a table is wanted." if path.is_dir() else "no such file.", path=path)
     if reader is None:
         raise BadInput(
             f"'{path.suffix}' is not a kind that is read.", path=path, remedy=f"Known: {', '.join(READERS)}."

@@ -235,8 +235,8 @@ async def _require_strategy(client: httpx.AsyncClient, deployment: Deployment, w
             f"the service works its queue as '{running}', and the scenario means '{wanted}'.",
             path=url,
             field="dependencies.queue.processing_mode",
-            remedy=f"Serve it with LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE={wanted}, or set "
-            f"service.queue_processing_mode: {running} in scenario.yaml.",
+            remedy=f"Serve it with LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE={wanted}. A scenario of your own may say "
+            f"service.queue_processing_mode: {running} instead.",
         )
 
 

@@ -151,6 +151,14 @@ def test_a_report_shows_both_sides_and_every_comparison_in_full() -> None:
     assert "does not tell whether the judge meets it" in short
 
 
+@pytest.mark.parametrize("mocked", [True, False])
+def test_a_report_says_that_a_mock_answered(mocked: bool) -> None:
+    case = replace(case_of(in_order(list(LOWER5)), graded(LOWER5)), mocked=mocked)
+    text = markdown_of(report_of([Side(case, evaluate(case, repeats=0))], full=False))
+    assert ("a mock answered" in text) is mocked
+    assert (" a mock, as " in text) is mocked
+
+
 def test_what_a_judge_says_is_never_markup() -> None:
     verbose = answer("a", "b", "b").model_copy(update={"justification": "<script>alert(1)</script> | **x**"})
     case = replace(case_of([], {"a": "A", "b": "B"}), callbacks=(verbose,))

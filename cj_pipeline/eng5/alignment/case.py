@@ -11,6 +11,7 @@ from cj_pipeline.eng5.artefact.files import read_document
 from cj_pipeline.eng5.essay_ids import STUDENT_PREFIX, essay_key
 from cj_pipeline.eng5.facts import Asked, RunFacts
 from cj_pipeline.eng5.inputs import grade_of_name
+from cj_pipeline.eng5.options import JudgeKind
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.runs.recording.essays import ENDINGS
@@ -28,7 +29,8 @@ class AlignmentCase:
 
     title: the label of its files; source: what was read, a sentence. labels: what people call an essay, by id.
     grades: by id, of those that are known; ungraded: ids that should have a grade and have none. scale: best first.
-    prompts: by name, None for the default, empty where the source does not say.
+    prompts: by name, None for the default, empty where the source does not say. mocked: a mock is known to have
+    answered, under the name of a provider.
     """
 
     title: str
@@ -39,6 +41,7 @@ class AlignmentCase:
     scale: tuple[str, ...]
     ungraded: tuple[str, ...] = ()
     prompts: Mapping[str, str | None] | None = None
+    mocked: bool = False
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -49,7 +52,8 @@ class AlignmentCase:
     def judge(self) -> str:
         """Who judged."""
         judges = sorted({f"{callback.provider} {callback.model}" for callback in self.callbacks})
-        return ", ".join(judges) or "nobody"
+        named = ", ".join(judges) or "nobody"
+        return f"a mock, as {named}" if self.mocked else named
 
 
 def has_order(case: AlignmentCase) -> bool:
@@ -86,14 +90,19 @@ def case_of_run(facts: RunFacts, asked: Asked) -> AlignmentCase:
         texts = {"system prompt": asked.prompt.system, "rubric": asked.prompt.rubric}
         prompts = {name: texts[name] if path is not None else None for name, path in given.items()}
     ungraded = tuple(sorted(item.id for item in anchors if item.grade is None))
-    return replace(case, prompts=prompts, ungraded=ungraded)
+    return replace(case, prompts=prompts, ungraded=ungraded, mocked=_is_a_mock(asked.judge))
 
 
 def case_of_artefact(path: Path) -> AlignmentCase:
     """Return the run of an artefact, ours or the reference's. Raises BadInput where it holds no answered comparison."""
     source = eng5_artefact(path)
     metadata = read_document(path).get("metadata") or {}
-    return _case_of_source(source, str(metadata.get("batch_id") or path.stem), f"artefact {path.name}")
+    case = _case_of_source(source, str(metadata.get("batch_id") or path.stem), f"artefact {path.name}")
+    return replace(case, mocked=_is_a_mock(metadata.get("judge")))
+
+
+def _is_a_mock(judge: object) -> bool:
+    return isinstance(judge, Mapping) and judge.get("kind") == JudgeKind.MOCK.value
 
 
 def case_of_database(url: str, batch: str, anchor_dir: Path | None) -> AlignmentCase:

@@ -84,6 +84,8 @@ def _remarks(sides: Sequence[Side]) -> list[str]:
     remarks = []
     for side in sides:
         name = f"{side.name}: " if side.name else ""
+        if side.case.mocked:
+            remarks.append(f"{name}a mock answered. Nothing here says how the named model judges.")
         if ungraded := side.case.ungraded:
             labels = ", ".join(side.case.labels[essay] for essay in ungraded)
             remarks.append(f"{name}no grade is known of {labels}; the numbers below are without.")

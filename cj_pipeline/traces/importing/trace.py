@@ -290,6 +290,8 @@ def _require_one_batch(request: ImportRequest, batches: Mapping[str, int]) -> No
 
 
 def _nothing(request: ImportRequest, intake: _Intake) -> BadInput:
+    if not intake.read:
+        return BadInput("the source is empty.", path="import", remedy="Is it the right source?")
     of_batch = "" if request.bos_batch_id is None else " of this batch"
     first = f" The first: {intake.named[0]}" if intake.named else ""
     return BadInput(
