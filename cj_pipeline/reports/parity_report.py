@@ -148,11 +148,22 @@ def expected_failure(report: ParityReport) -> bool:
     return report.expected is Parity.NO_PARITY
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{round(value, 9):.4g}"
+
+
 def values_in_words(outcome: Outcome) -> str:
-    """Return the two values of a check with their unit, or the one there is."""
-    values = [f"{value:.4g}" for value in (outcome.recorded, outcome.live) if value is not None]
+    """Return the two values of a check with their unit, or the one there is.
+
+    Where nothing is recorded, the first is what the recorded judge gives on average.
+    """
+    values = [_number(value) for value in (outcome.recorded, outcome.live) if value is not None]
     if not values and outcome.value is not None:
-        values = [f"{outcome.value:.4g}"]
+        values = [_number(outcome.value)]
+    if outcome.recorded is None and outcome.evidence is not None:
+        live = outcome.value if outcome.live is None else outcome.live
+        if live is not None:
+            values = [f"expected {_number(live - outcome.evidence.difference)}", _number(live)]
     unit = outcome.unit.removesuffix("s") if values == ["1"] and len(outcome.unit) > 2 else outcome.unit
     return f"{' / '.join(values)} {unit}".strip()
 
