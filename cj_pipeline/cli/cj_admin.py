@@ -55,12 +55,21 @@ def token(make: bool, as_json: bool) -> None:
         "roles": claims.get("roles"),
         "issuer": claims.get("iss"),
         "audience": claims.get("aud"),
-        "expires": None if not isinstance(expires, int | float) else datetime.fromtimestamp(expires, UTC).isoformat(),
+        "expires": _instant(expires),
     }
     if as_json:
         print_json(shown)
     else:
         print_table("Token", ("claim", "value"), [(name, _shown(value)) for name, value in shown.items()])
+
+
+def _instant(seconds: object) -> str | None:
+    if not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f"no time ({seconds})"
 
 
 @admin.group()

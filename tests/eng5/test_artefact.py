@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from cj_pipeline.eng5.artefact.files import schema, schema_errors
+from cj_pipeline.eng5.artefact.files import checksum_of, schema, schema_errors
 from cj_pipeline.eng5.artefact.verify import verify
 from cj_pipeline.eng5.options import RunnerMode
 from cj_pipeline.eng5.runner import run
@@ -85,6 +85,46 @@ def test_verify_notices_a_change(written: Path, change: Callable[[Any], None], p
     copy = written / "changed.json"
     copy.write_text(json.dumps(document))
     assert any(problem in one for one in verify(copy).problems)
+
+
+def _turn_round(document: Any) -> None:
+    for one in document["llm_comparisons"]:
+        one["winner_id"], one["loser_id"] = one["loser_id"], one["winner_id"]
+    for row in document["bt_summary"]:
+        row["wins"], row["losses"] = row["losses"], row["wins"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_turn_round, "comparison 1 differs from its event"),
+        (_winner, "wins and losses of"),
+        (lambda document: document["llm_comparisons"][0].update(winner_id="nobody"), "are not its two essays"),
+        (lambda document: document["llm_comparisons"][0].update(tokens_prompt=1), "comparison 1 differs"),
+        (lambda document: document["validation"]["manifest"].clear(), "has no event of comparison 1"),
+    ],
+)
+def test_verify_notices_a_change_under_a_new_checksum(
+    written: Path, change: Callable[[Any], None], problem: str
+) -> None:
+    document = artefact(written, RunnerMode.EXECUTE)
+    change(document)
+    document["validation"]["artefact_checksum"] = checksum_of(document)
+    copy = written / "changed.json"
+    copy.write_text(json.dumps(document))
+    assert any(problem in one for one in verify(copy).problems)
+
+
+@pytest.mark.parametrize(
+    "manifest", [[5], "abc", {"a": 1}, 5, [{"path": "a\0b", "sha256": ""}], [{"path": "a" * 5000}]]
+)
+def test_verify_says_what_is_no_manifest(written: Path, manifest: Any) -> None:
+    document = artefact(written, RunnerMode.EXECUTE)
+    document["validation"] |= {"manifest": manifest, "runner_status": "x"}
+    document["llm_comparisons"] = 5
+    copy = written / "changed.json"
+    copy.write_text(json.dumps(document))
+    assert "validation.manifest: is no list of files with path and sha256." in verify(copy).problems
 
 
 def test_verify_notices_a_changed_event(written: Path, tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cj_pipeline.eng5.artefact.blocks import USD_DECIMALS, Block
-from cj_pipeline.eng5.artefact.files import checksum_of, read_document, schema_errors
+from cj_pipeline.contracts.callback import Rejection, parse_callback
+from cj_pipeline.eng5.artefact.blocks import USD_DECIMALS, Block, comparison
+from cj_pipeline.eng5.artefact.files import COMPARISONS, checksum_of, read_document, schema_errors
 from cj_pipeline.traces.importing.artefact_file import read_artefact
 from cj_pipeline.traces.provenance import file_sha256
 
 MOST_SHOWN = 20
+MOST_PATH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,18 @@ def verify(path: Path) -> Verified:
     document = read_document(path)
     ours = "began_at" in _of(document, "metadata")
     problems = [*_ours(document)] if ours else [*_theirs(path)]
-    manifest = document["validation"].get("manifest") or []
+    given = document["validation"].get("manifest") or []
+    manifest = [entry for entry in given if _is_entry(entry)] if isinstance(given, list) else []
+    if not isinstance(given, list) or len(manifest) < len(given):
+        problems.append("validation.manifest: is no list of files with path and sha256.")
     problems += _manifest(path.parent, manifest)
-    status = document["validation"].get("runner_status") or {}
+    if ours and not problems:
+        problems += _recorded(document, path.parent, manifest)
+    status = _of(document["validation"], "runner_status")
     return Verified(
         path=path,
         mode=str(_of(document, "metadata").get("runner_mode")),
-        comparisons=len(document.get("llm_comparisons") or []),
+        comparisons=len(_listed(document, "llm_comparisons")),
         files=len(manifest),
         partial=bool(status.get("partial_data")),
         problems=tuple(problems),
@@ -76,8 +84,13 @@ def _sums(document: Block) -> Iterator[str]:
         if counted != len(comparisons):
             yield f"validation.runner_status: counts {counted} comparisons, and there are {len(comparisons)}."
     succeeded = [one for one in comparisons if one["status"] == "succeeded"]
-    if sum(row["wins"] for row in rows) != len(succeeded) and rows:
-        yield "bt_summary: its wins are not those of llm_comparisons."
+    for one in succeeded:
+        if {one["winner_id"], one["loser_id"]} != {one["essay_a_id"], one["essay_b_id"]}:
+            yield f"llm_comparisons: winner and loser of comparison {one['sequence']} are not its two essays."
+    won, lost = (Counter(one[key] for one in succeeded) for key in ("winner_id", "loser_id"))
+    for row in rows:
+        if (row["wins"], row["losses"]) != (won[row["essay_id"]], lost[row["essay_id"]]):
+            yield f"bt_summary: wins and losses of {row['essay_id']} are not those of llm_comparisons."
     usd = round(sum(one["cost_usd"] or 0.0 for one in comparisons), USD_DECIMALS)
     if abs(usd - document["costs"]["total_usd"]) > 10.0**-USD_DECIMALS * max(1, len(document["costs"]["token_counts"])):
         yield f"costs.total_usd: the comparisons cost {usd} USD together."
@@ -96,6 +109,36 @@ def _manifest(folder: Path, manifest: list[Block]) -> Iterator[str]:
             yield f"manifest: {entry.get('path')} is not there."
         elif file_sha256(file) != entry.get("sha256"):
             yield f"manifest: {entry.get('path')} was changed after the artefact was written."
+
+
+def _recorded(document: Block, folder: Path, manifest: list[Block]) -> Iterator[str]:
+    """Yield where the comparisons are not those of the events that the manifest names."""
+    stored = {}
+    for entry in manifest:
+        if str(entry["path"]).startswith(f"{COMPARISONS}/"):
+            event = parse_callback((folder / str(entry["path"])).read_bytes())
+            if isinstance(event, Rejection):
+                yield f"manifest: {entry['path']} is no callback."
+            else:
+                stored[str(event.data.correlation_id)] = comparison(0, event)
+    for one in document["llm_comparisons"]:
+        event_of_it = stored.pop(one["correlation_id"], None)
+        if event_of_it is None:
+            yield f"llm_comparisons: the manifest has no event of comparison {one['sequence']}."
+        elif {**one, "sequence": 0} != event_of_it:
+            yield f"llm_comparisons: comparison {one['sequence']} differs from its event."
+    if stored:
+        yield f"manifest: {len(stored)} events are not in llm_comparisons."
+
+
+def _is_entry(entry: object) -> bool:
+    path = entry.get("path") if isinstance(entry, dict) else None
+    return isinstance(path, str) and isinstance(entry, dict) and 0 < len(path) < MOST_PATH and "\0" not in path
+
+
+def _listed(document: Block, name: str) -> list[Any]:
+    found = document.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _of(document: Block, name: str) -> dict[str, Any]:

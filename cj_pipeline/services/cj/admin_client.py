@@ -44,12 +44,12 @@ def token_of_environment() -> str | None:
 
 def desk_token(settings: CjSettings, *, subject: str = "cj-pipeline", lifetime_s: float = _LIFETIME_S) -> str:
     """Return a token of the role admin, signed by the service's secret. Raises NoToken outside development."""
-    if settings.environment.lower() not in DEVELOPMENT:
+    if settings.environment.strip().lower() not in DEVELOPMENT:
         raise NoToken(
             f"ENVIRONMENT is '{settings.environment}', where tokens come from the identity service: set "
             f"{TOKEN_VARIABLES[0]} to one."
         )
-    if settings.jwt_secret_key is None:
+    if settings.jwt_secret_key is None or not settings.jwt_secret_key.get_secret_value():
         raise NoToken(f"{ENVIRONMENT_PREFIX}JWT_SECRET_KEY is not set, and a token is signed by it.")
     now = utc_now().timestamp()
     claims = {"sub": subject, "roles": ["admin"], "iat": int(now), "exp": int(now + lifetime_s)}

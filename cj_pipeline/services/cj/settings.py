@@ -173,12 +173,12 @@ class CjSettings(EngineSettings):
     @property
     def in_production(self) -> bool:
         """Whether others rely on this service."""
-        return self.environment.lower() in PRODUCTION
+        return self.environment.strip().lower() in PRODUCTION
 
     @property
     def on_a_desk(self) -> bool:
         """Whether it is somebody's own, which nobody else can reach."""
-        return self.environment.lower() in DEVELOPMENT and self.host in LOOPBACK
+        return self.environment.strip().lower() in DEVELOPMENT and self.host in LOOPBACK
 
     @property
     def admin_endpoints(self) -> bool:

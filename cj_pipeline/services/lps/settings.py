@@ -198,7 +198,7 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     @property
     def in_production(self) -> bool:
         """Whether others rely on this service."""
-        return self.environment.lower() in {"production", "prod"}
+        return self.environment.strip().lower() in {"production", "prod"}
 
     @field_validator("default_llm_provider")
     @classmethod

@@ -210,6 +210,61 @@ def test_keys_that_cannot_be_got_are_nobodys_fault_who_asks() -> None:
     assert statuses(publisher, token(RSA, "RS256", kid="one")) == [503]
 
 
+def test_keys_that_cannot_be_got_are_not_asked_for_again_at_once() -> None:
+    publisher = Publisher(("one", RSA))
+    publisher.status = 500
+    assert statuses(publisher, *[token(RSA, "RS256", kid="one")] * 20) == [503] + [503] * 19
+    assert publisher.asked == 1
+
+
+def test_a_key_that_is_no_longer_published_ends_within_minutes() -> None:
+    publisher = Publisher(("one", RSA))
+
+    async def script() -> list[int]:
+        async with httpx.AsyncClient(transport=publisher) as client:
+            access = Access(CjSettings(jwt_jwks_url="https://identity/keys"), LoopClock(), client)
+            found = []
+            for _ in range(3):
+                header = (b"authorization", f"Bearer {token(RSA, 'RS256', kid='one')}".encode())
+                try:
+                    await access.require(Request({"type": "http", "headers": [header]}), changes=True)
+                    found.append(200)
+                except Denied as denied:
+                    found.append(denied.status)
+                publisher.keys = {"two": RSA}
+                await asyncio.sleep(400.0)
+            return found
+
+    assert run_virtual(script()) == [200, 200, 401]
+
+
+def test_many_at_once_ask_for_the_keys_once() -> None:
+    publisher = Publisher(("one", RSA))
+
+    async def script() -> None:
+        async with httpx.AsyncClient(transport=publisher) as client:
+            access = Access(CjSettings(jwt_jwks_url="https://identity/keys"), LoopClock(), client)
+            header = (b"authorization", f"Bearer {token(EC, 'ES256', kid='strange')}".encode())
+            asked = [access.require(Request({"type": "http", "headers": [header]}), changes=True) for _ in range(50)]
+            assert all(isinstance(one, Denied) for one in await asyncio.gather(*asked, return_exceptions=True))
+
+    run_virtual(script())
+    assert publisher.asked == 1
+
+
+def test_an_empty_internal_key_opens_nothing() -> None:
+    async def script() -> None:
+        async with served(jwt_secret_key=SECRET, internal_api_key="") as (_, client):
+            assert (await client.get("/admin/v1/assessment-instructions")).status_code == 401
+
+    run_virtual(script())
+
+
+@pytest.mark.parametrize("roles", [5, True, 1.5, {"admin": False}, {"admin": True}, [None, 5]])
+def test_roles_that_are_no_list_of_names_let_nobody_in(roles: Any) -> None:
+    assert post(token(roles=roles), **BY_SECRET).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

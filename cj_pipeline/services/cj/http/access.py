@@ -5,7 +5,9 @@ It issues no tokens. A token never reaches a log or an answer.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ ADMIN = "admin"
 
 _LEEWAY_S = 10
 _KEYS_TIMEOUT_S = 5.0
-# A token of a stranger must not make us ask for the keys again and again.
-_KEYS_AT_MOST_EVERY_S = 60.0
+# A token of a stranger must not make us ask for the keys again and again; a key that was withdrawn ends by then.
+_KEYS_AT_MOST_EVERY_S = 10.0
+_KEYS_LAST_S = 600.0
 
 _KINDS: Mapping[JwtAlgorithm, type[object]] = {
     JwtAlgorithm.RS256: RSAPublicKey,
@@ -51,7 +54,9 @@ class Access:
         self._client = client
         self._key = _key(settings)
         self._published: dict[str, Any] = {}
-        self._asked_s: float | None = None
+        self._asked_s = -math.inf
+        self._got_s = -math.inf
+        self._asking = asyncio.Lock()
 
     async def require(self, request: Request, *, changes: bool) -> None:
         """Let an admin in. changes: whether the request changes anything. Raises Denied."""
@@ -73,8 +78,10 @@ class Access:
 
     def _has_internal_key(self, request: Request) -> bool:
         expected = self._settings.internal_api_key
+        if expected is None or not expected.get_secret_value().strip():  # an unset variable, as compose exports it
+            return False
         given = request.headers.get("x-internal-api-key", "")
-        return expected is not None and hmac.compare_digest(given.encode(), expected.get_secret_value().encode())
+        return hmac.compare_digest(given.encode(), expected.get_secret_value().encode())
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         settings = self._settings
@@ -104,9 +111,15 @@ class Access:
             name = str(jwt.get_unverified_header(token).get("kid", ""))
         except jwt.InvalidTokenError as refused:
             raise Denied(f"The token is refused: {type(refused).__name__}.") from None
-        now_s = self._clock.monotonic()
-        if name not in self._published and (self._asked_s is None or now_s - self._asked_s >= _KEYS_AT_MOST_EVERY_S):
-            self._published, self._asked_s = await self._fetched(), now_s
+        async with self._asking:
+            now_s = self._clock.monotonic()
+            old = now_s - self._got_s >= _KEYS_LAST_S
+            if (old or name not in self._published) and now_s - self._asked_s >= _KEYS_AT_MOST_EVERY_S:
+                self._asked_s = now_s  # of a fetch that fails as well
+                self._published = await self._fetched()
+                self._got_s = now_s
+        if old and self._got_s != now_s:
+            raise Denied(f"No keys could be got from {ENVIRONMENT_PREFIX}JWT_JWKS_URL.", 503)
         if name not in self._published:
             raise Denied("The token is refused: it names no key that is published.")
         return self._published[name]
@@ -173,8 +186,9 @@ def _required(settings: CjSettings) -> list[str]:
 
 
 def _roles(claims: Mapping[str, Any]) -> set[str]:
-    roles = claims.get("roles", [])
-    return {roles} if isinstance(roles, str) else {role for role in roles if isinstance(role, str)}
+    roles = claims.get("roles")
+    listed = roles if isinstance(roles, list) else [roles]
+    return {role for role in listed if isinstance(role, str)}
 
 
 def _unfit(name: str, problem: str) -> BadInput:
