@@ -23,6 +23,8 @@ MOST_CONNECTIONS = 1_000
 HEAD_S = 10.0
 BODY_S = 30.0
 """A body of 1 MiB takes 9 s over a line of 1 Mbit/s."""
+UNREAD_S = 30.0
+"""How long a client may leave answers unread before its connection is cut."""
 MOST_BODY_BYTES = 64 * 2**20
 """Of all bodies together that have begun and are not whole."""
 
@@ -53,6 +55,7 @@ class Limits:
     connections: int = field(default_factory=most_connections)
     head_s: float = HEAD_S
     body_s: float = BODY_S
+    unread_s: float = UNREAD_S
     body_bytes: int = MOST_BODY_BYTES
     open: set[LimitedProtocol] = field(default_factory=set)
     waiting: dict[LimitedProtocol, None] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class LimitedProtocol(H11Protocol):
         self._part: _Part | None = None
         self._due: TimerHandle | None = None
         self._held_bytes = 0
+        self._unread: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take a connection; at the limit the one that has waited longest for a request goes, or this one."""
@@ -93,7 +97,29 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._forget()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait until the client reads what it was sent, for some time."""
+        super().pause_writing()
+        self._is_read()
+        self._unread = self.loop.call_later(self._limits.unread_s, self._cut)
+
+    def resume_writing(self) -> None:
+        """Go on answering a client that reads."""
+        super().resume_writing()
+        self._is_read()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _cut(self) -> None:
+        self._limits.say("a client does not read its answers", self.loop.time())
+        self._forget()
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Count what arrives of a body before it is whole."""
@@ -152,3 +178,5 @@ class LimitedProtocol(H11Protocol):
             if self.cycle is not None:
                 self.cycle.disconnected = True  # the app is told so, and what it still answers goes nowhere
         self.transport.close()
+        if self._unread is None:  # what is still to be sent may never be read
+            self._unread = self.loop.call_later(self._limits.unread_s, self.transport.abort)

@@ -41,6 +41,10 @@ async def _slow(_: Request) -> Response:
     return PlainTextResponse("at last")
 
 
+async def _large(_: Request) -> Response:
+    return Response(b"x" * 2**24)
+
+
 @dataclass
 class Connection:
     reader: asyncio.StreamReader
@@ -82,7 +86,7 @@ async def _server(limits: Limits) -> AsyncIterator[Connect]:
             opened[-1].send(sent)
             return opened[-1]
 
-        routes = [Route("/", _echo, methods=["GET", "POST"]), Route("/slow", _slow)]
+        routes = [Route("/", _echo, methods=["GET", "POST"]), Route("/slow", _slow), Route("/large", _large)]
         server = HttpServer(Starlette(routes=routes), limits)
         serving = asyncio.create_task(server.serve([listening]))
         try:
@@ -191,6 +195,17 @@ def test_connections_that_are_being_answered_stay_at_the_limit_and_the_next_is_r
         assert await (await connect(GET)).status() == 200
 
     served(script, connections=5)
+
+
+def test_who_does_not_read_its_answer_is_cut_off() -> None:
+    async def script(connect: Connect) -> None:
+        slow, quick = [await connect(GET.replace(b"/ ", b"/large ", 1)) for _ in range(2)]
+        assert len(await quick.reader.readexactly(2**24)) == 2**24
+        await asyncio.sleep(1.5)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await slow.reader.readexactly(2**24)
+
+    served(script, unread_s=1.0)
 
 
 def test_bodies_that_are_not_whole_share_a_limit_of_bytes() -> None:
