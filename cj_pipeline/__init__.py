@@ -58,7 +58,7 @@ def scenarios() -> list[str]:
     """Return the ids of the scenarios, sorted.
 
     >>> scenarios()[1:3]
-    ['eng5_anchor_align_gpt51_low_20251201', 'eng5_anchor_ladder_20251202']
+    ['eng5_anchor_align_gpt51_low_20251201', 'eng5_anchor_align_sonnet45_20251130']
     """
     from cj_pipeline.cli.sources import trace_store
 

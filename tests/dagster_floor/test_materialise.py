@@ -68,7 +68,8 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
     assert materialised(faithful) == BY_NIGHT
-    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 4
+    # Of the trace three, of the verdict and of the history one each.
+    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 5
     assert red_checks(faithful) == set()
 
 
@@ -84,7 +85,7 @@ def test_a_target_of_the_alignment_that_is_missed_only_warns(faithful: ExecuteIn
 
 
 def test_every_dataset_is_on_disk_and_in_the_catalogue(kept: Kept) -> None:
-    parts = {str(path.relative_to(kept.folder.folder)) for path in kept.data.rglob("*.parquet")}
+    parts = {str(path.relative_to(kept.folder.folder)) for path in kept.folder.folder.rglob("*.parquet")}
     assert parts == {f"{dataset}/{part}.parquet" for dataset in PARTS.keys() - OPTIONAL for part in PARTS[dataset]}
     counted = Warehouse(kept.data).query("select side, batch, count(*) as n from callbacks group by all order by all")
     # 10 comparisons each, and ten repeats of 10 on the live side.

@@ -323,7 +323,7 @@ def test_a_run_that_is_killed_after_any_file_leaves_the_old_run_whole_or_the_new
     with monkeypatch.context() as watched:
         watched.setattr(Path, "replace", replace_and_copy)
         new = execute(LOWER5, data)
-    # The parts come first, then the pointer, then the catalogue.
+    # The parts come first, then the line of the history, then the pointer, then the catalogue.
     published, shown = [], []
     every_part = [(dataset, part) for dataset in PARTS.keys() - OPTIONAL for part in PARTS[dataset]]
     parts = len(every_part)
@@ -337,7 +337,7 @@ def test_a_run_that_is_killed_after_any_file_leaves_the_old_run_whole_or_the_new
         published.append(run.run_id)
         seen = warehouse.query("select run_id from callbacks union select run_id from bt_fit")
         shown += seen.column(0).to_pylist()
-    assert published == [old.result.run_id] * parts + [new.run_id] * (len(moments) - parts)
+    assert published == [old.result.run_id] * (parts + 1) + [new.run_id] * (len(moments) - parts - 1)
     # The catalogue follows the pointer, and shows one run whole at any moment.
     assert shown == [old.result.run_id] * (len(moments) - 1) + [new.run_id]
     # Every part and no pointer: the next run does not mind.

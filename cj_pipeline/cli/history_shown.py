@@ -1,4 +1,4 @@
-"""This module defines `cj-pipeline history`: how the verdicts and checks of published runs went over time."""
+"""This module shows how the verdicts and checks of published runs went over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say, say_wrapped
+from cj_pipeline.cli.output import print_csv, print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
@@ -28,17 +28,8 @@ from cj_pipeline.warehouse.store import Warehouse
 Rows = Sequence[Sequence[object]]
 
 
-@click.command()
-@click.argument("scenario", required=False)
-@click.option("--check", metavar="NAME", help="Every run of one check of the SCENARIO.")
-@json_option
-@csv_option
-def history(scenario: str | None, check: str | None, as_json: bool, as_csv: bool) -> None:
-    """Show how the published runs of the SCENARIO (all by default) went: trend, red since when, changes.
-
-    A series of runs is compared with its own past, and starts afresh where mode, recording, code or scenario file
-    change. Trials are not in it. Exits with 0 whatever the history says.
-    """
+def show_history(scenario: str | None, check: str | None, as_json: bool, as_csv: bool) -> None:
+    """Show one scenario, one of its checks, or all scenarios."""
     if check is not None and scenario is None:
         raise click.UsageError("--check needs a SCENARIO.")
     if scenario is None:
