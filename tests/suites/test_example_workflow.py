@@ -95,7 +95,7 @@ def test_a_command_exists_and_takes_nothing_from_an_expression(name: str) -> Non
 
 def test_make_holds_a_service_against_a_profile() -> None:
     def make(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["make", "--dry-run", "--old-file", ".venv/.runtime", *words]
+        command = ["make", "--no-print-directory", "--dry-run", "--old-file", ".venv/.runtime", *words]
         return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
     done = make("profile-eng5-lower5", "LPS=http://x:1", "KAFKA=y:2")
