@@ -45,26 +45,33 @@ _BODIES: dict[str, tuple[int, bytes]] = {
 
 
 class BadUpstream:
-    """away_s: how long after the first call it answers 503. calls: how many came, by the request's number."""
+    """away_s: how long after the first call it answers 503. calls: how many came, by the request's number.
+
+    unread: connections that were given up before a request arrived, as a busy machine makes them time out.
+    """
 
     def __init__(self, away_s: float, hangs_s: float) -> None:
         self.away_s = away_s
         self.hangs_s = hangs_s
         self.calls: Counter[int] = Counter()
         self.while_away = 0
+        self.unread = 0
         self._well_after: float | None = None
         self._met: set[int] = set()
         self.url = ""
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        read = 0
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
                 assert length is not None
-                await self._answer(await reader.readexactly(int(length[1])), writer)
+                body = await reader.readexactly(int(length[1]))
+                read += 1
+                await self._answer(body, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            self.unread += not read
         finally:
             writer.close()
 
