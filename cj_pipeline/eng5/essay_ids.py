@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 
-from cj_pipeline.contracts.els_request import ANCHOR_PREFIX
+from cj_pipeline.traces.essay_key import LONGEST_ANCHOR_KEY, anchor_keys, essay_key
 
 STUDENT_PREFIX = "student::"
 """Of an anchor that is judged like a student's essay, so that the CJ service takes it for none of its own."""
-
-LONGEST_KEY = 36
-LONGEST_ANCHOR_KEY = 27
-_HASH_SIGNS = 8
-
-
-def essay_key(name: str, longest: int = LONGEST_KEY) -> str:
-    """Return a name in upper case with underscores; a long one is cut and ends in 8 hex digits of its SHA-256.
-
-    >>> essay_key("student_01"), essay_key("anchor essay (ENG 5) 12 of 2016", LONGEST_ANCHOR_KEY)
-    ('STUDENT_01', 'ANCHOR_ESSAY__ENG__F8913193')
-    """
-    key = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-    if len(key) <= longest:
-        return key
-    digest = sha256(key.encode()).hexdigest()[:_HASH_SIGNS].upper()
-    return f"{key[: longest - _HASH_SIGNS - 1]}_{digest}"
 
 
 def student_id(stem: str) -> str:
@@ -35,8 +17,7 @@ def student_id(stem: str) -> str:
 
 def anchor_id(stem: str) -> str:
     """Return the id of an anchor that is judged as one: with the prefix by which the CJ service knows anchors."""
-    key = essay_key(stem, LONGEST_ANCHOR_KEY)
-    return key if key.startswith(ANCHOR_PREFIX) else ANCHOR_PREFIX + key
+    return anchor_keys(stem)[-1]
 
 
 def anchor_as_student_id(stem: str) -> str:

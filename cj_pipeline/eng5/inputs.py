@@ -121,6 +121,10 @@ def read_inventory(root: Path, *, anchor_dir: Path | None = None, with_students:
                 "no such folder.", path=anchor_dir, field=ANCHOR_DIR_VARIABLE, remedy="Unset it, or mend it."
             )
     folder = anchor_dir or root / "anchors"
+    if not folder.is_dir() and not (root / "students").is_dir():
+        raise BadInput(
+            "holds neither anchors/ nor students/.", path=root, remedy="--net names a folder of a net: docs/eng5.md."
+        )
     warnings: list[str] = []
     table = _one_of(folder.parent if anchor_dir is None else folder, "anchors", (".csv", ".xlsx", ".tsv"))
     if table is None and anchor_dir is not None:

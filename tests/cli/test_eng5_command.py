@@ -109,6 +109,13 @@ def test_a_preflight_says_of_each_part_what_is_wrong(
     assert "ANTHROPIC_API_KEY: no key is set" in problems["judge"]
 
 
+def test_a_folder_without_a_net_is_one_sentence_and_exit_code_2(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for mode in MODES:
+        answer = cj_pipeline("eng5", mode, "--net", tmp_path / "empty", "--output-dir", tmp_path / "out")
+        assert (answer.code, "holds neither anchors/ nor students/" in answer.err) == (2, True), answer.err
+
+
 def test_too_few_essays_exit_with_1_in_every_mode(cj_pipeline: Terminal, tmp_path: Path) -> None:
     net = small_net(tmp_path / "net", anchors=0)
     for mode in MODES:

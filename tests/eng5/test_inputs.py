@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
-from cj_pipeline.eng5.essay_ids import anchor_as_student_id, anchor_id, essay_key, listed_id, student_id
+from cj_pipeline.eng5.essay_ids import anchor_as_student_id, anchor_id, listed_id, student_id
 from cj_pipeline.eng5.inputs import SHIPPED_NET, read_inventory
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.traces.essay_key import essay_key
 from tests.eng5.nets import small_net
 
 
@@ -122,3 +123,12 @@ def test_ids_have_the_lengths_that_the_services_take() -> None:
     assert len(student_id("x" * 80)) == 36
     assert anchor_id("vt_001_B") == "ANCHOR_VT_001_B"
     assert listed_id("student::Å B") == "__b"
+
+
+def test_a_folder_that_holds_no_net_is_refused_and_an_empty_list_is_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="holds neither anchors/ nor students/") as refused:
+        read_inventory(tmp_path / "empty")
+    assert "--net" in str(refused.value)
+    (tmp_path / "begun" / "students").mkdir(parents=True)
+    assert read_inventory(tmp_path / "begun").anchors == ()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cj_pipeline.contracts.callback import LLMComparisonResultV1, Rejection, parse_callback
 from cj_pipeline.eng5.artefact.files import read_document
-from cj_pipeline.eng5.essay_ids import STUDENT_PREFIX, essay_key
+from cj_pipeline.eng5.essay_ids import STUDENT_PREFIX
 from cj_pipeline.eng5.facts import Asked, RunFacts
 from cj_pipeline.eng5.inputs import grade_of_name
 from cj_pipeline.eng5.options import JudgeKind
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.runs.recording.essays import ENDINGS
+from cj_pipeline.traces.essay_key import anchor_keys, essay_key
 from cj_pipeline.traces.grade_file import GRADE_ORDER
 from cj_pipeline.traces.importing.artefact import eng5_artefact
 from cj_pipeline.traces.importing.cj_database import cj_database
@@ -123,7 +124,7 @@ def graded_by_files(case: AlignmentCase, anchor_dir: Path) -> AlignmentCase:
     by_key |= {essay_key(label): essay for essay, label in case.labels.items()}
     labels, grades, ungraded = dict(case.labels), dict(case.grades), []
     for path in sorted(anchor_dir.iterdir()):
-        essay = next((by_key[key] for key in _keys(path.stem) if key in by_key), None)
+        essay = next((by_key[key] for key in anchor_keys(path.stem) if key in by_key), None)
         if path.suffix.lower() not in ENDINGS or essay is None:
             continue
         labels[essay] = path.stem
@@ -141,10 +142,6 @@ def graded_by_files(case: AlignmentCase, anchor_dir: Path) -> AlignmentCase:
         )
     scale = net_scale(None, grades.values()) if not set(grades.values()) <= set(GRADE_ORDER) else GRADE_ORDER
     return replace(case, labels=labels, grades=grades, scale=scale or GRADE_ORDER, ungraded=tuple(ungraded))
-
-
-def _keys(stem: str) -> Iterable[str]:
-    return essay_key(stem), essay_key(stem, 27), f"ANCHOR_{essay_key(stem, 27)}"
 
 
 def _key(essay: str) -> str:

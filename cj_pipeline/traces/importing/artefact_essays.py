@@ -6,19 +6,15 @@ derives from it: in upper case, with underscores, at most 36 characters, behind 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cj_pipeline.traces.essay_key import anchor_keys, essay_key
 from cj_pipeline.traces.scenario import Item
 
 if TYPE_CHECKING:
     from cj_pipeline.traces.importing.artefact_file import Artefact
-
-_LONGEST = 36
-_KEPT = 27
 
 
 def graded_items(artefact: Artefact) -> tuple[Item, ...]:
@@ -33,7 +29,7 @@ def graded_items(artefact: Artefact) -> tuple[Item, ...]:
         if essay
     }
     scored = {_key(row.essay_id): row.anchor_grade for row in artefact.bt_summary if row.is_anchor and row.anchor_grade}
-    listed = {essay_key(anchor.anchor_id): anchor for anchor in artefact.inputs.anchors}
+    listed = {key: anchor for anchor in artefact.inputs.anchors for key in anchor_keys(anchor.anchor_id)}
     items = []
     for essay in sorted(compared):
         anchor = listed.get(_key(essay))
@@ -47,14 +43,6 @@ def stored_scores(artefact: Artefact, items: Iterable[Item]) -> dict[str, float]
     """Return the artefact's own scores (logits) by the ids of these essays."""
     scores = {_key(row.essay_id): row.theta for row in artefact.bt_summary if row.theta is not None}
     return {item.id: scores[_key(item.id)] for item in items if _key(item.id) in scores}
-
-
-def essay_key(name: str) -> str:
-    """Return the name in the form in which production compares names."""
-    key = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-    if len(key) <= _LONGEST:
-        return key
-    return f"{key[:_KEPT]}_{sha256(name.encode()).hexdigest()[:8].upper()}"
 
 
 def _key(essay: str) -> str:

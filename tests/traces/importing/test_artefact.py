@@ -11,8 +11,8 @@ import pytest
 from cj_pipeline.contracts.callback import CallbackEvent, parse_callback
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import BY_NAME
+from cj_pipeline.traces.essay_key import anchor_keys, essay_key
 from cj_pipeline.traces.importing.artefact import eng5_artefact
-from cj_pipeline.traces.importing.artefact_essays import essay_key
 from cj_pipeline.traces.provenance import FieldOrigin
 from cj_pipeline.traces.store import read_trace
 from tests.traces.folders import LADDER, LOWER5, TRACES
@@ -163,6 +163,20 @@ def test_a_long_name_is_shortened_as_production_shortens_it() -> None:
     assert len(key) == 36
     assert key.startswith("ANCHOR_ESSAY__ENG_5___WRITT_")
     assert essay_key("anchor_essay-eng 5") == "ANCHOR_ESSAY_ENG_5"
+
+
+def test_an_anchor_of_a_long_name_has_its_listed_grade_under_the_id_it_was_compared_under(tmp_path: Path) -> None:
+    name = "Anchor essay of the autumn of 2016, number 12"
+    artefact = artefact_of(LADDER)
+    artefact["inputs"]["anchors"] = [{"anchor_id": name, "file_name": f"{name}.docx", "grade": "B"}]
+    old = artefact["llm_comparisons"][0]["winner_id"]
+    for shown in (f"student::{essay_key(name, 27)}", *anchor_keys(name)):
+        for record in artefact["llm_comparisons"]:
+            for field in ("winner_id", "loser_id", "essay_a_id", "essay_b_id"):
+                record[field] = shown if record.get(field) == old else record.get(field)
+        old = shown
+        known = eng5_artefact(write_artefact(tmp_path / "long.json", artefact)).known
+        assert {item.grade for item in known.items if item.id == shown} == {"B"}
 
 
 @pytest.mark.parametrize(
