@@ -9,6 +9,7 @@ from threading import Event as Flag
 
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.eng5.counters import counted
 from cj_pipeline.eng5.design import Design
 from cj_pipeline.eng5.draft import Draft
 from cj_pipeline.eng5.facts import Answers
@@ -19,12 +20,16 @@ from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.runs.batch_run import run_batch
 from cj_pipeline.runs.recording.asking import PATIENCE_S, Asked, RecordingJudge, Session
 from cj_pipeline.runs.recording.books import Books, JudgeBehindLps, require_key
+from cj_pipeline.runs.recording.spending import OpenPurse, Purse
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 
 TIMED_OUT = "the time was over"
 STOPPED = "it was stopped"
 OUT_OF_MONEY = "the spend limit was reached"
 NO_ANSWER = "the service gave comparisons back unanswered"
+
+COUNTERS = "counters"
+"""Under which a draft has what the service counted."""
 
 
 class NoPrice(CjPipelineError):
@@ -45,18 +50,25 @@ OnProgress = Callable[[Progress], None]
 
 
 def ask(
-    options: RunnerOptions, design: Design, draft: Draft, judge: JudgeBehindLps, on_progress: OnProgress, stop: Flag
+    options: RunnerOptions,
+    design: Design,
+    draft: Draft,
+    judge: JudgeBehindLps,
+    on_progress: OnProgress,
+    stop: Flag,
+    open_purse: OpenPurse = Purse,
 ) -> Answers:
     """Ask what is still to be asked, and return everything that was answered, in this session and before.
 
-    stop: set by anybody, it ends the asking once what is in flight is answered, as the time-out does. Raises BadInput
-    without a key, NoPrice, and JudgeAway where nobody answers; what was answered is kept.
+    open_purse: of the purse that is spent from. stop: set by anybody, it ends the asking once what is in flight is
+    answered, as the time-out does. Raises BadInput without a key, NoPrice, and JudgeAway where nobody answers; what was
+    answered is kept.
     """
     require_key(judge)
     if options.judging.budget_usd is not None and judge.price is None:
         raise NoPrice(f"nobody knows what {judge.judge.model} costs, so no spend limit could hold. Leave it out.")
     run = run_virtual if isinstance(judge, MockJudge) else run_real
-    partial, spent = run(_ask(options, design, draft, judge, on_progress, stop))
+    partial, spent = run(_ask(options, design, draft, judge, on_progress, stop, open_purse))
     raw = tuple(draft.answers.lines())
     return Answers(
         events=tuple(parsed(line) for line in raw),
@@ -66,15 +78,22 @@ def ask(
         timed_out=partial == TIMED_OUT,
         asked_again=draft.answers.asked_again,
         spent_usd=spent,
+        counters=draft.answers.noted(COUNTERS) or {},
     )
 
 
 async def _ask(
-    options: RunnerOptions, design: Design, draft: Draft, judge: JudgeBehindLps, on_progress: OnProgress, stop: Flag
+    options: RunnerOptions,
+    design: Design,
+    draft: Draft,
+    judge: JudgeBehindLps,
+    on_progress: OnProgress,
+    stop: Flag,
+    open_purse: OpenPurse,
 ) -> tuple[str | None, float | None]:
     """Ask, and return why the run ended too early, and what was spent at most."""
     kept = draft.answers
-    books = Books(kept.exposure_usd, options.judging.budget_usd, judge)
+    books = Books(kept.exposure_usd, options.judging.budget_usd, judge, open_purse)
     over = Flag()
     timer = asyncio.get_running_loop().call_later(options.timeout_s, over.set)
     async with judge.entered(books.purse, kept.calls) as (stack, meter):
@@ -92,7 +111,7 @@ async def _ask(
                 client=stack.client,
                 subscription=await stack.listen(topic),
                 callback_topic=topic,
-                concurrency=options.judging.concurrency,
+                concurrency=options.in_flight,
                 affords=books.affords,
                 broke=lambda: books.purse.refused,
                 nobody_there=lambda: meter.nobody_there,
@@ -104,8 +123,11 @@ async def _ask(
             kept,
             Asked(design.prompt, design.asked.texts, options.overrides().model_copy(update=_asked_of(judge))),
         )
-        state, _ = await run_batch(_batch(options, design, draft), asker)
-        timer.cancel()
+        try:
+            state, _ = await run_batch(_batch(options, design, draft), asker)
+        finally:
+            timer.cancel()
+            kept.note(COUNTERS, await counted(stack.client, kept.noted(COUNTERS) or {}))
         if state.finished:
             asker.finish()
     broke = books.purse.refused or asker.out_of_money

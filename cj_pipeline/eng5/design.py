@@ -15,7 +15,7 @@ from cj_pipeline.eng5.options import RunnerMode, RunnerOptions, refusal, text_of
 from cj_pipeline.engine.state import PlannedPair
 from cj_pipeline.engine.waves.plan import Plan
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.runs.recording.design import all_pairs, pairs_of
+from cj_pipeline.runs.recording.design import all_pairs, first_of, pairs_of
 from cj_pipeline.runs.recording.prompts import PromptVariant, load_prompt
 from cj_pipeline.traces.grade_file import GRADE_ORDER
 from cj_pipeline.traces.importing.grade_scales import STEPS
@@ -68,6 +68,8 @@ def _add(essays: dict[str, Essay], name: str, essay: Essay) -> None:
 
 def _prompt(options: RunnerOptions, inventory: Inventory) -> PromptVariant:
     """Return the words around the essays. A test of anchors has no task and the rubric of a file only."""
+    if options.prompt is not None:
+        return options.prompt
     canonical = load_prompt(CANONICAL)
     system = canonical.system if options.canonical_prompt else ""
     if options.system_prompt is not None:
@@ -91,6 +93,10 @@ def _plan(options: RunnerOptions, asked: Asked, grade_scale: str | None) -> tupl
     count, limit = len(asked.essays), options.max_comparisons
     if options.mode is RunnerMode.BOUNDARY:
         plan = boundary_plan(options, asked, grade_scale)
+        return plan, sum(map(len, plan))
+    if options.fixed_pairs:
+        every = all_pairs(sorted(asked.essays), options.judging.seed, both_orders=options.both_orders)
+        plan = every if limit is None else first_of(every, limit)
         return plan, sum(map(len, plan))
     if options.mode is RunnerMode.ANCHOR_ALIGN and (limit is None or limit >= pairs_of(count)):
         return all_pairs(sorted(asked.essays), options.judging.seed), pairs_of(count)

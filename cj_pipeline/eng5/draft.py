@@ -43,12 +43,12 @@ def draft_folder(output_dir: Path, mode: RunnerMode) -> Path:
 
 @contextmanager
 def opened_draft(
-    output_dir: Path, mode: RunnerMode, begun_with: Mapping[str, Any], *, restart: bool
+    output_dir: Path, mode: RunnerMode, begun_with: Mapping[str, Any], *, restart: bool, key: str | None = None
 ) -> Iterator[Draft]:
     """Open the unfinished run of a mode, or begin one. restart: forget an unfinished one.
 
-    begun_with: JSON values that must be the same to go on. Raises BadInput naming the first that is not; another
-    process that holds the run.
+    key: the ids of the run follow from it; None for new ones. begun_with: JSON values that must be the same to go on.
+    Raises BadInput naming the first that is not; another process that holds the run.
     """
     folder = draft_folder(output_dir, mode)
     if restart:
@@ -57,12 +57,12 @@ def opened_draft(
     with disk_errors_in_words(folder):
         answers = RunDraft(folder / "answers.sqlite", None)
         try:
-            yield Draft(folder, answers, _claimed(answers, folder, json.loads(json.dumps(begun_with))))
+            yield Draft(folder, answers, _claimed(answers, folder, json.loads(json.dumps(begun_with)), key))
         finally:
             answers.close()
 
 
-def _claimed(answers: RunDraft, folder: Path, begun_with: Mapping[str, Any]) -> RunIdentity:
+def _claimed(answers: RunDraft, folder: Path, begun_with: Mapping[str, Any], key: str | None) -> RunIdentity:
     owner = answers.noted("owner")
     if owner is None:
         owner = {"begun_with": begun_with, "began_at": utc_now().isoformat()}
@@ -75,7 +75,7 @@ def _claimed(answers: RunDraft, folder: Path, begun_with: Mapping[str, Any]) -> 
                 field=name,
                 remedy="Go on with the same options, or forget what was answered with --restart.",
             )
-    key = json.dumps(owner, sort_keys=True)
+    key = key or json.dumps(owner, sort_keys=True)
     return RunIdentity(
         batch_uuid=keyed_uuid("eng5 batch", key),
         correlation_id=keyed_uuid("eng5 run", key),

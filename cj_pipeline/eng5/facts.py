@@ -50,7 +50,7 @@ class Answers:
 
     wanted: comparisons that were to be judged, None where the CJ service decides; partial: why the run ended before
     they were, None where it did not; timed_out: whether that was for its time. results, completions: events of a CJ
-    service, as they were read.
+    service, as they were read. counters: what the LPS in this process counted, over all sessions that ended themselves.
     """
 
     events: tuple[CallbackEvent, ...] = ()
@@ -64,6 +64,7 @@ class Answers:
     results: tuple[bytes, ...] = ()
     completions: tuple[bytes, ...] = ()
     result: AssessmentResultV1 | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def won(self) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.recording.books import JudgeBehindLps
-from cj_pipeline.runs.recording.embedded import embedded_judge, provider_of
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge, provider_of
 from cj_pipeline.runs.recording.spending import CallCounter, Price, Purse
 from cj_pipeline.runs.stack import Stack, embedded_stack
 from cj_pipeline.services.lps.providers.manifest import load_manifest
@@ -64,9 +64,7 @@ def judge_for(options: RunnerOptions, folder: Path, *, local: RecordedJudge | No
     if judging.kind is JudgeKind.LOCAL:
         if local is None:
             raise AssertionError("nobody said which model runs on this machine")
-        return embedded_judge(
-            local, base_url=judging.base_url, price=None, concurrency=judging.concurrency, folder=folder
-        )
+        return _embedded(options, local, folder)
     manifest = load_manifest(settings_from_environment().model_manifest_path)
     provider = options.provider or (
         Provider.ANTHROPIC if options.model is None else provider_of(options.model, judging.base_url)
@@ -79,7 +77,18 @@ def judge_for(options: RunnerOptions, folder: Path, *, local: RecordedJudge | No
         reasoning_effort=options.effort,
         output_verbosity=options.verbosity,
     )
-    return embedded_judge(wanted, base_url=judging.base_url, price=None, concurrency=judging.concurrency, folder=folder)
+    return _embedded(options, wanted, folder)
+
+
+def _embedded(options: RunnerOptions, judge: RecordedJudge, folder: Path) -> EmbeddedJudge:
+    return embedded_judge(
+        judge,
+        base_url=options.judging.base_url,
+        price=None,
+        concurrency=options.judging.concurrency,
+        folder=folder,
+        queue_mode=_QUEUE_MODES[options.batching_mode],
+    )
 
 
 def description(options: RunnerOptions, judge: JudgeBehindLps) -> dict[str, Any]:

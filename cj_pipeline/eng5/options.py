@@ -12,6 +12,7 @@ from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.eng5.inputs import ENG5_SCALES, SHIPPED_NET, Inventory
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.runs.recording.prompts import PromptVariant
 from cj_pipeline.services.lps.providers.manifest import UnknownModel, check_overrides, load_manifest
 from cj_pipeline.services.lps.settings import settings_from_environment
 
@@ -19,6 +20,8 @@ LEAST_COMPARISONS = 2
 DEFAULT_TIMEOUT_S = 1800.0
 DEFAULT_MOCK_MODE = "eng5_anchor_gpt51_low"
 DEFAULT_REPETITIONS = 10
+BUNDLE = 64
+"""The most comparisons that production sends in one wave."""
 
 
 class RunnerMode(StrEnum):
@@ -83,6 +86,8 @@ class RunnerOptions:
     """One run. batch_id: a label for people; every run has new ids.
 
     provider, model, effort, verbosity: whom to ask; None for the defaults. system_prompt, rubric: the texts of files.
+    prompt: all words around the essays, instead of these. fixed_pairs: ask pairs that are planned beforehand, so that
+    runs of several judges ask the same; with max_comparisons, the first of them; both_orders: each pair once more.
     canonical_prompt: whether the built-in system prompt is sent where no other is given. timeout_s: for the answers.
     """
 
@@ -112,9 +117,18 @@ class RunnerOptions:
     batching_mode: LLMBatchingMode | None = None
     system_prompt: Path | None = None
     rubric: Path | None = None
+    prompt: PromptVariant | None = None
+    fixed_pairs: bool = False
+    both_orders: bool = False
     judging: Judging = field(default_factory=Judging)
     boundary: BoundaryOptions = field(default_factory=BoundaryOptions)
     verbose: bool = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many comparisons may be asked at the same time: modes that send several together need several."""
+        alone = self.batching_mode in (None, LLMBatchingMode.PER_REQUEST)
+        return self.judging.concurrency if alone else max(self.judging.concurrency, BUNDLE)
 
     def overrides(self) -> LLMConfigOverrides:
         """Return whom every comparison asks."""

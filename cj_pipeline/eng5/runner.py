@@ -38,6 +38,7 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.recording.asking import JudgeAway
 from cj_pipeline.runs.recording.books import JudgeBehindLps
+from cj_pipeline.runs.recording.spending import OpenPurse, Purse
 from cj_pipeline.traces.recording_provenance import RecordedJudge
 
 Note = Callable[[str], None]
@@ -57,6 +58,14 @@ class RunOutcome:
     def partial(self) -> bool:
         """Whether not all comparisons were judged that were to be."""
         return self.answers is not None and self.answers.partial is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a run is a part of. key: its ids follow from it, None for new ones; open_purse: of what all parts spend."""
+
+    key: str | None
+    open_purse: OpenPurse
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +108,12 @@ def run(
     stop: Flag | None = None,
     restart: bool = False,
     local: RecordedJudge | None = None,
+    part_of: Whole | None = None,
 ) -> RunOutcome:
     """Run one mode on the embedded stack, and return what was written.
 
     note: called with a sentence for the person who waits. local: the model on this machine, for that kind of judge.
+    part_of: an experiment, whose purse is spent from, and which writes reports of its own.
     Raises what `prepare` raises, and JudgeAway where nobody answers; an artefact of what was answered is there then.
     """
     prepared = prepare(options)
@@ -114,9 +125,10 @@ def run(
         judge = judge_for(options, Path(folder), local=local)
         named = description(options, judge)
         design = design_of(options, prepared.inventory, judge.through, named, prepared.grade_scale)
-        begun_with = _begun_with(prepared, design, named)
-        with opened_draft(options.output_dir, options.mode, begun_with, restart=restart) as draft:
-            return _with_answers(prepared, design, draft, judge, on_progress, note, stop or Flag())
+        begun = begun_with(prepared, design, named)
+        key = None if part_of is None else part_of.key
+        with opened_draft(options.output_dir, options.mode, begun, restart=restart, key=key) as draft:
+            return _with_answers(prepared, design, draft, judge, on_progress, note, stop or Flag(), part_of)
 
 
 def _without_answers(prepared: Prepared) -> RunOutcome:
@@ -137,6 +149,7 @@ def _with_answers(
     on_progress: OnProgress,
     note: Note,
     stop: Flag,
+    part_of: Whole | None,
 ) -> RunOutcome:
     options = prepared.options
     with event_log(options, draft.identity) as log:
@@ -150,7 +163,8 @@ def _with_answers(
         log.event("collector_started", timeout_seconds=options.timeout_s, wanted=design.wanted)
         away: JudgeAway | None = None
         try:
-            answers = ask(options, design, draft, judge, on_progress, stop)
+            purse = Purse if part_of is None else part_of.open_purse
+            answers = ask(options, design, draft, judge, on_progress, stop, purse)
         except JudgeAway as error:
             away = error
             log.event("collector_error", error=str(error))
@@ -160,7 +174,7 @@ def _with_answers(
         log_answers(log, answers, options.timeout_s)
         facts = facts_of(prepared, draft.identity, asked=design.asked, answers=answers, request=request)
         path = write_artefact(facts)
-        reports = reports_of(facts, design.asked)
+        reports = reports_of(facts, design.asked) if part_of is None else ()
         log_end(log, path)
         if away is not None:
             raise away
@@ -236,7 +250,7 @@ def log_end(log: EventLog, artefact: Path) -> None:
     )
 
 
-def _begun_with(prepared: Prepared, design: Design, judge: dict[str, Any]) -> dict[str, Any]:
+def begun_with(prepared: Prepared, design: Design, judge: dict[str, Any]) -> dict[str, Any]:
     """Return what must be the same for another session to go on with a run."""
     options = prepared.options
     return {
@@ -248,4 +262,5 @@ def _begun_with(prepared: Prepared, design: Design, judge: dict[str, Any]) -> di
         "batching_mode": None if options.batching_mode is None else options.batching_mode.value,
         "assignment_id": None if options.assignment_id is None else str(options.assignment_id),
         "boundary": [list(map(list, options.boundary.pairs)), options.boundary.repetitions],
+        "pairs": [options.fixed_pairs, options.both_orders],
     }

@@ -89,7 +89,8 @@ def case_of_run(facts: RunFacts, asked: Asked) -> AlignmentCase:
     if asked.prompt is not None:
         given = {"system prompt": facts.options.system_prompt, "rubric": facts.options.rubric}
         texts = {"system prompt": asked.prompt.system, "rubric": asked.prompt.rubric}
-        prompts = {name: texts[name] if path is not None else None for name, path in given.items()}
+        whole = facts.options.prompt is not None
+        prompts = {name: texts[name] if whole or path is not None else None for name, path in given.items()}
     ungraded = tuple(sorted(item.id for item in anchors if item.grade is None))
     return replace(case, prompts=prompts, ungraded=ungraded, mocked=_is_a_mock(asked.judge))
 

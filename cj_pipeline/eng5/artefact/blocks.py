@@ -268,6 +268,7 @@ def _validation(facts: RunFacts, answers: Answers, manifest: list[Block]) -> Blo
             "asked_again": answers.asked_again,
             "duplicates_skipped": answers.duplicates,
             "spent_usd_at_most": answers.spent_usd,
+            **({"service_counters": dict(answers.counters)} if answers.counters else {}),
             "observed_events": {
                 "llm_comparisons": len(answers.events),
                 "assessment_results": len(answers.results),

@@ -16,7 +16,7 @@ from cj_pipeline.engine.waves.plan import Plan, plan_of
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.runs.calibration import calibrated, recording_of, subject_of, write_calibrated
-from cj_pipeline.runs.recording.design import all_pairs
+from cj_pipeline.runs.recording.design import all_pairs, first_of
 from cj_pipeline.runs.recording.draft import RunDraft, draft_folder, forget, run_file
 from cj_pipeline.traces.reader import read_callbacks
 from cj_pipeline.traces.recording_provenance import AS_IN_THE_FIRST_RUN, ASKED_LEAST, PairsInWords
@@ -75,7 +75,7 @@ def with_more(request: RecordingRequest, comparisons: int) -> RecordingRequest:
     _, recordings = trace_recordings(request.target)
     plans = _plans(request, recordings)
     if len(plans) == 1:
-        first = _cut(plans[0], comparisons)
+        first = first_of(plans[0], comparisons)
         rest = comparisons - sum(map(len, first))
         plan = first + asked_least([*plans, first], request.essays.texts, request.seed, rest)
     else:
@@ -166,15 +166,6 @@ def _adding(
     taken = {one.name for one in recordings}
     number = next(number for number in range(len(taken) + 1, 2 * len(taken) + 2) if f"run_{number}" not in taken)
     return replace(request, runs=1, addition=Addition(number, f"run_{number}", plan, pairs))
-
-
-def _cut(plan: Plan, comparisons: int) -> Plan:
-    """Return the first so many comparisons of a plan."""
-    kept: list[tuple[PlannedPair, ...]] = []
-    for wave in plan:
-        kept += [wave[:comparisons]] if comparisons > 0 else []
-        comparisons -= len(wave)
-    return tuple(kept)
 
 
 def _plans(request: RecordingRequest, recordings: Sequence[Recording]) -> list[Plan]:

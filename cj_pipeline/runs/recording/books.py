@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 from uuid import UUID
@@ -11,8 +12,9 @@ from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.deployed import cost_of
 from cj_pipeline.runs.recording.draft import RunDraft
+from cj_pipeline.runs.recording.prompts import PromptVariant
 from cj_pipeline.runs.recording.request import RecordingRequest
-from cj_pipeline.runs.recording.spending import Meter, Price, Purse
+from cj_pipeline.runs.recording.spending import Meter, OpenPurse, Price, Purse
 from cj_pipeline.runs.stack import Stack
 from cj_pipeline.traces.recording_provenance import RecordedJudge
 
@@ -74,9 +76,7 @@ def require_price(request: RecordingRequest, judge: JudgeBehindLps) -> None:
             field="budget_usd",
             remedy="State its price: --price-per-million INPUT OUTPUT.",
         )
-    longest = sum(sorted(len(text.encode()) for text in request.essays.texts.values())[-2:])
-    around = "".join((request.prompt.system, request.prompt.context(), request.prompt.question)).encode()
-    worst = judge.price.of(longest + len(around) + _AROUND_THE_TEXTS_BYTES, judge.most_output_tokens)
+    worst = worst_call_usd(judge, judge.price, request.prompt, request.essays.texts)
     if worst > request.budget_usd:
         raise BadInput(
             f"{request.budget_usd:g} USD do not allow one call about the two longest essays, which may cost "
@@ -85,6 +85,13 @@ def require_price(request: RecordingRequest, judge: JudgeBehindLps) -> None:
             field="budget_usd",
             remedy="Give more, or fewer --max-tokens.",
         )
+
+
+def worst_call_usd(judge: JudgeBehindLps, price: Price, prompt: PromptVariant, texts: Mapping[str, str]) -> float:
+    """Return the most that one call about the two longest essays can cost, US dollars."""
+    longest = sum(sorted(len(text.encode()) for text in texts.values())[-2:])
+    around = "".join((prompt.system, prompt.context(), prompt.question)).encode()
+    return price.of(longest + len(around) + _AROUND_THE_TEXTS_BYTES, judge.most_output_tokens)
 
 
 def require_key(judge: JudgeBehindLps) -> None:
@@ -98,9 +105,11 @@ def require_key(judge: JudgeBehindLps) -> None:
 class Books:
     """Spending of a recording. The meter of an embedded LPS reserves and settles itself, call by call."""
 
-    def __init__(self, spent_usd: float, limit: float | None, judge: JudgeBehindLps) -> None:
-        """Open the books. spent_usd: before this session, at most."""
-        self.purse = Purse(limit, spent_usd, lambda _: self._write())
+    def __init__(
+        self, spent_usd: float, limit: float | None, judge: JudgeBehindLps, open_purse: OpenPurse = Purse
+    ) -> None:
+        """Open the books. spent_usd: before this session, at most. open_purse: of a shared one."""
+        self.purse = open_purse(limit, spent_usd, lambda _: self._write())
         self.meter: Meter | None = None
         self._by_callback = judge.answers_once
         self._reserved: dict[UUID, float] = {}

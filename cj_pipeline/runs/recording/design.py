@@ -44,6 +44,19 @@ def all_pairs(items: Sequence[str], seed: int, *, both_orders: bool = False) -> 
     return shown + tuple(tuple(PlannedPair(pair.essay_b, pair.essay_a) for pair in wave) for wave in shown)
 
 
+def first_of(plan: Plan, comparisons: int) -> Plan:
+    """Return the first so many comparisons of a plan.
+
+    >>> [len(wave) for wave in first_of(all_pairs(["e1", "e2", "e3", "e4"], 7), 3)]
+    [2, 1]
+    """
+    kept: list[tuple[PlannedPair, ...]] = []
+    for wave in plan:
+        kept += [wave[:comparisons]] if comparisons > 0 else []
+        comparisons -= len(wave)
+    return tuple(kept)
+
+
 def _round(places: Sequence[str | None], turn: int) -> list[tuple[str | None, str | None]]:
     """Return one wave by the circle method: the first seat stays, the others move on by one each turn."""
     fixed, others = places[0], places[1:]

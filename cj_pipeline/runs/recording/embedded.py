@@ -82,7 +82,13 @@ def provider_of(model: str, base_url: str | None) -> Provider:
 
 
 def embedded_judge(
-    judge: RecordedJudge, *, base_url: str | None, price: Price | None, concurrency: int, folder: Path
+    judge: RecordedJudge,
+    *,
+    base_url: str | None,
+    price: Price | None,
+    concurrency: int,
+    folder: Path,
+    queue_mode: QueueProcessingMode = QueueProcessingMode.PER_REQUEST,
 ) -> EmbeddedJudge:
     """Set up the embedded LPS for one judge; keys and everything else come from its environment variables.
 
@@ -94,7 +100,7 @@ def embedded_judge(
         "use_mock_llm": False,
         "allow_mock_provider": False,
         "queue_backend": QueueBackend.MEMORY,
-        "queue_processing_mode": QueueProcessingMode.PER_REQUEST,
+        "queue_processing_mode": queue_mode,
         "llm_max_concurrent_requests": concurrency,
         "publish_llm_usage_events": False,
         f"{provider}_default_model": judge.model,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cj_pipeline.runs.recording.books import JudgeBehindLps
 from cj_pipeline.runs.recording.draft import RecordingDraft, is_unfinished
+from cj_pipeline.runs.recording.prompts import PromptVariant
 from cj_pipeline.runs.recording.request import RecordingRequest
 from cj_pipeline.runs.recording.spending import BYTES_PER_TOKEN, TYPICAL_COMPLETION_TOKENS
 
@@ -30,6 +32,13 @@ class Estimate:
     seconds: float
 
 
+def typical_prompt_tokens(prompt: PromptVariant, texts: Mapping[str, str]) -> float:
+    """Return about how many tokens a prompt about two of these texts has."""
+    around = len((prompt.system + prompt.context() + prompt.question).encode())
+    pair_bytes = 2 * sum(len(text.encode()) for text in texts.values()) / len(texts) + around
+    return pair_bytes / BYTES_PER_TOKEN + 100
+
+
 def estimated(request: RecordingRequest, judge: JudgeBehindLps, seconds_an_answer: float = TYPICAL_SECONDS) -> Estimate:
     """Return the estimate; of a recording that was begun, of what is left. Raises BadInput as RecordingDraft does."""
     answered, spent = 0, 0.0
@@ -37,10 +46,7 @@ def estimated(request: RecordingRequest, judge: JudgeBehindLps, seconds_an_answe
         with RecordingDraft(request) as draft:
             answered, spent = sum(run.taken for run in draft.runs), draft.exposure_usd
     left = request.comparisons_a_run * request.runs - answered
-    sizes = [len(text.encode()) for text in request.essays.texts.values()]
-    around = len((request.prompt.system + request.prompt.context() + request.prompt.question).encode())
-    pair_bytes = 2 * sum(sizes) / len(sizes) + around
-    prompt_tokens = pair_bytes / BYTES_PER_TOKEN + 100
+    prompt_tokens = typical_prompt_tokens(request.prompt, request.essays.texts)
     price, most = judge.price, judge.most_output_tokens
     return Estimate(
         comparisons=left,

@@ -86,6 +86,10 @@ class Purse:
         self.spent += reserved if usd is None else usd
 
 
+OpenPurse = Callable[[float | None, float, Callable[[float], None]], Purse]
+"""Makes a purse of its limit, what was spent before, and what is called whenever more is set aside."""
+
+
 class Meter(Protocol):
     """What a judge's calls are counted by. calls: to the provider, as far as they are seen from here."""
 
