@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from cj_pipeline.mock.model.measures import MeasureDraws, MeasureFit, draw_measures, fit_measures, normal_scores
+from cj_pipeline.parity.statistics import link
 
 RNG = np.random.default_rng(5)
 N = 300
@@ -55,16 +56,31 @@ def test_latency_keeps_its_link_to_tokens() -> None:
     tokens = np.round(40 * np.exp(0.3 * np.random.default_rng(8).standard_normal(N)))
     linked = drawn(fitted(30 * tokens, tokens))
     free = drawn(fitted(lognormal(), tokens))
+    assert link(linked.latency_ms, linked.completion_tokens).mean() > 0.98
+    assert abs(link(free.latency_ms, free.completion_tokens).mean()) < 0.15
 
-    def link(draws: MeasureDraws) -> float:
-        return float(
-            np.mean(
-                [np.corrcoef(np.log(draws.latency_ms[i]), np.log(draws.completion_tokens[i]))[0, 1] for i in range(50)]
-            )
-        )
 
-    assert link(linked) > 0.8
-    assert abs(link(free)) < 0.15
+@pytest.mark.parametrize("strength", [0.0, 0.5, 0.9])
+def test_the_link_to_tokens_is_as_uncertain_as_both_sides_together(strength: float) -> None:
+    rng, recorded, live = np.random.default_rng(3), 66, 198
+
+    def answers(n: int) -> tuple[np.ndarray, np.ndarray]:
+        own, other = rng.standard_normal((2, n))
+        both = strength * own + np.sqrt(1 - strength**2) * other
+        return np.round(1500 * np.exp(0.3 * own)), np.round(40 * np.exp(0.2 * both))
+
+    spread: list[float] = []
+    off: list[float] = []
+    apart: list[float] = []
+    for _ in range(60):
+        latency, tokens = answers(recorded)
+        found = draw_measures(fitted(latency, tokens), 200, np.zeros(live), rng)
+        links, known = link(found.latency_ms, found.completion_tokens), link(latency[None], tokens[None])[0]
+        spread.append(links.std())
+        off.append(links.mean() - known)
+        apart.extend(link(*(side[None] for side in answers(live)))[0] - known for _ in range(5))
+    assert abs(np.mean(off)) < 0.015
+    assert np.mean(spread) / np.std(apart) == pytest.approx(1.0, abs=0.25)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
