@@ -101,6 +101,8 @@ CHECKS = (counts, recorded_lines, live_lines, schema)
 _FREE_FORM = frozenset({"data.error_detail.details"})
 # Nor are marks on single answers that did not come as asked for.
 _MARKS = frozenset(f"data.request_metadata.{mark}" for mark in ANSWER_MARKS)
+# The number of a wave has another name on a retry, and what is asked again depends on which calls failed.
+_OF_RETRIES = {"data.request_metadata.retry_iteration": "data.request_metadata.comparison_iteration"}
 
 Shape = dict[str, frozenset[str]]
 
@@ -124,7 +126,7 @@ def _shapes(events: Sequence[CallbackEvent], bare: bool) -> dict[str, tuple[Shap
 
 
 def _shape_of(document: dict[str, object]) -> tuple[tuple[str, str], ...]:
-    return tuple((path, kind) for path, kind in _paths(document, "") if path not in _MARKS)
+    return tuple((_OF_RETRIES.get(path, path), kind) for path, kind in _paths(document, "") if path not in _MARKS)
 
 
 def _merged(documents: list[dict[str, str]]) -> tuple[Shape, Shape]:

@@ -73,6 +73,15 @@ def test_errors_keep_their_codes_reasons_and_shares() -> None:
     }
 
 
+@pytest.mark.parametrize(("pattern", "in_bursts"), [("x" * 20 + "." * 10, True), ("xx." * 10, False)])
+def test_bursts_are_seen_also_where_most_calls_fail(pattern: str, in_bursts: bool) -> None:
+    """Runs of three, two of them failures, are no bursts: fewer failures follow another than would by chance."""
+    lines = [
+        failed(n, *PAIRS[n % 10]) if kind == "x" else recorded(n, *PAIRS[n % 10]) for n, kind in enumerate(pattern)
+    ]
+    assert (fitted(list(map(callback_of, lines))).errors.bursts.rate > 0) is in_bursts
+
+
 def test_a_recording_without_an_answer_fits_nothing() -> None:
     errors = [callback_of(failed(1, "e0", "e1"))]
     assert mode_of([errors], ESSAYS, name="spring", fitted_from=FROM) is None

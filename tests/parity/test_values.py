@@ -167,6 +167,17 @@ def test_marks_on_single_answers_are_no_difference_of_shape_or_price(
     assert failed(found).isdisjoint({"schema", "cost"})
 
 
+def retried(number: int, event: dict) -> None:
+    if number % 3 == 0 and "comparison_iteration" in asked(event):
+        asked(event)["retry_iteration"] = asked(event).pop("comparison_iteration")
+
+
+def test_which_comparisons_are_asked_again_is_no_difference_of_shape(tmp_path: Path) -> None:
+    lost = changed_copy(RECORDING, tmp_path / "lost.jsonl", lambda n, e: n % 3 or asked(e).pop("comparison_iteration"))
+    assert "schema" in failed(compared(RECORDING, lost))
+    assert "schema" not in failed(compared(RECORDING, changed_copy(RECORDING, tmp_path / "again.jsonl", retried)))
+
+
 def test_a_key_that_nobody_knows_is_named_where_its_values_differ_and_they_are_not_shown(tmp_path: Path) -> None:
     sides = [
         changed_copy(

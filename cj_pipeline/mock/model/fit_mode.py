@@ -262,8 +262,8 @@ def _errors(fit: ErrorFit, calls: int) -> Errors:
         mix.append(MixedError(code=known, reason=reason[:100] or None, share=float(count)))
     share = fit.errors / calls
     after_error = fit.stays[0] / max(fit.stays[1], 1)
-    # Errors that follow errors twice as often as others come in bursts; one pair of neighbours may be chance.
-    if fit.errors >= LEAST_ERRORS and fit.stays[0] > 1 and after_error > 2 * share:
+    # Errors of which the odds after an error are twice the usual come in bursts; one pair of neighbours may be chance.
+    if fit.errors >= LEAST_ERRORS and fit.stays[0] > 1 and after_error * (1 - share) > 2 * share * (1 - after_error):
         length = round(1 / (1 - min(after_error, 0.999)), 4)
         return Errors(
             codes_mix=tuple(mix), bursts=Bursts(length=length, rate=min(round(share, 4), length / (length + 1)))
