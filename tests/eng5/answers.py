@@ -14,7 +14,7 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.traces.grade_file import GRADE_ORDER
 
 NOON = datetime(2025, 12, 1, 12, tzinfo=UTC)
-BATCH_108 = Path(__file__).with_name("data") / "batch_108.csv"
+BATCH_108 = Path(__file__).parents[2] / "traces" / "eng5_batch_108_20251129" / "outcomes.csv"
 
 LOWER5 = ("vt_005_D-", "vt_004_E+", "vt_003_E-", "vt_002_F+", "vt_001_F+")
 
@@ -62,12 +62,10 @@ def graded(labels: Iterable[str]) -> dict[str, str]:
 
 
 def batch_108() -> AlignmentCase:
-    """The published batch of 200 comparisons.
-
-    67 outcomes were printed. The others follow from nothing: they are one of many ways to give each essay its published
-    wins and losses, and the anchors their five published inversions and no other.
-    """
+    """The published batch of 200 comparisons; traces/README.md says which of its outcomes are published."""
     with BATCH_108.open() as file:
-        outcomes = [(row["winner"], row["loser"]) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    shown = [(row["shown_a"], row["shown_b"]) for row in rows]
+    outcomes = [pair if row["winner"] == "A" else pair[::-1] for pair, row in zip(shown, rows, strict=True)]
     anchors = {essay for pair in outcomes for essay in pair if essay.startswith("vt_")}
     return case_of(outcomes, graded(anchors))

@@ -21,7 +21,12 @@ OTHER_LOWER5 = (
     "eng5_lower5_149_gpt51_none_20251202",
     "eng5_lower5_150_gpt51_none_20251202",
 )
-SCENARIOS = (GENERIC, ANCHORS, LADDER, LOWER5, SONNET, *OTHER_LOWER5)
+BATCH_108 = "eng5_batch_108_20251129"
+THREE_PASSES = "eng5_lower5_three_passes"
+BATCH_33 = "eng5_serial_bundle_33"
+LISTED = (BATCH_108, THREE_PASSES, BATCH_33)
+"""Those whose comparisons are in a table of outcomes."""
+SCENARIOS = (GENERIC, ANCHORS, LADDER, LOWER5, SONNET, *OTHER_LOWER5, *LISTED)
 
 
 def copy_of(scenario_id: str, into: Path) -> Path:
@@ -29,10 +34,10 @@ def copy_of(scenario_id: str, into: Path) -> Path:
 
 
 def sources_of(scenario_id: str, into: Path) -> Path:
-    """A folder with the two hand-written files only."""
+    """A folder with the hand-written files only."""
     folder = into / scenario_id
     folder.mkdir()
-    for name in ("scenario.yaml", "published.yaml"):
+    for name in ("scenario.yaml", "published.yaml", *(("outcomes.csv",) if scenario_id in LISTED else ())):
         shutil.copy(TRACES / scenario_id / name, folder / name)
     return folder
 

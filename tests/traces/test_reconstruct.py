@@ -11,17 +11,31 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.numbers import percentile
 from cj_pipeline.traces.provenance import FieldOrigin, TraceOrigin, read_provenance
 from cj_pipeline.traces.reconstruct.judgements import balanced_sides, round_robin
-from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure, read_published
+from cj_pipeline.traces.reconstruct.published import CannotReconstruct, Figure, read_facts, read_published
 from cj_pipeline.traces.reconstruct.samples import sample
 from cj_pipeline.traces.reconstruct.trace import reconstruct, reconstruct_trace
 from cj_pipeline.traces.scenario import read_scenario
 from cj_pipeline.traces.store import TraceStore, read_trace
-from tests.traces.folders import ANCHORS, GENERIC, LADDER, LOWER5, SCENARIOS, SONNET, TRACES, copy_of, edit, sources_of
+from tests.traces.folders import (
+    ANCHORS,
+    BATCH_33,
+    BATCH_108,
+    GENERIC,
+    LADDER,
+    LOWER5,
+    SCENARIOS,
+    SONNET,
+    TRACES,
+    copy_of,
+    edit,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+FIRST_ROW = "0,vt_011_A,vt_009_B,B,4.0,pair winner confidence sides"
 WRITTEN = ("llm_callbacks.jsonl", "summary.json", "provenance.json", "SHA256SUMS")
 
 
@@ -31,10 +45,12 @@ def test_these_are_the_projects_scenarios() -> None:
 
 @pytest.mark.parametrize("scenario_id", SCENARIOS)
 def test_a_fresh_reconstruction_is_byte_identical_to_the_committed_trace(scenario_id: str, tmp_path: Path) -> None:
-    folder = reconstruct_trace(sources_of(scenario_id, tmp_path))
+    folder = sources_of(scenario_id, tmp_path)
+    sources = {path.name for path in folder.iterdir()}
+    reconstruct_trace(folder)
     for name in WRITTEN:
         assert (folder / name).read_bytes() == (TRACES / scenario_id / name).read_bytes(), name
-    assert sorted(path.name for path in folder.iterdir()) == sorted((*WRITTEN, "scenario.yaml", "published.yaml"))
+    assert {path.name for path in folder.iterdir()} == {*WRITTEN, *sources}
 
 
 OUTCOMES = {
@@ -68,16 +84,16 @@ def test_exactly_the_published_inversions_are_in_the_trace(scenario_id: str) -> 
 def test_any_seed_reproduces_the_published_figures(scenario_id: str) -> None:
     # reconstruct() itself holds its result against every published figure and raises when one fails.
     scenario = read_scenario(TRACES / scenario_id / "scenario.yaml")
-    published = read_published(TRACES / scenario_id)
-    traces = {b"\n".join(reconstruct(scenario, published, seed)) for seed in range(5)}
+    facts = read_facts(TRACES / scenario_id)
+    traces = {b"\n".join(reconstruct(scenario, facts, seed)) for seed in range(5)}
     assert len(traces) == 5
 
 
 @pytest.mark.parametrize("scenario_id", SCENARIOS)
 def test_provenance_speaks_of_every_field_and_of_no_other(scenario_id: str) -> None:
     provenance = read_provenance(TRACES / scenario_id)
-    event = json.loads((TRACES / scenario_id / "llm_callbacks.jsonl").read_bytes().splitlines()[0])
-    assert set(provenance.fields) == set(leaves(event))
+    lines = (TRACES / scenario_id / "llm_callbacks.jsonl").read_bytes().splitlines()
+    assert set(provenance.fields) == {leaf for line in lines for leaf in leaves(json.loads(line))}
     assert provenance.origin is TraceOrigin.RECONSTRUCTED
     assert provenance.statement.startswith("This is a reconstruction, not a recording.")
     assert provenance.sources
@@ -143,8 +159,28 @@ def test_a_reconstruction_keeps_the_other_files_of_its_folder(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("scenario_id", "old", "new", "complaint"),
     [
-        (LOWER5, "essay_a: 4, essay_b: 6", "essay_a: 4, essay_b: 5", "winners do not add up to counts.events"),
-        (LOWER5, "failed: 0", "failed: 1", "counts.failed"),
+        (LOWER5, "essay_a: 4, essay_b: 6", "essay_a: 4, essay_b: 5", "do not add up to counts.events"),
+        (
+            LOWER5,
+            "counts: {events: 10, failed: 0}\nwinners: {essay_a: 4, essay_b: 6}",
+            "counts: {events: 10, failed: 1}",
+            "a run with failed calls needs outcomes and assumed.error",
+        ),
+        (BATCH_33, "outcomes: outcomes.csv", "", "a run with failed calls needs outcomes"),
+        (BATCH_33, "outcomes: outcomes.csv", "outcomes: other.csv", "outcomes"),
+        (
+            BATCH_33,
+            "events: 100, failed: 66}\nwinners: {essay_a: 11, essay_b: 23}",
+            "events: 100, failed: 65}",
+            "counts: 100 comparisons, 34 of them answered",
+        ),
+        (
+            BATCH_33,
+            "essay_a: 11, essay_b: 23",
+            "essay_a: 12, essay_b: 22",
+            "winners.essay_a: published 12, reconstructed 11",
+        ),
+        (BATCH_108, "outcomes: outcomes.csv", "outcomes: outcomes.csv\nladder: [[S01]]", "exclude each other"),
         (LOWER5, "    vt_003_E-: 470\n", "", "assumed.essay_tokens.vt_003_E-: missing"),
         (LOWER5, "vt_003_E-: 470", "vt_003_E-: 471", "figures.token_usage.prompt_tokens.max: published 1455"),
         (
@@ -192,7 +228,32 @@ def test_facts_that_cannot_hold_are_refused_by_file_and_key(
         reconstruct_trace(folder)
     assert caught.value.path == folder / "published.yaml"
     assert complaint in str(caught.value)
-    assert sorted(path.name for path in folder.iterdir()) == ["published.yaml", "scenario.yaml"]
+    assert not {path.name for path in folder.iterdir()} & set(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (FIRST_ROW, "0,S12,S07,C,4.0,", "winner: 'C' is not one of A, B, error"),
+        (FIRST_ROW, "0,S12,S12,A,4.0,", "shown_b: an essay is not compared with itself"),
+        (FIRST_ROW, "0,S12,S77,A,,", "outcomes: 'S77' is not in the scenario's net. Did you mean 'S07'"),
+        (FIRST_ROW, "2,S12,S07,A,,", "wave: 2 does not follow"),
+        (FIRST_ROW, "-1,S12,S07,A,,", "wave: '-1' is no whole number from 0 on"),
+        (FIRST_ROW, "0,S12,S07,A,7,", "confidence: 7 cannot be"),
+        (FIRST_ROW, "0,S12,S07,A,,confidence", "confidence: published, but missing"),
+        (FIRST_ROW, "0,S12,S07,A,,loser", "published: 'loser' is not one of pair, winner, sides, confidence"),
+        ("wave,shown_a,", "wave,shown,", "shown_a"),
+    ],
+)
+def test_a_table_of_outcomes_that_cannot_be_is_refused_by_line(
+    old: str, new: str, complaint: str, tmp_path: Path
+) -> None:
+    folder = sources_of(BATCH_108, tmp_path)
+    edit(folder / "outcomes.csv", old, new)
+    with pytest.raises(BadInput) as caught:
+        reconstruct_trace(folder)
+    assert complaint in str(caught.value)
+    assert not {path.name for path in folder.iterdir()} & set(WRITTEN)
 
 
 def test_published_yaml_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from cj_pipeline.traces.reconstruct.published import CannotReconstruct
 from cj_pipeline.traces.reconstruct.reasons import mock_reasons, model_reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cj_pipeline.traces.reconstruct.judgements import Judgement
-    from cj_pipeline.traces.reconstruct.published import Published
+    from cj_pipeline.traces.reconstruct.published import Facts, Published
     from cj_pipeline.traces.scenario import Scenario
 
 MetadataValue: TypeAlias = str | int | dict[str, int]
@@ -37,37 +37,99 @@ DOLLARS_PER_1000_TOKENS = {
 }
 
 
-def events(scenario: Scenario, published: Published, seed: int) -> list[dict[str, Any]]:
+def events(scenario: Scenario, facts: Facts, seed: int) -> list[dict[str, Any]]:
     """Return every callback's envelope in the order of publication, JSON-ready, keys in production's order.
 
     Raises CannotReconstruct when the published facts contradict each other or the scenario.
     """
-    judged = judgements(scenario, published, seed)
-    key = (scenario.scenario_id, seed)
-    completion = completion_tokens(published, len(judged), *key)
-    latency = latencies(published, completion, *key)
+    published, key = facts.published, (scenario.scenario_id, seed)
+    judged = judgements(scenario, facts, seed)
+    answered = [index for index, judgement in enumerate(judged) if judgement.a_wins is not None]
+    if (len(judged), len(answered)) != (published.counts.events, published.counts.answers):
+        raise CannotReconstruct(f"{len(judged)} comparisons, {len(answered)} of them answered", field="counts")
+    completion = completion_tokens(published, len(answered), *key)
+    latency = dict(zip(answered, latencies(published, completion, *key), strict=True))
     times = _times(scenario, judged, latency, key)
+    written = dict(zip(answered, completion, strict=True))
     return [
-        _event(scenario, published, judgement, answer, took_ms, when, (*key, index))
-        for index, (judgement, answer, took_ms, when) in enumerate(zip(judged, completion, latency, times, strict=True))
+        _event(
+            scenario,
+            published,
+            judgement,
+            _answer(scenario, published, judgement, written[index], latency[index], (*key, index))
+            if index in written
+            else _failure(scenario, published, times[index][1], (*key, index)),
+            times[index],
+            (*key, index),
+        )
+        for index, judgement in enumerate(judged)
     ]
+
+
+def _answer(
+    scenario: Scenario,
+    published: Published,
+    judgement: Judgement,
+    completion: int,
+    took_ms: int,
+    key: tuple[KeyPart, ...],
+) -> dict[str, Any]:
+    reasons = mock_reasons if scenario.provider.name is Provider.MOCK else model_reasons
+    confidence, justification = reasons(judgement, *key)
+    prompt = prompt_tokens(published, judgement)
+    tokens = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {
+        "winner": (Winner.A if judgement.a_wins else Winner.B).value,
+        "justification": justification,
+        "confidence": confidence if judgement.confidence is None else judgement.confidence,
+        "error_detail": None,
+        "provider": scenario.provider.name.value,
+        "model": _model(scenario, published),
+        "response_time_ms": took_ms,
+        "token_usage": tokens,
+        "cost_estimate": tokens["total_tokens"] / 1000 * DOLLARS_PER_1000_TOKENS[scenario.provider.name],
+    }
+
+
+def _failure(scenario: Scenario, published: Published, failed_at: datetime, key: tuple[KeyPart, ...]) -> dict[str, Any]:
+    """Return the outcome of a failed call: production names no model, and neither time, tokens nor cost."""
+    error = published.assumed.error
+    if error is None:
+        raise CannotReconstruct("needed where calls failed", field="assumed.error")
+    return {
+        "winner": None,
+        "justification": None,
+        "confidence": None,
+        "error_detail": {
+            "error_code": error.code.value,
+            "message": error.message,
+            "correlation_id": str(keyed_uuid(*key, "correlation")),
+            "timestamp": _written(failed_at),
+            "service": LPS_SOURCE_SERVICE,
+            "operation": "process_comparison",
+            "details": {"provider": scenario.provider.name.value, **error.details},
+            "stack_trace": None,
+            "trace_id": None,
+            "span_id": None,
+        },
+        "provider": scenario.provider.name.value,
+        "model": "unknown",
+        "response_time_ms": 0,
+        "token_usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        "cost_estimate": 0.0,
+    }
 
 
 def _event(
     scenario: Scenario,
     published: Published,
     judgement: Judgement,
-    answer: int,
-    took_ms: int,
+    outcome: dict[str, Any],
     times: tuple[datetime, datetime],
     key: tuple[KeyPart, ...],
 ) -> dict[str, Any]:
-    reasons = mock_reasons if scenario.provider.name is Provider.MOCK else model_reasons
-    confidence, justification = reasons(judgement, *key)
-    prompt = prompt_tokens(published, judgement)
-    tokens = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
     correlation_id = str(keyed_uuid(*key, "correlation"))
-    requested_at, completed_at = (moment.isoformat(timespec="microseconds").replace("+00:00", "Z") for moment in times)
+    requested_at, completed_at = map(_written, times)
     return {
         "event_id": str(keyed_uuid(*key, "event")),
         "event_type": COMPARISON_RESULT_EVENT_TYPE,
@@ -79,19 +141,11 @@ def _event(
         "data": {
             "request_id": str(keyed_uuid(*key, "request")),
             "correlation_id": correlation_id,
-            "winner": (Winner.A if judgement.a_wins else Winner.B).value,
-            "justification": justification,
-            "confidence": confidence,
-            "error_detail": None,
-            "provider": scenario.provider.name.value,
-            "model": _model(scenario, published),
-            "response_time_ms": took_ms,
-            "token_usage": tokens,
-            "cost_estimate": tokens["total_tokens"] / 1000 * DOLLARS_PER_1000_TOKENS[scenario.provider.name],
+            **outcome,
             "requested_at": requested_at,
             "completed_at": completed_at,
             "trace_id": None,
-            "request_metadata": _metadata(scenario, judgement, tokens),
+            "request_metadata": _metadata(scenario, judgement, outcome["token_usage"]),
         },
         "metadata": None,
     }
@@ -107,8 +161,8 @@ def _metadata(scenario: Scenario, judgement: Judgement, tokens: dict[str, int]) 
         "bos_batch_id": scenario.batch.bos_batch_id,
         "cj_batch_id": str(scenario.batch.cj_batch_id),
         "cj_source": "els",
-        # Production labelled every later wave `cj_retry`, which made retries uncountable; nothing was retried here.
-        "cj_request_type": CJRequestType.COMPARISON.value,
+        # Production labelled every later wave `cj_retry`, which made retries uncountable.
+        "cj_request_type": (CJRequestType.RETRY if judgement.retry else CJRequestType.COMPARISON).value,
         "reasoning_effort": provider.reasoning_effort,
         "output_verbosity": provider.output_verbosity,
     }
@@ -116,7 +170,7 @@ def _metadata(scenario: Scenario, judgement: Judgement, tokens: dict[str, int]) 
         sent["cj_llm_batching_mode"] = scenario.engine.llm_batching_mode.value
         sent["preferred_bundle_size"] = min(judgement.wave_size, 64)  # 64: the largest hint that the LPS heeds
         if scenario.engine.llm_batching_mode is not LLMBatchingMode.PER_REQUEST:
-            sent["comparison_iteration"] = judgement.wave
+            sent["retry_iteration" if judgement.retry else "comparison_iteration"] = judgement.wave
     added: dict[str, MetadataValue | None] = {
         "resolved_provider": provider.name.value,
         "queue_processing_mode": scenario.service.queue_processing_mode.value,
@@ -139,9 +193,9 @@ def _model(scenario: Scenario, published: Published) -> str:
 
 
 def _times(
-    scenario: Scenario, judged: Sequence[Judgement], latency: Sequence[int], key: tuple[KeyPart, ...]
+    scenario: Scenario, judged: Sequence[Judgement], latency: Mapping[int, int], key: tuple[KeyPart, ...]
 ) -> list[tuple[datetime, datetime]]:
-    """Return when each comparison was asked for and when its callback left, UTC.
+    """Return when each comparison was asked for and when its callback left, UTC. latency: ms, of answers by place.
 
     One worker takes a wave as one bundle: it calls one by one, and no callback leaves before the last call is done.
     """
@@ -159,12 +213,18 @@ def _times(
             requested.append(clock)
         clock += between(5, 500, "poll", wave)  # an idle worker looks into its queue every half second
         for index in indices:
-            clock += timedelta(milliseconds=latency[index]) + between(3, 9, "call", index)
+            if index in latency:
+                clock += timedelta(milliseconds=latency[index])
+            clock += between(3, 9, "call", index)
         for asked, index in zip(requested, indices, strict=True):
             clock += between(1, 4, "publish", index)
             times.append((asked, clock))
         clock += between(300, 900, "continuation", wave)
     return times
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def to_line(event: dict[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ Waves are rounds of the circle method: no item occurs twice in one, so they can 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,8 @@ from cj_pipeline.traces.reconstruct.published import CannotReconstruct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cj_pipeline.traces.reconstruct.published import Published
+    from cj_pipeline.traces.reconstruct.outcomes import Outcome
+    from cj_pipeline.traces.reconstruct.published import Facts, Published
     from cj_pipeline.traces.scenario import Item, Scenario
 
 T = TypeVar("T")
@@ -26,23 +28,28 @@ T = TypeVar("T")
 class Judgement:
     """One comparison and its winner.
 
-    wave: 0-based; gap: assumed ability of the winner minus that of the loser, logits (negative: an upset).
+    wave: 0-based; a_wins: None where the call failed; gap: assumed ability of the winner minus that of the loser,
+    logits (negative: an upset). confidence: where it is known; retry: whether it failed before and is asked again.
     """
 
     wave: int
     wave_size: int
     shown_a: Item
     shown_b: Item
-    a_wins: bool
+    a_wins: bool | None
     gap: float
+    confidence: float | None = None
+    retry: bool = False
 
 
-def judgements(scenario: Scenario, published: Published, seed: int) -> tuple[Judgement, ...]:
+def judgements(scenario: Scenario, facts: Facts, seed: int) -> tuple[Judgement, ...]:
     """Return every comparison of the run, in the order in which it was asked for.
 
     Raises CannotReconstruct when the published outcomes do not fit the scenario's net.
     """
-    key = (scenario.scenario_id, seed)
+    published, key = facts.published, (scenario.scenario_id, seed)
+    if facts.outcomes:
+        return _listed(scenario, published, facts.outcomes)
     if published.same_pair is not None:
         return _same_pair(scenario, published, key)
     ranked = _ranked(scenario, published, key)
@@ -159,6 +166,34 @@ def _same_pair(scenario: Scenario, published: Published, key: tuple[KeyPart, ...
         Judgement(wave=index, wave_size=1, shown_a=shown[0], shown_b=shown[1], a_wins=index in a_wins, gap=0.0)
         for index in range(published.counts.events)
     )
+
+
+def _listed(scenario: Scenario, published: Published, outcomes: Sequence[Outcome]) -> tuple[Judgement, ...]:
+    """Return the comparisons of a table; for confidences, essays are spaced evenly by the share of calls they won."""
+    by_label = {item.label: item for item in scenario.net.items}
+    sizes = Counter(one.wave for one in outcomes)
+    won, judged = Counter[str](), Counter[str]()
+    for one in outcomes:
+        if one.winner != "error":
+            won[one.shown_a if one.winner == "A" else one.shown_b] += 1
+            judged.update((one.shown_a, one.shown_b))
+    ranked = sorted(by_label, key=lambda label: (won[label] / max(judged[label], 1), label))
+    span = published.assumed.ability_span
+    ability = {label: span * (2 * rank / (len(ranked) - 1) - 1) for rank, label in enumerate(ranked)}
+    found: list[Judgement] = []
+    failed: set[tuple[str, str]] = set()
+    for one in outcomes:
+        shown_a, shown_b = (_item(by_label, label, "outcomes") for label in (one.shown_a, one.shown_b))
+        lead = ability[one.shown_a] - ability[one.shown_b]
+        a_wins = None if one.winner == "error" else one.winner == "A"
+        retry = (one.shown_a, one.shown_b) in failed
+        gap = lead if a_wins else -lead
+        found.append(Judgement(one.wave, sizes[one.wave], shown_a, shown_b, a_wins, gap, one.confidence, retry))
+        if a_wins is None:
+            failed.add((one.shown_a, one.shown_b))
+        else:
+            failed.discard((one.shown_a, one.shown_b))
+    return tuple(found)
 
 
 def _ranked(scenario: Scenario, published: Published, key: tuple[KeyPart, ...]) -> list[Item]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
 from cj_pipeline.traces.provenance import FieldOrigin, FieldProvenance, Provenance, TraceOrigin
+from cj_pipeline.traces.reconstruct.outcomes import published_parts
 
 if TYPE_CHECKING:
-    from cj_pipeline.traces.reconstruct.published import Published
+    from cj_pipeline.traces.reconstruct.published import Facts, Published
     from cj_pipeline.traces.scenario import Scenario
 
 # Raised when the same published.yaml would give other callbacks than before. Not the project's version: a release
@@ -27,9 +28,14 @@ STATEMENT = (
 PUBLISHED, FITTED, DRAWN = FieldOrigin.PUBLISHED, FieldOrigin.FITTED, FieldOrigin.DRAWN
 
 
-def provenance(scenario: Scenario, published: Published, seed: int) -> Provenance:
+def provenance(scenario: Scenario, facts: Facts, seed: int) -> Provenance:
     """Return the provenance of a trace reconstructed from these facts with this seed."""
-    fields = {**_envelope(), **_verdict(published), **_figures(published), **_identity(scenario, published)}
+    published = facts.published
+    fields = {**_envelope(), **_verdict(facts), **_figures(published), **_identity(scenario, published)}
+    if published.counts.failed:
+        fields |= _failures(published)
+    if any(one.winner == "error" for one in facts.outcomes) and scenario.engine.enable_llm_batching_metadata_hints:
+        fields["data.request_metadata.retry_iteration"] = (DRAWN, "as comparison_iteration, of what is asked again")
     return Provenance(
         scenario_id=scenario.scenario_id,
         origin=TraceOrigin.RECONSTRUCTED,
@@ -56,14 +62,29 @@ def _envelope() -> dict[str, tuple[FieldOrigin, str]]:
     }
 
 
-def _verdict(published: Published) -> dict[str, tuple[FieldOrigin, str]]:
+def _verdict(facts: Facts) -> dict[str, tuple[FieldOrigin, str]]:
+    published = facts.published
     split = published.winners
     sides = "balanced over items; " + (
         "the A/B split is assumed even"
         if split is None
         else f"the split of {split.essay_a} A to {split.essay_b} B is published"
     )
-    if published.same_pair is not None:
+    confidence = "plausible for the judge; rises with the assumed ability gap where there is one"
+    if facts.outcomes:
+        parts, total = published_parts(facts.outcomes), len(facts.outcomes)
+
+        def known(part: str) -> str:
+            return f"{parts[part]} of {total} are published; the others are assumed, as the statement says"
+
+        winner = (FITTED if parts["winner"] else DRAWN, f"{known('winner')}, and fit the published totals")
+        pair = (
+            FITTED if parts["pair"] or parts["sides"] else DRAWN,
+            f"pairs: {known('pair')}; sides: {known('sides')}",
+        )
+        if parts["confidence"]:
+            confidence = f"{parts['confidence']} of {total} are published; the others are drawn: {confidence}"
+    elif published.same_pair is not None:
         winner = (PUBLISHED, sides.partition("; ")[2])
         pair = (PUBLISHED, "the one ordered pair of every event")
     elif published.ladder is not None:
@@ -80,10 +101,28 @@ def _verdict(published: Published) -> dict[str, tuple[FieldOrigin, str]]:
     return {
         "data.winner": winner,
         "data.error_detail": (PUBLISHED, "no event of the run failed"),
-        "data.confidence": (DRAWN, "plausible for the judge; rises with the assumed ability gap where there is one"),
+        "data.confidence": (FITTED if "are published" in confidence else DRAWN, confidence),
         "data.justification": (DRAWN, "stock sentences of this project; they describe no essay"),
         "data.request_metadata.essay_a_id": pair,
         "data.request_metadata.essay_b_id": pair,
+    }
+
+
+def _failures(published: Published) -> dict[str, tuple[FieldOrigin, str]]:
+    """Return the fields of a failed call."""
+    count = f"{published.counts.failed} of {published.counts.events} failed, as published"
+    assumed = (DRAWN, f"{count}; how, and which, is assumed")
+    error = published.assumed.error
+    details = ("provider", *(error.details if error else ()))
+    wire = (PUBLISHED, "as production's service writes it")
+    return {
+        **{f"data.error_detail.{name}": assumed for name in ("error_code", "message")},
+        **{f"data.error_detail.details.{name}": assumed for name in details},
+        **{
+            f"data.error_detail.{name}": wire
+            for name in ("correlation_id", "timestamp", "service", "operation", "stack_trace", "trace_id", "span_id")
+        },
+        "data.error_detail": assumed,
     }
 
 

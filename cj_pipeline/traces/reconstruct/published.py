@@ -6,15 +6,18 @@ made up so that there is a callback to write at all.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
+from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 from cj_pipeline.traces.provenance import PUBLISHED_FILE as PUBLISHED_FILE
+from cj_pipeline.traces.reconstruct.outcomes import OUTCOMES_FILE, Outcome, read_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,10 +82,15 @@ class Run(FileModel):
 
 
 class Counts(FileModel):
-    """Events of the trace. Runs with failures cannot be reconstructed: none was published with its error codes."""
+    """Events of the trace, and how many of them are errors: those need a table of outcomes."""
 
     events: Annotated[int, Field(ge=1)]
-    failed: Literal[0]
+    failed: Annotated[int, Field(ge=0)]
+
+    @property
+    def answers(self) -> int:
+        """Events that are no error."""
+        return self.events - self.failed
 
 
 class WinnerSplit(FileModel):
@@ -90,6 +98,14 @@ class WinnerSplit(FileModel):
 
     essay_a: Annotated[int, Field(ge=0)]
     essay_b: Annotated[int, Field(ge=0)]
+
+
+class AssumedError(FileModel):
+    """How each failed call of the run failed, where that was not published."""
+
+    code: ErrorCode
+    message: Annotated[str, Field(min_length=1)]
+    details: dict[str, str | int | bool] = Field(default_factory=dict)
 
 
 class Assumed(FileModel):
@@ -103,6 +119,8 @@ class Assumed(FileModel):
     """By item label. A comparison's prompt has base + both essays tokens."""
     ability_span: Annotated[float, Field(ge=0.0)] = 4.0
     """Logits of the best item; the worst has the negative, the others lie evenly between."""
+    error: AssumedError | None = None
+    """Of every failed call; needed where some failed."""
     figures: dict[FigureName, Figure] = Field(default_factory=dict)
     """Of completion_tokens and response_time_ms; prompts follow from the lengths above, totals from both."""
 
@@ -130,15 +148,19 @@ class Published(FileModel):
     """Labels shown as A and as B in every event, when the run asked for one ordered pair again and again."""
     ladder: tuple[tuple[str, ...], ...] | None = None
     """Labels from best to worst when every item beat every later one; labels in one group: their order is unknown."""
+    outcomes: Literal["outcomes.csv"] | None = None
+    """A table beside this file, with every comparison in the order in which it was asked (outcomes.py)."""
     figures: dict[FigureName, Figure] = Field(default_factory=dict)
     assumed: Assumed
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.winners is not None and self.winners.essay_a + self.winners.essay_b != self.counts.events:
-            raise ValueError("winners do not add up to counts.events")
-        if self.same_pair is not None and self.ladder is not None:
-            raise ValueError("same_pair and ladder exclude each other")
+        if self.winners is not None and self.winners.essay_a + self.winners.essay_b != self.counts.answers:
+            raise ValueError("winners and counts.failed do not add up to counts.events")
+        if sum(one is not None for one in (self.same_pair, self.ladder, self.outcomes)) > 1:
+            raise ValueError("same_pair, ladder and outcomes exclude each other")
+        if self.counts.failed and (self.outcomes is None or self.assumed.error is None):
+            raise ValueError("a run with failed calls needs outcomes and assumed.error")
         if both := sorted(set(self.figures) & set(self.assumed.figures)):
             raise ValueError(f"'{both[0]}' is both published and assumed")
         return self
@@ -146,6 +168,14 @@ class Published(FileModel):
     def known_figures(self) -> dict[FigureName, Figure]:
         """Return published figures and, where there are none, the assumed ones."""
         return {**self.assumed.figures, **self.figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was published about a run. outcomes: none where `published` names no table of them."""
+
+    published: Published
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def read_published(folder: Path) -> Published:
@@ -167,11 +197,17 @@ def read_published(folder: Path) -> Published:
     return published
 
 
+def read_facts(folder: Path) -> Facts:
+    """Read what was published about a run: `published.yaml`, and its table of outcomes where it names one."""
+    published = read_published(folder)
+    return Facts(published, read_outcomes(folder) if published.outcomes == OUTCOMES_FILE else ())
+
+
 def require_agreement(summary: Summary, published: Published) -> None:
     """Hold a summary against every published number; raises CannotReconstruct naming the first that fails."""
     exact = {
         "counts.events": (summary.total_events, published.counts.events),
-        "counts.failed": (summary.error_count, 0),
+        "counts.failed": (summary.error_count, published.counts.failed),
     }
     if published.winners is not None:
         split = published.winners

@@ -1,6 +1,6 @@
-"""This module reconstructs a trace from a folder's scenario.yaml and published.yaml.
+"""This module reconstructs a trace from a folder's scenario.yaml, published.yaml and outcomes.csv, if it has one.
 
-The same two files give the same bytes on every machine: all draws are SHA-256 of the seed and their own name.
+The same files give the same bytes on every machine: all draws are SHA-256 of the seed and their own name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cj_pipeline.traces.reconstruct.origins import provenance
 from cj_pipeline.traces.reconstruct.published import (
     PUBLISHED_FILE,
     CannotReconstruct,
-    read_published,
+    read_facts,
     require_agreement,
 )
 from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
@@ -27,24 +27,24 @@ from cj_pipeline.traces.writing import WRITTEN_FILES, TraceDescription, write_tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cj_pipeline.traces.reconstruct.published import Published
+    from cj_pipeline.traces.reconstruct.published import Facts, Published
     from cj_pipeline.traces.scenario import Scenario
     from cj_pipeline.traces.summary import Summary
 
 
-def reconstruct(scenario: Scenario, published: Published, seed: int) -> list[bytes]:
+def reconstruct(scenario: Scenario, facts: Facts, seed: int) -> list[bytes]:
     """Return the lines of llm_callbacks.jsonl, without newlines; every published figure holds on them.
 
     Raises CannotReconstruct when the facts contradict each other, the scenario, or what is assumed.
     """
-    _require_same_run(scenario, published)
-    lines = [to_line(event) for event in events(scenario, published, seed)]
-    require_agreement(_summary(lines, scenario), published)
+    _require_same_run(scenario, facts.published)
+    lines = [to_line(event) for event in events(scenario, facts, seed)]
+    require_agreement(_summary(lines, scenario), facts.published)
     return lines
 
 
 def reconstruct_trace(folder: Path) -> Path:
-    """Write a folder's trace again from its scenario.yaml and published.yaml; its other files stay.
+    """Write a folder's trace again from its scenario.yaml and what was published; its other files stay.
 
     Returns the folder. Raises BadInput, and changes nothing, when the folder holds a captured trace, callbacks of
     unknown origin, or facts from which nothing can be reconstructed.
@@ -52,10 +52,10 @@ def reconstruct_trace(folder: Path) -> Path:
     folder = folder.resolve()
     _refuse_recordings(folder)
     scenario = read_scenario(folder / SCENARIO_FILE)
-    published = read_published(folder)
-    seed = published.assumed.seed
+    facts = read_facts(folder)
+    seed = facts.published.assumed.seed
     try:
-        lines = reconstruct(scenario, published, seed)
+        lines = reconstruct(scenario, facts, seed)
     except CannotReconstruct as error:
         raise BadInput(
             f"{error.problem}.", path=folder / PUBLISHED_FILE, field=error.field, remedy="Nothing was written."
@@ -68,7 +68,7 @@ def reconstruct_trace(folder: Path) -> Path:
     }
     description = TraceDescription(
         scenario,
-        provenance(scenario, published, seed),
+        provenance(scenario, facts, seed),
         scenario_file=(folder / SCENARIO_FILE).read_bytes(),
         files=others,
     )
