@@ -27,6 +27,7 @@ from assets.eng5_config import Eng5Config
 from assets.parity import picture
 from cj_pipeline.eng5.artefact.files import read_document
 from cj_pipeline.eng5.asking import OnProgress, Progress
+from cj_pipeline.eng5.batching import batching_block, batching_words, overrides_of, overrides_words
 from cj_pipeline.eng5.deployed_run import run_deployed
 from cj_pipeline.eng5.options import CapacityError, JudgeKind, RunnerMode
 from cj_pipeline.eng5.runner import RunOutcome, run
@@ -107,7 +108,7 @@ def _run(context: OpExecutionContext, config: Eng5Config, mode: RunnerMode, data
 
 def outcome_metadata(outcome: RunOutcome) -> dict[str, Any]:
     """Return what Dagster shows of a run: no text of an essay."""
-    document = read_document(outcome.artefact)
+    document, options = read_document(outcome.artefact), outcome.facts.options
     shown: dict[str, Any] = {
         "artefact": MetadataValue.path(outcome.artefact),
         "artefact_checksum": document["validation"]["artefact_checksum"],
@@ -116,6 +117,9 @@ def outcome_metadata(outcome: RunOutcome) -> dict[str, Any]:
         "students": len(document["inputs"]["students"]),
         "comparisons": len(document["llm_comparisons"]),
         "total_usd": document["costs"]["total_usd"],
+        "money": _money(document),
+        "batching": batching_words(document["metadata"].get("batching") or batching_block(options.batching_mode, ())),
+        "overrides": overrides_words(overrides_of(outcome.facts)),
         "partial_data": outcome.partial,
     }
     for path in outcome.reports:
@@ -124,6 +128,13 @@ def outcome_metadata(outcome: RunOutcome) -> dict[str, Any]:
         elif path.suffix == ".png":
             shown["ladder"] = picture("anchors", path.read_bytes())
     return shown
+
+
+def _money(document: dict[str, Any]) -> str:
+    judge = document["metadata"].get("judge", {}).get("kind")
+    if judge == JudgeKind.MOCK.value:
+        return "none was spent: a mock answered"
+    return "nobody was asked" if judge is None else "as billed by the judge"
 
 
 def _log_now_and_then(context: OpExecutionContext) -> OnProgress:

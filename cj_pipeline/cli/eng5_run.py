@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cj_pipeline.cli.eng5_options import Services, options_of, services_of
+from cj_pipeline.cli.eng5_summary import show_outcome
 from cj_pipeline.cli.output import print_json, print_table, say, say_wrapped
 from cj_pipeline.cli.record_progress import SECONDS_BETWEEN_LINES, duration, stop_signals
 from cj_pipeline.foundation import exit_codes
@@ -32,16 +33,6 @@ BATCHING_WARNING = (
     "--llm-batching-mode changes how comparisons are sent and what they cost. Ask the people who run the services "
     "before you send a hint to a shared stack."
 )
-
-# What tells afterwards, on a deployed stack, how the batch was worked off.
-QUERIES = (
-    'sum by (batching_mode) (increase(cj_llm_requests_total[1h]))',
-    'sum by (batching_mode) (increase(cj_llm_batches_started_total[1h]))',
-    'sum by (model) (increase(llm_provider_serial_bundle_calls_total[1h]))',
-    'histogram_quantile(0.5, sum by (le) (increase(llm_provider_serial_bundle_items_per_call_bucket[1h])))',
-    'sum by (result) (increase(llm_provider_queue_wait_time_seconds_count[1h]))',
-    'sum by (queue_processing_mode) (increase(llm_provider_comparison_callbacks_total[1h]))',
-)  # fmt: skip
 
 
 def run_mode(mode: str, given: dict[str, Any], *, as_json: bool) -> None:
@@ -154,73 +145,3 @@ def shown_progress() -> Iterator[OnProgress]:
     yield show
     if terminal and answers:
         click.echo(err=True)
-
-
-def show_outcome(outcome: RunOutcome, *, deployed: bool, as_json: bool) -> None:
-    """Print what came of a run: comparisons, costs, events, files."""
-    from cj_pipeline.eng5.artefact.files import read_document
-
-    document = read_document(outcome.artefact)
-    status = document["validation"].get("runner_status")
-    inputs, costs = document["inputs"], document["costs"]
-    if as_json:
-        print_json(
-            {
-                "mode": document["metadata"]["runner_mode"],
-                "artefact": str(outcome.artefact),
-                "batch_uuid": document["metadata"]["batch_uuid"],
-                "anchors": len(inputs["anchors"]),
-                "students": len(inputs["students"]),
-                "comparisons": len(document["llm_comparisons"]),
-                "costs": costs,
-                "runner_status": status,
-                "reports": [str(path) for path in outcome.reports],
-            }
-        )
-        return
-    say(f"{document['metadata']['runner_mode']}: {len(inputs['anchors'])} anchors, {len(inputs['students'])} students")
-    if status is None:
-        _show_inputs(inputs)
-    else:
-        _show_status(document, status)
-    for path in outcome.reports:
-        say(f"report: {path}")
-    say(f"artefact: {outcome.artefact}")
-    say_wrapped(f"Check it again with: cj-pipeline eng5 verify {outcome.artefact}")
-    if deployed:
-        say("Prometheus tells how the batch was worked off:")
-        for query in QUERIES:
-            say(f"    {query}")
-
-
-def _show_inputs(inputs: dict[str, Any]) -> None:
-    listed = [(one["anchor_id"], one["grade"] or "unknown", one["file_name"]) for one in inputs["anchors"]]
-    listed += [(one["essay_id"], "", one["file_name"]) for one in inputs["students"]]
-    print_table("Inputs", ("id", "grade", "file"), listed)
-
-
-def _show_status(document: dict[str, Any], status: dict[str, Any]) -> None:
-    rows = [
-        (
-            f"{row['provider']}::{row['model']}",
-            row["comparisons"],
-            row["prompt_tokens"],
-            row["completion_tokens"],
-            f"{row['usd']:.4f}" + (f" + {row['unknown_cost']} unknown" if row["unknown_cost"] else ""),
-        )
-        for row in document["costs"]["token_counts"]
-    ]
-    print_table("Costs", ("judge", "comparisons", "prompt tokens", "completion tokens", "USD"), rows)
-    if document["metadata"].get("judge", {}).get("kind") == "mock":
-        say("A mock answered; what it says of money was not spent.")
-    failed = sum(one["status"] == "failed" for one in document["llm_comparisons"])
-    wanted = "" if status["wanted_comparisons"] is None else f" of at most {status['wanted_comparisons']}"
-    again = f", {status['asked_again']} asked again" if status["asked_again"] else ""
-    say(f"{len(document['llm_comparisons'])}{wanted} comparisons came back, {failed} failed{again}.")
-    observed = status["observed_events"]
-    say(", ".join(f"{name}: {count}" for name, count in observed.items()))
-    if status["partial_data"]:
-        say_wrapped(
-            f"warning: partial data, because {status['partial_because']}. The artefact says so, and the same command "
-            "goes on."
-        )

@@ -18,6 +18,7 @@ from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC, AssessmentRequestEvent
 from cj_pipeline.eng5.artefact.files import write_artefact
 from cj_pipeline.eng5.asking import STOPPED, TIMED_OUT, OnProgress, Progress, parsed
+from cj_pipeline.eng5.batching import DEPLOYED
 from cj_pipeline.eng5.cj_request import assessment_request
 from cj_pipeline.eng5.collector import TOPICS, Collected, Collector
 from cj_pipeline.eng5.db_extract import extract
@@ -246,7 +247,7 @@ def _answers(draft: Draft, found: Collected, partial: str | None, *, timed_out: 
 
 
 def _judge(options: RunnerOptions) -> dict[str, Any]:
-    return {"kind": "deployed", **options.overrides().model_dump(mode="json", exclude_none=True)}
+    return {"kind": DEPLOYED, **options.overrides().model_dump(mode="json", exclude_none=True)}
 
 
 def _begun_with(prepared: Prepared, sent: dict[str, Any], services: DeployedServices) -> dict[str, Any]:

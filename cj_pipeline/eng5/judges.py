@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cj_pipeline.contracts.enums import LLMBatchingMode, Provider, QueueProcessingMode
+from cj_pipeline.contracts.enums import LLMBatchingMode, Provider
+from cj_pipeline.eng5.batching import QUEUE_MODES
 from cj_pipeline.eng5.options import JudgeKind, RunnerOptions
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.mock.mode.files import load_mode
@@ -22,13 +23,6 @@ from cj_pipeline.services.lps.settings import LpsSettings, settings_from_environ
 from cj_pipeline.traces.recording_provenance import RecordedJudge
 
 FREE = Price(0.0, 0.0)
-
-_QUEUE_MODES: Mapping[LLMBatchingMode | None, QueueProcessingMode] = {
-    None: QueueProcessingMode.PER_REQUEST,
-    LLMBatchingMode.PER_REQUEST: QueueProcessingMode.PER_REQUEST,
-    LLMBatchingMode.SERIAL_BUNDLE: QueueProcessingMode.SERIAL_BUNDLE,
-    LLMBatchingMode.PROVIDER_BATCH_API: QueueProcessingMode.BATCH_API,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ def _mock(options: RunnerOptions) -> MockJudge:
         use_mock_llm=True,
         mock_mode=mode.expression,
         mock_provider_seed=options.judging.seed,
-        queue_processing_mode=_QUEUE_MODES[options.batching_mode],
+        queue_processing_mode=QUEUE_MODES[options.batching_mode or LLMBatchingMode.PER_REQUEST],
         llm_max_concurrent_requests=options.judging.concurrency,
         publish_llm_usage_events=False,
     )

@@ -137,6 +137,33 @@ def test_a_hint_for_batches_warns(cj_pipeline: Terminal, tmp_path: Path) -> None
     assert "Ask the people who run the services" in answer.err
     document = json.loads(Path(answer.document["artefact"]).read_text())
     assert document["metadata"]["llm_batching_mode_hint"] == "serial_bundle"
+    counts = {"serial_bundle": 4}
+    said = {"hint": "serial_bundle", "hints_carried": counts, "worked_off": counts}
+    assert document["metadata"]["batching"] == said
+    assert answer.document["batching"] == {**said, "problem": None}
+    assert answer.document["overrides"]["max_comparisons"] == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_summary_says_how_comparisons_were_batched_and_what_was_overridden(
+    cj_pipeline: Terminal, tmp_path: Path, mode: str
+) -> None:
+    judge = ("--llm-provider", "openai", "--llm-model", "gpt-5.1")
+    common = ("--net", small_net(tmp_path / "net"), "--output-dir", tmp_path, "--llm-batching-mode", "per_request")
+    shown = cj_pipeline("eng5", mode, *common, *judge)
+    worked = "nobody was asked" if mode in ("plan", "dry-run") else "worked off as per_request ("
+    assert "Batching: asked for per_request; " in shown.out
+    assert worked in shown.out
+    assert "Overrides: provider openai, model gpt-5.1." in shown.out
+
+
+def test_a_mock_s_dollars_are_not_spent_and_said_to_be_so(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    common = ("--net", small_net(tmp_path / "net"), "--output-dir", tmp_path, "--max-comparisons", "4")
+    shown = cj_pipeline("eng5", "execute", *common)
+    assert "No money was spent: a mock answered." in shown.out
+    assert "USD, not spent" in shown.out
+    assert cj_pipeline("eng5", "execute", *common, "--json").document["mocked"] is True
+    assert cj_pipeline("eng5", "plan", *common, "--json").document["mocked"] is None
 
 
 def test_a_report_of_a_trace_shows_both_sides(cj_pipeline: Terminal, tmp_path: Path) -> None:

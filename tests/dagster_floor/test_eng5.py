@@ -37,6 +37,9 @@ def test_each_mode_has_a_job_that_writes_its_artefact(mode: RunnerMode, tmp_path
     assert (event.asset_key and event.asset_key.to_user_string(), event.partition) == ("eng5/run", mode.value)
     shown = {name: value.value for name, value in event.materialization.metadata.items()}
     assert verify(Path(str(shown["artefact"]))).problems == ()
+    assert shown["money"] == ("none was spent: a mock answered" if mode.asks else "nobody was asked")
+    assert ("worked off as per_request" if mode.asks else "nobody was asked") in str(shown["batching"])
+    assert str(shown["overrides"]).startswith("Overrides: provider anthropic")
     assert ("report" in shown) == mode.anchors_only
     assert ("ladder" in shown) == (mode is RunnerMode.ANCHOR_ALIGN)
 

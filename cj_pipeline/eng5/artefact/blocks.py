@@ -14,6 +14,7 @@ from typing import Any
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN, TOKENS_KNOWN
+from cj_pipeline.eng5.batching import batching_block
 from cj_pipeline.eng5.essay_ids import listed_id
 from cj_pipeline.eng5.facts import Answers, Asked, RunFacts
 from cj_pipeline.eng5.inputs import UNKNOWN_CHECKSUM, InputFile
@@ -125,6 +126,8 @@ def _metadata(facts: RunFacts) -> Block:
         "llm_batching_mode_hint": None if options.batching_mode is None else options.batching_mode.value,
         "llm_config_overrides": options.overrides().model_dump(mode="json", exclude_none=True),
     }
+    if facts.answers is not None:
+        block["batching"] = batching_block(options.batching_mode, (event.data for event in facts.answers.events))
     if facts.asked is not None:
         block |= {
             "through": facts.asked.through,
