@@ -21,6 +21,8 @@ from cj_pipeline.foundation.seeding import keyed_uuid
 from cj_pipeline.runs.recording.draft import RunDraft
 from cj_pipeline.traces.draft import disk_errors_in_words
 
+ANSWERS_FILE = "answers.sqlite"
+
 
 class Draft:
     """An unfinished run. answers: as they are kept, in order of arrival."""
@@ -55,11 +57,23 @@ def opened_draft(
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     with disk_errors_in_words(folder):
-        answers = RunDraft(folder / "answers.sqlite", None)
+        answers = RunDraft(folder / ANSWERS_FILE, None)
         try:
             yield Draft(folder, answers, _claimed(answers, folder, json.loads(json.dumps(begun_with)), key))
         finally:
             answers.close()
+
+
+def kept_answers(folder: Path) -> int:
+    """Return how many answers an unfinished run has. folder: of its draft, which may not be there."""
+    file = folder / ANSWERS_FILE
+    if not file.exists():
+        return 0
+    answers = RunDraft(file, None)
+    try:
+        return answers.taken
+    finally:
+        answers.close()
 
 
 def _claimed(answers: RunDraft, folder: Path, begun_with: Mapping[str, Any], key: str | None) -> RunIdentity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,14 +76,17 @@ def judge_for(options: RunnerOptions, folder: Path, *, local: RecordedJudge | No
 
 
 def _embedded(options: RunnerOptions, judge: RecordedJudge, folder: Path) -> EmbeddedJudge:
-    return embedded_judge(
+    judging = options.judging
+    set_up = partial(
+        embedded_judge,
         judge,
-        base_url=options.judging.base_url,
-        price=None,
-        concurrency=options.judging.concurrency,
+        base_url=judging.base_url,
+        concurrency=judging.concurrency,
         folder=folder,
         queue_mode=_QUEUE_MODES[options.batching_mode],
     )
+    found = set_up(price=None)
+    return found if found.price is not None or judging.price is None else set_up(price=judging.price)
 
 
 def description(options: RunnerOptions, judge: JudgeBehindLps) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provid
 from cj_pipeline.eng5.inputs import ENG5_SCALES, SHIPPED_NET, Inventory
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.recording.prompts import PromptVariant
+from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.services.lps.providers.manifest import UnknownModel, check_overrides, load_manifest
 from cj_pipeline.services.lps.settings import settings_from_environment
 
@@ -71,7 +72,7 @@ class BoundaryOptions:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """Who is asked in an embedded run, and by which means."""
+    """Who is asked in an embedded run, and by which means. price: of a model whose price the manifest does not know."""
 
     kind: JudgeKind = JudgeKind.MOCK
     mock_mode: str = DEFAULT_MOCK_MODE
@@ -79,6 +80,7 @@ class Judging:
     concurrency: int = 1
     budget_usd: float | None = None
     base_url: str | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)

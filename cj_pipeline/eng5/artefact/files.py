@@ -72,10 +72,10 @@ def write_artefact(facts: RunFacts) -> Path:
     if errors := schema_errors(document):
         raise AssertionError(f"the artefact does not fit its schema: {errors[0]}")
     path = artefact_path(folder, facts.options.mode)
-    _replace(path, _text(document) + "\n")
-    _replace(folder / SCHEMA_FILE, json.dumps(schema(), indent=2) + "\n")
+    replace_file(path, _text(document) + "\n")
+    replace_file(folder / SCHEMA_FILE, json.dumps(schema(), indent=2) + "\n")
     sums = [(entry["sha256"], entry["path"]) for entry in (*manifest, _entry(folder, path))]
-    _replace(path.with_suffix(".SHA256SUMS"), "".join(f"{digest}  {name}\n" for digest, name in sums))
+    replace_file(path.with_suffix(".SHA256SUMS"), "".join(f"{digest}  {name}\n" for digest, name in sums))
     return path
 
 
@@ -102,7 +102,7 @@ def _write_files(facts: RunFacts, folder: Path) -> list[Path]:
     written = []
     if facts.request is not None:
         path = folder / REQUESTS / f"{run}.json"
-        written.append(_replace(path, json.dumps(facts.request, indent=2, ensure_ascii=False) + "\n"))
+        written.append(replace_file(path, json.dumps(facts.request, indent=2, ensure_ascii=False) + "\n"))
     if facts.answers is not None:
         for kind, messages in (
             (COMPARISONS, facts.answers.raw),
@@ -110,7 +110,7 @@ def _write_files(facts: RunFacts, folder: Path) -> list[Path]:
             (COMPLETIONS, facts.answers.completions),
         ):
             for number, raw in enumerate(messages, start=1):
-                written.append(_replace(folder / kind / str(run) / f"{number:06d}.json", raw.decode() + "\n"))
+                written.append(replace_file(folder / kind / str(run) / f"{number:06d}.json", raw.decode() + "\n"))
     extract = folder / "db_extract" / str(run)
     return written + (sorted(path for path in extract.rglob("*") if path.is_file()) if extract.is_dir() else [])
 
@@ -127,7 +127,7 @@ def _text(document: Block) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _replace(path: Path, text: str) -> Path:
+def replace_file(path: Path, text: str) -> Path:
     """Write a file to another name and rename it, so that nobody reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")

@@ -1,0 +1,134 @@
+"""This module is an experiment on the disk: its grid, its cells, what they asked and what they have spent.
+
+<folder>/experiment.json        the grid, and what relative paths in it count from
+<folder>/spent.sqlite           what each cell can have spent
+<folder>/cells/<cell>/          the run of one cell, as `eng5 anchor-align-test` writes it
+<folder>/results.{csv,md,json}  the table
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cj_pipeline.eng5.artefact.files import artefact_path, read_document, replace_file
+from cj_pipeline.eng5.draft import draft_folder
+from cj_pipeline.eng5.experiments.cells import Cell, base_of, cells_of
+from cj_pipeline.eng5.experiments.grid import Grid, GridSource
+from cj_pipeline.eng5.experiments.ledger import Ledger
+from cj_pipeline.eng5.options import RunnerMode
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.traces.draft import disk_errors_in_words
+
+EXPERIMENT_FILE, LEDGER_FILE, CELL_FILE, CELLS = "experiment.json", "spent.sqlite", "cell.json", "cells"
+MODE = RunnerMode.ANCHOR_ALIGN
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment. folder: of all that it writes; base: the cell that the others are held against."""
+
+    source: GridSource
+    folder: Path
+    cells: tuple[Cell, ...]
+    base: Cell
+
+    @property
+    def grid(self) -> Grid:
+        """What is asked."""
+        return self.source.grid
+
+    @property
+    def ledger(self) -> Ledger:
+        """What its cells have spent."""
+        return Ledger(self.folder / LEDGER_FILE)
+
+    def cell_folder(self, cell: Cell) -> Path:
+        """Return where a cell writes."""
+        return self.folder / CELLS / cell.name
+
+    def artefact(self, cell: Cell) -> Path:
+        """Return where the artefact of a cell is, or will be."""
+        return artefact_path(self.cell_folder(cell), MODE)
+
+    def document(self, cell: Cell) -> dict[str, Any] | None:
+        """Return the artefact of a cell; None where it has none yet."""
+        path = self.artefact(cell)
+        return read_document(path) if path.exists() else None
+
+    def is_finished(self, cell: Cell) -> bool:
+        """Return whether a cell has asked all that it was to ask."""
+        document = self.document(cell)
+        return document is not None and not document["validation"]["runner_status"]["partial_data"]
+
+    def begun_with(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what a cell was begun with; None where it was not begun."""
+        path = self.cell_folder(cell) / CELL_FILE
+        if not path.exists():
+            return None
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        return found
+
+    def begin(self, cell: Cell, begun_with: dict[str, Any]) -> None:
+        """Write down what a cell is begun with, before it asks."""
+        replace_file(self.cell_folder(cell) / CELL_FILE, json.dumps(begun_with, indent=2, sort_keys=True) + "\n")
+
+    def left_behind(self) -> tuple[str, ...]:
+        """Return the names of cells that are in the folder and not in the grid."""
+        folder = self.folder / CELLS
+        names = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+        return tuple(sorted(names - {cell.name for cell in self.cells}))
+
+    def forget(self) -> None:
+        """Forget what the cells of this grid asked, and what all cells paid."""
+        for cell in self.cells:
+            shutil.rmtree(self.cell_folder(cell), ignore_errors=True)
+        (self.folder / LEDGER_FILE).unlink(missing_ok=True)
+
+    def settle_draft(self, cell: Cell) -> None:
+        """Remove what an interrupted end of a finished cell left behind."""
+        shutil.rmtree(draft_folder(self.cell_folder(cell), MODE), ignore_errors=True)
+
+    def keep(self) -> None:
+        """Write the grid down, so that it can be asked for by the experiment's name."""
+        document = {
+            "schema_version": 1,
+            "root": str(self.source.root),
+            "grid": self.grid.model_dump(mode="json", exclude_none=True),
+            "cells": [cell.name for cell in self.cells],
+        }
+        with disk_errors_in_words(self.folder):
+            replace_file(self.folder / EXPERIMENT_FILE, json.dumps(document, indent=2) + "\n")
+
+
+def experiment_of(source: GridSource, experiments: Path) -> Experiment:
+    """Return the experiment of a grid. experiments: folder of all. Raises BadInput naming the key."""
+    cells = cells_of(source)
+    return Experiment(source, experiments / source.grid.name, cells, base_of(source, cells))
+
+
+def kept_experiment(name: str, experiments: Path) -> Experiment:
+    """Return an experiment that was begun. Raises BadInput where there is none of this name."""
+    path = experiments / name / EXPERIMENT_FILE
+    try:
+        document = json.loads(path.read_bytes())
+        grid, root = Grid.model_validate(document["grid"]), Path(document["root"])
+    except FileNotFoundError:
+        known = ", ".join(kept_names(experiments)) or "none"
+        raise BadInput("no such experiment.", path=path, remedy=f"There are: {known}. Plan it first.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput("is not what an experiment writes.", path=path, remedy="Plan it again.") from None
+    return experiment_of(GridSource(grid, path, root), experiments)
+
+
+def kept_names(experiments: Path) -> list[str]:
+    """Return the names of the experiments that were begun, sorted."""
+    return sorted(path.parent.name for path in experiments.glob(f"*/{EXPERIMENT_FILE}"))
+
+
+def experiments_folder(data_dir: Path) -> Path:
+    """Return where experiments are, below the data folder."""
+    return data_dir / "eng5" / "experiments"
