@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cj_pipeline.cli.eng5_admin import register_anchors, verify_auth
+from cj_pipeline.cli.eng5_experiment import compare, experiment
 from cj_pipeline.cli.eng5_options import MODES, runner_options
 from cj_pipeline.cli.eng5_report import report
 from cj_pipeline.cli.output import json_option, print_json, say
@@ -71,6 +72,8 @@ def _command(mode: str) -> click.Command:
 for _mode in MODES:
     eng5.add_command(_command(_mode))
 eng5.add_command(report)
+eng5.add_command(experiment)
+eng5.add_command(compare)
 eng5.add_command(register_anchors)
 eng5.add_command(verify_auth)
 

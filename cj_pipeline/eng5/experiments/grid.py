@@ -6,9 +6,9 @@ A grid is a YAML file, or made of the options of a command; both have the same k
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -127,6 +127,16 @@ class GridSource:
     root: Path
     file: YamlFile | None = None
 
+    def changed(self, given: Mapping[str, Any]) -> Self:
+        """Return the grid with some keys from options. given: None is left as it is. Raises BadInput."""
+        changes = {name: value for name, value in given.items() if value is not None}
+        content = {**self.grid.model_dump(exclude_unset=True), **changes}
+        try:
+            grid = Grid.model_validate(content)
+        except ValidationError as error:
+            raise _refused(error, "eng5 experiment") from None
+        return replace(self, grid=grid)
+
     def problem(self, keys: Sequence[Key], problem: str, remedy: str = "") -> BadInput:
         """Return the error about one place of the grid."""
         if self.file is None:
@@ -151,10 +161,14 @@ def grid_of_options(command: str, given: Mapping[str, Any]) -> GridSource:
     try:
         grid = Grid.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        keys = [part for part in first["loc"] if isinstance(part, str | int)]
-        raise BadInput(f"{first['msg']}.", path=command, field=option_of(keys), remedy="See --help.") from None
+        raise _refused(error, command) from None
     return GridSource(grid, command, Path.cwd())
+
+
+def _refused(error: ValidationError, command: str) -> BadInput:
+    first = error.errors(include_url=False)[0]
+    keys = [part for part in first["loc"] if isinstance(part, str | int)]
+    return BadInput(f"{first['msg']}.", path=command, field=option_of(keys), remedy="See --help.")
 
 
 def option_of(keys: Sequence[Key]) -> str:

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
+
+import numpy as np
 
 from cj_pipeline.eng5.experiments.measures import CellMeasures
+from cj_pipeline.mock.model.answers import FloatArray
 from cj_pipeline.parity.check import seed_of
-from cj_pipeline.parity.comparison import DRAWS, Comparison
+from cj_pipeline.parity.comparison import DRAWS, Comparison, Sample
 from cj_pipeline.parity.evidence import SIGNIFICANT, EvidenceVerdict, evidence_of, holm
 from cj_pipeline.parity.gate import Direction, Gate
 from cj_pipeline.parity.gates import GATES
@@ -22,18 +26,18 @@ from cj_pipeline.traces.scenario import Profile
 CORRECTION = "Holm (1979)"
 
 MEASURED: Mapping[str, str] = {
-    "answer_agreement": "same winner",
+    "answer_agreement": "same winner, share",
     "anchor_tau": "tau-a against grades",
-    "inversions": "worse grade wins",
-    "winner_share": "first shown wins",
-    "position_effect": "position effect",
-    "error_rate": "errors",
-    "confidence": "confidence",
+    "inversions": "worse grade wins, share",
+    "winner_share": "first shown wins, share",
+    "position_effect": "position effect, logits",
+    "error_rate": "errors, share",
+    "confidence": "confidence, of 5",
     "tokens_prompt": "prompt tokens",
     "tokens_completion": "completion tokens",
-    "latency_mean": "latency",
+    "latency_mean": "latency, ms",
 }
-"""The gates of parity that a cell is compared by, in the order of the table, and what people call them."""
+"""The gates of parity that a cell is compared by, in the order of the table, and what people call them with units."""
 
 
 class Finding(StrEnum):
@@ -173,11 +177,21 @@ def _pairing(base: CellMeasures, other: CellMeasures, on_this_machine: bool) -> 
     return Pairing(other, common, tuple(differences), missing)
 
 
+def _refitted_position(case: Comparison, sample: Sample) -> FloatArray:
+    """The position effect of the live answers, fitted again: one step from the base is for small drifts only."""
+    if sample.wins is None:
+        raise AssertionError("a gate of answers without answers")
+    return np.asarray(case.prompts.refit(sample.wins)[:, -1])
+
+
 def _measured() -> tuple[Gate, ...]:
     """Return the gates in the order of the table. An experiment may also find a better judge, so tau has two sides."""
+    changes: Mapping[str, Mapping[str, Any]] = {
+        "anchor_tau": {"direction": Direction.BOTH},
+        "position_effect": {"statistic": _refitted_position, "recorded": _refitted_position},
+    }
     known = {gate.name: gate for gate in GATES}
-    chosen = (known[name] for name in MEASURED)
-    return tuple(replace(gate, direction=Direction.BOTH) if gate.name == "anchor_tau" else gate for gate in chosen)
+    return tuple(replace(known[name], **changes.get(name, {})) for name in MEASURED)
 
 
 _GATES = _measured()

@@ -35,8 +35,13 @@ _KEYS = {
     "reasoning_effort": "effort", "output_verbosity": "verbosity", "system_prompt": "prompt", "rubric": "prompt",
 }  # fmt: skip
 
-LocalModel = Callable[[float | None, int | None], RecordedJudge]
-"""Returns the model on this machine, asked at a temperature and with a limit of tokens."""
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """The model on this machine. judge: it, asked at a temperature and with a limit of tokens; None for its own."""
+
+    base_url: str
+    judge: Callable[[float | None, int | None], RecordedJudge]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,9 @@ def plan_of(
 def _cell_plan(experiment: Experiment, cell: Cell, local: LocalModel | None, folder: Path) -> CellPlan:
     grid = experiment.grid
     try:
-        options = options_of(experiment, cell)
+        options = options_of(experiment, cell, local)
         prepared = prepare(options)
-        model = None if local is None else local(options.temperature, options.max_tokens)
+        model = None if local is None else local.judge(options.temperature, options.max_tokens)
         judge = judge_for(options, folder / "asked", local=model)
         named = description(options, judge)
         design = design_of(options, prepared.inventory, judge.through, named, prepared.grade_scale)
@@ -117,7 +122,7 @@ def _cell_plan(experiment: Experiment, cell: Cell, local: LocalModel | None, fol
     )
 
 
-def options_of(experiment: Experiment, cell: Cell) -> RunnerOptions:
+def options_of(experiment: Experiment, cell: Cell, local: LocalModel | None = None) -> RunnerOptions:
     """Return the options of the run of one cell. Raises BadInput for a prompt that cannot be read."""
     grid, choice = experiment.grid, cell.configuration
     plain = RunnerOptions(
@@ -142,7 +147,7 @@ def options_of(experiment: Experiment, cell: Cell) -> RunnerOptions:
             seed=grid.seed,
             concurrency=grid.concurrency,
             budget_usd=grid.max_usd,
-            base_url=grid.base_url,
+            base_url=grid.base_url if local is None else local.base_url,
             price=None if grid.price_per_million is None else price_of_million(*grid.price_per_million),
         ),
     )

@@ -75,9 +75,9 @@ def _ask_cell(
         outcome = run(
             options,
             on_progress=on_progress,
-            note=lambda sentence: note(f"{cell.label}: {sentence}"),
+            note=note,
             stop=stop,
-            local=None if local is None else local(options.temperature, options.max_tokens),
+            local=None if local is None else local.judge(options.temperature, options.max_tokens),
             part_of=Whole(key, lambda _, spent, on_change: SharedPurse(ledger, cell.name, limit, spent, on_change)),
         )
     except JudgeAway as away:
