@@ -3,14 +3,14 @@
 Every job has the same partitions definition, because its assets have it. The job of a profile carries the profile as a
 tag, and TraceStoreResource refuses scenarios of another profile, from the UI, the CLI and a backfill.
 
-Schedule, launchpad and backfills run a scenario in one process unless the run configuration says otherwise: it computes
-for about a second, and one process per step takes half a minute to start. (`dagster job execute` ignores this default.)
+Dagster ends a run of theirs that takes more than an hour (run_monitoring in dagster.yaml): a run that hangs would keep
+its place in the queue for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetSelection,
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 ALL_JOB = "parity_all"
 GAUNTLET_JOB = "parity_gauntlet"
 
-IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
+LIMITS = {"dagster/max_runtime": "3600"}
+"""Run tags: seconds."""
 
 
 def profile_job_name(profile: Profile) -> str:
@@ -49,21 +50,20 @@ def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
             ALL_JOB,
             everything,
             description="Every asset and check of a scenario, of whatever profile, without the gauntlet.",
-            config=IN_PROCESS,
+            tags=LIMITS,
         ),
         define_asset_job(
             GAUNTLET_JOB,
             AssetSelection.all(),
             description="Every asset and check of a scenario, and every wrong mock against its comparison.",
-            config=IN_PROCESS,
+            tags=LIMITS,
         ),
         *(
             define_asset_job(
                 profile_job_name(profile),
                 everything,
                 description=f"Every asset and check of a scenario of the profile {profile}; refuses any other.",
-                config=IN_PROCESS,
-                tags={PROFILE_TAG: profile.value},
+                tags={**LIMITS, PROFILE_TAG: profile.value},
             )
             for profile in Profile
         ),
@@ -89,7 +89,7 @@ def nightly_schedule(scenarios: PartitionsDefinition[str]) -> ScheduleDefinition
             yield RunRequest(
                 run_key=f"{night}/{scenario_id}",
                 partition_key=scenario_id,
-                run_config={**IN_PROCESS, "resources": {"lps": {"config": {"night": night}}}},
+                run_config={"resources": {"lps": {"config": {"night": night}}}},
             )
 
     return parity_nightly

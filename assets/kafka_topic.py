@@ -22,7 +22,6 @@ from dagster import (
     multi_observable_source_asset,
 )
 
-from assets.jobs import IN_PROCESS
 from assets.specs import asset_spec, table
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.lag import captures_in, lag
@@ -84,7 +83,6 @@ observe_kafka = define_asset_job(
     OBSERVE_JOB,
     AssetSelection.assets(KAFKA_CALLBACKS),
     description="Looks at the topic of the callbacks: end offsets, and messages that no capture has read.",
-    config=IN_PROCESS,
 )
 
 

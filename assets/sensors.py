@@ -17,7 +17,7 @@ from dagster import (
     sensor,
 )
 
-from assets.jobs import ALL_JOB, IN_PROCESS
+from assets.jobs import ALL_JOB
 from assets.partitions import SCENARIOS, ScenarioPartitions
 from cj_pipeline.traces.arrivals import Arrivals, Recording, arrivals
 
@@ -55,7 +55,7 @@ def new_traces_sensor(scenarios: ScenarioPartitions) -> SensorDefinition:
         for remark in remarks:
             context.log.warning(remark)
         requests = [
-            RunRequest(run_key=f"{scenario_id}/{recording.sha256}", partition_key=scenario_id, run_config=IN_PROCESS)
+            RunRequest(run_key=f"{scenario_id}/{recording.sha256}", partition_key=scenario_id)
             for scenario_id, recording in taken.items()
             if not first_look and recording.size <= MOST_BYTES
         ]

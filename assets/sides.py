@@ -18,12 +18,14 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
+    RetryRequested,
     asset_check,
     multi_asset,
 )
 
 from assets.specs import MODE, TRACE, asset_spec, stored, table
 from cj_pipeline.runs.record import Side
+from cj_pipeline.runs.remote import ServiceUnreachable
 from cj_pipeline.runs.tables import (
     load_answers,
     load_columns,
@@ -38,6 +40,8 @@ from cj_pipeline.traces.summary import summarise_columns
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
+
+UNREACHABLE_RETRIES, UNREACHABLE_WAIT_S = 2, 15.0
 
 TRIAL_TAG = "cj_pipeline/trial"
 """Run tag: the run is not the scenario's own, and is not published."""
@@ -106,7 +110,11 @@ def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefini
     def callbacks(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         trace = context.resources.trace_store.trace(context.partition_key)
         scenario = context.resources.engine.configured(trace.scenario)
-        answers = getattr(context.resources, judge.resource).answers(scenario, trace)
+        try:
+            answers = getattr(context.resources, judge.resource).answers(scenario, trace)
+        except ServiceUnreachable as problem:
+            # A service that is away may be back. Nothing else is tried again: the same input fails the same way.
+            raise RetryRequested(max_retries=UNREACHABLE_RETRIES, seconds_to_wait=UNREACHABLE_WAIT_S) from problem
         run = context.resources.warehouse.run(scenario.scenario_id)
         store_answers(run, side, answers)
         tag_trial(context, answers.trial)

@@ -1,7 +1,7 @@
 """This module is Dagster's code location: assets, checks, jobs, schedules and resources, put together.
 
-Loading it reads no file and asks no server. No executor is named: the UI runs steps in processes of their own, and a
-call can choose otherwise: `--config-json '{"execution": {"config": {"in_process": {}}}}'`.
+Loading it reads no file and asks no server. Every door (UI, asset page, backfill, command line) runs a scenario in one
+process unless the run's configuration asks for more: assets/executor.py.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
 from assets.eng5 import eng5_jobs
+from assets.executor import in_process_unless_asked
 from assets.gauntlet import gauntlet_asset
 from assets.history import history_asset
 from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
@@ -94,6 +95,7 @@ def build_defs(
             kafka_topic(),
         ],
         asset_checks=checks,
+        executor=in_process_unless_asked,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
         sensors=[new_traces_sensor(scenarios)],

@@ -1,6 +1,6 @@
-"""This module chooses where Dagster keeps runs, events and schedules: PostgreSQL when its URL is set, else SQLite.
+"""This module holds what `dagster.yaml` names of ours: the storage, and the queue of runs.
 
-`dagster.yaml` names this storage, so that one file serves a laptop and a deployment.
+The storage is PostgreSQL when its URL is set, else SQLite, so that one file serves a laptop and a deployment.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster import DagsterRun
+from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
@@ -52,3 +54,26 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
 def with_driver(url: str) -> str:
     """Return the URL with its driver: else SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres brings 2."""
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
+
+
+LPS_TAG = "cj_pipeline/lps"
+"""Run tag: base URL of the deployed LPS that the live side asks; `dagster.yaml` limits the runs in front of each."""
+
+
+class ScenarioQueue(QueuedRunCoordinator["DagsterInstance"]):
+    """Dagster's queue of runs, which tags a run with the deployed LPS that its configuration names."""
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Put a run into the queue, tagged."""
+        run = context.dagster_run
+        if url := lps_url(run.run_config):
+            self._instance.add_run_tags(run.run_id, {LPS_TAG: url})
+        return super().submit_run(context)
+
+
+def lps_url(run_config: Mapping[str, Any]) -> str:
+    """Return the URL of the deployed LPS in a run's configuration; empty for the embedded one."""
+    found: Any = run_config
+    for key in ("resources", "lps", "config", "url"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found.rstrip("/") if isinstance(found, str) else ""

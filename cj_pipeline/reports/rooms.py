@@ -15,6 +15,7 @@ FLOORS: Mapping[str, int] = {
     "cli": 8,
     "definitions": 8,
     "instance": 8,
+    "celery_runs": 8,
     "assets": 7,
     "resources": 7,
     "reports": 6,
