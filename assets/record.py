@@ -44,12 +44,14 @@ def record_job() -> JobDefinition:
                     if request.graded_strangers:
                         context.log.warning(f"grades of no essay in the folder: {', '.join(request.graded_strangers)}")
                     trace = request.target
-                    while (part := wanted(request)) is not None:
+                    while (part := wanted(request, config.more)) is not None:
                         left = estimated(part, judge)
                         price = "unknown" if left.most_usd is None else f"{left.most_usd:.3f} USD at most"
                         context.log.info(f"{left.comparisons} comparisons of {part.judge.model} to ask; price {price}")
                         for note in record_or_add(part, judge, on_progress=_log_now_and_then(context)):
                             context.log.warning(note)
+                        if config.more is not None:
+                            break
                         request = left_of(request, part)
         except CjPipelineError as problem:
             # A judge that is away may be back; a field that cannot be meant, and an empty purse, stay so.

@@ -13,10 +13,11 @@ from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.local.small_judge import local_options, small_judge
 from cj_pipeline.runs.recording.books import JudgeBehindLps
-from cj_pipeline.runs.recording.options import RecordingOptions, prepared
+from cj_pipeline.runs.recording.options import RecordingOptions, as_recorded, prepared
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT
-from cj_pipeline.runs.recording.request import RecordingRequest
+from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded
 from cj_pipeline.runs.remote import Deployment
+from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.scenario import Profile
 
 
@@ -44,6 +45,9 @@ class RecordConfig(NewTraceConfig):
     max_tokens: int | None = Field(default=None, description="That an answer may have; empty: as the LPS is set.")
     effort: str | None = Field(default=None, description="Of models that reason: none, low, medium, high.")
     verbosity: str | None = Field(default=None, description="Of models that take it: low, medium, high.")
+    more: int | None = Field(
+        default=None, ge=1, description="Comparisons beside a recording that is there, of its judge, as it was asked."
+    )
     comparisons: int | None = Field(default=None, description="In each run; empty: every pair once.")
     both_orders: bool = Field(default=False, description="Every pair once more, the other essay first.")
     runs: int = Field(default=2, description="How often the same is asked.")
@@ -64,7 +68,12 @@ class RecordConfig(NewTraceConfig):
 
         Raises BadInput naming the field that cannot be used.
         """
-        options = replace(self._options(), deployment=self._deployment(data_dir))
+        options = self._options()
+        if self.more is not None:
+            options = self._as_recorded(options, traces_dir / self.scenario_id)
+        if self.local:
+            options = local_options(options, own_essays=self.essays is None)
+        options = replace(options, deployment=self._deployment(data_dir))
         redaction = self.redaction(data_dir, options.model)
         if not self.local:
             yield self._within_means(*prepared(options, traces_dir, redaction, folder))
@@ -73,7 +82,8 @@ class RecordConfig(NewTraceConfig):
             yield prepared(replace(options, base_url=base_url), traces_dir, redaction, folder)
 
     def _options(self) -> RecordingOptions:
-        if not self.local and (self.essays is None or self.model is None):
+        known = self.model is not None or self.more is not None
+        if not self.local and (self.essays is None or not known):
             field = "essays" if self.essays is None else "model"
             raise self.refusal(field, "is missing.", "Give essays and model, or local: true.")
         if self.local and (self.model or self.base_url or self.provider):
@@ -81,7 +91,7 @@ class RecordConfig(NewTraceConfig):
         given = (self.input_usd_per_million, self.output_usd_per_million)
         if (given[0] is None) != (given[1] is None):
             raise self.refusal("output_usd_per_million", "goes with input_usd_per_million.", "Give both, or none.")
-        options = RecordingOptions(
+        return RecordingOptions(
             scenario_id=self.scenario_id,
             essays=Path(self.essays or ""),
             model=self.model or "",
@@ -102,7 +112,20 @@ class RecordConfig(NewTraceConfig):
             price_per_million=None if given[0] is None or given[1] is None else (given[0], given[1]),
             profile=self.word(Profile, "profile", self.profile),
         )
-        return local_options(options, own_essays=self.essays is None) if self.local else options
+
+    def _as_recorded(self, options: RecordingOptions, folder: Path) -> RecordingOptions:
+        """Return the options that ask as a recording was asked, but for the fields that say otherwise."""
+        given = frozenset(
+            name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default
+        )
+        for name in ("runs", "comparisons", "both_orders", "grades_file", "profile"):
+            if name in given:
+                raise self.refusal(name, "belongs to a recording of its own.", "Leave it out with more.")
+        recorded = read_provenance(folder).recorded
+        if recorded is None:
+            raise not_recorded(folder)
+        again = as_recorded(options, recorded, given)
+        return replace(again, model="", provider=None) if self.local else again
 
     def _deployment(self, data_dir: Path) -> Deployment | None:
         if self.lps_url is None:

@@ -15,7 +15,7 @@ from assets.trace import callback_digests
 from cj_pipeline.definitions import build_defs
 from cj_pipeline.runs.recording.options import prepared
 from cj_pipeline.traces.provenance import joint_sha256
-from cj_pipeline.traces.store import read_trace
+from cj_pipeline.traces.store import read_trace, trace_recordings
 from resources.warehouse import WarehouseResource
 from tests.runs.recording.fake_judge import TEXTS, FakeJudge
 
@@ -106,6 +106,22 @@ def test_started_again_with_more_runs_it_adds_the_others(tmp_path: Path, essays:
     assert versions[0] != versions[1]
     with ran(tmp_path, **asked, runs=3, temperature=0.1) as (result, _):
         assert "is a recording with another temperature" in reason(result)
+
+
+def test_more_is_asked_of_the_judge_of_a_recording(tmp_path: Path, essays: Path, judge: FakeJudge) -> None:
+    where = {"essays": str(essays), "base_url": URL}
+    with ran(tmp_path, **where, more=3) as (result, _):
+        assert "recorded_one" in reason(result)  # there is none yet
+    with ran(tmp_path, **where, model="tiny", temperature=0.5, runs=1) as (result, _):
+        assert result.success
+    with ran(tmp_path, **where, more=3, runs=3) as (result, _):
+        assert "ops.record.config.runs: belongs to a recording of its own" in reason(result)
+    with ran(tmp_path, **where, more=3) as (result, _):
+        assert result.success
+    assert sorted(judge.asked.values()) == [1] * 7 + [2] * 3
+    _, recordings = trace_recordings(tmp_path / "traces" / "recorded_one")
+    recorded = [recording.provenance.recorded for recording in recordings]
+    assert [one.judge.temperature for one in recorded if one is not None] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
