@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -34,16 +35,22 @@ SERVER_OF_FIXTURE: Mapping[str, str] = {
     "postgres_url": "postgresql",
 }
 
+_NOT_INSTALLED = "{0} is not installed (apt-get install {0})"
+
 REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
     "browser": browser.missing,
     "judge": small_judge.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
+    "prometheus": lambda: (
+        None if shutil.which("prometheus") and shutil.which("promtool") else _NOT_INSTALLED.format("prometheus")
+    ),
+    "jq": lambda: None if shutil.which("jq") else _NOT_INSTALLED.format("jq"),
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }
 
-PROGRAMS = {"java", "initdb", "pg_ctl", "postgres", "redis-server", "valkey-server", *browser.NAMES}
+PROGRAMS = {"java", "initdb", "pg_ctl", "postgres", "prometheus", "redis-server", "valkey-server", *browser.NAMES}
 
 
 def needs(server: str, *values: object) -> Any:

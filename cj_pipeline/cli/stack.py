@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json, say_wrapped
+from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
 from cj_pipeline.foundation import exit_codes
 
 if TYPE_CHECKING:
@@ -164,6 +166,35 @@ def drive(
         sys.exit(exit_codes.CHECK_FAILED)
 
 
+@stack.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@ports_option
+@click.option("--lps", "lps_at", multiple=True, metavar="HOST:PORT", help="An LPS elsewhere; once for each instance.")
+@click.option(
+    "--cj", "cj_at", multiple=True, metavar="HOST:PORT", help="A CJ service elsewhere; once for each replica."
+)
+def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at: tuple[str, ...]) -> None:
+    """Write what Prometheus and Grafana need to watch the two services.
+
+    FOLDER gets prometheus.yml, alerts.yml and dashboard.json, over those that are there.
+    """
+    from cj_pipeline.local.observability.files import write_files
+    from cj_pipeline.local.stack_plan import DEFAULT_PORTS
+
+    at = {**DEFAULT_PORTS, **_ports(ports)}
+    given = {"lps": _places("--lps", lps_at), "cj": _places("--cj", cj_at)}
+    targets = {job: places or (f"127.0.0.1:{at[job]}",) for job, places in given.items()}
+    config, alerts, board = write_files(folder, targets)
+    for job, places in targets.items():
+        say_wrapped(f"{config}: job {job} asks {', '.join(places)}")
+    say_wrapped(f"{alerts}: the alert rules, which Prometheus loads")
+    say_wrapped(f"{board}: for Grafana, under Dashboards, New, Import")
+    # Its own default is the port of the CJ service.
+    say("Start Prometheus, for example:")
+    command = ("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
+    say(f"  {shlex.join(command)} \\\n    --web.listen-address=127.0.0.1:9091")
+
+
 _RUNS_IN_FOREGROUND = "`cj-pipeline stack` runs in the foreground now"
 _REMOVED = {
     "up": f"{_RUNS_IN_FOREGROUND}. Write: cj-pipeline stack [--scenario ID]",
@@ -204,6 +235,13 @@ def _ports(given: tuple[str, ...]) -> dict[str, int]:
             raise click.UsageError(f"--port: '{entry}' is not PART=PORT. Parts: {', '.join(PARTS)}.")
         found[part] = int(port)
     return found
+
+
+def _places(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    for place in given:
+        if re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", place, re.ASCII) is None:
+            raise click.UsageError(f"{option}: '{place}' is not HOST:PORT. Prometheus adds http:// and /metrics.")
+    return given
 
 
 def _for_another_process(expression: str) -> str:

@@ -42,8 +42,8 @@ class Content(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def content_service() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Content)
+def content_service(handler: type[BaseHTTPRequestHandler] = Content) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
