@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge record test test-servers lint types kafka stack ui audit docs bench soak lock clean
+.PHONY: help setup parity judge record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ stack: $(RUNTIME)  ## run Kafka, LPS, CJ service and Dagster on this machine unt
 
 profile-%: $(RUNTIME)  ## hold a running LPS against a profile: make profile-eng5-lower5 LPS=http://HOST:PORT KAFKA=HOST:PORT
 	@$(BIN)/cj-pipeline lps suite $* --lps $(or $(LPS),$(error name the service: LPS=http://HOST:PORT)) $(if $(KAFKA),--kafka $(KAFKA))
+
+nightly: $(RUNTIME)  ## do once what happens at 03:00 UTC: every usable scenario, kept where `make ui` shows it, and one message
+	@$(BIN)/cj-pipeline nightly
 
 ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
 	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/

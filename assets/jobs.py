@@ -1,4 +1,4 @@
-"""This module declares the jobs and the nightly schedule.
+"""This module declares the jobs that materialise a scenario.
 
 Every job has the same partitions definition, because its assets have it. The job of a profile carries the profile as a
 tag, and TraceStoreResource refuses scenarios of another profile, from the UI, the CLI and a backfill.
@@ -9,19 +9,9 @@ its place in the queue for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dagster import (
-    AssetSelection,
-    DefaultScheduleStatus,
-    PartitionsDefinition,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    define_asset_job,
-    schedule,
-)
+from dagster import AssetSelection, define_asset_job
 
 from assets.specs import GAUNTLET
 from cj_pipeline.traces.scenario import Profile
@@ -68,28 +58,3 @@ def parity_jobs() -> list[UnresolvedAssetJobDefinition]:
             for profile in Profile
         ),
     ]
-
-
-def nightly_schedule(scenarios: PartitionsDefinition[str]) -> ScheduleDefinition:
-    """Declare the run of every scenario, every night."""
-
-    # Running by default: people forget to switch a nightly check on. It costs seconds of
-    # one processor and no key: the live side is the mock.
-    @schedule(
-        job_name=ALL_JOB,
-        cron_schedule="0 3 * * *",
-        execution_timezone="UTC",
-        default_status=DefaultScheduleStatus.RUNNING,
-        description="Parity of every scenario at 03:00 UTC, one run each, with the date as the mock's seed.",
-    )
-    def parity_nightly(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
-        # With a key, a tick that is evaluated twice launches once.
-        night = f"{context.scheduled_execution_time:%Y-%m-%d}"
-        for scenario_id in scenarios.get_partition_keys():
-            yield RunRequest(
-                run_key=f"{night}/{scenario_id}",
-                partition_key=scenario_id,
-                run_config={"resources": {"lps": {"config": {"night": night}}}},
-            )
-
-    return parity_nightly

@@ -6,12 +6,14 @@ instead: a blocking check that fails skips whatever is downstream, and a failure
 
 import base64
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     Config,
+    FreshnessPolicy,
     MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
@@ -36,6 +38,9 @@ from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
 PARITY_OP = "parity"
+
+EVERY_NIGHT = FreshnessPolicy.cron(deadline_cron="0 5 * * *", lower_bound_delta=timedelta(hours=2), timezone="UTC")
+"""The night begins at 03:00 UTC. A suite that is not of this night by five is shown as stale."""
 
 
 class ParityConfig(Config):
@@ -107,6 +112,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         # The catalogue's step publishes; a suite before it would show the run before this one.
         reads=[CHECKS, CATALOGUE],
         group="parity",
+        freshness=EVERY_NIGHT,
     )
 
     @multi_asset(name="parity_suite", specs=[spec])

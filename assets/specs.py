@@ -9,6 +9,7 @@ from typing import Any
 from dagster import (
     AssetKey,
     AssetSpec,
+    FreshnessPolicy,
     MetadataValue,
     PartitionsDefinition,
     TableColumn,
@@ -44,11 +45,12 @@ def asset_spec(
     partitions: PartitionsDefinition[str] | None = None,
     dataset: str | None = None,
     code_version: str = "1",
+    freshness: FreshnessPolicy | None = None,
 ) -> AssetSpec:
     """Return the spec of an asset, with owner, kinds and columns.
 
     reads: exactly what the computation reads; dataset: the warehouse's, of which the asset is one part a scenario;
-    code_version: to be raised when the same inputs would give other contents.
+    code_version: to be raised when the same inputs would give other contents. freshness: when it must be new again.
     """
     return AssetSpec(
         key=key,
@@ -60,6 +62,7 @@ def asset_spec(
         partitions_def=partitions,
         metadata={} if dataset is None else {"dagster/table_name": dataset, "dagster/column_schema": columns(dataset)},
         code_version=code_version,
+        freshness_policy=freshness,
     )
 
 

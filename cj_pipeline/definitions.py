@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dagster import (
-    DagsterEvent,
-    DagsterEventType,
-    DagsterInstance,
-    Definitions,
-    ExecuteInProcessResult,
-    PreviewWarning,
-)
-from dagster._core.events import RunFailureReason
+from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, PreviewWarning
 
 from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
@@ -30,9 +24,11 @@ from assets.eng5 import eng5_jobs
 from assets.executor import in_process_unless_asked
 from assets.gauntlet import gauntlet_asset
 from assets.history import history_asset
-from assets.jobs import ALL_JOB, nightly_schedule, parity_jobs
+from assets.jobs import ALL_JOB, parity_jobs
 from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
+from assets.night import night_tags, night_watch, nightly_schedule
+from assets.outcome import Events, outcome_of
 from assets.parity import PARITY_OP, parity_asset, suite_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import ScenarioPartitions
@@ -41,6 +37,7 @@ from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
 from assets.trace import checksums_check, complete_check, trace_asset
+from cj_pipeline.alerts.night import Outcome
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
@@ -51,9 +48,6 @@ from resources.kafka import KafkaResource
 from resources.lps import LpsResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
-
-if TYPE_CHECKING:
-    from dagster_shared.error import SerializableErrorInfo
 
 
 def build_defs(
@@ -98,7 +92,7 @@ def build_defs(
         executor=in_process_unless_asked,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
-        sensors=[new_traces_sensor(scenarios)],
+        sensors=[new_traces_sensor(scenarios), night_watch(scenarios, settings.data_dir.absolute())],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
             "bus": bus,
@@ -115,18 +109,31 @@ def build_defs(
 class Materialised:
     """One scenario after all its assets were asked for.
 
-    run: the folder of what it made; compared: whether it got as far as a parity report; failed_checks: description by
-    `asset: check` of each check that failed; problems: `step: error` of each step that broke off; defects: whether one
-    of them is a defect of ours.
+    run: the folder of what it made; compared: whether it got as far as a parity report; events: what broke off, and
+    which checks failed; outcome: what a message about the night says of it.
     """
 
     scenario_id: str
     run: RunFolder
     success: bool
     compared: bool
-    failed_checks: dict[str, str]
-    problems: tuple[str, ...]
-    defects: bool
+    events: Events
+    outcome: Outcome
+
+    @property
+    def failed_checks(self) -> dict[str, str]:
+        """Description by `asset: check` of each check that failed."""
+        return self.events.failed_checks
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """`step: error` of each step that broke off."""
+        return tuple(f"{step}: {cause}" for step, cause in self.events.problems)
+
+    @property
+    def defects(self) -> bool:
+        """Whether one of them is a defect of ours."""
+        return self.events.defects
 
 
 def materialise(
@@ -134,15 +141,18 @@ def materialise(
     *,
     mode: str | None = None,
     seed: int | None = None,
+    night: date | None = None,
     realtime: bool = False,
     strict: bool = False,
     data_dir: Path | None = None,
     traces_dir: Path | None = None,
+    instance: DagsterInstance | None = None,
 ) -> Iterator[Materialised]:
     """Materialise and check every asset of some scenarios in this process, and yield each result as it ends.
 
-    mode, seed, realtime: of the live side, see LpsResource; strict: see ParityConfig; the folders default to
-    PipelineSettings. Dagster's own log is kept off the terminal and its events are forgotten.
+    mode, seed, realtime: of the live side, see LpsResource; night: whose date is the mock's seed, and whose tag each
+    run has; strict: see ParityConfig; the folders default to PipelineSettings. instance: where runs and events are
+    kept, as the UI shows them; without one they are forgotten. Dagster's own log is kept off the terminal.
     Raises BadInput when there is no such scenario, before anything is materialised.
     """
     settings = PipelineSettings()
@@ -151,64 +161,36 @@ def materialise(
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
     data = (data_dir or settings.data_dir).absolute()
-    overrides = {
-        "lps": LpsResource(bus=BusResource(), mode=mode or "", seed=seed, realtime=realtime),
-        "warehouse": WarehouseResource(root=str(data)),
-    }
+    lps = LpsResource(
+        bus=BusResource(), mode=mode or "", seed=seed, night=night.isoformat() if night else "", realtime=realtime
+    )
+    overrides = {"lps": lps, "warehouse": WarehouseResource(root=str(data))}
     job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)
-    with DagsterInstance.ephemeral() as instance:
+    with nullcontext(instance) if instance is not None else DagsterInstance.ephemeral() as kept:
         for scenario_id in wanted:
             result = job.execute_in_process(
                 run_config={**QUIET, "ops": {PARITY_OP: {"config": {"strict": strict}}}},
                 partition_key=scenario_id,
-                instance=instance,
+                instance=kept,
                 raise_on_error=False,
+                tags=None if night is None else dict(night_tags(night)),
             )
-            yield _outcome(RunFolder(data, result.run_id, scenario_id), result)
+            yield _materialised(RunFolder(data, result.run_id, scenario_id), result)
 
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _outcome(run: RunFolder, result: ExecuteInProcessResult) -> Materialised:
-    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    problems = list(_problems(result.all_events))
+def _materialised(run: RunFolder, result: ExecuteInProcessResult) -> Materialised:
+    events = Events.of(result.all_events)
     return Materialised(
         scenario_id=run.scenario_id,
         run=run,
         success=result.success,
         compared=any(event.asset_key == CHECKS for event in result.get_asset_materialization_events()),
-        failed_checks={
-            f"{check.asset_key.to_user_string()}: {check.check_name}": check.description or "" for check in checks
-        },
-        problems=tuple(f"{step}: {cause}" for step, cause in problems),
-        defects=any(not cause.startswith(MENDABLE) for _, cause in problems),
+        events=events,
+        outcome=outcome_of(run, events, succeeded=result.success),
     )
-
-
-# How Dagster writes the classes of errors that a user can correct.
-MENDABLE = ("cj_pipeline.", "OSError", "PermissionError", "FileNotFoundError")
-
-
-def _problems(events: Iterable[DagsterEvent]) -> Iterator[tuple[str, str]]:
-    """Yield (step, error) of each step that broke off, or (`run`, error) of a run that did before its first step."""
-    for event in events:
-        if event.is_step_failure:
-            cause = _first_cause(event.step_failure_data.error)
-            # A check that failed is not a step that broke off, though Dagster ends its step with an error.
-            if "DagsterAssetCheckFailedError" not in cause:
-                yield event.step_key or "run", cause
-        elif event.event_type is DagsterEventType.RUN_FAILURE:
-            data = event.job_failure_data
-            if data.failure_reason is not RunFailureReason.STEP_FAILURE:
-                yield "run", _first_cause(data.error)
-
-
-def _first_cause(error: SerializableErrorInfo | None) -> str:
-    """Return the message of the first cause, without Dagster's wrapping around it."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return "" if error is None else error.message.strip()
 
 
 defs = build_defs()

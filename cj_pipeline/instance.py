@@ -1,4 +1,4 @@
-"""This module holds what `dagster.yaml` names of ours: the storage, and the queue of runs.
+"""This module holds what `dagster.yaml` names of ours, the storage and the queue of runs, and opens the instance.
 
 The storage is PostgreSQL when its URL is set, else SQLite, so that one file serves a laptop and a deployment.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterRun
+from dagster import DagsterInstance, DagsterRun
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -19,7 +20,6 @@ from dagster._serdes import ConfigurableClass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dagster import DagsterInstance
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
 
@@ -56,11 +56,25 @@ def with_driver(url: str) -> str:
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
 
 
+def instance_at_home() -> DagsterInstance:
+    """Open the instance in DAGSTER_HOME, or in `.dagster` of this folder, where `make ui` has its own.
+
+    A home without a dagster.yaml gets that of this folder, if there is one.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    given = Path("dagster.yaml")
+    if given.is_file() and not (home / given).exists():
+        shutil.copy(given, home)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return DagsterInstance.from_config(str(home))
+
+
 LPS_TAG = "cj_pipeline/lps"
 """Run tag: base URL of the deployed LPS that the live side asks; `dagster.yaml` limits the runs in front of each."""
 
 
-class ScenarioQueue(QueuedRunCoordinator["DagsterInstance"]):
+class ScenarioQueue(QueuedRunCoordinator[DagsterInstance]):
     """Dagster's queue of runs, which tags a run with the deployed LPS that its configuration names."""
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:

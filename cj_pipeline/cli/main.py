@@ -25,6 +25,8 @@ COMMANDS = {
     "parity": ("cj_pipeline.cli.runs:parity", "Compare a recording with the mock, check by check."),
     "gauntlet": ("cj_pipeline.cli.gauntlet:gauntlet", "Say which wrong mocks a comparison would let past."),
     "materialize": ("cj_pipeline.cli.warehouse:materialize", "Fill the warehouse and print the parity table."),
+    "nightly": ("cj_pipeline.cli.nightly:nightly", "Run every scenario once, and tell what is not as expected."),
+    "alerts": ("cj_pipeline.cli.alerts:alerts", "Show messages about nights, and try where they go."),
     "history": ("cj_pipeline.cli.history:history", "Show how the verdicts and checks of scenarios went over time."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),
     "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Remove runs that nobody looks at any more."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def materialize(
             ):
                 results.append(result)
                 progress(1)
-    stored = [_stored(result) for result in results]
+    stored = [checks_of(result) for result in results]
     rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
     if html is not None:
         from cj_pipeline.cli.pages import write_pages  # here: most commands write no page
@@ -107,6 +107,7 @@ def materialize(
         print_csv(*_suite_csv(rows))
     else:
         print_suite(rows)
+        print_failed(zip(rows, stored, strict=True))
         for result in results:
             if result.compared and _is_trial(result.run):
                 say_wrapped(
@@ -114,7 +115,7 @@ def materialize(
                     f"\"from '{result.run.path(CHECKS, PARITY_PART)}'\""
                 )
         say(f"What is published is in {data.catalogue_path}; ask it with: cj-pipeline sql")
-    codes = [_exit_code(*one, accept_unproven) for one in zip(results, stored, strict=True)]
+    codes = [code_of(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(worst_code(codes))
 
 
@@ -154,12 +155,34 @@ def _all_folders() -> list[Path]:
     return folders
 
 
-def _stored(result: Materialised) -> Sequence[Row]:
+def checks_of(result: Materialised) -> Sequence[Row]:
     """Return the checks that a run stored; none of one that was stopped before its report."""
     from cj_pipeline.parity.tables import CHECKS
     from cj_pipeline.warehouse.schemas import PARITY_PART
 
     return result.run.read(CHECKS, PARITY_PART) if result.compared else ()
+
+
+def print_failed(rows: Iterable[tuple[Mapping[str, Any], Sequence[Row]]]) -> None:
+    """Print the failed gates of each scenario as a table, but for expected ones. rows: suite_row and checks."""
+    from cj_pipeline.parity.compare import Verdict
+    from cj_pipeline.parity.verdict import Parity
+
+    for scenario, checks in rows:
+        failed = [row for row in checks if row["verdict"] == Verdict.FAIL]
+        if failed and scenario["expected"] != Parity.NO_PARITY:
+            print_table(
+                f"{scenario['scenario']}: failed gates",
+                ("check", "recorded", "live", "unit", "tolerance"),
+                [
+                    (row["check"], _rounded_4(row["recorded"]), _rounded_4(row["live"]), row["unit"], row["tolerance"])
+                    for row in failed
+                ],
+            )
+
+
+def _rounded_4(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def _is_trial(run: RunFolder) -> bool:
@@ -169,7 +192,7 @@ def _is_trial(run: RunFolder) -> bool:
     return run.stamp(CHECKS, PARITY_PART).origin.trial
 
 
-def _exit_code(result: Materialised, checks: Sequence[Row], accept_unproven: bool) -> int:
+def code_of(result: Materialised, checks: Sequence[Row], accept_unproven: bool) -> int:
     """Return the exit code of one scenario, and print what stopped its run."""
     from cj_pipeline.parity.tables import stored_verdict
     from cj_pipeline.parity.verdict import judged_exit_code

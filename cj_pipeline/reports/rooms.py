@@ -22,6 +22,7 @@ FLOORS: Mapping[str, int] = {
     "eng5": 6,
     "local": 6,
     "suites": 6,
+    "alerts": 6,
     "parity": 5,
     "runs": 4,
     "services": 3,

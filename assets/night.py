@@ -1,0 +1,198 @@
+"""This module declares the night: the schedule that launches it, and the sensor that tells what came of it.
+
+The schedule gives each usable scenario a run of its own, tagged with the night. The sensor waits until all of them have
+ended, at most two hours, and then concludes the night: one message, or none where all is as expected. It also finds a
+night that never began. A scenario that cannot be used has no run, and is named in the message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    RunRecord,
+    RunRequest,
+    RunsFilter,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    schedule,
+    sensor,
+)
+
+from assets.jobs import ALL_JOB
+from assets.outcome import TELLING, Events, outcome_of
+from assets.partitions import ScenarioPartitions
+from cj_pipeline.alerts.channels import channels_of
+from cj_pipeline.alerts.conclude import conclude
+from cj_pipeline.alerts.night import Outcome, State, due_night, is_over, read_night, unusable
+from cj_pipeline.alerts.outbox import send_waiting
+from cj_pipeline.alerts.settings import alert_settings
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.traces.arrivals import arrivals
+from cj_pipeline.warehouse.run_folder import RunFolder
+from resources.warehouse import folder_run_id
+
+SCHEDULE, WATCH = "parity_nightly", "night_watch"
+
+NIGHT_TAG = "cj_pipeline/night"
+"""Run tag: the date of the night that the run is part of."""
+
+GRACE = timedelta(minutes=10)
+"""After a look that finds a night late: a daemon that was away launches what it missed, and that may still run."""
+
+PARTITION_TAG = "dagster/partition"
+WILL_RETRY_TAG = "dagster/will_retry"
+
+
+def night_tags(night: date) -> Mapping[str, str]:
+    """Return the tags of a run of a night."""
+    return {NIGHT_TAG: night.isoformat()}
+
+
+def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
+    """Declare the run of every usable scenario, every night."""
+
+    # Running by default: people forget to switch a nightly check on. It costs seconds of
+    # one processor and no key: the live side is the mock.
+    @schedule(
+        name=SCHEDULE,
+        job_name=ALL_JOB,
+        cron_schedule="0 3 * * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.RUNNING,
+        description="Parity of every usable scenario at 03:00 UTC, one run each, with the date as the mock's seed.",
+    )
+    def parity_nightly(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
+        night = context.scheduled_execution_time.date()
+        found = arrivals(scenarios.traces_dir, {})
+        for scenario_id, place in found.broken.items():
+            context.log.warning(f"{scenario_id} cannot be used ({place}), and is not run")
+        for scenario_id in found.new:
+            yield RunRequest(
+                # With a key, a tick that is evaluated twice launches once.
+                run_key=f"{night}/{scenario_id}",
+                partition_key=scenario_id,
+                run_config={"resources": {"lps": {"config": {"night": night.isoformat()}}}},
+                tags=night_tags(night),
+            )
+
+    return parity_nightly
+
+
+def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefinition:
+    """Declare the sensor that concludes a night and sends its message, and those that could not be sent before."""
+
+    @sensor(
+        name=WATCH,
+        minimum_interval_seconds=60,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Tells, once a night, which scenarios are not as expected, since when, and which have recovered; "
+        "also when the night did not run. Where to: CJ_PIPELINE_ALERT_* (docs/nightly.md).",
+    )
+    def watch(context: SensorEvaluationContext) -> SensorResult:
+        now, settings = utc_now(), alert_settings()
+        channels = channels_of(settings)
+        for problem in send_waiting(data_dir, channels, now):
+            context.log.warning(problem)
+        night = due_night(now)
+        runs = runs_of(context.instance, night)
+        memory = _Memory.read(context.cursor, night)
+        if runs and memory.before >= night:  # the very first look was while they were being launched
+            memory = replace(memory, before=night - timedelta(days=1))
+        if night <= memory.before:
+            return _skip(f"The night of {night} began before this instance did.", memory)
+        if read_night(data_dir, night) is not None:
+            return _skip(f"The night of {night} has been told.", replace(memory, late_since=None))
+        found = arrivals(scenarios.traces_dir, {})
+        open_runs = [name for name in found.new if name not in runs or is_open(runs[name])]
+        if open_runs:
+            if is_over(night, now) and memory.late_since is None:
+                memory = replace(memory, late_since=now)
+            if memory.late_since is None or now - memory.late_since < GRACE:
+                words = f"The night of {night}: {len(open_runs)} of {len(found.new)} have not ended."
+                return _skip(words, memory)
+        outcomes = [
+            *(_outcome(context.instance, data_dir, name, runs.get(name)) for name in found.new),
+            *(unusable(name, place) for name, place in found.broken.items()),
+        ]
+        alert, problems = conclude(data_dir, night, outcomes, channels, now, ui_url=settings.ui_url)
+        for problem in problems:
+            context.log.warning(problem)
+        return _skip(
+            f"The night of {night}: {'all as expected' if alert is None else alert.subject}.",
+            replace(memory, late_since=None),
+        )
+
+    return watch
+
+
+def runs_of(instance: DagsterInstance, night: date) -> dict[str, RunRecord]:
+    """Return the newest run of each scenario in a night: a run that was tried again is the last attempt."""
+    found: dict[str, RunRecord] = {}
+    for record in instance.get_run_records(RunsFilter(tags=dict(night_tags(night)))):  # the newest first
+        scenario_id = record.dagster_run.tags.get(PARTITION_TAG)
+        if scenario_id is not None:
+            found.setdefault(scenario_id, record)
+    return found
+
+
+def is_open(record: RunRecord) -> bool:
+    """Return whether a run has not ended, or is about to be tried again."""
+    run = record.dagster_run
+    retried = run.status is DagsterRunStatus.FAILURE and run.tags.get(WILL_RETRY_TAG) == "true"
+    return not run.is_finished or retried
+
+
+def _outcome(instance: DagsterInstance, data_dir: Path, scenario_id: str, record: RunRecord | None) -> Outcome:
+    if record is None:
+        words = "nothing launched it; is the Dagster daemon running, and the schedule parity_nightly on?"
+        return Outcome(scenario_id=scenario_id, state=State.DID_NOT_RUN, sentences=(words,))
+    run = record.dagster_run
+    if not run.is_finished:
+        words = f"its run is {run.status.value.lower()}"
+        return Outcome(scenario_id=scenario_id, state=State.DID_NOT_END, run_id=run.run_id, sentences=(words,))
+    logged = instance.all_logs(run.run_id, of_type=TELLING)
+    events = Events.of(entry.dagster_event for entry in logged if entry.dagster_event is not None)
+    folder = RunFolder(data_dir, folder_run_id(run, instance), scenario_id)
+    succeeded = run.status is DagsterRunStatus.SUCCESS
+    if run.status is DagsterRunStatus.CANCELED:
+        return Outcome(scenario_id=scenario_id, state=State.BROKE_OFF, run_id=run.run_id, words="it was terminated")
+    return outcome_of(folder, events, succeeded=succeeded)
+
+
+def _skip(words: str, memory: _Memory) -> SensorResult:
+    return SensorResult(skip_reason=SkipReason(words), cursor=memory.written())
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """The cursor. before: the newest night that was before this instance; late_since: when a look found one late."""
+
+    before: date
+    late_since: datetime | None = None
+
+    @classmethod
+    def read(cls, cursor: str | None, night: date) -> _Memory:
+        """Read the cursor; without one, a night that has begun is not this instance's."""
+        if cursor is None:
+            return cls(night)
+        known = json.loads(cursor)
+        late = known["late_since"]
+        return cls(date.fromisoformat(known["before"]), late and datetime.fromisoformat(late))
+
+    def written(self) -> str:
+        """Return the cursor."""
+        late = None if self.late_since is None else self.late_since.isoformat()
+        return json.dumps({"before": self.before.isoformat(), "late_since": late})

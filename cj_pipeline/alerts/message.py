@@ -1,0 +1,114 @@
+"""This module says in words what a night came to: one message, or none where there is nothing to say."""
+
+from __future__ import annotations
+
+from datetime import date
+from hashlib import sha256
+from urllib.parse import quote
+
+from cj_pipeline.alerts.night import Night, Outcome
+from cj_pipeline.contracts.model import FileModel
+
+MOST_SENTENCES = 8
+"""Of one scenario: a wrong mock fails thirty gates, and one reads the first ones."""
+
+
+class ScenarioNote(FileModel):
+    """What the message says about one scenario. since: a date, or empty; urls: empty where the UI has no address."""
+
+    scenario: str
+    state: str
+    words: str
+    sentences: tuple[str, ...]
+    since: str
+    recovered: bool
+    run_id: str
+    run_url: str
+    report_url: str
+
+
+class Alert(FileModel):
+    """One message. id: the same for the same news, so that a receiver can drop one that comes twice."""
+
+    id: str
+    night: date
+    subject: str
+    scenarios: tuple[ScenarioNote, ...]
+    changes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message, line by line, without its subject."""
+        return (*(line for one in self.scenarios for line in _lines(one)), *self.changes, f"Message {self.id}.")
+
+    @property
+    def text(self) -> str:
+        """The message as one text, with its subject first."""
+        return "\n".join((self.subject, "", *self.lines))
+
+
+def alert_of(night: Night, before: Night | None, ui_url: str = "") -> Alert | None:
+    """Return the message about a night; None when all is as expected and was before.
+
+    before: the night that was concluded before it. ui_url: base of the Dagster UI, for links.
+    """
+    red = [one for one in night.outcomes if not one.good]
+    was_red = {one.scenario_id for one in before.outcomes if not one.good} if before else set()
+    recovered = [one for one in night.outcomes if one.good and one.scenario_id in was_red]
+    if not red and not recovered and not night.changes:
+        return None
+    notes = [
+        *(_note(one, ui_url, recovered=False) for one in red),
+        *(_note(one, ui_url, recovered=True) for one in recovered),
+    ]
+    news = repr((night.night, [note.model_dump() for note in notes], night.changes))
+    return Alert(
+        id=f"night-{night.night}-{sha256(news.encode()).hexdigest()[:8]}",
+        night=night.night,
+        subject=_subject(night, red, recovered),
+        scenarios=tuple(notes),
+        changes=night.changes,
+    )
+
+
+def _subject(night: Night, red: list[Outcome], recovered: list[Outcome]) -> str:
+    total = len(night.outcomes)
+    if red:
+        named = ", ".join(one.scenario_id for one in red[:3]) + (f" and {len(red) - 3} more" if len(red) > 3 else "")
+        words = f"{len(red)} of {total} scenarios not as expected: {named}"
+    elif recovered:
+        words = f"all {total} scenarios as expected again"
+    else:
+        words = f"{total} scenarios as expected, and something changed without a name"
+    return f"CJ Pipeline, night of {night.night}: {words}"
+
+
+def _note(one: Outcome, ui_url: str, *, recovered: bool) -> ScenarioNote:
+    base = ui_url.rstrip("/")
+    return ScenarioNote(
+        scenario=one.scenario_id,
+        state=one.state.value,
+        words=one.words,
+        sentences=one.sentences,
+        since="" if one.since is None else one.since.isoformat(),
+        recovered=recovered,
+        run_id=one.run_id,
+        run_url=f"{base}/runs/{one.run_id}" if base and one.run_id else "",
+        report_url=f"{base}/assets/parity/report?view=partitions&partition={quote(one.scenario_id)}" if base else "",
+    )
+
+
+def _lines(note: ScenarioNote) -> list[str]:
+    if note.recovered:
+        first = f"{note.scenario}: as expected again. {note.words}"
+    else:
+        words = f". {note.words}" if note.words else ""
+        first = f"{note.scenario}: {note.state} since {note.since or 'this night'}{words}"
+    more = len(note.sentences) - MOST_SENTENCES
+    return [
+        first,
+        *(f"    {sentence}" for sentence in note.sentences[:MOST_SENTENCES]),
+        *([f"    and {more} more"] if more > 0 else []),
+        *([f"    report: {note.report_url}"] if note.report_url else []),
+        *([f"    run: {note.run_url}"] if note.run_url else [f"    run: {note.run_id}"] if note.run_id else []),
+    ]

@@ -1,0 +1,122 @@
+"""This module keeps messages in `alerts/<id>.json` until each channel has taken them.
+
+A message is written before it is sent and marked after it: a process that dies between the two loses none, and may send
+one twice, under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cj_pipeline.alerts.channels import Channel, NotSent
+from cj_pipeline.alerts.message import Alert
+from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.retrying import Waits, backoff_s
+from cj_pipeline.warehouse.files import replace_whole
+
+OUTBOX_FOLDER = "alerts"
+
+WAITS = Waits(first_s=60.0, most_s=3600.0)
+
+KEPT = timedelta(days=7)
+"""How long a message is tried. After that it is news of the past, and stays in its file."""
+
+
+REMOVED = timedelta(days=30)
+
+
+class Attempts(FileModel):
+    """What became of a message in one channel. problem: of the last attempt, in words."""
+
+    failures: int = 0
+    last: datetime | None = None
+    sent_at: datetime | None = None
+    problem: str = ""
+
+
+class Kept(FileModel):
+    """A message in the outbox, with what became of it by channel."""
+
+    alert: Alert
+    written_at: datetime
+    channels: dict[str, Attempts]
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The channels that have not taken it."""
+        return tuple(name for name, one in self.channels.items() if one.sent_at is None)
+
+
+def keep(root: Path, alert: Alert, channels: Mapping[str, Channel], now: datetime) -> Kept:
+    """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder."""
+    path = _file(root, alert.id)
+    if path.is_file():
+        return _read(path)
+    kept = Kept(alert=alert, written_at=now, channels={name: Attempts() for name in channels})
+    _write(root, kept)
+    return kept
+
+
+def outbox(root: Path) -> tuple[Kept, ...]:
+    """Return all messages, the oldest first. Raises BadInput for a file that is none."""
+    return tuple(sorted(map(_read, (root / OUTBOX_FOLDER).glob("[!.]*.json")), key=lambda kept: kept.written_at))
+
+
+def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> list[str]:
+    """Send what waits and is due, each message by each channel once, and return what failed, in sentences.
+
+    A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
+    are removed.
+    """
+    problems = []
+    working = set(channels)
+    for kept in outbox(root):
+        if now - kept.written_at > REMOVED:
+            _file(root, kept.alert.id).unlink(missing_ok=True)
+            continue
+        for name in kept.waiting:
+            if name not in working or not _is_due(kept, name, now):
+                continue
+            attempts = kept.channels[name]
+            try:
+                channels[name](kept.alert)
+                done = Attempts(failures=attempts.failures, last=now, sent_at=now)
+            except NotSent as problem:
+                done = Attempts(failures=attempts.failures + 1, last=now, problem=str(problem))
+                working.discard(name)  # one that is away would keep the sensor waiting for each message
+                problems.append(f"{kept.alert.id} was not sent by {name}: {problem}.")
+            kept = kept.model_copy(update={"channels": {**kept.channels, name: done}})
+            _write(root, kept)
+    return problems
+
+
+def _is_due(kept: Kept, channel: str, now: datetime) -> bool:
+    attempts = kept.channels[channel]
+    if now - kept.written_at > KEPT:
+        return False
+    return attempts.last is None or now - attempts.last >= timedelta(seconds=backoff_s(attempts.failures, WAITS))
+
+
+def _file(root: Path, alert_id: str) -> Path:
+    return root / OUTBOX_FOLDER / f"{alert_id}.json"
+
+
+def _write(root: Path, kept: Kept) -> None:
+    text = kept.model_dump_json(indent=1) + "\n"
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    replace_whole(_file(root, kept.alert.id), write)
+
+
+def _read(path: Path) -> Kept:
+    try:
+        return Kept.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise BadInput("is no message.", path=path, remedy="Remove the file.") from None

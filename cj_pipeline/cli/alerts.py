@@ -1,0 +1,115 @@
+"""This module defines `cj-pipeline alerts`: the messages there are, a message to try, and whether the night ran."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cj_pipeline.cli.output import json_option, print_json, print_table, say, say_wrapped
+from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput
+
+
+@click.group()
+def alerts() -> None:
+    """Look after the messages about nights. CJ_PIPELINE_ALERT_* says where they go (docs/nightly.md)."""
+
+
+@alerts.command("list")
+@json_option
+def list_messages(as_json: bool) -> None:
+    """Show the messages of the last month, and which channels have taken them."""
+    from cj_pipeline.alerts.outbox import outbox
+    from cj_pipeline.foundation.settings import PipelineSettings
+
+    found = outbox(PipelineSettings().data_dir)
+    if as_json:
+        print_json([kept.model_dump(mode="json") for kept in found])
+        return
+    if not found:
+        say("There is no message.")
+        return
+    rows = [
+        (
+            kept.alert.id,
+            f"{kept.written_at:%Y-%m-%d %H:%M}",
+            ", ".join(name for name in kept.channels if name not in kept.waiting) or "none",
+            "; ".join(f"{name}: {kept.channels[name].problem or 'not tried'}" for name in kept.waiting),
+        )
+        for kept in found
+    ]
+    print_table("Messages", ("message", "written (UTC)", "taken by", "waits"), rows)
+
+
+@alerts.command("test")
+def send_test() -> None:
+    """Send a message to every channel that is set, now. Exits with 3 when one does not take it."""
+    from cj_pipeline.alerts.channels import NotSent, channels_of
+    from cj_pipeline.alerts.message import Alert
+    from cj_pipeline.alerts.settings import PREFIX, alert_settings
+
+    channels = channels_of(alert_settings())
+    if not channels:
+        raise BadInput(
+            "names no channel.",
+            path="environment",
+            field=f"{PREFIX}WEBHOOK, {PREFIX}SLACK_WEBHOOK, {PREFIX}EMAIL_TO",
+            remedy="Set one of them.",
+        )
+    now = utc_now()
+    alert = Alert(
+        id=f"test-{now:%Y%m%dT%H%M%S}",
+        night=now.date(),
+        subject="CJ Pipeline: a message to try where messages go",
+        scenarios=(),
+        changes=("Nothing is wrong.",),
+    )
+    code = exit_codes.PASSED
+    for name, send in channels.items():
+        try:
+            send(alert)
+            say(f"{name}: taken")
+        except NotSent as problem:
+            say(f"{name}: {problem}", err=True)
+            code = exit_codes.CANNOT_TELL
+    sys.exit(code)
+
+
+@alerts.command("send")
+def send_now() -> None:
+    """Send what waits and is due. Exits with 3 when something was not taken."""
+    from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.outbox import send_waiting
+    from cj_pipeline.alerts.settings import alert_settings
+    from cj_pipeline.foundation.settings import PipelineSettings
+
+    problems = send_waiting(PipelineSettings().data_dir, channels_of(alert_settings()), utc_now())
+    for problem in problems:
+        say(problem, err=True)
+    sys.exit(exit_codes.CANNOT_TELL if problems else exit_codes.PASSED)
+
+
+@alerts.command("check")
+def check_night() -> None:
+    """Say whether the last night was concluded. Exits with 1 when it was not, for a watch outside this machine.
+
+    A machine that is off sends no message; what asks it this every morning notices.
+    """
+    from cj_pipeline.alerts.night import due_night, is_over, last_night
+    from cj_pipeline.foundation.settings import PipelineSettings
+
+    now = utc_now()
+    due = due_night(now)
+    last = last_night(PipelineSettings().data_dir, due)
+    if last is not None and last.night == due:
+        red = sum(not one.good for one in last.outcomes)
+        say_wrapped(f"The night of {due} was concluded: {red} of {len(last.outcomes)} scenarios not as expected.")
+        return
+    seen = "None was ever concluded." if last is None else f"The last one was that of {last.night}."
+    if not is_over(due, now):
+        say_wrapped(f"The night of {due} is not over. {seen}")
+        return
+    say_wrapped(f"The night of {due} did not run. {seen}", err=True)
+    sys.exit(exit_codes.CHECK_FAILED)

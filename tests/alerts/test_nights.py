@@ -1,0 +1,125 @@
+"""This module tests what a night is told as: which scenarios, since when, what has recovered, and when nothing is."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cj_pipeline.alerts.conclude import conclude
+from cj_pipeline.alerts.message import Alert, alert_of
+from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night
+from cj_pipeline.alerts.outbox import outbox
+from cj_pipeline.foundation.errors import BadInput
+
+NOW = datetime(2026, 5, 3, 3, 20, tzinfo=UTC)
+NIGHT = date(2026, 5, 3)
+
+GREEN = Outcome(scenario_id="a", state=State.AS_EXPECTED, run_id="r1", words="PARITY, 0 of 45 gates failed")
+RED = Outcome(
+    scenario_id="a",
+    state=State.NOT_AS_EXPECTED,
+    run_id="r2",
+    words="NO PARITY, 1 of 45 gates failed",
+    sentences=("tokens_total: 60 tokens live, 40 recorded (tolerance -4 to +4)",),
+)
+BROKEN = Outcome(scenario_id="b", state=State.BROKE_OFF, run_id="r3", sentences=("live_callbacks: nobody answers",))
+
+
+def told(root: Path, night: date, *outcomes: Outcome) -> Alert | None:
+    """The message about a night that is concluded at its end."""
+    alert, problems = conclude(root, night, outcomes, {}, NOW, ui_url="http://ui:3000/")
+    assert problems == []
+    return alert
+
+
+def test_the_first_green_night_is_recorded_and_told_to_nobody(tmp_path: Path) -> None:
+    assert told(tmp_path, NIGHT, GREEN) is None
+    assert outbox(tmp_path) == ()
+    night = read_night(tmp_path, NIGHT)
+    assert night is not None
+    assert night.outcomes == (GREEN,)
+
+
+def test_the_message_names_scenario_gate_date_run_and_report(tmp_path: Path) -> None:
+    alert = told(tmp_path, NIGHT, RED, BROKEN, GREEN.model_copy(update={"scenario_id": "c"}))
+    assert alert is not None
+    assert alert.subject == "CJ Pipeline, night of 2026-05-03: 2 of 3 scenarios not as expected: a, b"
+    assert alert.lines == (
+        "a: not as expected since 2026-05-03. NO PARITY, 1 of 45 gates failed",
+        "    tokens_total: 60 tokens live, 40 recorded (tolerance -4 to +4)",
+        "    report: http://ui:3000/assets/parity/report?view=partitions&partition=a",
+        "    run: http://ui:3000/runs/r2",
+        "b: broke off since 2026-05-03",
+        "    live_callbacks: nobody answers",
+        "    report: http://ui:3000/assets/parity/report?view=partitions&partition=b",
+        "    run: http://ui:3000/runs/r3",
+        f"Message {alert.id}.",
+    )
+
+
+def test_red_keeps_its_first_date_and_recovery_is_told_once(tmp_path: Path) -> None:
+    days = [NIGHT + timedelta(days=number) for number in range(4)]
+    told(tmp_path, days[0], RED)
+    still = told(tmp_path, days[1], RED.model_copy(update={"state": State.BROKE_OFF}))
+    assert still is not None
+    assert still.scenarios[0].since == "2026-05-03"
+    again = told(tmp_path, days[2], GREEN)
+    assert again is not None
+    assert again.subject == "CJ Pipeline, night of 2026-05-05: all 1 scenarios as expected again"
+    assert again.lines[0] == "a: as expected again. PARITY, 0 of 45 gates failed"
+    assert told(tmp_path, days[3], GREEN) is None
+
+
+def test_the_same_night_concluded_again_is_the_same_message_and_other_news_are_another(tmp_path: Path) -> None:
+    first = told(tmp_path, NIGHT, RED)
+    (tmp_path / "nights/2026-05-03.json").unlink()  # killed between message and record
+    assert told(tmp_path, NIGHT, RED) == first
+    assert len(outbox(tmp_path)) == 1
+    mended = told(tmp_path, NIGHT, GREEN)  # by hand, in the afternoon
+    assert mended is not None
+    assert mended.scenarios[0].recovered
+    assert len({kept.alert.id for kept in outbox(tmp_path)}) == 2
+
+
+def test_a_change_without_a_name_is_told_though_all_is_green() -> None:
+    night = Night(night=NIGHT, concluded_at=NOW, outcomes=(GREEN,), changes=("a: tokens_total changed",))
+    alert = alert_of(night, None)
+    assert alert is not None
+    assert alert.lines[0] == "a: tokens_total changed"
+    assert "changed without a name" in alert.subject
+
+
+def test_many_sentences_are_cut_and_counted() -> None:
+    red = RED.model_copy(update={"sentences": tuple(f"gate {number}" for number in range(30)), "since": NIGHT})
+    alert = alert_of(Night(night=NIGHT, concluded_at=NOW, outcomes=(red,)), None)
+    assert alert is not None
+    assert "    and 22 more" in alert.lines
+    assert len(alert.scenarios[0].sentences) == 30
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute", "night", "over"),
+    [(2, 59, date(2026, 5, 2), True), (3, 0, NIGHT, False), (4, 59, NIGHT, False), (5, 0, NIGHT, True)],
+)
+def test_a_night_begins_at_three_and_is_late_at_five(hour: int, minute: int, night: date, over: bool) -> None:
+    now = datetime(2026, 5, 3, hour, minute, tzinfo=UTC)
+    assert due_night(now) == night
+    assert is_over(night, now) is over
+
+
+def test_the_night_before_is_the_newest_and_not_a_later_one(tmp_path: Path) -> None:
+    for number in (1, 5):
+        told(tmp_path, NIGHT + timedelta(days=number), GREEN)
+    found = last_night(tmp_path, NIGHT + timedelta(days=4))
+    assert found is not None
+    assert found.night == date(2026, 5, 4)
+    assert last_night(tmp_path, NIGHT) is None
+
+
+def test_a_file_that_is_no_night_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nights").mkdir()
+    (tmp_path / "nights/2026-05-02.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"nights/2026-05-02\.json: is no night\. Remove the file\."):
+        told(tmp_path, NIGHT, GREEN)

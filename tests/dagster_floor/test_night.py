@@ -1,0 +1,210 @@
+"""This module tests the night in Dagster: what the schedule launches, and when the sensor tells what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    SensorDefinition,
+    build_schedule_context,
+    build_sensor_context,
+)
+
+from assets import night as night_module
+from assets.night import NIGHT_TAG, night_watch
+from assets.partitions import ScenarioPartitions
+from cj_pipeline.alerts.night import Night, State, read_night
+from cj_pipeline.alerts.outbox import outbox
+from cj_pipeline.alerts.settings import PREFIX
+from cj_pipeline.definitions import build_defs, defs, materialise
+from tests.alerts.receivers import webhook
+from tests.dagster_floor.floor import LOWER5, ROUNDTRIP, copied_trace
+
+THREE = datetime(2026, 5, 3, 3, tzinfo=UTC)
+NIGHT = THREE.date()
+
+
+class Clock:
+    """The time that the sensor sees."""
+
+    def __init__(self) -> None:
+        self.now = THREE + timedelta(minutes=1)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(night_module, "utc_now", clock)
+    for name in ("WEBHOOK", "SLACK_WEBHOOK", "EMAIL_TO", "UI_URL"):
+        monkeypatch.delenv(f"{PREFIX}{name}", raising=False)
+    return clock
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    """Two scenarios that can be used, and one that cannot."""
+    folder = tmp_path / "traces"
+    for scenario_id in (LOWER5, ROUNDTRIP):
+        copied_trace(scenario_id, folder)
+    broken = folder / "broken"
+    broken.mkdir()
+    (broken / "scenario.yaml").write_text("schema_version: 1\n")
+    return folder
+
+
+class Watch:
+    """The sensor, tick by tick, with the cursor of the tick before."""
+
+    def __init__(self, instance: DagsterInstance, traces: Path, data: Path) -> None:
+        self.sensor: SensorDefinition = night_watch(ScenarioPartitions(traces), data)
+        self.instance, self.data = instance, data
+        self.cursor: str | None = None
+
+    def __call__(self) -> str:
+        """Tick, and return what it says."""
+        context = build_sensor_context(instance=self.instance, cursor=self.cursor)
+        result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        return result.skip_message or ""
+
+    def night(self) -> Night:
+        """What was concluded."""
+        found = read_night(self.data, NIGHT)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def watch(instance: DagsterInstance, traces: Path, tmp_path: Path, clock: Clock) -> Watch:
+    return Watch(instance, traces, tmp_path / "data")
+
+
+def run(instance: DagsterInstance, scenario_id: str, status: DagsterRunStatus, **tags: str) -> None:
+    """Add a run of the night as the schedule requests it."""
+    named = {NIGHT_TAG: NIGHT.isoformat(), "dagster/partition": scenario_id}
+    more = {name.replace("_", "/", 1): value for name, value in tags.items()}
+    instance.add_run(DagsterRun(job_name="parity_all", status=status, tags={**named, **more}))
+
+
+def test_the_schedule_launches_every_usable_scenario_and_tags_its_run(traces: Path) -> None:
+    schedule = build_defs(traces_dir=traces).resolve_schedule_def("parity_nightly")
+    with DagsterInstance.ephemeral() as instance:
+        tick = build_schedule_context(
+            instance, repository_def=build_defs(traces_dir=traces).get_repository_def(), scheduled_execution_time=THREE
+        )
+        requests = schedule.evaluate_tick(tick).run_requests or []
+    assert [request.partition_key for request in requests] == [ROUNDTRIP, LOWER5]
+    assert {request.tags[NIGHT_TAG] for request in requests} == {"2026-05-03"}
+
+
+def test_the_sensor_runs_by_default() -> None:
+    sensor = defs.get_repository_def().get_sensor_def("night_watch")
+    assert sensor.default_status is DefaultSensorStatus.RUNNING
+
+
+def test_an_instance_that_begins_after_three_does_not_answer_for_that_night(watch: Watch, clock: Clock) -> None:
+    assert watch() == "The night of 2026-05-03 began before this instance did."
+    clock.now = THREE + timedelta(hours=20)
+    assert watch() == "The night of 2026-05-03 began before this instance did."
+
+
+def test_it_waits_for_every_run_and_tells_once(
+    watch: Watch, instance: DagsterInstance, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(instance, LOWER5, DagsterRunStatus.FAILURE)
+    run(instance, ROUNDTRIP, DagsterRunStatus.STARTED)
+    with webhook() as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        assert watch() == "The night of 2026-05-03: 1 of 2 have not ended."
+        run(instance, ROUNDTRIP, DagsterRunStatus.FAILURE)
+        assert "3 of 3 scenarios not as expected" in watch()
+        assert watch() == "The night of 2026-05-03 has been told."
+    ((_, body),) = hook.got
+    assert {note["scenario"]: note["state"] for note in body["scenarios"]} == {
+        LOWER5: "broke off",
+        ROUNDTRIP: "broke off",
+        "broken": "cannot be used",
+    }
+
+
+def test_a_run_that_is_about_to_be_tried_again_has_not_ended(watch: Watch, instance: DagsterInstance) -> None:
+    run(instance, LOWER5, DagsterRunStatus.FAILURE, dagster_will_retry="true")
+    run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
+    assert watch() == "The night of 2026-05-03: 1 of 2 have not ended."
+    run(instance, LOWER5, DagsterRunStatus.SUCCESS)
+    assert "1 of 3 scenarios not as expected: broken" in watch()
+
+
+def test_a_night_that_did_not_run_is_noticed(watch: Watch, clock: Clock) -> None:
+    clock.now = THREE - timedelta(hours=1)
+    watch()  # the day before: the instance was there
+    clock.now = THREE + timedelta(hours=1)
+    assert watch() == "The night of 2026-05-03: 2 of 2 have not ended."
+    clock.now = THREE + timedelta(hours=2)
+    watch()
+    clock.now += timedelta(minutes=9)
+    assert watch() == "The night of 2026-05-03: 2 of 2 have not ended."
+    clock.now += timedelta(minutes=1)
+    assert "3 of 3 scenarios not as expected" in watch()
+    assert {one.state for one in watch.night().outcomes} == {State.DID_NOT_RUN, State.UNUSABLE}
+    (kept,) = outbox(watch.data)
+    assert any("is the Dagster daemon running" in line for line in kept.alert.lines)
+
+
+def test_a_run_that_hangs_keeps_nobody_waiting(watch: Watch, instance: DagsterInstance, clock: Clock) -> None:
+    run(instance, LOWER5, DagsterRunStatus.STARTED)
+    run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
+    clock.now = THREE + timedelta(hours=3)
+    watch()
+    clock.now += timedelta(minutes=10)
+    watch()
+    states = {one.scenario_id: one.state for one in watch.night().outcomes}
+    assert states == {LOWER5: State.DID_NOT_END, ROUNDTRIP: State.AS_EXPECTED, "broken": State.UNUSABLE}
+
+
+def test_real_runs_are_told_with_their_gates_and_their_causes(
+    watch: Watch, instance: DagsterInstance, traces: Path, tmp_path: Path
+) -> None:
+    scenario = traces / LOWER5 / "scenario.yaml"
+    text = scenario.read_text()
+    scenario.write_text(text.replace("mode: eng5_lower5_gpt51_low", "mode: eng5_lower5_gpt51_low+inverted"))
+    callbacks = traces / ROUNDTRIP / "llm_callbacks.jsonl"
+    callbacks.write_bytes(callbacks.read_bytes() + b"\n")  # edited after it was recorded
+    options = {"night": NIGHT, "data_dir": tmp_path / "data", "traces_dir": traces, "instance": instance}
+    direct = {one.scenario_id: one.outcome for one in materialise([LOWER5, ROUNDTRIP], **options)}  # type: ignore[arg-type]
+    watch()
+    found = {one.scenario_id: one for one in watch.night().outcomes}
+    inverted, edited = found[LOWER5], found[ROUNDTRIP]
+    # Since its first published run was red, which is of now and not of the night of this test.
+    assert (inverted.state, inverted.since) == (State.NOT_AS_EXPECTED, datetime.now(UTC).date())
+    assert inverted.words.startswith("NO PARITY, ")
+    assert any(sentence.startswith("rank_agreement: -1 tau-b live") for sentence in inverted.sentences)
+    assert edited.state is State.BROKE_OFF
+    assert any("trace: checksums" in sentence for sentence in edited.sentences)
+    # The command and the sensor say the same of a run.
+    for scenario_id, one in direct.items():
+        assert found[scenario_id].model_copy(update={"since": None}) == one
+
+
+def test_the_suite_is_stale_when_a_night_is_missing() -> None:
+    (spec,) = (spec for spec in defs.resolve_all_asset_specs() if spec.key == AssetKey(["parity", "suite"]))
+    policy = spec.freshness_policy
+    assert policy is not None
+    assert (policy.deadline_cron, policy.timezone) == ("0 5 * * *", "UTC")  # type: ignore[attr-defined]
