@@ -32,11 +32,17 @@ def with_errors(faithful: Faithful, change: Change) -> Sample | LeftOut:
 
 
 def failing_more(faithful: Faithful, errors: IntArray, share: float) -> IntArray:
-    """Return errors of a mock that fails in a share of all calls more, with the codes of the recording."""
-    chance = faithful.generator("more errors").random(errors.shape)
-    rate = (errors >= 0).mean()
-    more = chance < min(1.0, share / max(1.0 - rate, 1e-9))
-    return np.where((errors == ANSWER) & more, 0, errors)
+    """Return errors of a mock that fails in a share of all calls more than were recorded, with the recorded codes.
+
+    A judge may fail more often than 10 calls show, but a mock fails as often as they show: so errors that are drawn
+    beyond the recorded rate are none of its.
+    """
+    rng, case = faithful.generator("more errors"), faithful.case
+    chance, kept = rng.random(errors.shape), rng.random(errors.shape)
+    recorded = case.errors.errors / max(len(case.recorded), 1)
+    as_recorded = np.where(kept < recorded / max(float((errors >= 0).mean()), 1e-9), errors, ANSWER)
+    more = chance < min(1.0, share / max(1.0 - recorded, 1e-9))
+    return np.where((as_recorded == ANSWER) & more, 0, as_recorded)
 
 
 def failing_less(faithful: Faithful, errors: IntArray, share: float) -> IntArray:
