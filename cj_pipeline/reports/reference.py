@@ -147,6 +147,27 @@ def fresh_import_counts() -> str:
     return "\n".join([*lines, *(f"| {verdict} | {counts[verdict.value]} |" for verdict in Parity)])
 
 
+def detection_limit_counts() -> str:
+    """Return how often a drift of just the printed limit was found, from the figures."""
+    lines = [
+        "| scenario | printed limit | drift | found in runs of its mock | found in other draws |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for entry in json.loads(
+        (REPOSITORY / "benchmarks" / "figures" / "detection_limits.json").read_text(encoding="utf-8")
+    ):
+        scenario, runs = entry["scenario"], entry["runs"]
+        lines.append(f"| `{scenario}` | none needed | 0 | {entry['no_drift']} of {runs} | |")
+        for limit in entry["limits"]:
+            if not limit["tried"]:
+                lines.append(f"| | {limit['sentence']} | | | |")
+            for number, tried in enumerate(limit["tried"]):
+                sentence = "" if number else limit["sentence"]
+                drift = f"{tried['size']:+g} {limit['unit']}"
+                lines.append(f"| | {sentence} | {drift} | {tried['found']} of {runs} | {tried['drawn']:.0%} |")
+    return "\n".join(lines)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "rooms": room_picture,
     "decision-table": decision_table,
@@ -159,6 +180,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "check-advice": check_advice,
     "simulated-claims": simulated_claims,
     "fresh-imports": fresh_import_counts,
+    "detection-limits": detection_limit_counts,
     "mode-keys": mode_keys,
     "gauntlet-list": gauntlet_list,
     "lps-settings": lps_settings,
