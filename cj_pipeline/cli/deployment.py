@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cj_pipeline.foundation.errors import shortened
+from cj_pipeline.foundation.names import LABEL, fault_of
+
 if TYPE_CHECKING:
     from cj_pipeline.bus.protocol import Bus
     from cj_pipeline.runs.remote import Deployment
-
-_LABEL = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
 
 def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | None) -> Deployment | None:
@@ -44,8 +44,8 @@ def label_of(deployment: Deployment | None, label: str | None) -> str:
 
     if label is None:
         return "" if deployment is None else fresh_label()
-    if _LABEL.fullmatch(label) is None:
-        raise click.UsageError(f"--label: '{label}' is not 1 to 64 of a-z, 0-9 and _.")
+    if (fault := fault_of(label, LABEL)) is not None:
+        raise click.UsageError(f"--label: '{shortened(label)}' {fault}. {LABEL.words}")
     return label
 
 

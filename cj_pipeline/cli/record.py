@@ -19,6 +19,7 @@ from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import SCENARIO, require_name
 from cj_pipeline.runs.recording.prompts import DEFAULT_PROMPT, prompt_names
 from cj_pipeline.traces.scenario import Profile
 
@@ -235,9 +236,7 @@ def _target(scenario_id: str, output_dir: Path | None, more: int | None) -> Path
     """Return the folder of the trace; of one that is there, its path is a name as well."""
     if output_dir is None and (more is not None or "/" in scenario_id):
         return scenario_folder(scenario_id)
-    from cj_pipeline.runs.recording.request import require_name
-
-    require_name(scenario_id)
+    require_name(scenario_id, SCENARIO, path="record", field="scenario_id")
     return output_folder(output_dir) / scenario_id
 
 

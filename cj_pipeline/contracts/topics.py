@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from cj_pipeline.foundation.names import TOPIC, is_name
 
-# The topic names that Kafka accepts, apart from `.` and `..`, which it refuses.
-TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"
-
-_TOPIC = re.compile(TOPIC_PATTERN)
+# For documents; `is_topic_name` decides.
+TOPIC_PATTERN = f"[{TOPIC.rest}]{{1,{TOPIC.most}}}"
 
 COMPARISON_RESULT_TOPIC = "huleedu.llm_provider.comparison_result.v1"
 
@@ -30,4 +28,4 @@ USAGE_FAILURE_EVENT_TYPE = "llm_provider.failure.v1"
 
 def is_topic_name(name: str) -> bool:
     """Return whether every kind of bus accepts a topic of this name."""
-    return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}
+    return is_name(name, TOPIC)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.json_lines import read_lines
+from cj_pipeline.foundation.names import RECORDING, require_name, same_name
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
-from cj_pipeline.traces.store import RECORDINGS_FOLDER, Recording, is_recording_name, trace_recordings
+from cj_pipeline.traces.store import RECORDINGS_FOLDER, Recording, trace_recordings
 from cj_pipeline.traces.writing import QUARANTINE_FILE, FurtherRecording, WrittenLines, WrittenTrace, add_recording
 
 
@@ -82,13 +83,10 @@ def place_for_recording(folder: Path, name: str | None = None) -> RecordingPlace
         free = (f"recording_{number}" for number in range(2, len(taken) + 3))
         name = next(one for one in free if one not in taken)
     target = folder / RECORDINGS_FOLDER / name
-    if not is_recording_name(name) or name in taken:
-        raise BadInput(
-            "is there already." if name in taken else "is no name of a recording.",
-            path=target,
-            field="--recording",
-            remedy="Use letters, digits, '_', '-' and '.', and a name that is not taken.",
-        )
+    if same := next((one for one in taken if same_name(one, name)), None):
+        problem = "is there already." if same == name else f"differs from '{same}' in capitals alone."
+        raise BadInput(problem, path=target, field="--recording", remedy="Give it a name that is not taken.")
+    require_name(name, RECORDING, path=folder, field="--recording")
     return RecordingPlace(folder, scenario, recordings, name)
 
 

@@ -5,9 +5,9 @@ Whether its mode exists is known to runs/, whether its checks do to parity/.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,17 +17,14 @@ from cj_pipeline.contracts.engine_settings import EngineSettings
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, QueueProcessingMode, ReasoningEffort
 from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.contracts.named_prompt import NamedPrompt
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC, is_topic_name
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import SCENARIO, TOPIC, valid_name
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 
 SCENARIO_FILE = "scenario.yaml"
 MODE_FILE = "mode.yaml"  # beside the scenario, where a mode was fitted to its recording
 REASON = "reason"
-
-# As long as a file name may be, with room for suffixes.
-_SCENARIO_ID = r"[a-z0-9][a-z0-9_]{0,199}"
-
 
 # Wide enough for any recording; near the ends of the calendar, a batch's times could not be computed.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,18 +88,12 @@ class ProviderIdentity(FileModel):
     """Of a recording that this project made; another prompt is another judge."""
 
 
-def _topic_name(name: str) -> str:
-    if not is_topic_name(name):
-        raise ValueError("is no name of a topic: letters, digits, '.', '_' and '-', at most 249, not '.' or '..'")
-    return name
-
-
 class Batch(FileModel):
     """The identity of the batch in the system that recorded it."""
 
     bos_batch_id: Annotated[str, Field(min_length=1)]
     cj_batch_id: Annotated[int, Field(ge=0, lt=2**63)]
-    callback_topic: Annotated[str, AfterValidator(_topic_name)] = COMPARISON_RESULT_TOPIC
+    callback_topic: Annotated[str, AfterValidator(partial(valid_name, rule=TOPIC))] = COMPARISON_RESULT_TOPIC
     started_at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 
 
@@ -155,7 +146,7 @@ class Scenario(FileModel):
     """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
 
     schema_version: VersionOne
-    scenario_id: Annotated[str, Field(pattern=f"^{_SCENARIO_ID}$")]
+    scenario_id: Annotated[str, AfterValidator(partial(valid_name, rule=SCENARIO))]
     title: str
     profile: Profile
     mode: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -194,11 +185,6 @@ def _no_text_but_reasons(tolerances: dict[str, dict[str, float | str]]) -> None:
         for limit, value in limits.items():
             if (limit == REASON) != isinstance(value, str):
                 raise ValueError(f"{name}.{limit}: a limit is a number, a reason is text")
-
-
-def is_scenario_id(name: str) -> bool:
-    """Return whether a scenario and its folder can have this name."""
-    return re.fullmatch(_SCENARIO_ID, name) is not None
 
 
 def read_scenario(path: Path) -> Scenario:

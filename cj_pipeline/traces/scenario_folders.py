@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput, did_you_mean, shortened
-from cj_pipeline.traces.scenario import SCENARIO_FILE, is_scenario_id
+from cj_pipeline.foundation.names import SCENARIO, is_name, require_name
+from cj_pipeline.traces.scenario import SCENARIO_FILE
 
 CALLBACKS_FILE = "llm_callbacks.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -23,11 +24,13 @@ def scenario_ids(root: Path) -> tuple[str, ...]:
 
 def scenario_folder_below(root: Path, scenario_id: str) -> Path:
     """Return the folder of a scenario. Raises BadInput, with the ids there are, when there is none of that name."""
-    folder = root / scenario_id
-    if not is_scenario_id(scenario_id) or not folder.is_dir():
-        raise BadInput(
-            f"no scenario '{shortened(scenario_id)}'.",
-            path=root,
-            remedy=did_you_mean(scenario_id, scenario_ids(root)) or "The folder holds no scenario at all.",
-        )
-    return folder
+    if is_name(scenario_id, SCENARIO) and (folder := root / scenario_id).is_dir():
+        return folder
+    known = scenario_ids(root)
+    if scenario_id in known:  # a folder that somebody named by hand
+        require_name(scenario_id, SCENARIO, path=root)
+    raise BadInput(
+        f"no scenario '{shortened(scenario_id)}'.",
+        path=root,
+        remedy=did_you_mean(scenario_id, known) or "The folder holds no scenario at all.",
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import RECORDING, require_name
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
@@ -19,8 +19,6 @@ from cj_pipeline.traces.scenario_folders import scenario_folder_below, scenario_
 
 MAIN = "main"
 """Name of the recording that lies in the trace folder itself."""
-
-_RECORDING_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +117,12 @@ def trace_recordings(folder: Path) -> tuple[Scenario, tuple[Recording, ...]]:
 def recording_folders(folder: Path) -> dict[str, Path]:
     """Return where the recordings of a trace folder lie, by name, the main one first; nothing is verified."""
     others = sorted(path for path in folder.glob(f"{RECORDINGS_FOLDER}/*") if not path.name.startswith("."))
-    if taken := next((path for path in others if path.name == MAIN), None):
-        raise _no_name(taken)
+    for path in others:
+        require_name(path.name, RECORDING, path=path)
     return {MAIN: folder, **{path.name: path for path in others}}
 
 
-def is_recording_name(name: str) -> bool:
-    """Return whether a recording may be called so: letters, digits, `_`, `-` and `.`, at most 100."""
-    return _RECORDING_NAME.fullmatch(name) is not None
-
-
-def _no_name(folder: Path) -> BadInput:
-    return BadInput(
-        "is no name of a recording.",
-        path=folder,
-        remedy="Rename it: letters, digits, '_', '-' and '.', not 'main'.",
-    )
-
-
 def _recording(name: str, folder: Path, root: Path, digests: dict[str, str], scenario: Scenario) -> Recording:
-    if not is_recording_name(name):
-        raise _no_name(folder)
     path = folder / CALLBACKS_FILE
     digest = digests.get(path.relative_to(root).as_posix())
     if digest is None:

@@ -132,7 +132,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
     assert server.prompts == []
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/b", "..", "Upper"])
+@pytest.mark.parametrize("name", ["../outside", "a/b", "..", "Upper", "con", "l\u043ewer", "a\n"])
 def test_a_name_stays_within_the_folder_of_traces(
     cj_pipeline: Terminal, essays: Path, server: Server, name: str
 ) -> None:

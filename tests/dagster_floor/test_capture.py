@@ -176,7 +176,7 @@ def test_a_partial_capture_succeeds_and_its_check_says_what_is_missing(place: Pl
         ({"correlation_ids": ["7"]}, "ops.capture.config.correlation_ids: one of them is no UUID."),
         ({"profile": "genric"}, "Did you mean 'generic'?"),
         ({"bos_batch_id": None}, "bos_batch_id: nothing says which callbacks are meant."),
-        ({"scenario_id": "../elsewhere"}, "scenario_id: is not a scenario's name."),
+        ({"scenario_id": "../elsewhere"}, "scenario_id: '../elsewhere' is not a scenario's name: it has '.'."),
         ({"like_scenario": "nobody"}, "no such"),
         # Knows the anchors by their names; in a redacted trace it would know none of them.
         ({"mode": "eng5_lower5_gpt51_low"}, "'eng5_lower5_gpt51_low' names essays"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.contracts.named_prompt import NamedPrompt
+from cj_pipeline.foundation.names import MODE, valid_name
 from cj_pipeline.mock.mode.errors import Errors
 from cj_pipeline.mock.mode.held_out import HeldOut
 
@@ -258,7 +260,7 @@ class Mode(FileModel):
 
     schema_version: VersionOne
     """The edition of this schema."""
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    name: Annotated[str, AfterValidator(partial(valid_name, rule=MODE))]
     """What the mode is called: lower case, digits, underscores."""
     description: Annotated[str, Field(min_length=1)]
     """A sentence on how the mock answers."""

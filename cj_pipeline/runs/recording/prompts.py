@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cj_pipeline.contracts.comparison import ComparisonRequest, LLMConfigOverrides, PromptBlock
 from cj_pipeline.engine.state import Batch, Comparison
 from cj_pipeline.engine.waves.requests import comparison_request
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.names import PROMPT, valid_name
 from cj_pipeline.foundation.yaml_file import read_yaml_model
 from cj_pipeline.traces.recording_provenance import PromptTexts
 
@@ -31,7 +33,7 @@ class PromptVariant(PromptTexts):
     """One file. Essays go between the two parts of the user's message: context before them, question after them."""
 
     schema_version: Annotated[int, Field(ge=1, le=1)]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*\.v[1-9][0-9]*$")]
+    name: Annotated[str, Field(pattern=r"\.v[1-9][0-9]*$"), AfterValidator(partial(valid_name, rule=PROMPT))]
     """Name and number, as in the file's own name."""
     about: str = ""
     """For its reader; no judge sees it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import SCENARIO, require_name
 from cj_pipeline.runs.recording.adding import Addition
 from cj_pipeline.runs.recording.design import pairs_of
 from cj_pipeline.runs.recording.essays import Essays
@@ -18,7 +19,6 @@ from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.recording_provenance import RecordedJudge, RecordedPrompt
 from cj_pipeline.traces.redactor import Redactor
-from cj_pipeline.traces.scenario import is_scenario_id
 
 MOST_RUNS = 20
 
@@ -105,15 +105,9 @@ class RecordingRequest:
         }
 
 
-def require_name(scenario_id: str) -> None:
-    """Raise BadInput for a name that no scenario may have: it becomes the name of a folder."""
-    if not is_scenario_id(scenario_id):
-        raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
-
-
 def require_usable(request: RecordingRequest) -> None:
     """Raise BadInput for a request that cannot be meant, naming its option."""
-    require_name(request.scenario_id)
+    require_name(request.scenario_id, SCENARIO, path="record", field="scenario_id")
     if not 1 <= request.runs <= MOST_RUNS:
         raise _refusal("runs", f"{request.runs} is not between 1 and {MOST_RUNS}.", "Two show its repeatability.")
     wanted = request.comparisons

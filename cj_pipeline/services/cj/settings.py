@@ -6,6 +6,7 @@ They are given explicitly: `CjSettings` never looks at the environment, which en
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,9 @@ from cj_pipeline.contracts.cj_events import (
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Provider
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC, is_topic_name
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.environment import LogLevel, listed
+from cj_pipeline.foundation.names import TOPIC, valid_name
 
 ENVIRONMENT_PREFIX = "CJ_ASSESSMENT_SERVICE_"
 
@@ -39,13 +41,7 @@ SYSTEM_PROMPT = (
 )
 
 
-def _topic_name(name: str) -> str:
-    if not is_topic_name(name):
-        raise ValueError("is no name of a topic: letters, digits, '.', '_' and '-', at most 249, not '.' or '..'")
-    return name
-
-
-Topic = Annotated[str, AfterValidator(_topic_name)]
+Topic = Annotated[str, AfterValidator(partial(valid_name, rule=TOPIC))]
 
 
 class JwtAlgorithm(StrEnum):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC, is_topic_name
+from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import SCENARIO, TOPIC, require_name
 from cj_pipeline.traces.captured_scenario import ScenarioChoices
 from cj_pipeline.traces.message_filter import Selection
-from cj_pipeline.traces.scenario import is_scenario_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,12 +86,10 @@ class CaptureRequest:
 def require_usable(request: CaptureRequest) -> None:
     """Raise BadInput naming the first field of a request that cannot be meant."""
     selection, limits = request.selection, request.limits
-    if not is_scenario_id(request.scenario_id):
-        raise _refusal("scenario_id", "is not a scenario's name.", "Use lower case, digits and underscores.")
+    require_name(request.scenario_id, SCENARIO, path="capture", field="scenario_id")
     if request.beginning is Beginning.FINISH:
         return
-    if not is_topic_name(request.topic):
-        raise _refusal("topic", "is no name that Kafka allows.", "Use letters, digits, dots, dashes and underscores.")
+    require_name(request.topic, TOPIC, path="capture", field="topic")
     if selection.event_type != COMPARISON_RESULT_EVENT_TYPE:
         raise _refusal(
             "event_type",

@@ -18,6 +18,7 @@ from pathlib import Path
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import SCENARIO, require_name
 from cj_pipeline.foundation.uuid_text import is_uuid
 from cj_pipeline.traces.captured_scenario import ScenarioChoices, TraceFacts, require_choices
 from cj_pipeline.traces.completeness import END_OF_BATCH, EXPECTED_COUNT
@@ -29,7 +30,6 @@ from cj_pipeline.traces.importing.source import Found, Source
 from cj_pipeline.traces.message_filter import MessageFilter, MessageOutcome, Selection, Unusable
 from cj_pipeline.traces.provenance import Provenance, TraceOrigin
 from cj_pipeline.traces.redactor import Redactor, redaction_provenance
-from cj_pipeline.traces.scenario import is_scenario_id
 from cj_pipeline.traces.writing import TraceDescription, WrittenLines, write_trace
 
 GENERATED_BY = "cj-pipeline import, method 1 (since 0.1.0)"
@@ -140,7 +140,7 @@ def import_trace(request: ImportRequest, source: Source) -> ImportResult:
     callback, or those of several batches. Nothing is left behind then.
     """
     target = request.traces_dir / request.scenario_id
-    _require_name(request)
+    require_name(request.scenario_id, SCENARIO, path="import", field="scenario_id")
     require_choices(request.choices)
     if target.exists() and request.into is None:
         raise BadInput(
@@ -263,16 +263,6 @@ def _held_against(request: ImportRequest, source: Source) -> str | None:
     if request.expected_count is not None:
         return EXPECTED_COUNT
     return END_OF_BATCH if source.known.end_is_known else None
-
-
-def _require_name(request: ImportRequest) -> None:
-    if not is_scenario_id(request.scenario_id):
-        raise BadInput(
-            "is not a scenario's name.",
-            path="import",
-            field="scenario_id",
-            remedy="Use lower case, digits and underscores.",
-        )
 
 
 def _require_one_batch(request: ImportRequest, batches: Mapping[str, int]) -> None:

@@ -415,5 +415,5 @@ def test_production_does_not_start_on_sqlite(
 
 @pytest.mark.parametrize("name", ["cj_assessment_request_topic", "llm_provider_callback_topic"])
 def test_a_topic_has_a_name_that_a_broker_takes(name: str) -> None:
-    with pytest.raises(ValidationError, match="is no name of a topic"):
+    with pytest.raises(ValidationError, match="is not a topic's name"):
         CjSettings(**{name: "a/b"})

@@ -86,7 +86,12 @@ def stranger(event: Event) -> None:
         ("again", (), "is not redacted, and this recording is redacted under the key"),
         ("stranger", ("--no-redact",), "does not know 1 of the"),
         ("again", ("--no-redact", "--recording", "main"), "--recording: is there already."),
-        ("again", ("--no-redact", "--recording", "../up"), "--recording: is no name of a recording."),
+        ("again", ("--no-redact", "--recording", "Main"), "differs from 'main' in capitals alone."),
+        (
+            "again",
+            ("--no-redact", "--recording", "../up"),
+            "--recording: '../up' is not a recording's name: it has '/'.",
+        ),
         ("again", ("--no-redact", "--mode", "default"), "--mode is about a new scenario"),
         ("again", ("--no-redact", "--from-trace", "x"), "--from-trace takes a recording as it is"),
     ],
