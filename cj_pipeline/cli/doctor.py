@@ -30,11 +30,27 @@ class Finding:
     detail: str
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--eng5", is_flag=True, help="Look whether a run of `eng5 execute` has what it needs; takes its options.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF ENG5]")
 @json_option
 @csv_option
-def doctor(as_json: bool, as_csv: bool) -> None:
-    """Say what is configured and whether it works. Exits with 2 when something needed does not."""
+def doctor(eng5: bool, options: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
+    """Say what is configured and whether it works. Exits with 2 when something needed does not.
+
+    --eng5 looks at what a run of the ENG5 runner needs instead, as `eng5 preflight` does, and exits with 1 when
+    something is missing.
+
+    \b
+    cj-pipeline doctor --eng5 --net autumn/
+    """
+    if eng5:
+        if as_csv:
+            raise click.UsageError("--eng5 prints a table or --json.")
+        _eng5((*options, *(("--json",) if as_json else ())))
+        return
+    if options:
+        raise click.UsageError(f"'{options[0]}' goes with --eng5.")
     findings = [look() for look in LOOKS]
     if as_json:
         print_json([{"what": f.what, "state": f.state, "detail": f.detail} for f in findings])
@@ -44,6 +60,13 @@ def doctor(as_json: bool, as_csv: bool) -> None:
         print_table("cj-pipeline doctor", COLUMNS, [(f.what, f.state, f.detail) for f in findings])
     if any(finding.state == "missing" for finding in findings):
         sys.exit(exit_codes.BAD_INPUT)
+
+
+def _eng5(options: tuple[str, ...]) -> None:
+    from cj_pipeline.cli.eng5 import preflight
+
+    with preflight.make_context("doctor --eng5", list(options)) as context:
+        preflight.invoke(context)
 
 
 def _python() -> Finding:

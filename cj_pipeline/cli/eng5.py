@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cj_pipeline.cli.eng5_admin import register_anchors, verify_auth
+from cj_pipeline.cli.eng5_diagnostics import batch_state, instructions, positions_command
 from cj_pipeline.cli.eng5_experiment import compare, experiment
 from cj_pipeline.cli.eng5_options import MODES, runner_options
 from cj_pipeline.cli.eng5_report import report
@@ -72,8 +73,8 @@ def _command(mode: str) -> click.Command:
 for _mode in MODES:
     eng5.add_command(_command(_mode))
 eng5.add_command(report)
-eng5.add_command(experiment)
-eng5.add_command(compare)
+for _shown in (experiment, compare, instructions, batch_state, positions_command):
+    eng5.add_command(_shown)
 eng5.add_command(register_anchors)
 eng5.add_command(verify_auth)
 

@@ -5,27 +5,21 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from cj_pipeline.cli.database_option import database_option
+from cj_pipeline.cli.eng5_cases import CaseOptions, batch_options, cases_of
 from cj_pipeline.cli.output import json_option, print_json, say
 from cj_pipeline.foundation import exit_codes
-
-if TYPE_CHECKING:
-    from cj_pipeline.eng5.alignment.case import AlignmentCase
-
-DATABASE_VARIABLE = "CJ_ASSESSMENT_SERVICE_DATABASE_URL"
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
 @click.argument("sources", nargs=-1, metavar="[SOURCE] [OTHER]")
-@click.option("--cj-batch-id", type=click.IntRange(min=0), help="A batch of a CJ database, by its number there.")
-@click.option("--bos-batch-id", help="A batch of a CJ database, by its sender's id.")
-@click.option("--database", envvar=DATABASE_VARIABLE, metavar="URL",
-              help=f"postgresql://USER@HOST/DATABASE or sqlite:///FILE.  [{DATABASE_VARIABLE}]")  # fmt: skip
+@batch_options
+@database_option
 @click.option("--live", is_flag=True, help="Put the mock of the scenario SOURCE beside it.")
 @click.option("--grades", "grades_file", type=_FILE, help="Table of essay_id and grade, of a trace.")
 @click.option("--anchor-dir", type=click.Path(path_type=Path, file_okay=False),
@@ -66,7 +60,7 @@ def report(
     from cj_pipeline.eng5.options import text_of
     from cj_pipeline.foundation.clock import utc_now
 
-    cases, names = _cases(sources, cj_batch_id, bos_batch_id, database, anchor_dir, grades_file, live)
+    cases, names = cases_of(sources, CaseOptions(cj_batch_id, bos_batch_id, database, anchor_dir, grades_file, live))
     prompts = {"system prompt": system_prompt_file, "rubric": rubric_file}
     if any(prompts.values()):
         texts = {name: None if path is None else text_of(path, name) for name, path in prompts.items()}
@@ -90,70 +84,3 @@ def report(
             say(f"written: {path}")
     missed = any(not target.met for side in written.sides for target in targets(side.result))
     sys.exit(exit_codes.CHECK_FAILED if missed else exit_codes.PASSED)
-
-
-def _cases(
-    sources: tuple[str, ...],
-    cj_batch_id: int | None,
-    bos_batch_id: str | None,
-    database: str | None,
-    anchor_dir: Path | None,
-    grades_file: Path | None,
-    live: bool,
-) -> tuple[list[AlignmentCase], list[str]]:
-    """Return the runs of the report, and their names where there are two."""
-    from cj_pipeline.eng5.alignment.case import case_of_database, graded_by_files
-
-    batch = bos_batch_id if cj_batch_id is None else str(cj_batch_id)
-    if (cj_batch_id is not None and bos_batch_id is not None) or bool(sources) is (batch is not None):
-        raise click.UsageError("Give SOURCE, --cj-batch-id or --bos-batch-id, one of the three.")
-    if batch is not None:
-        if live or grades_file is not None:
-            raise click.UsageError("--live and --grades go with a trace.")
-        if database is None:
-            raise click.UsageError(f"Where is the CJ database? Give --database URL, or set {DATABASE_VARIABLE}.")
-        return [case_of_database(database, batch, anchor_dir)], []
-    if len(sources) > 2:
-        raise click.UsageError("A report shows two runs at most.")
-    if live and len(sources) == 2:
-        raise click.UsageError("--live is the second run; give one SOURCE.")
-    cases, names = [_case(name, grades_file) for name in sources], list(sources) if len(sources) == 2 else []
-    if live:
-        cases, names = [cases[0], _live_case(sources[0], grades_file)], ["recorded", "live"]
-    if anchor_dir is not None:
-        cases = [graded_by_files(case, anchor_dir) for case in cases]
-    return cases, names
-
-
-def _case(name: str, grades_file: Path | None) -> AlignmentCase:
-    from cj_pipeline.cli.sources import find_source
-    from cj_pipeline.eng5.alignment.case import case_of_artefact, case_of_record
-    from cj_pipeline.runs.record import Side
-
-    if name.endswith(".json"):
-        if grades_file is not None:
-            raise click.UsageError("--grades goes with a trace; an artefact has its own grades.")
-        return case_of_artefact(Path(name))
-    found = find_source(name)
-    case = case_of_record(found.scenario, found.replayed(Side.RECORDED), found.scenario.scenario_id)
-    return _graded(case, found.scenario.net.items, grades_file)
-
-
-def _live_case(name: str, grades_file: Path | None) -> AlignmentCase:
-    from cj_pipeline.cli.sources import find_source
-    from cj_pipeline.eng5.alignment.case import case_of_record
-    from cj_pipeline.runs.modes import scenario_mode
-    from cj_pipeline.runs.scenario_run import run_live
-
-    if name.endswith(".json"):
-        raise click.UsageError("--live goes with a scenario, whose mock is asked.")
-    found = find_source(name)
-    mode = scenario_mode(found.scenario, scenario_file=found.scenario_file)
-    case = case_of_record(found.scenario, run_live(found.scenario, found.events, mode), found.scenario.scenario_id)
-    return _graded(case, found.scenario.net.items, grades_file)
-
-
-def _graded(case: AlignmentCase, items: tuple[object, ...], grades_file: Path | None) -> AlignmentCase:
-    from cj_pipeline.eng5.grades import read_grades
-
-    return case if grades_file is None else replace(case, grades=read_grades(grades_file, items, case.scale))  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def look_first(given: dict[str, Any], *, as_json: bool) -> None:
         print_json([{"part": one.part, "found": one.found, "problem": one.problem} for one in looked])
     else:
         rows = [(one.part, "missing" if one.problem else "there", one.problem or one.found) for one in looked]
-        print_table("Preflight", ("part", "", ""), rows)
+        print_table("Preflight", ("part", "state", "detail"), rows)
     sys.exit(exit_codes.CHECK_FAILED if any(one.problem for one in looked) else exit_codes.PASSED)
 
 

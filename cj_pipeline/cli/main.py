@@ -34,6 +34,7 @@ COMMANDS = {
     "bt": ("cj_pipeline.cli.bt:bt", "Fit Bradley-Terry scores to a table of outcomes."),
     "align": ("cj_pipeline.cli.bt:align", "Compare the order of a recording with known grades."),
     "eng5": ("cj_pipeline.cli.eng5:eng5", "Run ENG5: essays judged beside graded anchors, and alignment reports."),
+    "extract": ("cj_pipeline.cli.extract:extract", "Show all that a CJ database holds of a batch, as text or JSON."),
     "lps": ("cj_pipeline.cli.lps:lps", "Serve the LLM Provider Service; show the modes of its mock."),
     "cj": ("cj_pipeline.cli.cj:cj", "Serve the CJ assessment service."),
     "kafka": ("cj_pipeline.cli.kafka:kafka", "Run a Kafka broker on this machine."),

@@ -49,8 +49,13 @@ def width() -> int:
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print one JSON document; what is not a finite number is null, which every reader of JSON takes."""
-    click.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+    """Print one JSON document."""
+    click.echo(json_text(document))
+
+
+def json_text(document: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return a JSON document; what is not a finite number is null, which every reader of JSON takes."""
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -114,7 +114,7 @@ def require_assignment(options: RunnerOptions, admin: CjAdmin) -> tuple[int, str
             "has no student prompt.",
             path=f"assignment {assignment}",
             field="student_prompt_storage_id",
-            remedy="Upload one: cj-pipeline cj admin prompt set.",
+            remedy="Upload one: cj-pipeline cj admin prompts set.",
         )
     if options.rubric is not None and instructions.get("context_origin") == CANONICAL_NATIONAL:
         raise refusal("rubric", f"assignment {assignment} has the national one, which stays.", "Leave it out.")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from cj_pipeline.eng5.collector import TOPICS
 from cj_pipeline.eng5.deployed_run import DeployedServices, require_assignment
 from cj_pipeline.eng5.judges import judge_for
@@ -15,6 +17,8 @@ from cj_pipeline.eng5.options import JudgeKind, RunnerMode, RunnerOptions
 from cj_pipeline.eng5.runner import prepare
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.runs.recording.books import require_key
+from cj_pipeline.services.cj.environment import DATABASE_URL
+from cj_pipeline.traces.importing.cj_database import cj_assignments
 
 REACH_S = 10.0
 
@@ -41,6 +45,9 @@ def preflight(
         yield _looked("judge", lambda: _judge(options, local_missing))
         return
     yield _looked("bus", lambda: asyncio.run(_bus(services)))
+    yield _looked("content service", lambda: asyncio.run(_content(services)))
+    if options.auto_extract:
+        yield _looked("CJ database", lambda: _database(services))
     if options.mode is RunnerMode.EXECUTE:
         yield _looked("assignment", lambda: _assignment(options, services))
 
@@ -87,6 +94,26 @@ async def _bus(services: DeployedServices) -> str:
         raise CjPipelineError(f"{bus} does not answer within {REACH_S:g} s.") from None
     finally:
         await bus.aclose()
+
+
+async def _content(services: DeployedServices) -> str:
+    """Look whether somebody answers; what, is for the first upload to find out."""
+    try:
+        async with httpx.AsyncClient(transport=services.content_transport, timeout=REACH_S) as client:
+            answer = await client.get(services.content_url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CjPipelineError(
+            f"{services.content_url}: no content service answers there ({type(error).__name__})."
+        ) from None
+    if answer.is_server_error:
+        raise CjPipelineError(f"{services.content_url}: the content service answers {answer.status_code}.")
+    return services.content_url
+
+
+def _database(services: DeployedServices) -> str:
+    if services.database_url is None:
+        raise CjPipelineError(f"--auto-extract-eng5-db reads the CJ database, and {DATABASE_URL} is not set.")
+    return f"{len(cj_assignments(services.database_url).instructions)} instructions"
 
 
 def _assignment(options: RunnerOptions, services: DeployedServices) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.cj_events import COMPLETED_SUCCESSFULLY
 from cj_pipeline.contracts.comparison import MAX_BUNDLE
+from cj_pipeline.engine.scoring.places import Places, pairs_in_one_order, places_of
 from cj_pipeline.runs.cj_service import CjAnswer
 from cj_pipeline.runs.record import Sample
 from cj_pipeline.suites.cj_cases import CjCase
@@ -114,14 +115,14 @@ def _mode(played: CjPlayed) -> Rule:
     return held("mode", good, told, f"{played.case.strategy.value}, {played.case.batching_mode.value}")
 
 
-def _positions(played: CjPlayed) -> dict[str, tuple[int, int]]:
-    as_a, as_b = Counter(a for a, _ in played.shown()), Counter(b for _, b in played.shown())
-    return {essay: (as_a[essay], as_b[essay]) for essay in played.case.essays}
+def _places(played: CjPlayed) -> dict[str, Places]:
+    shown = places_of((first, second, None) for first, second in played.shown())
+    return {essay: shown.get(essay, Places()) for essay in played.case.essays}
 
 
 def _skew(played: CjPlayed, most: float) -> Rule:
     """No essay stands too often in one place."""
-    skews = {essay: abs(a - b) / max(1, a + b) for essay, (a, b) in _positions(played).items()}
+    skews = {essay: places.skew for essay, places in _places(played).items()}
     worst = max(skews, key=skews.__getitem__)
     told = f"largest {skews[worst]:.3f} ({worst})"
     if len(played.shown()) < played.case.budget and played.case.passes is None:
@@ -131,17 +132,12 @@ def _skew(played: CjPlayed, most: float) -> Rule:
 
 def _orders(played: CjPlayed) -> Rule:
     """A pair that was seen twice was seen in both orders."""
-    orders: dict[frozenset[str], set[tuple[str, str]]] = {}
-    times = Counter(frozenset(pair) for pair in played.shown())
-    for pair in played.shown():
-        orders.setdefault(frozenset(pair), set()).add(pair)
-    again = [pair for pair, count in times.items() if count > 1]
-    one_way = sum(len(orders[pair]) == 1 for pair in again)
-    return held("orders", not one_way, f"{one_way} of {len(again)} repeated pairs were seen in one order", "none")
+    again, one_way = pairs_in_one_order((first, second, None) for first, second in played.shown())
+    return held("orders", not one_way, f"{one_way} of {again} repeated pairs were seen in one order", "none")
 
 
 def _both_places(played: CjPlayed) -> Rule:
-    both = sum(a > 0 and b > 0 for a, b in _positions(played).values())
+    both = sum(places.as_a > 0 and places.as_b > 0 for places in _places(played).values())
     essays = len(played.case.essays)
     return held("both_places", 2 * both >= essays, f"{both} of {essays} essays", "at least half")
 

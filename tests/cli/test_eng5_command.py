@@ -200,7 +200,7 @@ def test_a_report_of_an_artefact_is_that_of_its_run(cj_pipeline: Terminal, tmp_p
     [
         ((), "one of the three"),
         (("a", "--cj-batch-id", "1"), "one of the three"),
-        (("--cj-batch-id", "1"), "Where is the CJ database?"),
+        (("--cj-batch-id", "1"), "no CJ database is named"),
         (("a", "b", "c"), "two runs at most"),
         (("nowhere.json",), "nowhere.json: no such file"),
     ],

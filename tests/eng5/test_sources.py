@@ -10,7 +10,8 @@ from cj_pipeline.contracts.callback import Rejection, parse_callback
 from cj_pipeline.eng5.alignment.case import case_of_artefact, case_of_database, case_of_record, has_order
 from cj_pipeline.eng5.alignment.result import evaluate
 from cj_pipeline.eng5.artefact.verify import verify
-from cj_pipeline.eng5.db_extract import extract, extracted
+from cj_pipeline.eng5.db_extract import extract
+from cj_pipeline.eng5.diagnostics.extract import extracted
 from cj_pipeline.eng5.options import RunnerMode
 from cj_pipeline.eng5.runner import run
 from cj_pipeline.foundation.errors import BadInput

@@ -51,7 +51,7 @@ def batch_source(rows: BatchRows, place: str) -> Source:
     stated = _Columns(rows)
     waves = waves_of(rows.pairs, rows.columns, rows.snapshot, _text(stated.state.get("llm_batching_mode")))
     held = _held(answered, rows)
-    items = _items(rows)
+    items = items_of(rows)
     known = _known(rows, stated, waves, held, items, place)
     return ReadSource("CJ database", _found(rows, answered, waves, stated), known)
 
@@ -154,8 +154,8 @@ def _error(row: Row, correlation_id: str, completed: datetime) -> dict[str, Any]
     }
 
 
-def _items(rows: BatchRows) -> tuple[Item, ...]:
-    """Return the essays that were compared, and those that are in the batch without it, by id."""
+def items_of(rows: BatchRows) -> tuple[Item, ...]:
+    """Return the essays that were compared, and those that are in the batch without it, by id; anchors with grades."""
     stored = {row["els_essay_id"]: row for row in rows.essays}
     named = {essay for row in rows.pairs for essay in (row["essay_a_els_id"], row["essay_b_els_id"])}
     references = {row["id"]: row for row in rows.anchors}

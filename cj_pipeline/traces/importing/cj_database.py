@@ -1,4 +1,4 @@
-"""This module connects to a CJ database (PostgreSQL, or SQLite) and reads one batch of it as a source.
+"""This module connects to a CJ database (PostgreSQL, or SQLite), and reads one batch as a source, or the assignments.
 
 Nothing is ever written: the transaction is read-only where the server enforces it, and a SQLite file is opened so.
 Neither a password nor a user's name is in any error, log or provenance; a driver's own message may hold both, so of
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -20,8 +22,10 @@ from sqlalchemy.pool import NullPool
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.importing.cj_batch import batch_source
-from cj_pipeline.traces.importing.cj_tables import BatchRows, read_batch
+from cj_pipeline.traces.importing.cj_tables import AssignmentRows, BatchRows, read_assignments, read_batch
 from cj_pipeline.traces.importing.source import Source
+
+Rows = TypeVar("Rows")
 
 _CONNECT_SECONDS = 10
 
@@ -31,24 +35,34 @@ def cj_database(url: str, batch: str) -> Source:
 
     Raises BadInput: not such a URL, not to be reached, another database, no such batch or several, none answered.
     """
-    return batch_source(*_rows(url, batch))
+    return batch_source(*_read(url, _batch(batch)))
 
 
 def cj_rows(url: str, batch: str) -> BatchRows:
     """Return the rows of one batch as they are. Raises BadInput as `cj_database` does, but for one without answers."""
-    return _rows(url, batch)[0]
+    return _read(url, _batch(batch))[0]
 
 
-def _rows(url: str, batch: str) -> tuple[BatchRows, str]:
+def cj_assignments(url: str) -> AssignmentRows:
+    """Return the instructions and anchors of every assignment. Raises BadInput: a database that cannot be read."""
+    return _read(url, read_assignments)[0]
+
+
+def _batch(batch: str) -> Callable[[Connection, str], BatchRows]:
+    return lambda connection, place: read_batch(connection, batch, place)
+
+
+def _read(url: str, read: Callable[[Connection, str], Rows]) -> tuple[Rows, str]:
+    """Return what `read` finds in a database, and the database's name in words. read: gets the name, for its errors."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise _unusable() from None
     match parsed.get_backend_name():
         case "sqlite":
-            return _from_sqlite(parsed, batch)
+            return _from_sqlite(parsed, read)
         case "postgresql" | "postgres":
-            return _from_postgresql(parsed, batch)
+            return _from_postgresql(parsed, read)
         case _:
             raise _unusable()
 
@@ -56,12 +70,12 @@ def _rows(url: str, batch: str) -> tuple[BatchRows, str]:
 def _unusable() -> BadInput:
     return BadInput(
         "is not the URL of a database that can be read.",
-        path="--from-database",
+        path="the CJ database",
         remedy="Use postgresql://USER@HOST/DATABASE or sqlite:///FILE.",
     )
 
 
-def _from_sqlite(url: URL, batch: str) -> tuple[BatchRows, str]:
+def _from_sqlite(url: URL, read: Callable[[Connection, str], Rows]) -> tuple[Rows, str]:
     path = Path(url.database or "")
     place = f"sqlite:///{path}"
     if not path.is_file():
@@ -74,23 +88,23 @@ def _from_sqlite(url: URL, batch: str) -> tuple[BatchRows, str]:
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            return read_batch(connection, batch, place), place
+            return read(connection, place), place
     except SQLAlchemyError as error:
         raise _away(place, error) from None
     finally:
         engine.dispose()
 
 
-def _from_postgresql(url: URL, batch: str) -> tuple[BatchRows, str]:
+def _from_postgresql(url: URL, read: Callable[[Connection, str], Rows]) -> tuple[Rows, str]:
     place = f"postgresql://{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
     try:
-        return asyncio.run(_read(url, batch, place)), place
+        return asyncio.run(_from_server(url, read, place)), place
     except (SQLAlchemyError, asyncpg.PostgresError, OSError, TypeError, ValueError) as error:
         # The last two: a word in the URL's query that the driver does not know, or a value that it cannot use.
         raise _away(place, error) from None
 
 
-async def _read(url: URL, batch: str, place: str) -> BatchRows:
+async def _from_server(url: URL, read: Callable[[Connection, str], Rows], place: str) -> Rows:
     engine = create_async_engine(
         _for_asyncpg(url),
         poolclass=NullPool,
@@ -99,7 +113,7 @@ async def _read(url: URL, batch: str, place: str) -> BatchRows:
     )
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(read_batch, batch, place)
+            return await connection.run_sync(read, place)
     finally:
         await engine.dispose()
 

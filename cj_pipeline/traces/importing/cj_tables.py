@@ -49,7 +49,17 @@ UPLOADS = _table(
     Column("status", String),
     Column("created_at", DateTime),
     Column("processing_metadata", JSON),
-    optional=(Column("assignment_id", String), Column("completed_at", DateTime)),
+    optional=(
+        Column("assignment_id", String),
+        Column("completed_at", DateTime),
+        Column("updated_at", DateTime),
+        Column("event_correlation_id", String),
+        Column("language", String),
+        Column("course_code", String),
+        Column("expected_essay_count", Integer),
+        Column("user_id", String),
+        Column("org_id", String),
+    ),
 )
 STATES = _table(
     "cj_batch_states",
@@ -57,6 +67,16 @@ STATES = _table(
     Column("total_budget", Integer),
     Column("submitted_comparisons", Integer),
     Column("processing_metadata", JSON),
+    optional=(
+        Column("state", String),
+        Column("total_comparisons", Integer),
+        Column("completed_comparisons", Integer),
+        Column("failed_comparisons", Integer),
+        Column("current_iteration", Integer),
+        Column("last_activity_at", DateTime),
+        Column("partial_scoring_triggered", Boolean),
+        Column("completion_threshold_pct", Integer),
+    ),
 )
 PAIRS = _table(
     "cj_comparison_pairs",
@@ -91,9 +111,39 @@ ESSAYS = _table(
     Column("current_bt_score", Float),
     Column("is_anchor", Boolean),
     Column("processing_metadata", JSON),
+    optional=(Column("current_bt_se", Float), Column("comparison_count", Integer)),
+)
+PROJECTIONS = _table(
+    "grade_projections",
+    Column("els_essay_id", String),
+    Column("cj_batch_id", Integer),
+    Column("primary_grade", String),
+    Column("grade_scale", String),
+    Column("confidence_score", Float),
+    Column("confidence_label", String),
+    optional=(
+        Column("normalized_score", Float),
+        Column("population_prior", Float),
+        Column("assessment_method", String),
+        Column("model_used", String),
+        Column("model_provider", String),
+        Column("calculation_metadata", JSON),
+        Column("created_at", DateTime),
+    ),
+    required=False,
 )
 INSTRUCTIONS = _table(
-    "assessment_instructions", Column("assignment_id", String), Column("grade_scale", String), required=False
+    "assessment_instructions",
+    Column("assignment_id", String),
+    Column("grade_scale", String),
+    optional=(
+        Column("course_id", String),
+        Column("context_origin", String),
+        Column("student_prompt_storage_id", String),
+        Column("judge_rubric_storage_id", String),
+        Column("created_at", DateTime),
+    ),
+    required=False,
 )
 ANCHORS = _table(
     "anchor_essay_references",
@@ -103,18 +153,19 @@ ANCHORS = _table(
     Column("grade", String),
     Column("grade_scale", String),
     Column("text_storage_id", String),
+    optional=(Column("created_at", DateTime),),
     required=False,
 )
 SNAPSHOTS = _table("cj_state_snapshots", Column("batch_id", Integer), Column("state", Text), required=False)
 
-TABLES = (UPLOADS, STATES, PAIRS, ESSAYS, INSTRUCTIONS, ANCHORS, SNAPSHOTS)
+TABLES = (UPLOADS, STATES, PAIRS, ESSAYS, PROJECTIONS, INSTRUCTIONS, ANCHORS, SNAPSHOTS)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRows:
     """What the database holds of one batch. snapshot: the engine's stored state as JSON; None where none is kept.
 
-    columns: of the table of pairs, as far as they are there.
+    columns: of the table of pairs, as far as they are there. projections: grades of students, where there are some.
     """
 
     upload: Mapping[str, Any]
@@ -125,6 +176,7 @@ class BatchRows:
     anchors: Rows
     snapshot: str | None
     columns: frozenset[str]
+    projections: Rows = ()
 
 
 def read_batch(connection: Connection, batch: str, place: str) -> BatchRows:
@@ -171,6 +223,24 @@ def read_batch(connection: Connection, batch: str, place: str) -> BatchRows:
         anchors=_all(connection, ANCHORS, there, ANCHORS.c.assignment_id == of_assignment),
         snapshot=snapshots[0]["state"] if snapshots else None,
         columns=there[PAIRS.name],
+        projections=_all(connection, PROJECTIONS, there, PROJECTIONS.c.cj_batch_id == number),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentRows:
+    """What the database holds of assignments: their instructions, and every anchor."""
+
+    instructions: Rows
+    anchors: Rows
+
+
+def read_assignments(connection: Connection, place: str) -> AssignmentRows:
+    """Return the rows of all assignments. Raises BadInput: a table or a column that is not there."""
+    there = _columns(connection, place)
+    return AssignmentRows(
+        _all(connection, INSTRUCTIONS, there, None),
+        _all(connection, ANCHORS, there, None),
     )
 
 
