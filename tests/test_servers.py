@@ -73,7 +73,7 @@ def run(tmp_path: Path, test: str, *options: str) -> subprocess.CompletedProcess
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = servers\n")
     command = [sys.executable, "-m", "pytest", *options, "test_planted.py"]
     environment = {"PATH": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
-    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
 
 
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "xdist"])
