@@ -21,6 +21,7 @@ from cj_pipeline.eng5.options import (
     RunnerMode,
     RunnerOptions,
 )
+from cj_pipeline.eng5.prompts import PromptKind, prompt_path
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.services.cj.admin_client import CjAdmin, token_of_environment
 
@@ -50,8 +51,8 @@ class Eng5Config(Config):
     reasoning_effort: str | None = Field(default=None, description="Of the tests of anchors: none, low, medium, high.")
     output_verbosity: str | None = Field(default=None, description="The same: low, medium, high.")
     cj_system_prompt: bool = Field(default=True, description="The built-in system prompt, where no file has another.")
-    system_prompt: str | None = Field(default=None, description="File of a system prompt.")
-    rubric: str | None = Field(default=None, description="File of a rubric.")
+    system_prompt: str | None = Field(default=None, description="File of a system prompt, or its number.")
+    rubric: str | None = Field(default=None, description="File of a rubric, or its number.")
     max_comparisons: int | None = Field(default=None, description="At least 2.")
     completion_timeout: float = Field(default=DEFAULT_TIMEOUT_S, description="Seconds.")
     llm_batching_mode: str | None = Field(default=None, description="A hint to the CJ service.")
@@ -114,8 +115,8 @@ class Eng5Config(Config):
             batching_mode=None if self.llm_batching_mode is None else _word(
                 LLMBatchingMode, "llm_batching_mode", self.llm_batching_mode
             ),
-            system_prompt=None if self.system_prompt is None else Path(self.system_prompt),
-            rubric=None if self.rubric is None else Path(self.rubric),
+            system_prompt=prompt_path(self.system_prompt, PromptKind.SYSTEM),
+            rubric=prompt_path(self.rubric, PromptKind.RUBRIC),
             judging=Judging(
                 kind=judge,
                 mock_mode=self.mock_mode,

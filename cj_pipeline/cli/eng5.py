@@ -12,6 +12,7 @@ from cj_pipeline.cli.eng5_admin import register_anchors, verify_auth
 from cj_pipeline.cli.eng5_diagnostics import batch_state, instructions, positions_command
 from cj_pipeline.cli.eng5_experiment import compare, experiment
 from cj_pipeline.cli.eng5_options import MODES, runner_options
+from cj_pipeline.cli.eng5_prompts import prompts
 from cj_pipeline.cli.eng5_report import report
 from cj_pipeline.cli.output import json_option, print_json, say
 from cj_pipeline.foundation import exit_codes
@@ -73,7 +74,7 @@ def _command(mode: str) -> click.Command:
 for _mode in MODES:
     eng5.add_command(_command(_mode))
 eng5.add_command(report)
-for _shown in (experiment, compare, instructions, batch_state, positions_command):
+for _shown in (experiment, compare, instructions, batch_state, positions_command, prompts):
     eng5.add_command(_shown)
 eng5.add_command(register_anchors)
 eng5.add_command(verify_auth)

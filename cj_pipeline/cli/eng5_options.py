@@ -21,7 +21,6 @@ JUDGES = ("mock", "local", "provider")
 SCALES = ("eng5_np_legacy_9_step", "eng5_np_national_9_step")
 KAFKA_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 
-_PATH = click.Path(path_type=Path)
 _PROVIDERS = [one.value for one in Provider if one is not Provider.MOCK]
 _EFFORTS, _VERBOSITIES = [one.value for one in ReasoningEffort], [one.value for one in OutputVerbosity]
 
@@ -63,8 +62,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--llm-max-tokens", type=click.IntRange(min=1)),
     click.option("--cj-system-prompt/--no-cj-system-prompt", default=True, show_default=True,
                  help="The built-in system prompt, where no file gives another."),
-    click.option("--system-prompt", type=_PATH, metavar="FILE", help="A system prompt of one's own."),
-    click.option("--rubric", type=_PATH, metavar="FILE", help="A rubric of one's own."),
+    click.option("--system-prompt", metavar="FILE|NNN",
+                 help="A system prompt of one's own, or the number of one that `eng5 prompts` lists."),
+    click.option("--rubric", metavar="FILE|NNN", help="A rubric of one's own, or a number."),
     click.option("--max-comparisons", type=int, metavar="N", help="At least 2."),
     click.option("--await-completion", is_flag=True, help="Wait for deployed services; an embedded run is waited for."),
     click.option("--completion-timeout", type=float, default=1800.0, show_default=True, metavar="SECONDS"),
@@ -122,6 +122,7 @@ def options_of(mode: str, given: dict[str, Any]) -> RunnerOptions:
     """Return the options of a run. Raises click.UsageError, BadInput."""
     from cj_pipeline.eng5.inputs import SHIPPED_NET
     from cj_pipeline.eng5.options import BoundaryOptions, JudgeKind, Judging, RunnerMode, RunnerOptions
+    from cj_pipeline.eng5.prompts import PromptKind, prompt_path
     from cj_pipeline.foundation.settings import PipelineSettings
 
     chosen = RunnerMode(mode)
@@ -156,8 +157,8 @@ def options_of(mode: str, given: dict[str, Any]) -> RunnerOptions:
         auto_extract=given["auto_extract_eng5_db"],
         force_reupload=given["force_reupload"],
         batching_mode=None if given["llm_batching_mode"] is None else LLMBatchingMode(given["llm_batching_mode"]),
-        system_prompt=given["system_prompt"],
-        rubric=given["rubric"],
+        system_prompt=prompt_path(given["system_prompt"], PromptKind.SYSTEM),
+        rubric=prompt_path(given["rubric"], PromptKind.RUBRIC),
         judging=Judging(
             kind=judge,
             mock_mode=given["mock_mode"],
