@@ -6,7 +6,7 @@ end as an `Outcome`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -174,6 +174,18 @@ def check(
         )
 
     return make
+
+
+def exact(problems: Sequence[str], fine: str) -> Outcome:
+    """Return the answer of a check that takes no problem. fine: the sentence where there is none."""
+    return Outcome(
+        passed=not problems,
+        value=len(problems),
+        unit="problems",
+        tolerance="none",
+        sentence=problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "") if problems else fine,
+        details=tuple(problems[:5]),
+    )
 
 
 def everywhere(**limits: float) -> dict[Profile, Limits]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import signed
-from cj_pipeline.parity import engine_course, events, guardrails, repeats, tolerances, values
+from cj_pipeline.parity import engine_course, error_values, events, guardrails, repeats, tolerances, values
 from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
 from cj_pipeline.parity.expected import Expected, expected_of
@@ -38,6 +38,7 @@ _GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.lim
 ALL_CHECKS: tuple[Check, ...] = (
     *events.CHECKS,
     *values.CHECKS,
+    *error_values.CHECKS,
     *_GATE_CHECKS,
     *engine_course.CHECKS,
     *repeats.CHECKS,

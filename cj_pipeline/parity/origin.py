@@ -20,6 +20,7 @@ CHECKS_OF_FIELD: Mapping[str, frozenset[str]] = {
     "data.token_usage.completion_tokens": frozenset({"tokens_completion", "tokens_spread", "latency_link"}),
     "data.token_usage.total_tokens": frozenset({"tokens_total"}),
     "data.cost_estimate": frozenset({"cost"}),
+    "data.error_detail": frozenset({"error_values"}),
     "data.justification": frozenset({"justification"}),
     "data.model": frozenset({"identity"}),
     "data.requested_at": frozenset({"times"}),

@@ -15,7 +15,7 @@ import numpy as np
 from cj_pipeline.contracts.callback import CallbackEvent, LLMComparisonResultV1
 from cj_pipeline.contracts.reasons import ANSWER_MARKS, is_measured
 from cj_pipeline.mock.model.answers import FloatArray
-from cj_pipeline.parity.check import Case, Limits, Outcome, check
+from cj_pipeline.parity.check import Case, Limits, Outcome, check, exact
 from cj_pipeline.traces.redaction_policy import REDACTED
 
 GROUP = "values"
@@ -61,7 +61,7 @@ COMPARED: dict[str, str] = {
     "data.winner": "answer_agreement",
     "data.justification": "justification",
     "data.confidence": "confidence",
-    "data.error_detail": "error_mix",
+    "data.error_detail": "error_mix, error_values",
     "data.provider": "identity",
     "data.model": "identity",
     "data.response_time_ms": "latency_mean",
@@ -108,7 +108,7 @@ def identity(case: Case, limits: Limits) -> Outcome:
             if (found := {event.data.model for event in events}) and found != stated
         ]
     compared = f"{len(IDENTITY) - (len(_OF_ENVELOPE) if bare else 0)} fields of {len(sides[0])} and {len(sides[1])}"
-    return _exact(differences, f"{compared} answers are equal: {_named({e.data.model for e in sides[0]})}")
+    return exact(differences, f"{compared} answers are equal: {_named({e.data.model for e in sides[0]})}")
 
 
 @check("ids", group=GROUP)
@@ -131,7 +131,7 @@ def ids(case: Case, limits: Limits) -> Outcome:
         found = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
         if expected is not None and found and found != {expected}:
             problems.append(f"live: batch id {_named(found)}, asked under {expected}")
-    return _exact(problems, "every id is there once and belongs to its pair; each prompt hash names one pair and side")
+    return exact(problems, "every id is there once and belongs to its pair; each prompt hash names one pair and side")
 
 
 @check("times", group=GROUP)
@@ -159,7 +159,7 @@ def times(case: Case, limits: Limits) -> Outcome:
             elif not is_bare(event) and event.event_timestamp > data.completed_at + _SENT_WITHIN:
                 days = (event.event_timestamp - data.completed_at).days
                 problems.append(f"{side}: {data.request_id} is sent {days:,} days after it is completed")
-    return _exact(problems, f"{compared} callbacks have times that can be true")
+    return exact(problems, f"{compared} callbacks have times that can be true")
 
 
 @check("cost", group=GROUP)
@@ -180,7 +180,7 @@ def cost(case: Case, limits: Limits) -> Outcome:
         problems.append(f"a million tokens cost {prices[0] * 1e6:.4g} dollars recorded, {prices[1] * 1e6:.4g} live")
     if mispriced := _mispriced(recorded, live):
         problems.append(f"{mispriced} of {len(live)} live answers do not cost what their tokens cost in the recording")
-    return _exact(problems, f"a million tokens cost {prices[0] * 1e6:.4g} dollars on both sides")
+    return exact(problems, f"a million tokens cost {prices[0] * 1e6:.4g} dollars on both sides")
 
 
 def _texts_dropped(case: Case) -> str | None:
@@ -197,7 +197,7 @@ def justification(case: Case, limits: Limits) -> Outcome:
     """Does the judge give reasons of the same kind: there, of like length, of like variety?"""
     sides = [[event.data.justification or "" for event in _answers(events)] for events in case.events]
     if not all(sides):
-        return _exact([], "a side has no answer")
+        return exact([], "a side has no answer")
     problems = []
     empty = [sum(not text.strip() for text in side) / len(side) for side in sides]
     if abs(empty[1] - empty[0]) > 0.1:
@@ -208,7 +208,7 @@ def justification(case: Case, limits: Limits) -> Outcome:
     different = [len(set(side)) for side in sides]
     if min(len(side) for side in sides) >= _FEW_TEXTS and (different[0] > 1) != (different[1] > 1):
         problems.append(f"different texts: {different[0]} recorded, {different[1]} live")
-    return _exact(
+    return exact(
         problems, f"{length[0]:.0f} and {length[1]:.0f} characters on average, {different[0]} and {different[1]} texts"
     )
 
@@ -228,7 +228,7 @@ def labels(case: Case, limits: Limits) -> Outcome:
             size = event.data.request_metadata.get("preferred_bundle_size")
             if size is not None and not (isinstance(size, int) and 1 <= size <= 64):
                 problems.append(f"{side}: preferred_bundle_size is {size!r}, which is not 1 to 64")
-    return _exact(sorted(set(problems)), "every label is one that was asked for")
+    return exact(sorted(set(problems)), "every label is one that was asked for")
 
 
 CHECKS = (identity, ids, times, cost, justification, labels)
@@ -372,17 +372,6 @@ def _price(events: Events) -> float:
     """Return dollars a token, all answers together."""
     tokens = sum(event.data.token_usage.total_tokens for event in events)
     return sum(event.data.cost_estimate for event in events) / tokens if tokens else 0.0
-
-
-def _exact(problems: Sequence[str], fine: str) -> Outcome:
-    return Outcome(
-        passed=not problems,
-        value=len(problems),
-        unit="problems",
-        tolerance="none",
-        sentence=problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "") if problems else fine,
-        details=tuple(problems[:5]),
-    )
 
 
 def _named(values: Iterable[object]) -> str:

@@ -136,6 +136,10 @@ ADVICE: Mapping[str, Advice] = {
     ),
     "times": ("Times contradict each other.", "Look for clocks that differ, or for invented times."),
     "cost": ("A token has another price, or tokens do not add up.", "Compare the price lists; set the mode's `cost`."),
+    "error_values": (
+        "Errors come from another judge, take another time, or are billed otherwise.",
+        "The report names the kind of error. Calibrate again, or set `errors.codes_mix` of the mode.",
+    ),
     "justification": (
         "Reasons are missing, all alike, or of another length.",
         "Set the mode's `justification`; check that the judge is asked for reasons.",

@@ -66,8 +66,9 @@ def failed(number: int, essay_a: str, essay_b: str, code: str = "TIMEOUT", **det
         "operation": "process_comparison",
         "details": details,
     }
-    nothing = {"winner": None, "justification": None, "confidence": None, "response_time_ms": 0}
-    return recorded(number, essay_a, essay_b, **(nothing | {"error_detail": error}))
+    nothing = {"winner": None, "justification": None, "confidence": None, "response_time_ms": 0, "cost_estimate": 0.0}
+    billed = {"token_usage": dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)}
+    return recorded(number, essay_a, essay_b, **(nothing | billed | {"error_detail": error}))
 
 
 def write_mode(folder: Path, lines: list[str], **sections: str) -> Path:

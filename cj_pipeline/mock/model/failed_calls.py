@@ -1,4 +1,4 @@
-"""This module fits what failed calls took: their time and tokens, where the details of an error say so."""
+"""This module fits what failed calls took: their time and tokens, where the error's details or the callback say so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def failed_calls(callbacks: Iterable[LLMComparisonResultV1]) -> Mapping[Kind, Fa
     for callback in callbacks:
         if (error := callback.error_detail) is not None:
             reason = error.details.get(REASON)
-            found[error.error_code, reason[:100] if isinstance(reason, str) and reason else None].append(error.details)
+            kind = error.error_code, reason[:100] if isinstance(reason, str) and reason else None
+            found[kind].append(_of_callback(callback) | error.details)
     return {kind: _medians(details) for kind, details in found.items()}
 
 
@@ -50,6 +51,17 @@ def _with_call(error: MixedError, calls: Mapping[Kind, FailedCall]) -> MixedErro
             "completion_tokens": call.completion_tokens,
         }
     )
+
+
+def _of_callback(callback: LLMComparisonResultV1) -> dict[str, object]:
+    """Return what the callback itself says. A service that leaves it to the details of the error writes 0."""
+    usage = callback.token_usage
+    found: dict[str, object] = {}
+    if callback.response_time_ms > 0:
+        found[TOOK] = callback.response_time_ms
+    if usage.prompt_tokens or usage.completion_tokens:
+        found[BILLED] = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    return found
 
 
 def _medians(details: list[Mapping[str, object]]) -> FailedCall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,12 @@ def test_each_kind_has_its_medians() -> None:
 def test_what_is_no_time_is_none(wrong: Any) -> None:
     (call,) = failed_calls(callbacks(cut(1, response_time_ms=wrong, token_usage=wrong))).values()
     assert call == FailedCall(None, None, None)
+
+
+def test_a_callback_that_says_it_itself_counts_as_well() -> None:
+    line = json.loads(failed(1, "a", "b", "TIMEOUT"))
+    line["data"].update(response_time_ms=30_000, token_usage=USAGE)
+    assert failed_calls(callbacks(json.dumps(line))) == {("TIMEOUT", None): FailedCall(30_000.0, 300, 100)}
 
 
 def test_a_mode_fails_as_long_as_its_recording_did_and_for_as_many_tokens() -> None:

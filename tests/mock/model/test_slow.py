@@ -32,10 +32,10 @@ def coverage(n: int, share: float, fade: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("n", "share", "least"), [(10, 0.0, 0.93), (66, 0.0, 0.93), (10, 0.3, 0.7), (20, 0.3, 0.65), (66, 0.3, 0.65)]
+    ("n", "share", "least"), [(10, 0.0, 0.93), (66, 0.0, 0.93), (10, 0.3, 0.7), (20, 0.3, 0.58), (66, 0.3, 0.58)]
 )
 def test_intervals_hold_a_second_mean(n: int, share: float, least: float) -> None:
-    """Without a slow part in the model, those of .3 over 20 calls hold it in 48 to 69 %."""
+    """Those of .3 over 20 calls hold it in 48 to 69 % without a slow part; more would cost the power of all others."""
     assert coverage(n, share, 20.0) >= least
 
 

@@ -1,0 +1,108 @@
+"""What errors carry is compared: who failed, how long it took, what was billed, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cj_pipeline.parity.compare import Verdict
+from tests.parity.files import changed_copy, compared
+from tests.sides import ANCHORS, TRACES
+
+RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
+NONE = dict.fromkeys(("winner", "justification", "confidence"))
+Data = dict[str, Any]
+Change = Callable[[Data], object]
+
+
+def failing(path: Path, seed: int, change: Change = lambda data: None, every: int = 6, **took: object) -> Path:
+    """Write the recording with some calls failed, each with a time and tokens of its own."""
+    rng = np.random.default_rng(seed)
+
+    def failed(number: int, event: Data) -> None:
+        data = event["data"]
+        if number % every:
+            return
+        error = {
+            "error_code": "TIMEOUT",
+            "message": "refused",
+            "correlation_id": data["correlation_id"],
+            "timestamp": data["completed_at"],
+            "service": "llm_provider_service",
+            "operation": "process_comparison",
+            "details": dict(took),
+        }
+        data.update(NONE, error_detail=error)
+        data["response_time_ms"] = round(float(data["response_time_ms"] * rng.lognormal(0.0, 0.3)))
+        change(data)
+
+    return changed_copy(RECORDING, path, failed)
+
+
+def found(recorded: Path, live: Path) -> tuple[Verdict, str]:
+    """Return what the check says."""
+    (result,) = (one for one in compared(recorded, live).results if one.check.name == "error_values")
+    return result.verdict, result.sentence
+
+
+WRONG: dict[str, tuple[str, Change]] = {
+    "instant": ("TIMEOUT: time: ", lambda data: data.update(response_time_ms=0)),
+    "cost x100": ("TIMEOUT: cost: ", lambda data: data.update(cost_estimate=100 * data["cost_estimate"])),
+    "cost 0": ("TIMEOUT: cost: ", lambda data: data.update(cost_estimate=0.0)),
+    "tokens x2": (
+        "TIMEOUT: prompt tokens: ",
+        lambda data: data["token_usage"].update(prompt_tokens=2 * data["token_usage"]["prompt_tokens"]),
+    ),
+    "another model": ("errors are of openai other", lambda data: data.update(model="other")),
+    "another provider": ("errors are of google", lambda data: data.update(provider="google")),
+    "another service": ("reported by proxy", lambda data: data["error_detail"].update(service="proxy")),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors_that_are_wrong_in_one_value_are_found(name: str, tmp_path: Path) -> None:
+    words, change = WRONG[name]
+    verdict, sentence = found(failing(tmp_path / "a.jsonl", 1), failing(tmp_path / "b.jsonl", 2, change))
+    assert verdict is Verdict.FAIL
+    assert words in sentence
+
+
+def test_errors_of_the_same_judge_pass(tmp_path: Path) -> None:
+    verdict, sentence = found(failing(tmp_path / "a.jsonl", 1), failing(tmp_path / "b.jsonl", 2))
+    assert (verdict, sentence) == (
+        Verdict.PASS,
+        "11 live errors have the judge, time, tokens and cost of recorded ones",
+    )
+
+
+def test_what_an_error_without_a_judge_says_is_no_stranger(tmp_path: Path) -> None:
+    unknown = failing(tmp_path / "b.jsonl", 2, lambda data: data.update(model="unknown"))
+    assert found(failing(tmp_path / "a.jsonl", 1), unknown)[0] is Verdict.PASS
+
+
+def test_few_errors_say_nothing_of_numbers(tmp_path: Path) -> None:
+    few = [failing(tmp_path / f"{seed}.jsonl", seed, every=12) for seed in (1, 2)]
+    instant = failing(tmp_path / "instant.jsonl", 2, WRONG["instant"][1], every=40)
+    assert found(few[0], few[1])[0] is Verdict.PASS
+    assert found(few[0], instant)[0] is Verdict.PASS
+    assert found(instant, few[0])[0] is Verdict.OFF
+
+
+def test_a_burst_is_one_error(tmp_path: Path) -> None:
+    def first_half(path: Path, seed: int, time: int) -> Path:
+        return failing(path, seed, lambda data: data.update(response_time_ms=time), every=1)
+
+    # All 66 calls failed at once, 100 times faster: one outage against another.
+    one, other = first_half(tmp_path / "a.jsonl", 1, 1000), first_half(tmp_path / "b.jsonl", 2, 10)
+    assert found(one, other)[0] is Verdict.PASS
+
+
+def test_a_recording_that_does_not_say_how_long_errors_took_is_not_held_against_the_live_side(tmp_path: Path) -> None:
+    silent = failing(tmp_path / "a.jsonl", 1, lambda data: data.update(response_time_ms=0))
+    says = failing(tmp_path / "b.jsonl", 2, lambda data: data.update(response_time_ms=0), response_time_ms=2000)
+    assert found(silent, says)[0] is Verdict.PASS
+    assert found(says, silent)[0] is Verdict.FAIL
