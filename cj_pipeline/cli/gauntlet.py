@@ -59,7 +59,7 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
         COLUMNS,
         GLOSS,
         as_markdown,
-        blind_lines,
+        blind_groups,
         exit_code,
         left_out_lines,
         rows_of,
@@ -94,10 +94,12 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
         click.echo()
         print_table("Wrong mocks", COLUMNS, rows_of(result))
         say_wrapped(GLOSS)
-        for line in blind_lines(result):
-            say_wrapped(f"blind: {line}", indent="    ")
-        for line in left_out_lines(result):
-            say_wrapped(f"left out: {line}", indent="    ")
+        for heading, lines in (*blind_groups(result), ("Left out:", left_out_lines(result))):
+            if lines:
+                click.echo()
+                say_wrapped(heading)
+            for line in lines:
+                say_wrapped(f"- {line}", indent="  ")
     sys.exit(exit_code(result))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Any
 
 from cj_pipeline.foundation import exit_codes
@@ -21,7 +22,20 @@ _NO_GAIN = 0.1
 _BY_CHANCE = 0.05
 """A detection rate below which the check that fails most often has no part in it: faithful runs fail one in 1 %."""
 
-GLOSS = "An essential wrong mock (*) must be found in 95 % of runs; 1 % is what a faithful mock comes to."
+GLOSS = (
+    "An essential wrong mock (*) must be found in 95 % of runs; 1 % is what a faithful mock comes to. A logit of "
+    "position turns a chance of 50 % into 73 %."
+)
+
+
+class Remedy(StrEnum):
+    """What helps with a blind spot, as the heading of those that it helps with."""
+
+    CLOSES = "Blind spots that more answers would close (an estimate):"
+    HELPS = "Blind spots that more answers would make smaller (an estimate):"
+    MARGIN = "Within the margins, so allowed (to find one, set a tighter margin under `tolerances` in scenario.yaml):"
+    NOTHING = "Blind spots that more of the same recording does not close:"
+    UNSEEN = "No check fails on these:"
 
 
 def exit_code(gauntlet: Gauntlet) -> int:
@@ -34,7 +48,8 @@ def headline(gauntlet: Gauntlet) -> str:
     looked_for, blind = gauntlet.looked_for, gauntlet.blind_spots
     words = f"{len(looked_for) - len(blind)} of {len(looked_for)} wrong mocks are found in at least 80 % of runs"
     if gauntlet.missed:
-        words += f"; essential ones get past: {', '.join(f'{one.name} ({percent(one)})' for one in gauntlet.missed)}"
+        past = ", ".join(f"{one.name} (found in {percent(one)})" for one in gauntlet.missed)
+        words += f"; essential ones get past, so `parity` says CANNOT TELL: {past}"
     return words
 
 
@@ -55,11 +70,21 @@ def summary_lines(gauntlet: Gauntlet, add: AddCommand | None) -> tuple[str, ...]
     return tuple(lines)
 
 
+def blind_groups(gauntlet: Gauntlet) -> tuple[tuple[Remedy, tuple[str, ...]], ...]:
+    """Return each blind spot in a sentence, those that the same helps with together.
+
+    A sentence says what would get past, how often it is found, and what would find it.
+    """
+    found: dict[Remedy, list[str]] = {}
+    for one in gauntlet.blind_spots:
+        sentence = f"A mock that {one.change} is found in {percent(one)} of runs{_in_words(one)}."
+        found.setdefault(_remedy(one), []).append(sentence)
+    return tuple((remedy, tuple(found[remedy])) for remedy in Remedy if remedy in found)
+
+
 def blind_lines(gauntlet: Gauntlet) -> tuple[str, ...]:
-    """Return each blind spot in a sentence: what would get past, how often it is found, and what would find it."""
-    return tuple(
-        f"A mock that {one.change} is found in {percent(one)} of runs{_remedy(one)}." for one in gauntlet.blind_spots
-    )
+    """Return the sentences of all blind spots, in the order of their groups."""
+    return tuple(line for _, lines in blind_groups(gauntlet) for line in lines)
 
 
 def left_out_lines(gauntlet: Gauntlet) -> tuple[str, ...]:
@@ -121,8 +146,8 @@ def as_markdown(gauntlet: Gauntlet, add: AddCommand | None) -> str:
     """Return a gauntlet as markdown."""
     first, *rest = summary_lines(gauntlet, add)
     lines = [f"**{markdown_text(first)}**", "", *(f"- {markdown_text(line)}" for line in rest), ""]
-    if blind := blind_lines(gauntlet):
-        lines += ["Blind spots:", "", *(f"- {markdown_text(line)}" for line in blind), ""]
+    for remedy, blind in blind_groups(gauntlet):
+        lines += [markdown_text(remedy), "", *(f"- {markdown_text(line)}" for line in blind), ""]
     lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows_of(gauntlet)]
     lines += ["", GLOSS]
@@ -131,12 +156,23 @@ def as_markdown(gauntlet: Gauntlet, add: AddCommand | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _remedy(one: Tried) -> str:
+def _remedy(one: Tried) -> Remedy:
     closing = one.closing
-    if closing is None:
-        return "" if one.first else "; no check fails on it"
-    if not closing.enough and closing.rate < (one.rate or 0.0) + _NO_GAIN:
-        return "; more of the same recording does not help"
+    if closing is not None and closing.enough:
+        return Remedy.CLOSES
+    if closing is not None and closing.rate >= (one.rate or 0.0) + _NO_GAIN:
+        return Remedy.HELPS
+    if one.allowed_by:
+        return Remedy.MARGIN
+    return Remedy.UNSEEN if closing is None and not one.first else Remedy.NOTHING
+
+
+def _in_words(one: Tried) -> str:
+    remedy, closing = _remedy(one), one.closing
+    if remedy is Remedy.MARGIN:
+        return f"; nearest margin: {one.allowed_by}"
+    if closing is None or remedy not in (Remedy.CLOSES, Remedy.HELPS):
+        return ""
     larger = (
         f"{closing.recorded} more recorded comparisons"
         if closing.recorded

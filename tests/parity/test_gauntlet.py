@@ -258,6 +258,16 @@ def test_a_second_recording_finds_more_flips(monkeypatch: pytest.MonkeyPatch) ->
     assert found.rate > now
 
 
+def test_a_drift_within_every_margin_is_allowed_by_the_nearest() -> None:
+    faithful = Faithful(case())
+
+    def by(percent: float) -> str:
+        return drawn._allowed_by(case(), noise(), with_latency(faithful, scaled(1 + percent / 100)))
+
+    assert by(4.0) in ("latency_mean", "latency_p95", "latency_shape")
+    assert by(60.0) == ""
+
+
 def test_what_is_drawn_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = Closing(40, 1, 0.9)
     monkeypatch.setattr(drawn, "closings", lambda case, gates, mocks, more: {mock.name: closed for mock in mocks})

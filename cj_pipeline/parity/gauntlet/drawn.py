@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from cj_pipeline.parity.comparison import Comparison
+from cj_pipeline.parity.comparison import Comparison, Sample
 from cj_pipeline.parity.expected import Expected, content_key
+from cj_pipeline.parity.gate import Family
 from cj_pipeline.parity.gates import Gate, Margin
 from cj_pipeline.parity.gauntlet.catalogue import DRAWN, ESSENTIAL
 from cj_pipeline.parity.gauntlet.closing import closings
 from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.tried import Tried
 from cj_pipeline.parity.gauntlet.wrong_mock import SAME, DrawnMock, Group, LeftOut
-from cj_pipeline.parity.noise import Noise
+from cj_pipeline.parity.noise import Noise, differences
 from cj_pipeline.parity.power import Detection, detection_rate
 from cj_pipeline.warehouse.content_cache import ContentCache
 
@@ -80,4 +82,17 @@ def _tried(mock: DrawnMock, faithful: Faithful, noise: Mapping[str, Noise]) -> T
     if isinstance(sample, LeftOut):
         return Tried(mock.name, mock.group, mock.change, False, None, left_out=sample.reason)
     rate, first = detection_rate(faithful.case, noise, [sample])
-    return Tried(mock.name, mock.group, mock.change, False, rate, first)
+    tried = Tried(mock.name, mock.group, mock.change, False, rate, first)
+    return replace(tried, allowed_by=_allowed_by(faithful.case, noise, sample)) if tried.blind else tried
+
+
+def _allowed_by(case: Comparison, noise: Mapping[str, Noise], sample: Sample) -> str:
+    """Return the gate whose margin a wrong mock comes nearest to; empty where its middle run is beyond a margin."""
+    used = {}
+    for name, one in noise.items():
+        if one.gate.reads(sample) and one.gate.family is not Family.ENGINE:
+            middle = float(np.median(differences(case, one, sample)))
+            allowed = one.margin.high if middle > 0 else one.margin.low
+            used[name] = middle / allowed if allowed else np.inf if middle else 0.0
+    nearest = max(used, key=lambda name: used[name], default="")
+    return nearest if nearest and used[nearest] <= 1 else ""

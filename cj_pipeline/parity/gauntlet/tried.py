@@ -17,7 +17,7 @@ class Tried:
     change: what the mock does: "A mock that ...". essential: whether every proof of parity must find it. rate: share of
     runs in which it fails a check; None where it is left out. first: the check that finds it most often, empty for
     none. left_out: why it was not looked for. closing: the larger comparison that would find it, as far as one was
-    tried.
+    tried. allowed_by: the gate whose margin it comes nearest to, where it lies within every margin; empty otherwise.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Tried:
     first: str = ""
     left_out: str = ""
     closing: Closing | None = None
+    allowed_by: str = ""
 
     @property
     def missed(self) -> bool:
