@@ -57,8 +57,8 @@ class Attempt:
 class MockJudge:
     """Answers by a mode, with randomness keyed by seed, correlation id and attempt.
 
-    Bursts of errors, the course of latencies and the winners of unknown pairs depend on more: on what this judge was
-    asked before.
+    Bursts of errors and the course of latencies depend on more: on what this judge was asked before. So does the winner
+    of an unknown pair, where its net would have too many of one side.
     token_counter: counts tokens for a mode of tokenizer `tiktoken`; None finds cl100k_base, or falls back to words.
     """
 

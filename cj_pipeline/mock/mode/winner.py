@@ -64,12 +64,12 @@ class Spread(FileModel):
 
 
 class UnknownPairs(FileModel):
-    """Winners of pairs with an essay that is not listed, by the order in which the pairs come."""
+    """Winners of pairs with an essay that is not listed, by the SHA-256 of their ids."""
 
     out_of: PositiveCount
-    """Of so many such pairs in a row,"""
+    """Of so many such pairs of a net,"""
     essay_a: Count
-    """so many are for Essay A. A pair keeps its winner while the process lives."""
+    """about so many are for Essay A: at most one more and two less."""
 
     @field_validator("essay_a")
     @classmethod
