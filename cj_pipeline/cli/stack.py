@@ -178,8 +178,8 @@ def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at
 
     FOLDER gets prometheus.yml, alerts.yml and dashboard.json, over those that are there.
     """
-    from cj_pipeline.local.observability.files import write_files
     from cj_pipeline.local.stack_plan import DEFAULT_PORTS
+    from cj_pipeline.reports.observability.files import write_files
 
     at = {**DEFAULT_PORTS, **_ports(ports)}
     given = {"lps": _places("--lps", lps_at), "cj": _places("--cj", cj_at)}

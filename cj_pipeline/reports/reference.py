@@ -25,6 +25,7 @@ from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
 from cj_pipeline.reports.advice import advice_rows
 from cj_pipeline.reports.licences import licence_list
 from cj_pipeline.reports.mode_reference import mode_keys
+from cj_pipeline.reports.observability.tables import alert_list, panel_list
 from cj_pipeline.reports.rooms import REPOSITORY, room_picture
 from cj_pipeline.reports.service_reference import (
     cj_metrics,
@@ -192,6 +193,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cj-metrics": cj_metrics,
     "kafka-settings": kafka_settings,
     "licence-list": licence_list,
+    "alert-list": alert_list,
+    "panel-list": panel_list,
 }
 
 

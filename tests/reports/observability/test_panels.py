@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cj_pipeline.local.observability.dashboard import dashboard
-from cj_pipeline.local.observability.panel import Panel, new, new_by
-from cj_pipeline.local.observability.panels import ROWS
-from tests.local.observability.driven import (
+from cj_pipeline.reports.observability.dashboard import dashboard
+from cj_pipeline.reports.observability.panel import Panel, new, new_by
+from cj_pipeline.reports.observability.panels import ROWS
+from tests.reports.observability.driven import (
     BATCHES,
     COMPARISONS,
     EXPIRED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cj_pipeline.local.observability.panel import Panel, Query, Row, mean, new, new_by, quantile
+from cj_pipeline.reports.observability.panel import Panel, Query, Row, mean, new, new_by, quantile
 
 _WAIT = "llm_provider_queue_wait_time_seconds"
 _WORK = "llm_provider_queue_processing_time_seconds"

@@ -24,9 +24,9 @@ from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.seeding import keyed_uuid
-from cj_pipeline.local.observability.files import PROMETHEUS, SCRAPE_INTERVAL_S, write_files
 from cj_pipeline.local.ports import free_port
 from cj_pipeline.local.server import Server, ServerSpec, http_answers
+from cj_pipeline.reports.observability.files import PROMETHEUS, SCRAPE_INTERVAL_S, write_files
 from tests.services.cj.lab import request
 from tests.services.cj.test_served import Content, Process, content_service
 from tests.services.lps.bad_upstream import bad_upstream

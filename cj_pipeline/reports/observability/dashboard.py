@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cj_pipeline.local.observability.panel import Panel
-from cj_pipeline.local.observability.panels import ROWS
+from cj_pipeline.reports.observability.panel import Panel
+from cj_pipeline.reports.observability.panels import ROWS
 
 # Of the JSON model; Grafana 10 and 11 read it, and bring older ones up to their own.
 SCHEMA_VERSION = 39

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.local.observability.dashboard import dashboard
+from cj_pipeline.reports.observability.dashboard import dashboard
 
 PROMETHEUS, ALERTS, DASHBOARD = "prometheus.yml", "alerts.yml", "dashboard.json"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.terminal import Terminal, terminal_of
-from tests.local.observability.driven import Driven, driven
+from tests.reports.observability.driven import Driven, driven
 
 
 @pytest.fixture

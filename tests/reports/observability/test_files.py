@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from cj_pipeline.contracts.reasons import EXPLANATIONS
-from cj_pipeline.local.observability.dashboard import COLUMNS, SCHEMA_VERSION, dashboard
-from cj_pipeline.local.observability.files import alert_rules
+from cj_pipeline.reports.observability.dashboard import COLUMNS, SCHEMA_VERSION, dashboard
+from cj_pipeline.reports.observability.files import alert_rules
 from cj_pipeline.reports.service_reference import cj_metrics, lps_metrics
 from tests.cli.terminal import Terminal
 from tests.servers import needs
