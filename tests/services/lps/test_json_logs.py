@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from cj_pipeline.contracts.answer import ProviderError
+from cj_pipeline.contracts.answer import Failure, ProviderError
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.contracts.topics import LPS_SOURCE_SERVICE
 from cj_pipeline.services.lps.queue.queued_request import queue_id_of
-from cj_pipeline.services.lps.work.json_logs import ids_of
+from cj_pipeline.services.lps.work.json_logs import about_failure, ids_of
 from cj_pipeline.services.shared.json_logs import log_as_json
 from tests.services.lps.lab import correlation_id, in_lab, queued
 from tests.services.lps.moody import Moody, late, served_by
@@ -92,6 +92,13 @@ def test_a_call_that_another_service_answered_leaves_no_line(level, told):
 def test_the_ids_of_a_request_are_its_own_and_its_batchs():
     assert ids_of(queued(0, metadata=METADATA)) == IDS
     assert ids_of(queued(0, metadata={})).keys() == {"correlation_id", "queue_id", "provider"}
+
+
+def test_a_failure_is_told_by_its_code_and_its_reason():
+    failed = queued(0, metadata=METADATA)
+    limited = Failure(ErrorCode.RATE_LIMIT, PUPIL, {"reason": "rate_limited"})
+    assert about_failure(failed, limited) == IDS | {"error_code": "RATE_LIMIT", "reason": "rate_limited"}
+    assert about_failure(failed, Failure(ErrorCode.TIMEOUT, PUPIL)) == IDS | {"error_code": "TIMEOUT"}
 
 
 def test_an_id_as_long_as_an_essay_is_cut():

@@ -92,6 +92,7 @@ class CallbackHandler:
             _log.warning(
                 "callback of '%s' at offset %d belongs to no comparison: correlation id %s",
                 *(source, message.offset, event.data.correlation_id),
+                extra={"correlation_id": str(event.data.correlation_id), "source_service": source},
             )
         if kind in (CallbackKind.ORPHAN, CallbackKind.DUPLICATE, CallbackKind.LATE):
             await self.quarantine.keep(transaction, message, kind.value)

@@ -34,7 +34,7 @@ from cj_pipeline.services.lps.work.batch_jobs import BatchJobs, Together
 from cj_pipeline.services.lps.work.batch_window import seconds_until_window
 from cj_pipeline.services.lps.work.callbacks import Outcome, answer_of
 from cj_pipeline.services.lps.work.earlier import EarlierAttempts
-from cj_pipeline.services.lps.work.json_logs import ids_of
+from cj_pipeline.services.lps.work.json_logs import about_failure, ids_of
 from cj_pipeline.services.lps.work.linger import linger_left_s
 from cj_pipeline.services.lps.work.retries import retry_delay_s
 from cj_pipeline.services.lps.work.usage_events import UsageEvents
@@ -341,7 +341,7 @@ class Workers:
         if delay_s is None:
             return False
         self._earlier.failed(request.queue_id, outcome)
-        _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=ids_of(request))
+        _log.info("%s, trying again in %.1f s", outcome.code, delay_s, extra=about_failure(request, outcome))
         self._metrics.retried(request.provider, outcome.code)
         await self._queue.retry(again, delay_s)
         return True
@@ -359,7 +359,7 @@ class Workers:
                 provider = self._providers.get(request.provider)
                 self._usage.ended(request, outcome, circuit_open=provider is not None and provider.held_s > 0.0)
             if isinstance(outcome, Failure):
-                _log.warning("%s: %s", outcome.code, outcome.message, extra=ids_of(request))
+                _log.warning("%s: %s", outcome.code, outcome.message, extra=about_failure(request, outcome))
 
     def _settled(self, request: QueuedRequest, outcome: Outcome, result: str) -> tuple[QueuedRequest, Outcome, Answer]:
         outcome = self._earlier.with_all(request.queue_id, outcome)
