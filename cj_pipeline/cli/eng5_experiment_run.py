@@ -17,7 +17,7 @@ from cj_pipeline.cli.record_progress import duration, stop_signals
 from cj_pipeline.eng5.asking import OnProgress
 from cj_pipeline.eng5.experiments.experiment import Experiment, experiment_of, experiments_folder
 from cj_pipeline.eng5.experiments.grid import GridSource
-from cj_pipeline.eng5.experiments.plan import CellPlan, LocalModel, plan_of
+from cj_pipeline.eng5.experiments.plan import CellPlan, LocalModel, plan_of, require_keys
 from cj_pipeline.eng5.experiments.run import CellOutcome, ask_cells
 from cj_pipeline.eng5.experiments.shown import (
     ASKING_COLUMNS,
@@ -64,9 +64,12 @@ def run_experiment(source: GridSource, wanted: Wanted) -> None:
         plans = plan_of(experiment, local=local)
         _show_plan(experiment, plans, err=wanted.as_json or wanted.as_csv)
         if wanted.dry_run:
+            for variable in sorted({plan.judge.missing_key for plan in plans if plan.left} - {""}):
+                say(f"warning: no key is set: export {variable}=...", err=True)
             if wanted.as_json:
                 print_json(_plan_document(experiment, plans))
             return
+        require_keys(plans)
         if any(plan.left for plan in plans):
             _require_consent(experiment, plans, wanted.yes)
         stop = stack.enter_context(stop_signals())

@@ -86,7 +86,7 @@ def read_yaml_model(path: Path, model: type[Model], *, when_missing: str, when_u
         first = error.errors(include_url=False)[0]
         keys = [part for part in first["loc"] if isinstance(part, str | int)]
         raise BadInput(
-            f"{first['msg']}.",
+            f"{first['msg'].removeprefix('Value error, ')}.",
             path=path,
             line=file.line(keys),
             field=".".join(str(key) for key in keys) or "(top level)",

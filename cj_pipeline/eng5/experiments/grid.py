@@ -167,18 +167,21 @@ def grid_of_options(command: str, given: Mapping[str, Any]) -> GridSource:
 
 def _refused(error: ValidationError, command: str) -> BadInput:
     first = error.errors(include_url=False)[0]
-    keys = [part for part in first["loc"] if isinstance(part, str | int)]
-    return BadInput(f"{first['msg']}.", path=command, field=option_of(keys), remedy="See --help.")
+    keys = tuple(part for part in first["loc"] if isinstance(part, str | int))
+    message = first["msg"].removeprefix("Value error, ")
+    return BadInput(f"{message}.", path=command, field=option_of(keys), remedy="See --help.")
 
 
 def option_of(keys: Sequence[Key]) -> str:
-    """Return the option that a key of the grid is given by.
+    """Return the option or argument that a key of the grid is given by.
 
-    >>> option_of(("axes", "mock_mode", 0))
-    '--mock-mode'
+    >>> option_of(("axes", "mock_mode", 0)), option_of(("cells", 1, "effort"))
+    ('--mock-mode', 'B.effort')
     """
     named = [str(key) for key in keys if isinstance(key, str)]
-    if not named:
+    if keys[:1] == ("cells",) and len(keys) > 1:
+        return ".".join(("AB"[int(keys[1])], *named[1:]))
+    if not named or named == ["axes"]:
         return "(options)"
     option = named[1] if named[0] == "axes" and len(named) > 1 else named[0]
     return f"--{option.replace('_', '-')}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cj_pipeline.eng5.judges import description, judge_for
 from cj_pipeline.eng5.options import DEFAULT_MOCK_MODE, JudgeKind, Judging, RunnerOptions
 from cj_pipeline.eng5.runner import begun_with, prepare
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.mock.mode.files import UnknownMode
 from cj_pipeline.runs.recording.books import JudgeBehindLps, require_key, worst_call_usd
 from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, typical_prompt_tokens
 from cj_pipeline.runs.recording.options import price_of_million
@@ -49,7 +50,8 @@ class CellPlan:
     """What one cell has still to ask.
 
     usd, most_usd: for what is left, as typical and as the longest answers cost; None where nobody knows the price, and
-    of a mock what its provider would cost. seconds: about, of a real judge. prompt_tokens: of a typical prompt.
+    of a mock what its provider would cost. seconds: about, of a real judge. prompt_tokens: of a typical prompt. judge:
+    who is asked, to be looked at and not to be entered.
     """
 
     cell: Cell
@@ -62,6 +64,7 @@ class CellPlan:
     usd: float | None
     most_usd: float | None
     seconds: float
+    judge: JudgeBehindLps
 
     @property
     def left(self) -> int:
@@ -88,6 +91,13 @@ def plan_of(
         )
 
 
+def require_keys(plans: Iterable[CellPlan]) -> None:
+    """Raise BadInput where a cell that is to be asked wants a key that nobody gave."""
+    for plan in plans:
+        if plan.left:
+            require_key(plan.judge)
+
+
 def _cell_plan(experiment: Experiment, cell: Cell, local: LocalModel | None, folder: Path) -> CellPlan:
     grid = experiment.grid
     try:
@@ -98,6 +108,8 @@ def _cell_plan(experiment: Experiment, cell: Cell, local: LocalModel | None, fol
         named = description(options, judge)
         design = design_of(options, prepared.inventory, judge.through, named, prepared.grade_scale)
         _require_askable(experiment, cell, judge, design)
+    except UnknownMode as error:
+        raise experiment.source.problem((*cell.keys, "mock_mode"), str(error)) from None
     except BadInput as error:
         raise _placed(experiment, cell, error) from None
     begun = begun_with(prepared, design, named)
@@ -119,6 +131,7 @@ def _cell_plan(experiment: Experiment, cell: Cell, local: LocalModel | None, fol
         usd=None if usd is None else left * usd,
         most_usd=None if most_usd is None else left * most_usd,
         seconds=left * TYPICAL_SECONDS / grid.concurrency,
+        judge=judge,
     )
 
 
@@ -160,7 +173,6 @@ def _require_askable(experiment: Experiment, cell: Cell, judge: JudgeBehindLps, 
         raise source.problem((*cell.keys, "model"), "judge local brings its own model.", "Leave it out.")
     if grid.judge is not JudgeKind.MOCK and choice.mock_mode:
         raise source.problem((*cell.keys, "mock_mode"), "is of the mock, and a real judge is asked.", "Leave it out.")
-    require_key(judge)
     if grid.max_usd is None:
         return
     if judge.price is None:

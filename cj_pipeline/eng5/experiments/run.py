@@ -10,7 +10,7 @@ from cj_pipeline.eng5.asking import OUT_OF_MONEY, OnProgress
 from cj_pipeline.eng5.experiments.cells import Cell
 from cj_pipeline.eng5.experiments.experiment import Experiment
 from cj_pipeline.eng5.experiments.ledger import SharedPurse
-from cj_pipeline.eng5.experiments.plan import CellPlan, LocalModel
+from cj_pipeline.eng5.experiments.plan import CellPlan, LocalModel, require_keys
 from cj_pipeline.eng5.options import JudgeKind
 from cj_pipeline.eng5.runner import Note, Whole, run
 from cj_pipeline.runs.recording.asking import JudgeAway
@@ -39,8 +39,10 @@ def ask_cells(
     """Ask every cell that is not finished, and return how each ended.
 
     plans: of the cells that are meant. note: called with a sentence for the person who waits. stop: set by anybody, it
-    ends the asking once what is in flight is answered. A judge that is away costs its cell; the limit ends all.
+    ends the asking once what is in flight is answered. A judge that is away costs its cell; the limit ends all. Raises
+    BadInput where a key is missing, before anything is asked.
     """
+    require_keys(plans)
     experiment.keep()
     flag = Flag() if stop is None else stop
     outcomes: list[CellOutcome] = []
