@@ -29,6 +29,8 @@ URL_VARIABLE = "CJ_PIPELINE_POSTGRES_URL"
 # Dagster's own choice is a temporary folder, whose path a custom storage does not get.
 HOME = ".dagster"
 
+CONFIGURATION = "dagster.yaml"
+
 
 class EnvironmentStorage(DagsterStorage, ConfigurableClass):
     """Chooses when an instance is loaded; `from_config_value` returns one of Dagster's own storages, never this."""
@@ -59,13 +61,14 @@ def with_driver(url: str) -> str:
 def instance_at_home() -> DagsterInstance:
     """Open the instance in DAGSTER_HOME, or in `.dagster` of this folder, where `make ui` has its own.
 
-    A home without a dagster.yaml gets that of this folder, if there is one.
+    A home without a dagster.yaml gets that of this folder, or of the checkout.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
     home.mkdir(parents=True, exist_ok=True)
-    given = Path("dagster.yaml")
-    if given.is_file() and not (home / given).exists():
-        shutil.copy(given, home)
+    if not (home / CONFIGURATION).exists():
+        places = (Path(CONFIGURATION), Path(__file__).parents[1] / CONFIGURATION)
+        if given := next((path for path in places if path.is_file()), None):
+            shutil.copy(given, home)
     os.environ["DAGSTER_HOME"] = str(home)
     return DagsterInstance.from_config(str(home))
 

@@ -19,9 +19,8 @@ KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance", "cj_pipeline.
 
 def may_import(room: str, other: str) -> bool:
     # Resources and assets share a floor: an asset is handed a resource, a resource knows no asset.
-    # The terminal may ask the code location to materialise (`cj-pipeline materialize`), the one command that needs
-    # Dagster.
-    if room == other or (room, other) in {("assets", "resources"), ("cli", "definitions")}:
+    # The terminal may ask the code location to materialise, in the instance that the UI shows (`cj-pipeline nightly`).
+    if room == other or (room, other) in {("assets", "resources"), ("cli", "definitions"), ("cli", "instance")}:
         return True
     if FLOORS[room] == FLOORS[other] == 0:
         return True

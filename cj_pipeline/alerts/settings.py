@@ -25,7 +25,7 @@ class AlertSettings(BaseSettings):
     """From `CJ_PIPELINE_ALERT_` and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
     webhook: SecretStr | None = None

@@ -149,7 +149,7 @@ def _write(
     junit: Path | None,
     markdown: Path | None,
 ) -> None:
-    from cj_pipeline.reports.night_report import night_junit, night_markdown
+    from cj_pipeline.cli.night_report import night_junit, night_markdown
 
     if junit is not None:
         reports = [_report(traces_dir, result) for result in results if result.compared]

@@ -1,0 +1,107 @@
+"""`cj-pipeline nightly` and `alerts`: every scenario once, what CI reads of it, and the message."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from dagster import AssetKey, DagsterInstance, RunsFilter
+
+from cj_pipeline.alerts.settings import PREFIX, AlertSettings
+from cj_pipeline.instance import URL_VARIABLE
+from tests.alerts.receivers import webhook
+from tests.cli.terminal import Terminal
+from tests.house import REPOSITORY
+from tests.sides import LOWER5, TRACES
+
+OTHER = "eng5_lower5_148_gpt51_low_20251202"
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cj_pipeline: Terminal) -> Path:
+    """One scenario whose mock is wrong, and one that cannot be used."""
+    folder = tmp_path / "traces"
+    for name in (LOWER5, OTHER):
+        shutil.copytree(TRACES / name, folder / name)
+    wrong = folder / LOWER5 / "scenario.yaml"
+    wrong.write_text(wrong.read_text().replace("mode: eng5_lower5_gpt51_low", "mode: eng5_lower5_gpt51_low+inverted"))
+    unusable = folder / OTHER / "scenario.yaml"
+    unusable.write_text(unusable.read_text().replace("profile: eng5_lower5", "profile: eng5_lover5"))
+    monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_night_runs_what_it_can_and_says_what_is_red_to_people_ci_and_a_webhook(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with webhook() as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        files = ("--junit", "junit.xml", "--markdown", "summary.md", "--html", "pages")
+        answer = cj_pipeline("nightly", "--night", "2026-05-03", *files, columns=80)
+    assert answer.code == 2  # a scenario cannot be used, which outweighs a red one
+    # The last things that a log shows: the table of what failed, and what was told.
+    failed = answer.out.index(f"{LOWER5}: failed gates")
+    assert failed < answer.out.index("rank_agreement", failed) < answer.out.index("CJ Pipeline, night of 2026-05-03")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    ((_, body),) = hook.got
+    assert {note["scenario"]: note["state"] for note in body["scenarios"]} == {
+        LOWER5: "not as expected",
+        OTHER: "cannot be used",
+    }
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(tmp_path / "junit.xml").getroot()}  # noqa: S314
+    assert set(suites) == {LOWER5, OTHER}
+    assert int(str(suites[LOWER5].get("failures"))) >= 5
+    (error,) = suites[OTHER].iter("error")
+    assert "scenario.yaml: profile" in str(error.get("message"))
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "2 of 2 scenarios are not as expected." in summary
+    assert "| cannot be used |" in summary
+    assert (tmp_path / "pages/scenarios" / f"{LOWER5}.html").is_file()
+    with DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        (run,) = instance.get_runs(RunsFilter(tags={"cj_pipeline/night": "2026-05-03"}))
+        assert not instance.telemetry_enabled
+        assert instance.get_materialized_partitions(AssetKey(["parity", "report"])) == {LOWER5}
+    assert run.tags["dagster/partition"] == LOWER5
+    listed = cj_pipeline("alerts", "list", "--json").document
+    assert [(kept["alert"]["id"], list(kept["channels"])) for kept in listed] == [(body["id"], ["webhook"])]
+
+
+def test_a_folder_without_scenarios_is_named(cj_pipeline: Terminal, traces: Path) -> None:
+    shutil.rmtree(traces)
+    answer = cj_pipeline("nightly")
+    assert answer.code == 2
+    assert f"{traces}: holds no scenario." in answer.err
+
+
+def test_a_night_that_is_missing_fails_the_check_of_a_watch(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cj_pipeline.cli.alerts.utc_now", lambda: datetime(2026, 5, 3, 6, tzinfo=UTC))
+    answer = cj_pipeline("alerts", "check")
+    assert answer.code == 1
+    assert "The night of 2026-05-03 did not run. None was ever concluded." in answer.err
+    monkeypatch.setattr("cj_pipeline.cli.alerts.utc_now", lambda: datetime(2026, 5, 3, 4, tzinfo=UTC))
+    assert cj_pipeline("alerts", "check").code == 0
+
+
+def test_a_message_can_be_tried(cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = cj_pipeline("alerts", "test")
+    assert answer.code == 2
+    assert f"{PREFIX}WEBHOOK" in answer.err
+    with webhook(200, 500) as hook:
+        monkeypatch.setenv(f"{PREFIX}SLACK_WEBHOOK", hook.url)
+        assert cj_pipeline("alerts", "test").code == 0
+        answer = cj_pipeline("alerts", "test")
+    assert (answer.code, answer.err) == (3, "slack: the answer was 500")
+    assert len(hook.got) == 2
+
+
+def test_every_setting_is_documented() -> None:
+    page = (REPOSITORY / "docs/nightly.md").read_text(encoding="utf-8")
+    assert [name for name in AlertSettings.model_fields if f"`{name.upper()}`" not in page] == []
