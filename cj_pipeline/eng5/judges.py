@@ -83,7 +83,7 @@ def _embedded(options: RunnerOptions, judge: RecordedJudge, folder: Path) -> Emb
         base_url=judging.base_url,
         concurrency=judging.concurrency,
         folder=folder,
-        queue_mode=_QUEUE_MODES[options.batching_mode],
+        queue_mode=QUEUE_MODES[options.batching_mode or LLMBatchingMode.PER_REQUEST],
     )
     found = set_up(price=None)
     return found if found.price is not None or judging.price is None else set_up(price=judging.price)
