@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
@@ -21,7 +22,7 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed. now: aware.
+    that broke off, are removed, and what killed publishers prepared for the history. now: aware.
     """
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
@@ -42,6 +43,9 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
         removed += [run for written, run in spare if now.timestamp() - written > YOUNGEST.total_seconds()]
     for run in removed:
         _remove(run.folder)
+    for path in pending_files(warehouse.root):
+        if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
+            path.unlink(missing_ok=True)
     return tuple(removed)
 
 

@@ -1,4 +1,4 @@
-"""This module publishes a run: it makes sure that the run is whole, adds it to the history, replaces one pointer."""
+"""This module publishes a run: it makes sure that the run is whole, replaces one pointer, adds it to the history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import CjPipelineError
-from cj_pipeline.warehouse.history import write_history
+from cj_pipeline.warehouse.history import complete_history, enter_history, prepare_history
 from cj_pipeline.warehouse.origin import code_version
 from cj_pipeline.warehouse.pointers import Pointer, write_pointer
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -44,6 +44,8 @@ def publish(run: RunFolder, scenario_folder: Path) -> Pointer:
         answers=origin.answers,
         code=code_version(),
     )
-    write_history(run, scenario_folder)  # first: killed between the two, publishing again writes the same file
+    complete_history(run.root, run.scenario_id)  # of the run before this one
+    prepare_history(run, scenario_folder)
     write_pointer(run.root, pointer)
+    enter_history(run.root, run.scenario_id, run.run_id)
     return pointer

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.warehouse.files import replace_whole
-from cj_pipeline.warehouse.history import history_files
+from cj_pipeline.warehouse.history import complete_history, history_files
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
@@ -85,6 +85,8 @@ class Warehouse:
                     run.stamp(dataset, part)  # DuckDB looks at the first file only
                 files = [_literal_glob(run.path(dataset, part)) for run, part in parts]
                 self._define(connection, dataset, schema, files)
+            for one in published:
+                complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
             past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
             self._define(

@@ -45,18 +45,60 @@ def test_a_trial_leaves_none(warehouse: Warehouse) -> None:
     assert read_history(warehouse.root, "anchors") == []
 
 
-def test_a_publisher_that_dies_before_the_pointer_writes_the_same_file_again(
+def die(*_: object) -> None:
+    raise SystemExit
+
+
+@pytest.mark.parametrize(("at", "lines"), [("prepare_history", 0), ("write_pointer", 0), ("enter_history", 2)])
+def test_a_killed_publisher_leaves_a_run_in_the_history_exactly_when_it_published_it(
+    at: str, lines: int, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = made(warehouse.run("r1", "anchors"), CHECKS), scenario_folder(warehouse.root, "anchors")
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, at, die)
+        with pytest.raises(SystemExit):
+            publish(run, folder)
+    assert len(read_history(warehouse.root, "anchors")) == lines
+    assert (warehouse.published(["anchors"]) != ()) is (lines > 0)
+    warehouse.rebuild_catalogue(["anchors"])
+    assert warehouse.query("select count(*) as n from history").to_pylist() == [{"n": lines}]
+    published(warehouse.run("r2", "anchors"), CHECKS)
+    assert [row["run_id"] for row in read_history(warehouse.root, "anchors")] == ["r1"] * lines + ["r2"] * 2
+
+
+def test_a_run_that_was_published_for_a_moment_is_in_the_history(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, folder = made(warehouse.run("r1", "anchors"), CHECKS), scenario_folder(warehouse.root, "anchors")
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "write_pointer", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patch.setattr(publishing, "enter_history", die)
         with pytest.raises(SystemExit):
             publish(run, folder)
+    published(warehouse.run("r2", "anchors"), CHECKS)  # its publisher completes the other's
+    assert {row["run_id"] for row in read_history(warehouse.root, "anchors")} == {"r1", "r2"}
+
+
+def test_publishing_again_gives_the_same_file(warehouse: Warehouse) -> None:
+    run, folder = made(warehouse.run("r1", "anchors"), CHECKS), scenario_folder(warehouse.root, "anchors")
+    publish(run, folder)
     (file,) = history_folder(warehouse.root, "anchors").iterdir()
     before = file.read_bytes()
     publish(run, folder)
     assert [one.read_bytes() for one in history_folder(warehouse.root, "anchors").iterdir()] == [before]
+
+
+def test_prune_removes_what_a_killed_publisher_prepared(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = scenario_folder(warehouse.root, "anchors")
+    for at in ("write_pointer", "enter_history"):
+        with monkeypatch.context() as patch:
+            patch.setattr(publishing, at, die)
+            with pytest.raises(SystemExit):
+                publish(made(warehouse.run(f"dies-at-{at}", "anchors"), CHECKS), folder)
+    prune(warehouse, utc_now(), keep=9)
+    assert len(list(history_folder(warehouse.root, "anchors").iterdir())) == 2
+    prune(warehouse, utc_now() + timedelta(days=9), keep=9)
+    assert {row["run_id"] for row in read_history(warehouse.root, "anchors")} == {"dies-at-enter_history"}
+    assert len(list(history_folder(warehouse.root, "anchors").iterdir())) == 1
 
 
 def test_what_a_killed_writer_left_is_not_read(warehouse: Warehouse) -> None:
