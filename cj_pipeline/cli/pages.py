@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 from cj_pipeline.parity.tables import load_report
 from cj_pipeline.reports.page.page import Compared, parity_page
-from cj_pipeline.reports.page.suite import SuiteEntry, past_runs, suite_page
+from cj_pipeline.reports.page.suite import SuiteEntry, entry_of, suite_page
 from cj_pipeline.traces.store import trace_recordings
-from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
     from cj_pipeline.definitions import Materialised
@@ -19,21 +18,19 @@ if TYPE_CHECKING:
 INDEX, SCENARIOS = "index.html", "scenarios"
 
 
-def write_pages(
-    target: Path, results: Sequence[Materialised], folders: Mapping[str, Path], warehouse: Warehouse
-) -> Path:
+def write_pages(target: Path, results: Sequence[Materialised], folders: Mapping[str, Path]) -> Path:
     """Write the pages into a folder, which is made where it is not there, and return the first of them.
 
     folders: of the scenarios, by id.
     """
     (target / SCENARIOS).mkdir(parents=True, exist_ok=True)
-    entries = [_entry(target, result, folders[result.scenario_id], warehouse) for result in results]
+    entries = [_entry(target, result, folders[result.scenario_id]) for result in results]
     index = target / INDEX
     index.write_text(suite_page(entries), encoding="utf-8")
     return index
 
 
-def _entry(target: Path, result: Materialised, folder: Path, warehouse: Warehouse) -> SuiteEntry:
+def _entry(target: Path, result: Materialised, folder: Path) -> SuiteEntry:
     if not result.compared:
         stops = [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
         return SuiteEntry(result.scenario_id, (), problem="; ".join((*result.problems, *stops)))
@@ -43,4 +40,4 @@ def _entry(target: Path, result: Materialised, folder: Path, warehouse: Warehous
     name = f"{result.scenario_id}.html"
     page = parity_page([compared], back=f"../{INDEX}")
     (target / SCENARIOS / name).write_text(page, encoding="utf-8")
-    return SuiteEntry(result.scenario_id, past_runs(warehouse, result.run), address=f"{SCENARIOS}/{quote(name)}")
+    return entry_of(result.run, address=f"{SCENARIOS}/{quote(name)}")

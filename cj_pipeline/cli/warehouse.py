@@ -99,7 +99,7 @@ def materialize(
     if html is not None:
         from cj_pipeline.cli.pages import write_pages  # here: most commands write no page
 
-        index = write_pages(html, results, {folder.name: folder for folder in folders}, data)
+        index = write_pages(html, results, {folder.name: folder for folder in folders})
         say(f"The page over all scenarios is {index}.", err=True)
     if as_json:
         print_json(rows)

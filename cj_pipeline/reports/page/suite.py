@@ -1,6 +1,6 @@
 """This module writes one page over all scenarios of a night: verdicts, what changed since last time, trends.
 
-Last time is the newest earlier run of a scenario that came to a report and was no trial.
+Last time is the run before in the history of the scenario, which has no trials and outlives the folders of its runs.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity.compare import Verdict
-from cj_pipeline.parity.tables import CHECKS, StoredVerdict, stored_verdict
+from cj_pipeline.parity.history.history import ScenarioHistory, load_history
+from cj_pipeline.parity.tables import CHECKS, stored_verdict
 from cj_pipeline.parity.verdict import Parity
 from cj_pipeline.reports.page.answers import SIGNS
 from cj_pipeline.reports.page.page import render
 from cj_pipeline.warehouse.rows import Row
-from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
+from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import PARITY_PART
-from cj_pipeline.warehouse.store import Warehouse
 
 MOST_RUNS = 30
 """Of one scenario on a page: the newest."""
@@ -44,30 +43,34 @@ class PastRun:
 class SuiteEntry:
     """One scenario of the page. runs: the earlier ones and this one last; address: of its own page, empty for none.
 
-    Without a run, `problem` says why there is none.
+    history: with this run as its newest; None where the run is not in it, as a trial. Without a run, `problem` says why
+    there is none.
     """
 
     scenario_id: str
     runs: Sequence[PastRun]
     address: str = ""
     problem: str = ""
+    history: ScenarioHistory | None = None
 
 
-def past_runs(warehouse: Warehouse, run: RunFolder) -> tuple[PastRun, ...]:
-    """Return the runs of a scenario that came to a report, trials left out, the oldest first and this one last."""
+def entry_of(run: RunFolder, address: str = "") -> SuiteEntry:
+    """Return the entry of a run that came to a report, with what the history of its scenario has before it."""
     this = PastRun(run.stamp(CHECKS, PARITY_PART).written_at, run.read(CHECKS, PARITY_PART))
-    earlier = []
-    for folder in (warehouse.root / RUNS_FOLDER).glob(f"*/{run.scenario_id}"):
-        other = warehouse.run(folder.parent.name, run.scenario_id)
-        if other.run_id != run.run_id and other.has(CHECKS, PARITY_PART):
-            try:
-                stamp = other.stamp(CHECKS, PARITY_PART)
-                if not stamp.origin.trial and stamp.written_at <= this.written_at:
-                    earlier.append(PastRun(stamp.written_at, other.read(CHECKS, PARITY_PART)))
-            except BadInput:
-                continue  # written by other code: it says nothing that can be set beside this run
-    newest = sorted(earlier, key=lambda past: past.written_at)[-(MOST_RUNS - 1) :]
-    return (*newest, this)
+    found = load_history(run.root, run.scenario_id)
+    nights = () if found is None else found.nights
+    earlier = [
+        PastRun(night.time, list(night.rows.values()))
+        for night in nights
+        if night.run_id != run.run_id and night.time <= this.written_at
+    ]
+    newest = bool(nights) and nights[-1].run_id == run.run_id
+    return SuiteEntry(
+        run.scenario_id,
+        (*earlier[-(MOST_RUNS - 1) :], this),
+        address=address,
+        history=found if newest else None,
+    )
 
 
 def suite_page(entries: Sequence[SuiteEntry]) -> str:
@@ -75,47 +78,80 @@ def suite_page(entries: Sequence[SuiteEntry]) -> str:
     shown = sorted((_shown(entry) for entry in entries), key=lambda one: (one["place"], one["scenario"]))
     calm = sum(one["place"] == _CALM for one in shown)
     headline = f"{calm} of {len(shown)} scenarios came out as expected."
-    changed = [one for one in shown if one["changes"]]
-    return render("suite.html", title="Parity, all scenarios", headline=headline, shown=shown, changed=len(changed))
+    return render("suite.html", title="Parity, all scenarios", headline=headline, shown=shown)
 
 
 _CALM = 3
 _STATES = {Verdict.FAIL.value: "failed", Verdict.PARTIAL.value: "partial"}
 _PLACES = {Parity.NO_PARITY: 1, Parity.CANNOT_TELL: 2, Parity.PARITY: 2}
+_NO_RUN = {
+    "place": 0,
+    "verdict": "",
+    "sign": "✗",
+    "words": "broke off",
+    "counts": "",
+    "red_since": "",
+    "before": "",
+    "failing": (),
+    "reasons": (),
+    "drifts": (),
+    "changes": (),
+    "checks": (),
+    "runs": 0,
+    "when": "",
+}
 
 
 def _shown(entry: SuiteEntry) -> dict[str, object]:
     about = {"scenario": entry.scenario_id, "address": entry.address, "problem": entry.problem}
     if not entry.runs:
-        return {**about, "place": 0, "verdict": "", "sign": "✗", "words": "broke off", "changes": (), "checks": ()} | {
-            "failing": (), "counts": "", "runs": 0, "reasons": (), "when": "", "before": "",
-        }  # fmt: skip
+        return _NO_RUN | about
     *earlier, this = entry.runs
     found = stored_verdict(entry.scenario_id, this.rows)
     last = earlier[-1] if earlier else None
-    before = None if last is None else stored_verdict(entry.scenario_id, last.rows)
-    return {
-        **about,
-        "place": _CALM if found.as_expected else _PLACES[found.verdict],
+    history = entry.history
+    drifts = () if history is None else tuple(one.sentence for one in history.new_shifts)
+    place = _PLACES[found.verdict] if not found.as_expected else 2 if drifts else _CALM
+    return about | {
+        "place": place,
         "verdict": found.verdict.value,
         "sign": SIGNS[found.verdict],
         "words": found.words,
         "counts": f"{len(found.failing)} of {found.checks_on} gates failed, {found.inconclusive} inconclusive",
+        "red_since": _day(None if history is None else history.red_since),
         "failing": found.failing,
         "reasons": [reason.sentence for reason in found.reasons],
-        "changes": () if last is None or before is None else changes(before, found, last.rows, this.rows),
+        "drifts": drifts,
+        "changes": () if last is None else (*_named(history), *changes(last.rows, this.rows)),
         "before": "" if last is None else f"{last.written_at:%Y-%m-%d %H:%M} UTC",
         "runs": len(entry.runs),
         "when": f"{this.written_at:%Y-%m-%d %H:%M} UTC",
-        "checks": _checks(entry.runs),
+        "checks": _checks(entry.runs, history),
     }
 
 
-def changes(before: StoredVerdict, now: StoredVerdict, last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
+def _named(history: ScenarioHistory | None) -> tuple[str, ...]:
+    """Return what the newest run has changed by name: mode, recording, code, scenario file."""
+    if history is None:
+        return ()
+    newest = history.nights[-1].run_id
+    return tuple(
+        f"{one.sentence[:1].upper()}{one.sentence[1:]}; trends start afresh."
+        for one in history.named
+        if one.run_id == newest
+    )
+
+
+def _day(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d}"
+
+
+def changes(last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
     """Return what changed between two runs of a scenario, in sentences; nothing where nothing worth saying did."""
     lines, moved = [], []
-    if before.verdict is not now.verdict:
-        lines.append(f"The verdict was {before.verdict}, and is {now.verdict}.")
+    before, now = (Parity(rows[0]["run_verdict"]) for rows in (last, this))
+    if before is not now:
+        lines.append(f"The verdict was {before}, and is {now}.")
     by_name = {row["check"]: row for row in last}
     for row in this:
         other = by_name.get(row["check"])
@@ -130,18 +166,20 @@ def changes(before: StoredVerdict, now: StoredVerdict, last: Sequence[Row], this
     return (*lines, *moved, *(f"{name} is gone." for name in gone))
 
 
-def _checks(runs: Sequence[PastRun]) -> list[dict[str, object]]:
+def _checks(runs: Sequence[PastRun], known: ScenarioHistory | None) -> list[dict[str, object]]:
     """Return each check that is on with its trend, those that failed first, then those that use most tolerance."""
     history: dict[str, list[float | None]] = {}
     for past in runs:
         by_name: Mapping[str, Row] = {row["check"]: row for row in past.rows}
         for row in runs[-1].rows:
             history.setdefault(row["check"], []).append(_share(by_name.get(row["check"])))
+    red = {} if known is None else {one.check: _day(one.red_since) for one in known.checks}
     found = [
         {
             "name": row["check"],
             "state": _STATES.get(row["verdict"], "proven"),
             "verdict": row["verdict"],
+            "red_since": red.get(row["check"], ""),
             "difference": "exact" if row["difference"] is None else f"{signed(row['difference'])} {row['unit']}",
             "share": abs(_share(row) or 0.0),
             "spark": _sparkline(row["check"], history[row["check"]]),
