@@ -66,7 +66,7 @@ errors:
     - {code: EXTERNAL_SERVICE_ERROR, reason: overloaded, share: 3, retryable: true}
     - {code: EXTERNAL_SERVICE_ERROR, reason: truncated, share: 2}
 """
-SLOW = MODE.partition("errors:")[0].replace("ms: 15", "ms: 3000").replace("name: failing", "name: slow")
+SLOW = MODE.partition("errors:")[0].replace("ms: 15", "ms: 6000").replace("name: failing", "name: slow")
 
 
 class Texts(Content):
@@ -120,7 +120,7 @@ def upstream() -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    serving = bad_upstream(away_s=1.0, hangs_s=2.0)
+    serving = bad_upstream(away_s=3.0, hangs_s=4.0)
     try:
         yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(PATIENCE_S).url
         asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(PATIENCE_S)
@@ -244,12 +244,12 @@ def driven(folder: Path) -> Iterator[Driven]:
                 llm_max_concurrent_requests=2,
                 openai_base_url=base_url,
                 openai_api_key="k",
-                llm_total_timeout_seconds=1,
+                llm_total_timeout_seconds=2,
                 llm_circuit_breaker_recovery_timeout=0.3,
             )
         )
-        # One at a time, and none may wait for longer than a second.
-        late = ends(lps(folder, bus, "late", SLOW, queue_request_ttl_hours=1 / 3600))
+        # One at a time, and none may wait for longer than two seconds.
+        late = ends(lps(folder, bus, "late", SLOW, queue_request_ttl_hours=2 / 3600))
         cj = ends(
             Process(
                 folder,

@@ -109,8 +109,8 @@ def test_a_mean_and_a_quantile_are_those_of_the_histogram(stack: Driven) -> None
     assert mean == sums[()] / calls[()] > 1
     _, query = PANELS["Wait for a turn"].queries
     waits = stack.prometheus.values(with_window(query.expr), "queue_processing_mode")
-    # Those that expired after a second were in the queue for longer, and nobody for longer than all of it took.
-    assert 1 < waits[("per_request",)] <= 5
+    # Three of four have waited for two seconds and expired.
+    assert 1 < waits[("per_request",)] < 60
     assert waits[("serial_bundle",)] > 0
 
 
