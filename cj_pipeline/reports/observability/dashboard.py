@@ -15,6 +15,8 @@ COLUMNS = 24
 WINDOWS = ("1m", "5m", "15m", "1h", "6h", "24h")
 DEFAULT_WINDOW = "5m"
 
+NONE = "No data means that there was none."
+
 _HEIGHT = 8
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -64,6 +66,8 @@ def _panels() -> Iterator[dict[str, Any]]:
 
 def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    if panel.trouble:
+        defaults["noValue"] = "none"
     if panel.unit == "short":
         defaults["decimals"] = 0  # increase() makes 5.16 of 5
     options: dict[str, Any]
@@ -80,7 +84,7 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.asks,
+        "description": f"{panel.asks} {NONE}" if panel.trouble else panel.asks,
         "datasource": _SOURCE,
         "gridPos": place,
         "fieldConfig": {"defaults": defaults, "overrides": []},

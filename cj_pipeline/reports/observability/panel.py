@@ -26,7 +26,7 @@ class Panel:
     """One panel.
 
     asks: what its reader sees, shown beside the title; unit: Grafana's name of it, `short` for whole numbers; width: of
-    24 columns.
+    24 columns; trouble: it has no data while all is well.
     """
 
     title: str
@@ -35,6 +35,7 @@ class Panel:
     kind: Kind = "timeseries"
     unit: Unit = "short"
     width: int = 8
+    trouble: bool = False
 
 
 @dataclass(frozen=True, slots=True)

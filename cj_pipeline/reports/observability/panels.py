@@ -79,11 +79,13 @@ ROWS: tuple[Row, ...] = (
                         "{{provider}} {{expiry_reason}}",
                     ),
                 ),
+                trouble=True,
             ),
             Panel(
                 "Held",
                 "Times within the window that a request was put back, since its provider is left alone.",
                 (Query(new_by("provider", "llm_provider_queue_held_total"), "{{provider}}"),),
+                trouble=True,
             ),
             Panel(
                 "Bus trouble",
@@ -117,12 +119,14 @@ ROWS: tuple[Row, ...] = (
                     ),
                 ),
                 kind="bargauge",
+                trouble=True,
             ),
             Panel(
                 "Share of attempts that fail",
-                "Failed attempts of all within the window, by provider; absent where none failed.",
+                "Failed attempts of all within the window, by provider.",
                 (Query(_SHARE_FAILED, "{{provider}}"),),
                 unit="percentunit",
+                trouble=True,
             ),
             Panel(
                 "Attempts made again",
@@ -137,6 +141,7 @@ ROWS: tuple[Row, ...] = (
                         "asked again: {{provider}} {{reason}}",
                     ),
                 ),
+                trouble=True,
             ),
             Panel(
                 "Providers that may be asked",
@@ -205,6 +210,7 @@ ROWS: tuple[Row, ...] = (
                     Query("sum(increase(cj_permanently_failed_comparisons_total[$window]))", "failed for good"),
                     Query("sum(increase(cj_successful_retries_total[$window]))", "made good"),
                 ),
+                trouble=True,
             ),
             Panel(
                 "Doubtful scores",
@@ -251,6 +257,7 @@ ROWS: tuple[Row, ...] = (
                     Query(new_by("reason", "cj_quarantined_messages_total"), "in quarantine: {{reason}}"),
                 ),
                 kind="bargauge",
+                trouble=True,
             ),
             Panel(
                 "Prompts and texts that could not be had",
@@ -260,6 +267,7 @@ ROWS: tuple[Row, ...] = (
                     Query(new_by("kind, reason", "cj_essay_fetch_failures_total"), "{{kind}}: {{reason}}"),
                 ),
                 kind="bargauge",
+                trouble=True,
             ),
             Panel(
                 "Posts to the LPS",
