@@ -32,6 +32,7 @@ GAUNTLET = AssetKey(["parity", "gauntlet"])
 SUITE = AssetKey(["parity", "suite"])
 HISTORY = AssetKey(["parity", "history"])
 ALIGNMENT = AssetKey(["eng5", "alignment"])
+EXPERIMENT = AssetKey(["eng5", "experiment"])
 CATALOGUE = AssetKey("warehouse")
 
 

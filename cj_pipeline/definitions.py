@@ -21,6 +21,7 @@ from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
 from assets.eng5 import eng5_jobs
+from assets.eng5_experiment import cells_job, experiment_asset, plan_job
 from assets.executor import in_process_unless_asked
 from assets.gauntlet import gauntlet_asset
 from assets.history import history_asset
@@ -87,10 +88,11 @@ def build_defs(
             catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
             history,
             kafka_topic(),
+            experiment_asset(),
         ],
         asset_checks=checks,
         executor=in_process_unless_asked,
-        jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), observe_kafka],
+        jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), plan_job(), cells_job(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
         sensors=[new_traces_sensor(scenarios), night_watch(scenarios, settings.data_dir.absolute())],
         resources={

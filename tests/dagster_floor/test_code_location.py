@@ -58,6 +58,8 @@ GRAPH = {
     # Behind the step that publishes a run, which adds it to the history.
     "parity/history": {"warehouse"},
     "eng5/alignment": {"recorded/run", "live/run"},
+    # Of no scenario: it reads what its cells wrote.
+    "eng5/experiment": set(),
     "warehouse": {
         "recorded/summary",
         "recorded/bt_fit",
@@ -94,7 +96,7 @@ def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
     assert [name for name, reads in GRAPH.items() if "parity/report" in reads] == []
 
 
-MATERIALISED = set(GRAPH) - {"kafka/callbacks"}
+MATERIALISED = set(GRAPH) - {"kafka/callbacks", "eng5/experiment"}
 # The first gauntlet of a scenario takes ten seconds or more; a night goes without it.
 ONLY_SHOWN = {AssetKey("calibration"), AssetKey(["eng5", "alignment"]), AssetKey(["parity", "history"])}
 BY_NIGHT = MATERIALISED - {"parity/gauntlet"}
@@ -102,7 +104,7 @@ BY_NIGHT = MATERIALISED - {"parity/gauntlet"}
 
 def test_all_but_topic_suite_and_catalogue_have_the_scenarios_as_partitions() -> None:
     unpartitioned = {name for name, spec in specs().items() if spec.partitions_def is None}
-    assert unpartitioned == {"parity/suite", "warehouse", "kafka/callbacks"}
+    assert unpartitioned == {"parity/suite", "warehouse", "kafka/callbacks", "eng5/experiment"}
     (scenarios,) = {spec.partitions_def for spec in specs().values() if spec.partitions_def is not None}
     assert scenarios is not None
     # `traces/` may hold a user's own scenarios too.
@@ -171,7 +173,8 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     parity = {"parity_all", "parity_judge", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
     eng5 = {"eng5_plan", "eng5_dry_run", "eng5_execute", "eng5_anchor_align_test", "eng5_boundary_test"}
     others = {"parity_gauntlet", "capture_callbacks", "observe_kafka", "record_judge"}
-    assert set(jobs) == parity | eng5 | others
+    experiments = {"eng5_experiment_plan", "eng5_experiment_cells"}
+    assert set(jobs) == parity | eng5 | experiments | others
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
     assert set(jobs["parity_gauntlet"].asset_layer.selected_asset_keys) == everything
     for job in (jobs[name] for name in parity):

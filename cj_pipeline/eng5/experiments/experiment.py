@@ -129,6 +129,12 @@ def kept_names(experiments: Path) -> list[str]:
     return sorted(path.parent.name for path in experiments.glob(f"*/{EXPERIMENT_FILE}"))
 
 
+def newest_name(experiments: Path) -> str | None:
+    """Return the name of the experiment that was planned last; None where there is none."""
+    files = list(experiments.glob(f"*/{EXPERIMENT_FILE}"))
+    return max(files, key=lambda path: path.stat().st_mtime).parent.name if files else None
+
+
 def experiments_folder(data_dir: Path) -> Path:
     """Return where experiments are, below the data folder."""
     return data_dir / "eng5" / "experiments"

@@ -120,12 +120,16 @@ class Grid(FileModel):
 
 @dataclass(frozen=True, slots=True)
 class GridSource:
-    """A grid and where it was written. root: what relative paths in it count from; file: None for options."""
+    """A grid and where it was written. root: what relative paths in it count from; file: None for options.
+
+    dashes: whether options have the form of the terminal.
+    """
 
     grid: Grid
     path: Path | str
     root: Path
     file: YamlFile | None = None
+    dashes: bool = True
 
     def changed(self, given: Mapping[str, Any]) -> Self:
         """Return the grid with some keys from options. given: None is left as it is. Raises BadInput."""
@@ -134,13 +138,13 @@ class GridSource:
         try:
             grid = Grid.model_validate(content)
         except ValidationError as error:
-            raise _refused(error, "eng5 experiment") from None
+            raise _refused(error, "eng5 experiment", dashes=True) from None
         return replace(self, grid=grid)
 
     def problem(self, keys: Sequence[Key], problem: str, remedy: str = "") -> BadInput:
         """Return the error about one place of the grid."""
         if self.file is None:
-            return BadInput(problem, path=self.path, field=option_of(keys), remedy=remedy)
+            return BadInput(problem, path=self.path, field=option_of(keys, dashes=self.dashes), remedy=remedy)
         field = ".".join(map(str, keys))
         return BadInput(problem, path=self.path, line=self.file.line(keys), field=field or None, remedy=remedy)
 
@@ -152,27 +156,29 @@ def read_grid(path: Path) -> GridSource:
     return GridSource(grid, path, path.parent.absolute(), read_yaml(path, when_missing=missing))
 
 
-def grid_of_options(command: str, given: Mapping[str, Any]) -> GridSource:
+def grid_of_options(command: str, given: Mapping[str, Any], *, dashes: bool = True) -> GridSource:
     """Return the grid that options describe. command: as errors name it. given: keys of Grid; None is left out.
 
-    Raises BadInput naming the option.
+    dashes: whether errors name options as the terminal does. Raises BadInput naming the option.
     """
     content = {name: value for name, value in given.items() if value is not None}
     try:
         grid = Grid.model_validate(content)
     except ValidationError as error:
-        raise _refused(error, command) from None
-    return GridSource(grid, command, Path.cwd())
+        raise _refused(error, command, dashes=dashes) from None
+    return GridSource(grid, command, Path.cwd(), dashes=dashes)
 
 
-def _refused(error: ValidationError, command: str) -> BadInput:
+def _refused(error: ValidationError, command: str, *, dashes: bool) -> BadInput:
     first = error.errors(include_url=False)[0]
     keys = tuple(part for part in first["loc"] if isinstance(part, str | int))
     message = first["msg"].removeprefix("Value error, ")
-    return BadInput(f"{message}.", path=command, field=option_of(keys), remedy="See --help.")
+    return BadInput(
+        f"{message}.", path=command, field=option_of(keys, dashes=dashes), remedy="See --help." if dashes else ""
+    )
 
 
-def option_of(keys: Sequence[Key]) -> str:
+def option_of(keys: Sequence[Key], *, dashes: bool = True) -> str:
     """Return the option or argument that a key of the grid is given by.
 
     >>> option_of(("axes", "mock_mode", 0)), option_of(("cells", 1, "effort"))
@@ -184,4 +190,4 @@ def option_of(keys: Sequence[Key]) -> str:
     if not named or named == ["axes"]:
         return "(options)"
     option = named[1] if named[0] == "axes" and len(named) > 1 else named[0]
-    return f"--{option.replace('_', '-')}"
+    return f"--{option.replace('_', '-')}" if dashes else option

@@ -13,7 +13,7 @@ from cj_pipeline.eng5.boundary import Estimate
 from cj_pipeline.eng5.experiments.experiment import Experiment
 from cj_pipeline.eng5.experiments.grid import AXES
 from cj_pipeline.eng5.experiments.measures import CellMeasures, measures_of
-from cj_pipeline.eng5.experiments.paired import CORRECTION, MEASURED, Difference, PairedTable, paired
+from cj_pipeline.eng5.experiments.paired import CORRECTION, MEASURED, Difference, Finding, PairedTable, paired
 from cj_pipeline.eng5.options import JudgeKind
 
 
@@ -167,4 +167,7 @@ def _difference_document(one: Difference) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
+    """Return a value as JSON and Dagster take it: a number that is none is unknown, a finding is its word."""
+    if isinstance(value, Finding):
+        return value.value
     return None if isinstance(value, float) and not math.isfinite(value) else value
