@@ -24,7 +24,7 @@ class ExperimentConfig(Config):
     max_tokens: list[int] = Field(default=[], description="That an answer may have.")
     effort: list[str] = Field(default=[], description="none, low, medium, high.")
     verbosity: list[str] = Field(default=[], description="low, medium, high.")
-    prompt: list[str] = Field(default=[], description="Variants, NAME.vN.yaml, or SYSTEM.txt+RUBRIC.txt.")
+    prompt: list[str] = Field(default=[], description="Numbers (003, 007+006), variants, or files.")
     batching: list[str] = Field(default=[], description="per_request, serial_bundle, provider_batch_api.")
     mock_mode: list[str] = Field(default=[], description="Of judge: mock.")
     repeat: list[int] = Field(default=[], description="Numbers: the same, asked again.")

@@ -29,7 +29,7 @@ _AXES: tuple[tuple[str, str], ...] = (
     ("max-tokens", "That an answer may have."),
     ("effort", "Of models that reason: none, low, medium, high."),
     ("verbosity", "Of models that take it: low, medium, high."),
-    ("prompt", "Variants, NAME.vN.yaml, or SYSTEM.txt+RUBRIC.txt."),
+    ("prompt", "Numbers (003, 007+006), variants (plain), or files."),
     ("batching", "per_request, serial_bundle, provider_batch_api."),
     ("mock-mode", "Of judge mock."),
     ("repeat", "Numbers: the same, asked again."),
@@ -82,7 +82,7 @@ def experiment(grid: Path | None, as_json: bool, as_csv: bool, **given: Any) -> 
     GRID is a YAML file; without it the options name the values. The same command goes on where it was interrupted.
 
     \b
-    cj-pipeline eng5 experiment --effort none,low --prompt plain,rubric
+    cj-pipeline eng5 experiment --effort none,low --prompt 003,006
     cj-pipeline eng5 experiment grid.yaml --dry-run
     cj-pipeline eng5 experiment grid.yaml --judge provider --max-usd 5
     """
@@ -121,7 +121,7 @@ def compare(a: str, b: str, as_json: bool, as_csv: bool, **given: Any) -> None:
     prompt, batching, mock_mode, repeat.
 
     \b
-    cj-pipeline eng5 compare prompt=plain,effort=none prompt=rubric,effort=low
+    cj-pipeline eng5 compare prompt=003,effort=none prompt=006,effort=low
     cj-pipeline eng5 compare batching=per_request batching=serial_bundle
     """
     from cj_pipeline.cli.eng5_experiment_run import Wanted, run_experiment

@@ -64,7 +64,7 @@ def test_an_experiment_is_planned_asked_by_partition_and_shown(instance: Dagster
         assert event.materialization.metadata["answered"].value == 6
     whole = shown_table(instance, tmp_path, "tried")
     assert (whole["asked"], whole["complete"], whole["base"]) == (4, True, "effort=none prompt=plain")
-    assert len(whole["differences"]) == 3 * 10
+    assert len(whole["differences"].records) == 3 * 10
     assert "Holm (1979) over all 27 tests" in str(whole["report"])
     assert (Path(str(whole["folder"])) / "results.csv").exists()
     # Finished: it asks nothing, and says the same again.

@@ -52,8 +52,8 @@ Count = Annotated[int, Field(ge=1)]
 class Configuration(FileModel):
     """How one cell asks its judge. None: as the provider, the LPS or the ENG5 runner has it by default.
 
-    prompt: a variant, NAME.vN.yaml, or text files SYSTEM.txt or SYSTEM.txt+RUBRIC.txt. batching: how the LPS works off
-    its queue. mock_mode: of judge `mock`. repeat: a number that changes nothing, to ask the same again.
+    prompt: see prompts.py. batching: how the LPS works off its queue. mock_mode: of judge `mock`. repeat: a number that
+    changes nothing, to ask the same again.
     """
 
     provider: Asked | None = None

@@ -22,7 +22,6 @@ from cj_pipeline.mock.mode.files import UnknownMode
 from cj_pipeline.runs.recording.books import JudgeBehindLps, require_key, worst_call_usd
 from cj_pipeline.runs.recording.estimate import TYPICAL_SECONDS, typical_prompt_tokens
 from cj_pipeline.runs.recording.options import price_of_million
-from cj_pipeline.runs.recording.prompts import BUILT_IN
 from cj_pipeline.runs.recording.spending import TYPICAL_COMPLETION_TOKENS
 from cj_pipeline.traces.recording_provenance import RecordedJudge
 
@@ -33,7 +32,8 @@ _TIMEOUT_S = 86_400.0
 _KEYS = {
     "llm_model": "model", "llm_provider": "provider", "llm_temperature": "temperature", "llm_max_tokens": "max_tokens",
     "temperature_override": "temperature", "max_tokens_override": "max_tokens", "model_override": "model",
-    "reasoning_effort": "effort", "output_verbosity": "verbosity", "system_prompt": "prompt", "rubric": "prompt",
+    "reasoning_effort": "effort", "output_verbosity": "verbosity",
+    "system_prompt": "prompt", "system": "prompt", "rubric": "prompt",
 }  # fmt: skip
 
 
@@ -193,8 +193,6 @@ def _require_askable(experiment: Experiment, cell: Cell, judge: JudgeBehindLps, 
 def _placed(experiment: Experiment, cell: Cell, error: BadInput) -> BadInput:
     """Return an error about a run's option as one about the place of the grid that it comes from."""
     source = experiment.source
-    if error.path == BUILT_IN:
-        return source.problem((*cell.keys, "prompt"), error.problem, error.remedy)
     if str(error.path) not in ("eng5", "record") or error.field is None:
         return error
     key = _KEYS.get(error.field, error.field)

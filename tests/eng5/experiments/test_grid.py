@@ -57,7 +57,9 @@ def test_axes_are_the_keys_of_a_cell() -> None:
         ("axes:\n  effort: [none, lo]", "3: axes.effort.1:", "Input should be 'none', 'low', 'medium' or 'high'"),
         ("axes:\n  effrot: [low]", "3: axes.effrot:", "Extra inputs are not permitted"),
         ("axes:\n  prompt: [003, rubric]", "3: axes.prompt.0:", "valid string. The keys are .* Quote a name"),
-        ('axes:\n  prompt: ["003"]', "3: axes.prompt:", "'003' is no prompt variant. Known: plain.v1"),
+        ('axes:\n  prompt: ["011"]', "3: axes.prompt:", "no system prompt 011"),
+        ('axes:\n  prompt: ["003+009"]', "3: axes.prompt:", "no rubric prompt 009"),
+        ("axes:\n  prompt: [plian]", "3: axes.prompt:", "'plian' is no prompt. Did you mean 'plain.v1'"),
         ("axes:\n  prompt: [mine.v1.yaml]", "mine.v1.yaml:", "no such file"),
         ("axes:\n  prompt: [mine.txt]", "mine.txt:", "no such file"),
         ("axes:\n  effort: [low, low]", "3: axes.effort:", "'low' is given twice"),
@@ -153,6 +155,19 @@ def test_the_price_of_a_mocked_cell_is_that_of_its_provider(tmp_path: Path) -> N
     again_dear, _, now_known = plan_of(stated)
     assert again_dear.usd == dear.usd
     assert now_known.usd == pytest.approx(6 * now_known.prompt_tokens * 1000 / 1e6)
+
+
+def test_a_number_is_system_prompt_and_rubric_and_two_numbers_are_one_of_each(tmp_path: Path) -> None:
+    def texts(name: str) -> list[str]:
+        (plan,) = plan_of(experiment(tmp_path, axes={"prompt": [name]}))
+        files = (plan.options.system_prompt, plan.options.rubric)
+        return [f"{path.parent.name}/{path.stem}" for path in files if path is not None]
+
+    assert texts("003") == ["system/003_language_control", "rubric/003_language_control"]
+    assert texts("3") == texts("003_language_control") == texts("003")
+    assert texts("007+006") == ["system/007_usage_guard", "rubric/006_usage_content_parity_rubric"]
+    assert texts("009") == ["system/009_usage_decides_when_weak"]
+    assert texts("009+008") == ["system/009_usage_decides_when_weak", "rubric/008_strong_usage_guard"]
 
 
 def test_the_names_of_prompts_may_be_their_beginnings(tmp_path: Path) -> None:
