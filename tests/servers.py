@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _NOT_INSTALLED = "{0} is not installed (apt-get install {0})"
 REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
     "browser": browser.missing,
+    "celery": lambda: None if find_spec("dagster_celery") else "dagster-celery is not installed (make celery)",
     "judge": small_judge.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
     "prometheus": lambda: (

