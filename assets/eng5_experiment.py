@@ -49,7 +49,7 @@ PLAN_OP = "experiment_plan"
 CELL = AssetKey(["eng5", "experiment_cell"])
 
 CELLS = DynamicPartitionsDefinition(name="eng5_experiment_cells")
-"""A partition for each cell of each experiment that was planned: EXPERIMENT/CELL."""
+"""A partition for each cell of each experiment that was planned: FOLDER/CELL."""
 
 # A line is a row of the event log.
 SECONDS_BETWEEN_LINES = 15.0
@@ -57,7 +57,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 def partition_of(experiment: Experiment, cell_name: str) -> str:
     """Return the partition of a cell."""
-    return f"{experiment.grid.name}/{cell_name}"
+    return f"{experiment.folder.name}/{cell_name}"
 
 
 def plan_job() -> JobDefinition:
@@ -77,7 +77,7 @@ def plan_job() -> JobDefinition:
         for plan in plans:
             price = "unknown" if plan.most_usd is None else f"{plan.most_usd:.3f} USD at most"
             context.log.info(f"{plan.cell.name}: {plan.left} comparisons to be asked; price {price}")
-        context.log.info(f"the partitions of {CELLS_JOB} that begin with {experiment.grid.name}/ ask them")
+        context.log.info(f"the partitions of {CELLS_JOB} that begin with {experiment.folder.name}/ ask them")
 
     @job(
         name=PLAN_JOB,
@@ -175,7 +175,7 @@ def _shown(results: Results) -> dict[str, Any]:
     pairings = () if results.table is None else results.table.pairings
     found = [(pairing.cell.cell.label, one) for pairing in pairings for one in pairing.differences]
     return {
-        "experiment": results.experiment.grid.name,
+        "experiment": results.experiment.folder.name,
         "cells": len(results.experiment.cells),
         "asked": len(results.measured),
         "complete": results.complete,

@@ -65,4 +65,4 @@ class ExperimentConfig(Config):
 class TableConfig(Config):
     """Which experiment is shown."""
 
-    name: str = Field(default="", description="Of the experiment; empty: the one that was planned last.")
+    name: str = Field(default="", description="Of its folder; empty: the one that was planned last.")

@@ -54,7 +54,7 @@ def test_an_experiment_is_planned_asked_by_partition_and_shown(instance: Dagster
     executed(instance, tmp_path, PLAN_JOB, name="tried", effort=["none", "low"], prompt=["plain", "rubric"])
     partitions = sorted(instance.get_dynamic_partitions(str(CELLS.name)))
     assert partitions == [
-        f"tried/effort-{effort}.prompt-{prompt}" for effort in ("low", "none") for prompt in ("plain", "rubric")
+        f"tried.mock/effort-{effort}.prompt-{prompt}" for effort in ("low", "none") for prompt in ("plain", "rubric")
     ]
     half = shown_table(instance, tmp_path)
     assert (half["cells"], half["asked"], half["complete"]) == (4, 0, False)
@@ -62,7 +62,7 @@ def test_an_experiment_is_planned_asked_by_partition_and_shown(instance: Dagster
         (event,) = executed(instance, tmp_path, CELLS_JOB, partition).get_asset_materialization_events()
         assert (event.asset_key, event.partition) == (AssetKey(["eng5", "experiment_cell"]), partition)
         assert event.materialization.metadata["answered"].value == 6
-    whole = shown_table(instance, tmp_path, "tried")
+    whole = shown_table(instance, tmp_path, "tried.mock")
     assert (whole["asked"], whole["complete"], whole["base"]) == (4, True, "effort=none prompt=plain")
     assert len(whole["differences"].records) == 3 * 10
     assert "Holm (1979) over all 27 tests" in str(whole["report"])
@@ -126,7 +126,7 @@ def test_a_partition_that_the_grid_lost_says_so(instance: DagsterInstance, tmp_p
     executed(instance, tmp_path, PLAN_JOB, name="tried", effort=["none", "low"])
     executed(instance, tmp_path, PLAN_JOB, name="tried", effort=["none"])
     with pytest.raises(Failure, match=r"'effort-low' is no cell of it any more\. Did you mean 'effort-none'"):
-        executed(instance, tmp_path, CELLS_JOB, "tried/effort-low")
+        executed(instance, tmp_path, CELLS_JOB, "tried.mock/effort-low")
 
 
 def test_the_configuration_has_the_axes_of_the_terminal() -> None:

@@ -19,7 +19,7 @@ from cj_pipeline.eng5.draft import draft_folder
 from cj_pipeline.eng5.experiments.cells import Cell, base_of, cells_of
 from cj_pipeline.eng5.experiments.grid import Grid, GridSource
 from cj_pipeline.eng5.experiments.ledger import Ledger
-from cj_pipeline.eng5.options import RunnerMode
+from cj_pipeline.eng5.options import JudgeKind, RunnerMode
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.draft import disk_errors_in_words
 
@@ -105,13 +105,17 @@ class Experiment:
 
 
 def experiment_of(source: GridSource, experiments: Path) -> Experiment:
-    """Return the experiment of a grid. experiments: folder of all. Raises BadInput naming the key."""
-    cells = cells_of(source)
-    return Experiment(source, experiments / source.grid.name, cells, base_of(source, cells))
+    """Return the experiment of a grid. experiments: folder of all. Raises BadInput naming the key.
+
+    Who else than a provider answers has a folder of its own, beside that of the real thing: NAME.mock, NAME.local.
+    """
+    cells, grid = cells_of(source), source.grid
+    name = grid.name if grid.judge is JudgeKind.PROVIDER else f"{grid.name}.{grid.judge}"
+    return Experiment(source, experiments / name, cells, base_of(source, cells))
 
 
 def kept_experiment(name: str, experiments: Path) -> Experiment:
-    """Return an experiment that was begun. Raises BadInput where there is none of this name."""
+    """Return an experiment that was begun. name: of its folder. Raises BadInput where there is none of this name."""
     path = experiments / name / EXPERIMENT_FILE
     try:
         document = json.loads(path.read_bytes())
@@ -125,12 +129,12 @@ def kept_experiment(name: str, experiments: Path) -> Experiment:
 
 
 def kept_names(experiments: Path) -> list[str]:
-    """Return the names of the experiments that were begun, sorted."""
+    """Return the names of the folders of experiments that were begun, sorted."""
     return sorted(path.parent.name for path in experiments.glob(f"*/{EXPERIMENT_FILE}"))
 
 
 def newest_name(experiments: Path) -> str | None:
-    """Return the name of the experiment that was planned last; None where there is none."""
+    """Return the name of the folder that was planned last; None where there is none."""
     files = list(experiments.glob(f"*/{EXPERIMENT_FILE}"))
     return max(files, key=lambda path: path.stat().st_mtime).parent.name if files else None
 

@@ -19,7 +19,7 @@ from cj_pipeline.eng5.experiments.experiment import Experiment, kept_experiment,
 from cj_pipeline.eng5.experiments.ledger import Ledger
 from cj_pipeline.eng5.experiments.plan import CellPlan, plan_of
 from cj_pipeline.eng5.experiments.run import OnCell
-from cj_pipeline.eng5.experiments.shown import write_results
+from cj_pipeline.eng5.experiments.shown import as_markdown, write_results
 from cj_pipeline.eng5.experiments.table import as_csv, results_of
 from cj_pipeline.foundation.errors import BadInput
 from tests.eng5.experiments.stand import MODEL, asked, experiment
@@ -131,18 +131,32 @@ def test_a_finished_cell_is_not_passed_off_as_another(tmp_path: Path) -> None:
     assert plan_of(one)[0].left == 6
 
 
+def test_a_mock_and_a_provider_answer_one_grid_beside_each_other(tmp_path: Path) -> None:
+    with serving() as server:
+        tried = experiment(tmp_path, axes=MODEL)
+        asked(tried)
+        real = experiment(tmp_path, axes=MODEL, judge="provider", base_url=server.url, max_usd=1.0)
+        asked(real)
+    assert (tried.folder.name, real.folder.name) == ("tried.mock", "tried")
+    assert len(server.prompts) == 6
+    assert results_of(tried).complete
+    assert results_of(real).complete
+    assert "Nothing was spent" in as_markdown(results_of(tried))
+    assert "Nothing was spent" not in as_markdown(results_of(real))
+
+
 def test_an_experiment_is_found_again_by_its_name(tmp_path: Path) -> None:
     one = experiment(tmp_path)
     asked(one)
-    assert kept_names(one.folder.parent) == ["tried"]
-    kept = kept_experiment("tried", one.folder.parent)
+    assert kept_names(one.folder.parent) == ["tried.mock"]
+    kept = kept_experiment("tried.mock", one.folder.parent)
     assert kept.cells == one.cells
     assert all(plan.finished for plan in plan_of(kept))
-    with pytest.raises(BadInput, match=r"no such experiment\. There are: tried"):
+    with pytest.raises(BadInput, match=r"no such experiment\. There are: tried\.mock"):
         kept_experiment("other", one.folder.parent)
     (one.folder / "experiment.json").write_text("{}")
     with pytest.raises(BadInput, match="is not what an experiment writes"):
-        kept_experiment("tried", one.folder.parent)
+        kept_experiment("tried.mock", one.folder.parent)
 
 
 def test_all_cells_spend_from_one_limit_and_a_higher_one_goes_on(tmp_path: Path) -> None:
