@@ -36,7 +36,7 @@ def bus_of_a_service(
     bus = create_bus(folder, kafka, PipelineSettings().data_dir / "callbacks", **kafka_settings)
     if production_needs and isinstance(bus, FolderBus):
         raise BadInput(
-            f"is production, where the {bus} is no bus: no other service would read it.",
+            f"counts as production, where the {bus} is no bus: no other service would read it.",
             path="environment",
             field="ENVIRONMENT",
             remedy=f"Set {production_needs} to HOST:PORT of a broker.",

@@ -53,14 +53,14 @@ def verify_auth(as_json: bool) -> None:
     Exits with 0 for a token that is still good (or none is wanted, on this machine), 1 for an expired one, 2 without.
     """
     from cj_pipeline.foundation.clock import utc_now
+    from cj_pipeline.foundation.environment import is_development
     from cj_pipeline.services.cj.admin_client import TOKEN_VARIABLES, NoToken, claims_of, token_of_environment
     from cj_pipeline.services.cj.environment import settings_from_environment
-    from cj_pipeline.services.cj.settings import DEVELOPMENT
 
     token = token_of_environment()
     if token is None:
         environment = settings_from_environment(database_url="sqlite://").environment
-        if environment.lower() not in DEVELOPMENT:
+        if not is_development(environment):
             names = " or ".join(TOKEN_VARIABLES)
             raise NoToken(f"ENVIRONMENT is '{environment}', where no token is made for a desk: set {names}.")
         say("No token is set, and a CJ service without keys on this machine wants none.")

@@ -23,6 +23,32 @@ Values = TypeVar("Values")
 
 _NOTHING: Mapping[str, str] = {}
 
+DEVELOPMENT = frozenset({"development", "dev", "local", "test", "testing"})
+# Neither somebody's own desk nor what others rely on.
+_BETWEEN = frozenset({"staging", "ci"})
+_PRODUCTION = frozenset({"production", "prod"})
+
+
+def is_development(environment: str) -> bool:
+    """Return whether a word for where a service runs says that it is somebody's own."""
+    return environment.strip().lower() in DEVELOPMENT
+
+
+def counts_as_production(environment: str) -> bool:
+    """Return whether others rely on a service that runs there. A word that nobody knows, such as `live`, counts."""
+    return environment.strip().lower() not in DEVELOPMENT | _BETWEEN
+
+
+def environment_name(variables: Mapping[str, str], prefix: str) -> str:
+    """Return where a service runs: production when any of its variables says so, else the first that says anything.
+
+    An empty variable, as compose exports one that is not set, says nothing. prefix: of the service's own variables.
+    """
+    said = [variables.get(name, "") for name in ("ENVIRONMENT", f"{prefix}ENVIRONMENT", "ENV_TYPE")]
+    said = [word.strip() for word in said if word.strip()]
+    production = [word for word in said if word.lower() in _PRODUCTION]
+    return next(iter(production or said), "development")
+
 
 def read_environment(model: type[Settings], **given: object) -> Settings:
     """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""

@@ -14,9 +14,10 @@ import httpx
 import jwt
 
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.environment import is_development
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.services.cj.environment import settings_from_environment
-from cj_pipeline.services.cj.settings import DEVELOPMENT, ENVIRONMENT_PREFIX, CjSettings
+from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX, CjSettings
 
 TOKEN_VARIABLES = ("HULEEDU_SERVICE_ACCOUNT_TOKEN", "HULEEDU_ADMIN_TOKEN")
 """Where a token is looked for, in this order."""
@@ -44,7 +45,7 @@ def token_of_environment() -> str | None:
 
 def desk_token(settings: CjSettings, *, subject: str = "cj-pipeline", lifetime_s: float = _LIFETIME_S) -> str:
     """Return a token of the role admin, signed by the service's secret. Raises NoToken outside development."""
-    if settings.environment.strip().lower() not in DEVELOPMENT:
+    if not is_development(settings.environment):
         raise NoToken(
             f"ENVIRONMENT is '{settings.environment}', where tokens come from the identity service: set "
             f"{TOKEN_VARIABLES[0]} to one."

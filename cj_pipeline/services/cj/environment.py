@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cj_pipeline.foundation.environment import read_environment, unread_variables, warn_of_unread
+from cj_pipeline.foundation.environment import environment_name, read_environment, unread_variables, warn_of_unread
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX, PRODUCTION, CjSettings
+from cj_pipeline.services.cj.settings import ENVIRONMENT_PREFIX, CjSettings
 
 DATABASE_URL = f"{ENVIRONMENT_PREFIX}DATABASE_URL"
 KAFKA_SERVERS = f"{ENVIRONMENT_PREFIX}KAFKA_BOOTSTRAP_SERVERS"
@@ -75,7 +75,7 @@ def settings_from_environment(**given: object) -> CjSettings:
     _require_what_is_done(os.environ)
     if "database_url" not in given and (url := database_url(os.environ)) is not None:
         given["database_url"] = url
-    given.setdefault("environment", _environment_name(os.environ))
+    given.setdefault("environment", environment_name(os.environ, ENVIRONMENT_PREFIX))
     return CjSettings.model_validate(read_environment(CjEnvironment, **given).model_dump())
 
 
@@ -99,7 +99,7 @@ def require_deployed(settings: CjSettings) -> None:
     """Refuse SQLite in production: a file on one machine, which a container loses. Raises BadInput."""
     if settings.in_production and settings.database_url.get_secret_value().startswith("sqlite"):
         raise BadInput(
-            "names no PostgreSQL, and ENVIRONMENT is production.",
+            f"names no PostgreSQL, and ENVIRONMENT '{settings.environment}' counts as production.",
             path="environment",
             field=DATABASE_URL,
             remedy="Set it to postgresql://USER:PASSWORD@HOST/DATABASE.",
@@ -128,13 +128,6 @@ def database_url(environment: Mapping[str, str]) -> str | None:
 def _half_a_database(variable: str, problem: str) -> BadInput:
     remedy = f"Set {DATABASE_URL} to postgresql://USER:PASSWORD@HOST/DATABASE."
     return BadInput(problem, path="environment", field=variable, remedy=remedy)
-
-
-def _environment_name(environment: Mapping[str, str]) -> str:
-    """Return where the service runs: production when either variable says so."""
-    names = [environment.get(name, "") for name in ("ENVIRONMENT", "ENV_TYPE")]
-    said = [name for name in names if name.lower() in PRODUCTION] or [name for name in names if name]
-    return said[0] if said else "development"
 
 
 def _require_what_is_done(environment: Mapping[str, str]) -> None:

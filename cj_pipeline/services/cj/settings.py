@@ -24,13 +24,11 @@ from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
 from cj_pipeline.contracts.engine_settings import EngineSettings, Pairing
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
-from cj_pipeline.foundation.environment import LogLevel, listed
+from cj_pipeline.foundation.environment import LogLevel, counts_as_production, is_development, listed
 from cj_pipeline.foundation.names import TOPIC, valid_name
 
 ENVIRONMENT_PREFIX = "CJ_ASSESSMENT_SERVICE_"
 
-PRODUCTION = frozenset({"production", "prod"})
-DEVELOPMENT = frozenset({"development", "dev", "local", "test", "testing"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 SYSTEM_PROMPT = (
@@ -169,12 +167,12 @@ class CjSettings(EngineSettings):
     @property
     def in_production(self) -> bool:
         """Whether others rely on this service."""
-        return self.environment.strip().lower() in PRODUCTION
+        return counts_as_production(self.environment)
 
     @property
     def on_a_desk(self) -> bool:
         """Whether it is somebody's own, which nobody else can reach."""
-        return self.environment.strip().lower() in DEVELOPMENT and self.host in LOOPBACK
+        return is_development(self.environment) and self.host in LOOPBACK
 
     @property
     def admin_endpoints(self) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from cj_pipeline.contracts.comparison import MAX_BUNDLE
 from cj_pipeline.contracts.enums import BatchApiMode, Provider, QueueBackend, QueueProcessingMode
 from cj_pipeline.contracts.topics import CALLBACK_TOPICS
-from cj_pipeline.foundation.environment import Listed, LogLevel, read_environment
+from cj_pipeline.foundation.environment import (
+    Listed,
+    LogLevel,
+    counts_as_production,
+    environment_name,
+    read_environment,
+)
 from cj_pipeline.mock.settings import MockSettings
 from cj_pipeline.services.lps.providers.settings import ProviderSettings
 from cj_pipeline.services.lps.queue.queue import QueueLimits
@@ -198,7 +205,7 @@ class LpsSettings(QueueSettings, ProviderSettings, MockSettings):
     @property
     def in_production(self) -> bool:
         """Whether others rely on this service."""
-        return self.environment.strip().lower() in {"production", "prod"}
+        return counts_as_production(self.environment)
 
     @field_validator("default_llm_provider")
     @classmethod
@@ -232,10 +239,6 @@ class LpsEnvironment(BaseSettings, LpsSettings):
         env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    environment: str = Field(
-        default="development",
-        validation_alias=AliasChoices("ENVIRONMENT", f"{ENVIRONMENT_PREFIX}ENVIRONMENT", "ENV_TYPE"),
-    )
     openai_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("OPENAI_API_KEY"))
     anthropic_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("ANTHROPIC_API_KEY"))
     google_api_key: SecretStr = Field(default=SecretStr(""), validation_alias=_prefixed_or_bare("GOOGLE_API_KEY"))
@@ -246,6 +249,7 @@ class LpsEnvironment(BaseSettings, LpsSettings):
 
 def settings_from_environment(**given: object) -> LpsSettings:
     """Read the process environment once; what is given counts instead. Raises BadInput naming the variable."""
+    given.setdefault("environment", environment_name(os.environ, ENVIRONMENT_PREFIX))
     read = read_environment(LpsEnvironment, **given)
     settings = LpsSettings.model_validate(read.model_dump())
     if "redis_url" in read.model_fields_set and "queue_backend" not in read.model_fields_set:

@@ -64,7 +64,9 @@ class Access:
         if not changes and self._has_internal_key(request):
             return
         if self._key is None and settings.jwt_jwks_url is None:
-            if settings.in_production or (changes and not settings.on_a_desk):
+            # Whoever sets a key for reading does not mean that anybody may read.
+            keyed = not changes and self._internal_key() is not None
+            if settings.in_production or keyed or (changes and not settings.on_a_desk):
                 raise Denied(
                     f"Nobody can be told apart here: set {ENVIRONMENT_PREFIX}JWT_SECRET_KEY, JWT_PUBLIC_KEY or "
                     "JWT_JWKS_URL."
@@ -77,11 +79,14 @@ class Access:
             raise Denied(f"The token is good, and does not have the role '{ADMIN}'.", 403)
 
     def _has_internal_key(self, request: Request) -> bool:
-        expected = self._settings.internal_api_key
-        if expected is None or not expected.get_secret_value().strip():  # an unset variable, as compose exports it
-            return False
+        expected = self._internal_key()
         given = request.headers.get("x-internal-api-key", "")
-        return hmac.compare_digest(given.encode(), expected.get_secret_value().encode())
+        return expected is not None and hmac.compare_digest(given.encode(), expected.encode())
+
+    def _internal_key(self) -> str | None:
+        """Return the key that services read with; None where there is none, as compose exports a variable not set."""
+        key = self._settings.internal_api_key
+        return None if key is None else key.get_secret_value().strip() or None
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         settings = self._settings
