@@ -197,6 +197,7 @@ async def _asked(
     else:
         await _publish(bus, request, log)
         kept.note("published", True)
+        note(f"batch {request.data.entity_id} ({options.batch_id}) is asked for")
     if not options.await_completion:
         return _answers(draft, Collected(), NOT_AWAITED, timed_out=True), False
     log.event("collector_started", timeout_seconds=options.timeout_s)

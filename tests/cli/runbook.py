@@ -1,0 +1,61 @@
+"""This module reads docs/runbook.md as its user does: what to type, what to ask Prometheus and Loki, what can fail."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from tests.house import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TYPED = re.compile(r"^ {4,8}((?:export|nohup|cj-pipeline) .+)$", re.MULTILINE)
+_ASKED_OF_LOKI = re.compile(r'^ {4}\{service="([\w-]+)"\} \| json \| (\w+)="([^"]+)"$', re.MULTILINE)
+_FAILURE = re.compile(r"^\| `([^`]+)` \| (\d+) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One line. words: of the command without what the shell does with it; into: the file its output goes to."""
+
+    line: str
+    words: tuple[str, ...]
+    into: str | None
+
+    @property
+    def exports(self) -> bool:
+        """Whether it sets variables."""
+        return self.words[0] == "export"
+
+
+def typed() -> list[Typed]:
+    """Every line to type, in the order of the page."""
+    return [_read(line) for line in _TYPED.findall(re.sub(r"\\\n +", "", _FENCE.sub("", PAGE)))]
+
+
+def promql() -> list[str]:
+    """Every query for Prometheus."""
+    return [line for kind, block in _FENCE.findall(PAGE) if kind == "promql" for line in block.splitlines()]
+
+
+def loki() -> list[tuple[str, str, str]]:
+    """Every query for Loki: service, field, value."""
+    return _ASKED_OF_LOKI.findall(PAGE)
+
+
+def failures() -> dict[str, int]:
+    """What is said when something fails, and the exit code."""
+    return {words: int(code) for words, code in _FAILURE.findall(PAGE[PAGE.index("## When it fails") :])}
+
+
+def _read(line: str) -> Typed:
+    words = shlex.split(line, comments=True)
+    into = None
+    if words[0] == "nohup":
+        assert words[-1] == "&"
+        cut = words.index(">")
+        assert words[cut + 2] == "2>&1"
+        into, words = words[cut + 1], words[1:cut]
+    return Typed(line, tuple(words), into)

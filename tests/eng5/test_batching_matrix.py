@@ -1,0 +1,131 @@
+"""This module tests what the runbook says of modes, budgets and queries, against batches that both services ran."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from cj_pipeline.contracts.enums import LLMBatchingMode, QueueProcessingMode
+from cj_pipeline.eng5.batching import QUEUE_MODES
+from cj_pipeline.eng5.diagnostics.queries import queries
+from tests.cli import runbook
+from tests.eng5.batching_modes import BUDGET, ROWS, Worked, row_of, worked
+from tests.eng5.promql import Query, Vector
+
+SINGLE = (LLMBatchingMode.PER_REQUEST, QueueProcessingMode.PER_REQUEST, "disabled")
+SERIAL = (LLMBatchingMode.SERIAL_BUNDLE, QueueProcessingMode.SERIAL_BUNDLE, "disabled")
+JOBS = (LLMBatchingMode.PROVIDER_BATCH_API, QueueProcessingMode.BATCH_API, "opportunistic")
+
+
+@cache
+def ran(cj: LLMBatchingMode, queue: QueueProcessingMode, batch_api_mode: str) -> Worked:
+    return worked(cj, queue, batch_api_mode)
+
+
+def value(query: str, one: Worked) -> Vector:
+    return Query(query, one.samples, one.over_s).value()
+
+
+TABLE = [line for line in runbook.PAGE.splitlines() if line.startswith("| `") and line.count("|") == 11]
+
+
+@pytest.mark.parametrize("number", range(len(ROWS)))
+def test_the_matrix_of_modes_is_what_the_services_do(number: int) -> None:
+    # Out of date? python -m tests.eng5.batching_modes prints the rows.
+    assert len(TABLE) == len(ROWS)
+    assert TABLE[number] == row_of(*ROWS[number])
+
+
+@pytest.mark.parametrize("mode", list(LLMBatchingMode))
+def test_every_mode_of_the_cj_service_has_its_row_with_the_queue_that_it_needs(mode: LLMBatchingMode) -> None:
+    assert any((cj, queue) == (mode, QUEUE_MODES[mode]) for cj, queue, *_ in ROWS)
+
+
+@pytest.mark.parametrize(
+    "pair", [SERIAL, JOBS, (LLMBatchingMode.PER_REQUEST, QueueProcessingMode.PER_REQUEST, "disabled")]
+)
+def test_a_comparison_that_fails_is_tried_again_by_itself(
+    pair: tuple[LLMBatchingMode, QueueProcessingMode, str],
+) -> None:
+    one = worked(*pair, mock_error_rate=0.2, mock_error_codes="503")
+    assert one.judged == BUDGET
+    assert one.total("llm_provider_queue_retries_total") > 0
+    assert one.total("cj_permanently_failed_comparisons_total") == 0
+
+
+RECIPES = [
+    [cell.strip() for cell in line.strip("| ").split("|")]
+    for line in runbook.PAGE.splitlines()
+    if re.match(r"\| (stop|spend) ", line)
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe[0])
+@pytest.mark.parametrize(("essays", "column"), [(12, 4), (20, 5)])
+def test_a_recipe_for_the_budget_asks_as_many_comparisons_as_the_page_says(
+    recipe: list[str], essays: int, column: int
+) -> None:
+    _, cap, floor, threshold, *_ = recipe
+    given = {
+        "max_pairwise_comparisons": int(cap),
+        "min_comparisons_for_stability_check": int(floor),
+        "score_stability_threshold": float(threshold),
+    }
+    one = worked(*SERIAL, essays=essays, mode="eng5_anchor_gpt51_low", asked=int(cap), cj_settings=given)
+    assert one.judged == int(recipe[column])
+
+
+def test_there_are_three_recipes() -> None:
+    assert len(RECIPES) == 3
+
+
+def test_a_cap_above_the_service_s_own_is_the_service_s_own() -> None:
+    assert worked(*SERIAL, essays=20, asked=150, cj_settings={"max_pairwise_comparisons": 120}).judged <= 120
+
+
+@pytest.mark.parametrize("query", sorted({*runbook.promql(), *queries(), *queries(LLMBatchingMode.PROVIDER_BATCH_API)}))
+def test_every_query_is_one_that_both_services_answer(query: str) -> None:
+    one = ran(*(JOBS if "batch_api" in query else SERIAL))
+    found = value(query, one)
+    quiet = ("expiry", "prompt_fetch_failures")
+    assert bool(found) is not any(word in query for word in quiet), found
+    assert all(number >= 0 for number in found.values())
+
+
+def test_the_queries_of_a_summary_are_those_of_the_page() -> None:
+    assert set(queries()) <= set(runbook.promql())
+    assert {one for one in queries(LLMBatchingMode.PROVIDER_BATCH_API, window="6h") if "batch_api" in one} <= set(
+        runbook.promql()
+    )
+
+
+def test_the_queries_have_the_values_that_the_matrix_has() -> None:
+    one = ran(*SERIAL)
+    bundles = next(query for query in runbook.promql() if "serial_bundle_calls_total" in query)
+    assert sum(value(bundles, one).values()) == 11
+    per_bundle = next(query for query in runbook.promql() if "items_per_call_sum" in query)
+    assert value(per_bundle, one) == {(): BUDGET / 11}
+    callbacks = next(query for query in runbook.promql() if "comparison_callbacks_total" in query)
+    assert value(callbacks, one) == {(("queue_processing_mode", "serial_bundle"),): BUDGET}
+    jobs = next(query for query in runbook.promql() if "batch_api_jobs_total" in query)
+    by_status = {labels[-1]: count for labels, count in value(jobs, ran(*JOBS)).items()}
+    assert by_status == {("status", "scheduled"): 2, ("status", "completed"): 2}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sum(increase(cj_llm_request_total[1h]))", "no service has the series cj_llm_request_total"),
+        ("sum by (mode) (increase(cj_llm_requests_total[1h]))", "has no label mode"),
+        ('sum(increase(cj_llm_requests_total{mode="x"}[1h]))', "has no label mode"),
+        ("sum(increase(llm_provider_queue_depth[1h]))", "increase of the gauge"),
+        ("sum(cj_llm_requests_total)", "only grows; ask for its increase"),
+        ("sum(increase(cj_llm_requests_total))", "a window is missing"),
+        ("sum(increase(cj_llm_requests_total[1h])", "is missing"),
+    ],
+)
+def test_a_query_that_would_find_nothing_is_noticed(query: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        value(query, ran(*SERIAL))
