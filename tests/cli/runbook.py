@@ -35,6 +35,13 @@ def typed() -> list[Typed]:
     return [_read(line) for line in _TYPED.findall(re.sub(r"\\\n +", "", _FENCE.sub("", PAGE)))]
 
 
+def mentioned() -> list[tuple[str, ...]]:
+    """Commands within sentences and tables: the words of each, without its options and operands."""
+    found = re.findall(r"`cj-pipeline ([a-z0-9 -]+)`", PAGE)
+    without = {tuple(word for word in words.split() if not word.startswith("--")) for words in found}
+    return sorted({words[:2] if words[0] == "lps" else words for words in without})
+
+
 def promql() -> list[str]:
     """Every query for Prometheus."""
     return [line for kind, block in _FENCE.findall(PAGE) if kind == "promql" for line in block.splitlines()]

@@ -11,6 +11,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import httpx
 import jwt
 import pytest
 
-from cj_pipeline.bt.diagnostics import PRODUCTION_THRESHOLDS
+from cj_pipeline.bt.comparisons import Comparisons
+from cj_pipeline.bt.diagnostics import PRODUCTION_THRESHOLDS, flags_are_vacuous
 from cj_pipeline.bus.folder import FolderBus
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.contracts.els_request import AssessmentRequestEvent
@@ -207,6 +209,22 @@ def test_the_thresholds_of_the_flags_are_those_of_the_code() -> None:
     flags = PRODUCTION_THRESHOLDS
     assert f"mean above {flags.mean_se} or largest above {flags.max_se} logits" in runbook.PAGE
     assert f"fewer than {flags.mean_comparisons_per_item:g} comparison an essay" in runbook.PAGE
+
+
+def test_the_errors_that_no_judge_could_make_smaller_are_those_of_the_page() -> None:
+    pairs = list(combinations(range(12), 2))
+    for times, words in (
+        (1, "one comparison a pair have a mean of {:.2f} at least"),
+        (2, "two comparisons a pair {:.2f}"),
+    ):
+        asked = pairs * times
+        best = flags_are_vacuous(Comparisons([one for one, _ in asked], [other for _, other in asked], 12)).best_case
+        assert words.format(best.mean_se) in " ".join(runbook.PAGE.split())
+
+
+@pytest.mark.parametrize("words", runbook.mentioned(), ids=" ".join)
+def test_every_command_that_is_only_mentioned_is_there(cj_pipeline: Terminal, words: tuple[str, ...]) -> None:
+    assert cj_pipeline(*words, "--help").code == 0
 
 
 # What goes wrong, by what is said of it.

@@ -38,6 +38,12 @@ def test_the_matrix_of_modes_is_what_the_services_do(number: int) -> None:
     assert TABLE[number] == row_of(*ROWS[number])
 
 
+def test_a_nightly_job_outlasts_a_batch_that_may_be_silent_for_four_hours() -> None:
+    with pytest.raises(TimeoutError):
+        worked(LLMBatchingMode.PROVIDER_BATCH_API, QueueProcessingMode.BATCH_API, "nightly",
+               cj_settings={"batch_timeout_hours": 4})  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", list(LLMBatchingMode))
 def test_every_mode_of_the_cj_service_has_its_row_with_the_queue_that_it_needs(mode: LLMBatchingMode) -> None:
     assert any((cj, queue) == (mode, QUEUE_MODES[mode]) for cj, queue, *_ in ROWS)
