@@ -173,10 +173,11 @@ def drive(
 @click.option(
     "--cj", "cj_at", multiple=True, metavar="HOST:PORT", help="A CJ service elsewhere; once for each replica."
 )
-def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at: tuple[str, ...]) -> None:
+@click.option("--force", is_flag=True, help="Replace files of these names, also a configuration of your own.")
+def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at: tuple[str, ...], force: bool) -> None:
     """Write what Prometheus and Grafana need to watch the two services.
 
-    FOLDER gets prometheus.yml, alerts.yml and dashboard.json, over those that are there.
+    FOLDER gets prometheus.yml, alerts.yml and dashboard.json.
     """
     from cj_pipeline.local.stack_plan import DEFAULT_PORTS
     from cj_pipeline.reports.observability.files import write_files
@@ -184,7 +185,7 @@ def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at
     at = {**DEFAULT_PORTS, **_ports(ports)}
     given = {"lps": _places("--lps", lps_at), "cj": _places("--cj", cj_at)}
     targets = {job: places or (f"127.0.0.1:{at[job]}",) for job, places in given.items()}
-    config, alerts, board = write_files(folder, targets)
+    config, alerts, board = write_files(folder, targets, replace=force)
     for job, places in targets.items():
         say_wrapped(f"{config}: job {job} asks {', '.join(places)}")
     say_wrapped(f"{alerts}: the alert rules, which Prometheus loads")
@@ -239,7 +240,8 @@ def _ports(given: tuple[str, ...]) -> dict[str, int]:
 
 def _places(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
     for place in given:
-        if re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", place, re.ASCII) is None:
+        found = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", place, re.ASCII)
+        if found is None or not 0 < int(found[1]) < 65_536:
             raise click.UsageError(f"{option}: '{place}' is not HOST:PORT. Prometheus adds http:// and /metrics.")
     return given
 

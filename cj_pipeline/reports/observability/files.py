@@ -37,11 +37,16 @@ def prometheus_config(targets: Mapping[str, Sequence[str]], scrape_interval_s: i
 
 
 def write_files(
-    folder: Path, targets: Mapping[str, Sequence[str]], scrape_interval_s: int = SCRAPE_INTERVAL_S
+    folder: Path,
+    targets: Mapping[str, Sequence[str]],
+    scrape_interval_s: int = SCRAPE_INTERVAL_S,
+    *,
+    replace: bool = False,
 ) -> tuple[Path, ...]:
-    """Write the three files into a folder, over those of the same names; return their paths.
+    """Write the three files into a folder; return their paths.
 
-    targets: as for `prometheus_config`. Raises BadInput for a folder that cannot be written to.
+    targets: as for `prometheus_config`; replace: whether files of these names may be lost that say something else.
+    Raises BadInput for a folder that cannot be written to, and, before anything is written, for a file that is there.
     """
     texts = {
         PROMETHEUS: prometheus_config(targets, scrape_interval_s),
@@ -50,6 +55,13 @@ def write_files(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            if not replace and (folder / name).exists() and (folder / name).read_bytes() != text.encode():
+                raise BadInput(
+                    "is there already, and says something else.",
+                    path=folder / name,
+                    remedy="Name another folder, or replace it with --force.",
+                )
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:

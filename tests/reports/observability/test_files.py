@@ -168,6 +168,7 @@ def test_prometheus_takes_the_files_that_the_command_writes(
     [
         (["--lps", "http://lps:8080"], "--lps: 'http://lps:8080' is not HOST:PORT"),
         (["--cj", "cj"], "--cj: 'cj' is not HOST:PORT"),
+        (["--cj", "cj:65536"], "--cj: 'cj:65536' is not HOST:PORT"),
         (["--port", "lps=x"], "--port: 'lps=x' is not PART=PORT"),
     ],
 )
@@ -193,3 +194,17 @@ def test_panels_that_are_empty_while_all_is_well_say_so() -> None:
     assert {"Expired", "Failed attempts by reason", "Callbacks that count for nothing"} <= empty.keys()
     assert not {"Queue depth", "Comparisons by result", "Decisions of the engine"} & empty.keys()
     assert all(panel["fieldConfig"]["defaults"]["noValue"] == "none" for panel in empty.values())
+
+
+def test_a_configuration_of_somebodys_own_is_not_lost(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    mine = tmp_path / "prometheus.yml"
+    mine.write_text("scrape_configs: []\n")
+    refused = cj_pipeline("stack", "observe", str(tmp_path))
+    assert refused.code == 2
+    assert "prometheus.yml: is there already, and says something else." in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["prometheus.yml"]
+    assert mine.read_text() == "scrape_configs: []\n"
+    assert cj_pipeline("stack", "observe", str(tmp_path), "--force").code == 0
+    assert "job_name: lps" in mine.read_text()
+    # The same again is no loss.
+    assert cj_pipeline("stack", "observe", str(tmp_path)).code == 0
