@@ -78,13 +78,9 @@ def nightly(
     _write(settings.traces_dir, night, results, rows, outcomes, junit, markdown)
     if html is not None:
         from cj_pipeline.cli.pages import write_pages
-        from cj_pipeline.warehouse.store import Warehouse
 
         folders = {result.scenario_id: settings.traces_dir / result.scenario_id for result in results}
-        say(
-            f"The page over all scenarios is {write_pages(html, results, folders, Warehouse(settings.data_dir))}.",
-            err=True,
-        )
+        say(f"The page over all scenarios is {write_pages(html, results, folders)}.", err=True)
     if as_json:
         print_json(
             {
