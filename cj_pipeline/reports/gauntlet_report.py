@@ -9,9 +9,12 @@ from typing import Any
 
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.text import markdown_text
+from cj_pipeline.parity.evidence import POWER
 from cj_pipeline.parity.gauntlet.gauntlet import Gauntlet
 from cj_pipeline.parity.gauntlet.limits import in_words, limit_values
 from cj_pipeline.parity.gauntlet.tried import Tried
+from cj_pipeline.parity.gauntlet.wrong_mock import Group
+from cj_pipeline.reports.headline import ANOTHER_JUDGE
 from cj_pipeline.reports.more import AddCommand
 
 COLUMNS = ("wrong mock", "group", "found", "first found by")
@@ -65,6 +68,8 @@ def summary_lines(gauntlet: Gauntlet, add: AddCommand | None) -> tuple[str, ...]
         lines.append(
             f"The live side fails {', '.join(gauntlet.failing)} as it is, so what these would find is not known."
         )
+    if gauntlet.unread:
+        lines.append(f"The recording says nothing about the essays. What helps: {ANOTHER_JUDGE}")
     if (step := next_step(gauntlet, add)) is not None:
         lines.append(step)
     return tuple(lines)
@@ -77,8 +82,9 @@ def blind_groups(gauntlet: Gauntlet) -> tuple[tuple[Remedy, tuple[str, ...]], ..
     """
     found: dict[Remedy, list[str]] = {}
     for one in gauntlet.blind_spots:
-        sentence = f"A mock that {one.change} is found in {percent(one)} of runs{_in_words(one)}."
-        found.setdefault(_remedy(one), []).append(sentence)
+        words = _in_words(one, unread=gauntlet.unread)
+        sentence = f"A mock that {one.change} is found in {percent(one)} of runs{words}."
+        found.setdefault(_remedy(one, unread=gauntlet.unread), []).append(sentence)
     return tuple((remedy, tuple(found[remedy])) for remedy in Remedy if remedy in found)
 
 
@@ -156,8 +162,10 @@ def as_markdown(gauntlet: Gauntlet, add: AddCommand | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _remedy(one: Tried) -> Remedy:
+def _remedy(one: Tried, *, unread: bool) -> Remedy:
     closing = one.closing
+    if unread and one.essential and one.group is Group.JUDGEMENTS:
+        return Remedy.NOTHING
     if closing is not None and closing.enough:
         return Remedy.CLOSES
     if closing is not None and closing.rate >= (one.rate or 0.0) + _NO_GAIN:
@@ -167,10 +175,12 @@ def _remedy(one: Tried) -> Remedy:
     return Remedy.UNSEEN if closing is None and not one.first else Remedy.NOTHING
 
 
-def _in_words(one: Tried) -> str:
-    remedy, closing = _remedy(one), one.closing
+def _in_words(one: Tried, *, unread: bool) -> str:
+    remedy, closing = _remedy(one, unread=unread), one.closing
     if remedy is Remedy.MARGIN:
         return f"; nearest margin: {one.allowed_by}"
+    if unread and remedy is Remedy.NOTHING and one.essential:
+        return "; more answers like these would not help"
     if closing is None or remedy not in (Remedy.CLOSES, Remedy.HELPS):
         return ""
     larger = (
@@ -178,4 +188,6 @@ def _in_words(one: Tried) -> str:
         if closing.recorded
         else f"{closing.live} times the live batches (live.repeats in scenario.yaml)"
     )
-    return f"; with {larger} in about {round(100 * closing.rate)} %"
+    rate = f"in about {round(100 * closing.rate)} %"
+    doubt = "" if closing.enough or closing.rate < POWER else ", less if the judge sees less difference between essays"
+    return f"; with {larger} {rate}{doubt}"

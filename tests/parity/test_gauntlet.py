@@ -269,7 +269,7 @@ def test_a_drift_within_every_margin_is_allowed_by_the_nearest() -> None:
 
 
 def test_what_is_drawn_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = Closing(40, 1, 0.9)
+    closed = Closing(40, 1, 0.9, 1.0)
     monkeypatch.setattr(drawn, "closings", lambda case, gates, mocks, more: {mock.name: closed for mock in mocks})
     expected, cached = Expected(noise(), {}, ()), ContentCache(tmp_path)
     assert drawn.blind_spots(case(), margins(), expected, cached) == ()

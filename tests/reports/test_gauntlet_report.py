@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from cj_pipeline.parity.gauntlet.closing import Closing
 from cj_pipeline.parity.gauntlet.gauntlet import Gauntlet
@@ -22,16 +23,19 @@ from cj_pipeline.reports.gauntlet_report import (
     rows_of,
     summary_lines,
 )
+from cj_pipeline.reports.headline import ANOTHER_JUDGE
 from cj_pipeline.warehouse.schemas import SCHEMAS
 
 COIN = Tried("fair coin", Group.JUDGEMENTS, "tosses a coin", True, 0.9996, "answer_agreement")
-FLIPS = Tried("flips", Group.JUDGEMENTS, "flips a tenth", False, 0.125, "agreement", closing=Closing(66, 1, 0.96))
-SLOW = Tried("slow", Group.TIME, "takes longer", False, 0.012, "latency_mean", closing=Closing(132, 1, 0.05))
-DRIFT = Tried("drift", Group.TIME, "drifts", False, 0.3, "latency_drift", closing=Closing(0, 3, 0.9))
+FLIPS = Tried("flips", Group.JUDGEMENTS, "flips a tenth", False, 0.125, "agreement", closing=Closing(66, 1, 0.96, 1.0))
+SLOW = Tried("slow", Group.TIME, "takes longer", False, 0.012, "latency_mean", closing=Closing(132, 1, 0.05, 0.0))
+DRIFT = Tried("drift", Group.TIME, "drifts", False, 0.3, "latency_drift", closing=Closing(0, 3, 0.9, 1.0))
 TOKENS = Tried(
-    "tokens", Group.TOKENS, "bills more", False, 0.03, closing=Closing(132, 1, 0.04), allowed_by="tokens_total"
+    "tokens", Group.TOKENS, "bills more", False, 0.03, closing=Closing(132, 1, 0.04, 0.0), allowed_by="tokens_total"
 )
-SOME = Tried("some", Group.JUDGEMENTS, "flips some", False, 0.2, closing=Closing(40, 1, 0.6), allowed_by="winner_share")
+SOME = Tried(
+    "some", Group.JUDGEMENTS, "flips some", False, 0.2, closing=Closing(40, 1, 0.6, 0.0), allowed_by="winner_share"
+)
 JUNK = Tried("junk", Group.VALUES, "gives letters for reasons", False, 0.0)
 FREE = Tried("cost 0", Group.VALUES, "costs nothing", False, None, left_out="the recorded judge does the same")
 LIMITS = (DetectionLimit("tokens", "%", 5.0, 4.0, True, 900.0),)
@@ -82,6 +86,23 @@ def test_each_blind_spot_is_one_sentence_below_what_would_close_it() -> None:
     assert len(blind_lines(found)) == len(found.blind_spots)
 
 
+def test_what_depends_on_the_judge_is_not_promised() -> None:
+    unsure = replace(FLIPS, closing=Closing(66, 1, 0.85, 0.6))
+    found = replace(FOUND, tried=(unsure,))
+    assert next_step(found, ADD) is None
+    assert "in about 85 %, less if the judge sees less difference" in blind_lines(found)[0]
+
+
+def test_of_a_judge_that_may_never_read_no_answers_are_promised_and_parity_says_the_same() -> None:
+    coin = Tried("blind coin", Group.JUDGEMENTS, "tosses a coin", True, 0.03)
+    found = replace(FOUND, tried=(coin, SLOW), unread=True)
+    assert blind_lines(found)[0] == (
+        "A mock that tosses a coin is found in 3 % of runs; more answers like these would not help."
+    )
+    assert ANOTHER_JUDGE in " ".join(summary_lines(found, ADD))
+    assert next_step(found, ADD) is None
+
+
 def test_a_rate_is_rounded_down_and_a_finder_by_chance_is_not_named() -> None:
     assert rows_of(FOUND)[:3] == [
         ["fair coin *", "judgements", "99 %", "answer_agreement"],
@@ -104,7 +125,7 @@ def test_markdown_and_json_hold_the_same() -> None:
     document = json.loads(json.dumps(as_json(FOUND, ADD)))
     markdown = as_markdown(FOUND, ADD)
     assert [one["name"] for one in document["wrong_mocks"]] == [one.name for one in FOUND.tried]
-    assert document["wrong_mocks"][1]["closing"] == {"recorded": 66, "live": 1, "rate": 0.96}
+    assert document["wrong_mocks"][1]["closing"] == {"recorded": 66, "live": 1, "rate": 0.96, "sure": 1.0}
     assert document["limits"][0]["up"] == 5.0
     assert document["exit_code"] == 0
     assert all(line in markdown.replace("\\", "") for line in document["blind_spots"])

@@ -36,12 +36,16 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Gauntlet:
-    """What one comparison finds. failing: exact checks that the live side fails anyway, which find nothing here."""
+    """What one comparison finds. failing: exact checks that the live side fails anyway, which find nothing here.
+
+    unread: whether the recorded answers could be a judge's that never reads.
+    """
 
     scenario_id: str
     tried: tuple[Tried, ...]
     limits: tuple[DetectionLimit, ...]
     failing: tuple[str, ...]
+    unread: bool = False
 
     @property
     def looked_for(self) -> tuple[Tried, ...]:
@@ -79,7 +83,8 @@ def run_gauntlet(
     order = list(Group)
     tried = sorted((*drawn, *edited), key=lambda one: (order.index(one.group), not one.essential))
     failing = tuple(name for name, result in exact.items() if result.verdict in _FINDS)
-    return Gauntlet(case.scenario.scenario_id, tuple(tried), limits or (), failing)
+    unread = says_nothing_about_essays(case.comparison, expected.detections)
+    return Gauntlet(case.scenario.scenario_id, tuple(tried), limits or (), failing, unread)
 
 
 def _edited(case: Case, cached: ContentCache | None, on_progress: Progress | None) -> list[Tried]:
