@@ -17,6 +17,8 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
 
+from cj_pipeline.local.folder_lock import folder_lock
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,7 +52,9 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
 
             return DagsterPostgresStorage(postgres_url=with_driver(url), inst_data=inst_data)
         home = Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
-        return DagsterSqliteStorage(base_dir=str(home), inst_data=inst_data)
+        # Dagster makes its tables without one: of six processes on a new folder, five fail ("table already exists").
+        with folder_lock(home / ".storage.lock"):
+            return DagsterSqliteStorage(base_dir=str(home), inst_data=inst_data)
 
 
 def with_driver(url: str) -> str:

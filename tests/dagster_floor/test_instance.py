@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,32 @@ def test_with_a_url_events_are_in_postgresql(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     assert remembers(tmp_path / "home")
     assert not (tmp_path / "home/history").exists()
+
+
+AT_ONCE = """
+import multiprocessing, sys
+from cj_pipeline.instance import EnvironmentStorage
+
+def load(barrier):
+    barrier.wait(60)
+    EnvironmentStorage.from_config_value(None, {})
+
+context = multiprocessing.get_context("fork")  # Dagster is imported once
+barrier = context.Barrier(4)
+processes = [context.Process(target=load, args=(barrier,)) for _ in range(4)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+sys.exit(sum(process.exitcode != 0 for process in processes))
+"""
+
+
+def test_processes_that_start_at_once_on_a_new_folder_all_find_its_tables(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
+    environment |= {"DAGSTER_HOME": str(tmp_path / "new"), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE], env=environment, check=False, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "new/history/runs.db").is_file()

@@ -248,7 +248,7 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
     workers = {}
     for mode in ("", "+inverted"):
-        workers[mode] = worker = subprocess.Popen(
+        workers[mode] = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(home), str(root / "data"), str(ROUNDS), mode],
             cwd=REPOSITORY,
             env=environment,
@@ -256,7 +256,7 @@ def overlapping_runs(root: Path) -> dict[str, list[dict[str, Any]]]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        # One after the other up to here: two at once that make Dagster's SQLite files lock each other out.
+    for worker in workers.values():  # both make Dagster's files in the new home at once
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     for worker in workers.values():
