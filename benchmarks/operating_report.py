@@ -78,6 +78,27 @@ def error(judges: Iterable[Judge], name: str, of: str = "runs") -> float:
     return math.sqrt(sum(judge.variance(name) for judge in judges)) / max(pooled(judges).counts[of], 1)
 
 
+def known(share: float, recordings: int) -> str:
+    """Return a share and how surely it is known, as if all runs of a recording were one: no runs go together more."""
+    if share in (0.0, 1.0):
+        return f"{share:.2%}, {'at most' if share == 0 else 'at least'} {abs(share - min(3 / recordings, 1)):.2%}"
+    return f"{share:.2%} +- {2 * math.sqrt(share * (1 - share) / recordings):.2%}"
+
+
+def recorded(judges: Iterable[Judge]) -> str:
+    """Return how many recordings each judge has."""
+    counts = sorted(judge.counts["recordings"] for judge in judges)
+    each = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    return f"{each} of each of {len(counts)} judges, {sum(counts):,} in all"
+
+
+def alarms(total: Judge) -> str:
+    """Return the gates that most faithful runs fail."""
+    failed = {name.removeprefix("failed "): n for name, n in total.counts.items() if name.startswith("failed ")}
+    first = sorted(failed, key=lambda name: -failed[name])[:5]
+    return ", ".join(f"`{name}` {total.share(f'failed {name}'):.2%}" for name in first) or "none"
+
+
 def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, str]]:
     """Return what was asked, what is wanted, and what was found."""
     cube = [judge for judge in judges if judge.at == "hypercube"]
@@ -87,6 +108,8 @@ def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tup
     above = [judge for judge in cube if judge.share("no") > MOST_OF_ONE]
     clearly = [judge for judge in above if judge.share("no") - 2 * error([judge], "no") > MOST_OF_ONE]
     found = [
+        ("recordings of (a) and (b)", "at least 100 of each judge", recorded(cube)),
+        ("recordings of (c)", "at least 100 of each judge", recorded(at_c)),
         (
             "(a) a faithful run is NO PARITY",
             "at most 1 %",
@@ -100,6 +123,7 @@ def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tup
             f"{worst.counts['recordings']} recordings; {len(above)} judges are above 3 %, {len(clearly)} of them by "
             "more than chance explains",
         ),
+        ("(a) the gates that fail most in them", "", alarms(total)),
         (
             "a faithful run is PARITY, CANNOT TELL",
             "about half",
@@ -116,14 +140,18 @@ def rows(judges: list[Judge], real: Mapping[str, Mapping[str, int]]) -> list[tup
             for name, share in coverage(total).items()
         ),
         *(
-            (f"a drift of {name} by its margin is EQUIVALENT", "at most 5 %", f"{total.share(counted):.1%}")
+            (
+                f"a drift of {name} by its margin is EQUIVALENT",
+                "at most 5 %",
+                known(total.share(counted), total.counts["recordings"]),
+            )
             for counted in sorted(total.counts)
             if (name := counted.removeprefix("equivalent at the margin ")) != counted
         ),
         (
             "some gate of a faithful run is DIFFERENT",
             "at most 5 %",
-            f"{total.share('different', 'recordings'):.1%}",
+            known(total.share("different", "recordings"), total.counts["recordings"]),
         ),
     ]
     limits = {"itself": "never", "another judge, 1": "at least 60 %", "another judge, 2": "at least 85 %"}
@@ -141,8 +169,9 @@ def coverage(judge: Judge) -> dict[str, float]:
 
 
 def _past(total: Judge, cube: list[Judge], mock: WrongMock) -> str:
-    worst = max(judge.share(f"past {mock}") for judge in cube)
-    return f"{total.share(f'past {mock}'):.2%}, worst judge {worst:.1%}"
+    pooled_share = known(total.share(f"past {mock}"), total.counts["recordings"])
+    worst = max(cube, key=lambda judge: judge.share(f"past {mock}"))
+    return f"{pooled_share}; worst judge {known(worst.share(f'past {mock}'), worst.counts['recordings'])}"
 
 
 def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable[tuple[str, str, str]]:
@@ -151,8 +180,9 @@ def _power(at_c: list[Judge], recordings: int, repeatability: float) -> Iterable
     where = f"(c) {recordings} recorded, repeatability {repeatability:g}"
     least = min(ESSENTIAL, key=lambda mock: here.share(f"caught {mock}"))
     parity = f"{here.share('parity'):.1%} +- {2 * error(kinds, 'parity'):.1%}, {here.counts['recordings']} recordings"
+    caught = known(here.share(f"caught {least}"), here.counts["recordings"])
     yield f"{where}: a faithful run is PARITY", "at least 90 %", parity
-    yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", f"{here.share(f'caught {least}'):.1%}"
+    yield f"{where}: {least} (the worst) is NO PARITY", "at least 95 %", caught
 
 
 def like(judges: Iterable[Judge], recordings: int, repeatability: float) -> list[Judge]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cj_pipeline.parity.compare import ALL_CHECKS
-from cj_pipeline.parity.gates import GATES
+from cj_pipeline.reports.plain_questions import QUESTIONS
 
 Advice = tuple[str, str]
 """What red means; what to do."""
@@ -190,9 +190,14 @@ ADVICE: Mapping[str, Advice] = {
 }
 
 
-def advice_rows() -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, question, what red means and what to do, of every check in the order of reports."""
-    questions = {gate.name: gate.question for gate in GATES}
+def advice_rows() -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield name, question, measure, what red means and what to do, of every check in the order of reports.
+
+    The measure of an exact check is empty: it looks at every value.
+    """
     for check in ALL_CHECKS:
         red, remedy = ADVICE[check.name]
-        yield check.name, questions.get(check.name, check.question), red, remedy
+        if (question := QUESTIONS.get(check.name)) is not None:
+            yield check.name, question, check.question, red, remedy
+        else:
+            yield check.name, check.question, "", red, remedy

@@ -126,9 +126,9 @@ def gauntlet_list() -> str:
 
 
 def check_advice() -> str:
-    """Return every check with what it asks, what red means, and what to do."""
-    lines = ["| check | asks | red means | what to do |", "|---|---|---|---|"]
-    lines += [f"| `{name}` | {asks} | {red} | {remedy} |" for name, asks, red, remedy in advice_rows()]
+    """Return every check with what it asks, what it measures, what red means, and what to do."""
+    lines = ["| check | asks | measured as | red means | what to do |", "|---|---|---|---|---|"]
+    lines += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in advice_rows()]
     return "\n".join(lines)
 
 

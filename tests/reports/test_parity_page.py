@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks.plain_words import CLAIMS, FIGURES
 from cj_pipeline.parity.compare import ALL_CHECKS
+from cj_pipeline.parity.gates import GATES
 from cj_pipeline.reports.advice import ADVICE
+from cj_pipeline.reports.plain_questions import QUESTIONS
 from cj_pipeline.reports.rooms import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "parity.md").read_text(encoding="utf-8")
@@ -40,6 +42,15 @@ def test_a_small_recording_is_found_to_prove_little() -> None:
 def test_every_check_has_its_advice_and_no_other() -> None:
     assert set(ADVICE) == {check.name for check in ALL_CHECKS}
     assert all(red.endswith(".") and remedy.endswith(".") for red, remedy in ADVICE.values())
+
+
+def test_every_gate_asks_a_question_in_plain_words() -> None:
+    assert set(QUESTIONS) == {gate.name for gate in GATES}
+    assert all(question.endswith("?") and len(question) < 80 for question in QUESTIONS.values())
+    jargon = re.compile(r"tau|logit|correlation|deviation|quantile|percentile|wasserstein", re.IGNORECASE)
+    assert [question for question in QUESTIONS.values() if jargon.search(question)] == []
+    for asks, measure in ((QUESTIONS[gate.name], gate.question) for gate in GATES):
+        assert f"| {asks} | {measure} |" in PAGE
 
 
 def test_the_pictures_are_there_small_and_without_a_date() -> None:
