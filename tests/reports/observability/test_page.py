@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
+from cj_pipeline.reports.observability.files import alert_rules
+from cj_pipeline.reports.observability.panels import ROWS
 from tests.house import REPOSITORY
 from tests.reports.observability.driven import (
     BATCHES,
@@ -278,6 +281,19 @@ def test_every_query_is_tried_and_those_that_are_not_say_so() -> None:
     assert words.startswith("The same in Loki")
     assert words.endswith("they are untested.")
     assert len(RECIPES) == PAGE.count("\n```") / 2
+
+
+def test_what_the_first_table_sends_people_to_exists() -> None:
+    table = PAGE.partition("## Where to begin")[2].partition("\n## ")[0].partition("|---|")[2]
+    alerts = {rule["alert"] for rule in yaml.safe_load(alert_rules())["groups"][0]["rules"] if "alert" in rule}
+    named = re.findall(r"`(\w+)`", table)
+    assert named
+    assert set(named) - alerts == set()
+    panels = {panel.title for row in ROWS for panel in row.panels}
+    quoted = re.findall(r'"([^"]+)"', table)
+    assert quoted
+    known = (*panels, *RECIPES)
+    assert [words for words in quoted if not any(name.startswith(words) for name in known)] == []
 
 
 @pytest.mark.servers("prometheus")

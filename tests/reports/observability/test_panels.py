@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from typing import Any
 
 import httpx
@@ -147,3 +148,17 @@ def test_alerts_that_the_drive_deserves_fire_and_no_others(stack: Driven) -> Non
     told = [alert["annotations"]["summary"] for rule in alerting(stack) for alert in rule["alerts"]]
     assert "3 requests to mock ended unanswered in ten minutes (ttl)." in told
     assert [words for words in told if "error expanding" in words or "<no value>" in words] == []
+
+
+# Production's name of it.
+ODD = "llm_provider_prompt_tokens_histogram metric name should not include type 'histogram'"
+
+
+def test_promtool_finds_no_fault_in_what_the_services_expose(stack: Driven) -> None:
+    answer = httpx.get(f"{stack.prometheus.url}/api/v1/targets", timeout=30, trust_env=False).json()
+    urls = [target["scrapeUrl"] for target in answer["data"]["activeTargets"]]
+    assert len(urls) == 3
+    for url in urls:
+        text = httpx.get(url, timeout=30, trust_env=False).text
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        assert [line for line in (done.stdout + done.stderr).splitlines() if line != ODD] == []
