@@ -114,8 +114,7 @@ def test_each_reason_that_nothing_but_a_person_ends_has_an_alert() -> None:
         for name in ("LpsKeyRefused", "LpsRequestsCannotSucceed", "LpsDefect")
         for word in re.findall(r'reason=~"([^"]+)"', ALERTS[name]["expr"])[0].split("|")
     }
-    # What the metrics call a reason that is none of ours.
-    assert named - {"other"} <= {reason.value for reason in EXPLANATIONS}
+    assert named <= {reason.value for reason in EXPLANATIONS}
     final = {reason.value for reason, explained in EXPLANATIONS.items() if explained.what_next == "final"}
     # Two have the alert on expiry, two are somebody's wish, and a filter takes single prompts.
     assert final - named == {"expired", "given_up", "shut_down", "cancelled", "filtered"}
