@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.cli.terminal import Answer, Terminal
 from tests.house import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -33,6 +37,40 @@ class Typed:
 def typed() -> list[Typed]:
     """Every line to type, in the order of the page."""
     return [_read(line) for line in _TYPED.findall(re.sub(r"\\\n +", "", _FENCE.sub("", PAGE)))]
+
+
+def play(terminal: Terminal, own: Mapping[str, str], may_exit_with_1: tuple[str, ...] = ()) -> list[Answer]:
+    """Type every line of the page in this folder, as a shell would, and return what the commands answered.
+
+    own: values of variables that name a deployment, in place of the page's. The caller restores the environment.
+    """
+    answers = []
+    for one in typed():
+        if one.exports:
+            export(one, own)
+            continue
+        words = [os.path.expandvars(word) for word in one.words[1:]]
+        assert not any("$" in word for word in words), one.line
+        answer = terminal(*words)
+        if one.into is not None:
+            Path(one.into).write_text(f"{answer.err}\n{answer.out}")
+        answers.append(answer)
+        allowed = (0, 1) if one.line.startswith(may_exit_with_1) else (0,)
+        assert answer.code in allowed, (one.line, answer.err, answer.out[-1500:])
+    return answers
+
+
+def export(one: Typed, own: Mapping[str, str]) -> None:
+    """Set variables. The batch is the one that the log of the run in the background names."""
+    for word in one.words[1:]:
+        name, equals, value = word.partition("=")
+        assert equals, word
+        log = Path("autumn-a.log")
+        if name == "BATCH" and log.is_file():
+            found = re.search(r"batch (\S+) \(autumn-a\) is asked for", log.read_text())
+            assert found is not None, log.read_text()
+            value = found.group(1)
+        os.environ[name] = own.get(name, os.path.expandvars(value))
 
 
 def mentioned() -> list[tuple[str, ...]]:

@@ -126,43 +126,17 @@ def stack(
     os.environ.update(before)
 
 
-def exported(stack: Deployed, words: tuple[str, ...]) -> None:
-    """Set variables as a shell does; those that name a deployment are those of the test."""
-    own = {
+def own(stack: Deployed) -> dict[str, str]:
+    """The variables that name a deployment."""
+    return {
         "CJ_ASSESSMENT_SERVICE_DATABASE_URL": f"sqlite:///{stack.database}",
         "HULEEDU_ADMIN_TOKEN": jwt.encode({"sub": "runner", "roles": ["admin"], "exp": 4_000_000_000}, KEY, "HS256"),
     }
-    for word in words[1:]:
-        name, equals, value = word.partition("=")
-        assert equals, word
-        os.environ[name] = own.get(name, os.path.expandvars(value))
-
-
-def typed_by(terminal: Terminal, one: runbook.Typed) -> Answer:
-    words = [os.path.expandvars(word) for word in one.words[1:]]
-    assert not any("$" in word for word in words), one.line
-    answer = terminal(*words)
-    if one.into is not None:
-        Path(one.into).write_text(answer.err + "\n" + answer.out)
-    return answer
 
 
 def test_every_command_of_the_page_runs(cj_pipeline: Terminal, stack: Deployed) -> None:
     # A mock in a generic mode has no reason to order the anchors as their grades do.
-    may_miss_its_target = "cj-pipeline eng5 report"
-    shown: list[Answer] = []
-    for one in runbook.typed():
-        if one.exports:
-            exported(stack, one.words)
-            if "BATCH" in one.words[1]:
-                found = re.search(r"batch (\S+) \(autumn-a\) is asked for", Path("autumn-a.log").read_text())
-                assert found is not None
-                os.environ["BATCH"] = found.group(1)
-            continue
-        answer = typed_by(cj_pipeline, one)
-        shown.append(answer)
-        allowed = (0, 1) if one.line.startswith(may_miss_its_target) else (0,)
-        assert answer.code in allowed, (one.line, answer.err, answer.out[-800:])
+    shown = runbook.play(cj_pipeline, own(stack), ("cj-pipeline eng5 report",))
     assert len(shown) == len(re.findall(r"^ {4,}(?:nohup )?cj-pipeline ", runbook.PAGE, re.MULTILINE))
     said = "\n".join(answer.out for answer in shown)
     assert "No money was spent: a mock answered." in said
@@ -178,7 +152,7 @@ def test_every_variable_of_the_page_is_one_that_the_services_read(stack: Deploye
     given: set[str] = set()
     for one in runbook.typed():
         if one.exports:
-            exported(stack, one.words)
+            runbook.export(one, own(stack))
             given |= {word.partition("=")[0] for word in one.words[1:]}
             cj = cj_environment.settings_from_environment()
             lps = lps_settings.settings_from_environment()
