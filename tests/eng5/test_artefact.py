@@ -102,6 +102,10 @@ def _turn_round(document: Any) -> None:
         (lambda document: document["llm_comparisons"][0].update(winner_id="nobody"), "are not its two essays"),
         (lambda document: document["llm_comparisons"][0].update(tokens_prompt=1), "comparison 1 differs"),
         (lambda document: document["validation"]["manifest"].clear(), "has no event of comparison 1"),
+        (
+            lambda document: document["metadata"]["batching"].update(worked_off={"serial_bundle": 1}),
+            "metadata.batching",
+        ),
     ],
 )
 def test_verify_notices_a_change_under_a_new_checksum(

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cj_pipeline.contracts.callback import Rejection, parse_callback
+from cj_pipeline.contracts.enums import LLMBatchingMode
 from cj_pipeline.eng5.artefact.blocks import USD_DECIMALS, Block, comparison
 from cj_pipeline.eng5.artefact.files import COMPARISONS, checksum_of, read_document, schema_errors
+from cj_pipeline.eng5.batching import batching_block
 from cj_pipeline.traces.importing.artefact_file import read_artefact
 from cj_pipeline.traces.provenance import file_sha256
 
@@ -113,7 +115,7 @@ def _manifest(folder: Path, manifest: list[Block]) -> Iterator[str]:
 
 def _recorded(document: Block, folder: Path, manifest: list[Block]) -> Iterator[str]:
     """Yield where the comparisons are not those of the events that the manifest names."""
-    stored = {}
+    stored, callbacks = {}, []
     for entry in manifest:
         if str(entry["path"]).startswith(f"{COMPARISONS}/"):
             event = parse_callback((folder / str(entry["path"])).read_bytes())
@@ -121,6 +123,11 @@ def _recorded(document: Block, folder: Path, manifest: list[Block]) -> Iterator[
                 yield f"manifest: {entry['path']} is no callback."
             else:
                 stored[str(event.data.correlation_id)] = comparison(0, event)
+                callbacks.append(event.data)
+    if batching := document["metadata"].get("batching"):
+        hint = None if batching["hint"] is None else LLMBatchingMode(batching["hint"])
+        if batching != batching_block(hint, callbacks):
+            yield "metadata.batching: is not what the events say."
     for one in document["llm_comparisons"]:
         event_of_it = stored.pop(one["correlation_id"], None)
         if event_of_it is None:
