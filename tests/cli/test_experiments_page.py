@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster import DagsterInstance, materialize
+from dagster._cli import create_dagster_cli
 
 from assets.eng5_experiment import CELLS_JOB, PLAN_JOB, PLAN_OP, experiment_asset
 from cj_pipeline.definitions import build_defs
@@ -75,6 +76,13 @@ def test_the_commands_of_dagster_name_jobs_partition_and_asset(tmp_path: Path) -
     commands = [shlex.split(line) for line in COMMANDS if line.startswith("dagster ")]
     plan, cell, table = commands
     assert (plan[plan.index("-j") + 1], cell[cell.index("-j") + 1]) == (PLAN_JOB, CELLS_JOB)
+    for command in commands:
+        known: Any = create_dagster_cli()
+        options = [word for word in command[1:] if word.startswith("-")]
+        for word in command[1 : command.index(options[0])]:
+            known = known.commands[word]
+        taken = {option for parameter in known.params for option in parameter.opts}
+        assert set(options) <= taken, command
     partition = yaml.safe_load(cell[-1])["dagster/partition"]
     config = yaml.safe_load(PLAN)
     warehouse = WarehouseResource(root=str(tmp_path))
