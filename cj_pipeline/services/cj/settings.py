@@ -175,6 +175,11 @@ class CjSettings(EngineSettings):
         return is_development(self.environment) and self.host in LOOPBACK
 
     @property
+    def wants_a_token(self) -> bool:
+        """Whether there is anything to check one by."""
+        return any((self.jwt_secret_key, self.jwt_public_key, self.jwt_public_key_path, self.jwt_jwks_url))
+
+    @property
     def admin_endpoints(self) -> bool:
         """Whether the admin's endpoints answer."""
         return not self.in_production if self.enable_admin_endpoints is None else self.enable_admin_endpoints

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import jsonschema_rs
 import pytest
-import schemathesis
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cj_pipeline.contracts.comparison import QueuedResponse
 from cj_pipeline.contracts.enums import Provider
@@ -22,80 +17,20 @@ from cj_pipeline.services.lps.http.app import build_app
 from cj_pipeline.services.lps.http.openapi_request import EXAMPLE
 from tests.services.lps.lab import in_lab, lab
 from tests.services.lps.providers.fakes import KEYS
+from tests.services.openapi_fuzz import complaints, in_a_thread
 
 ADMIN_KEY = "only-for-this-test"
-# Per operation, for each of the phases that draw.
-EXAMPLES_DRAWN = 8
 
 
-@contextmanager
-def served(**settings: Any) -> Iterator[ASGIApp]:
-    """The app of a service that runs on a loop of its own, in a thread; it can be called from any other loop."""
-    loop = asyncio.new_event_loop()
-    started, stop = threading.Event(), asyncio.Event()
-    apps: list[ASGIApp] = []
+def served(**settings: Any) -> AbstractContextManager[ASGIApp]:
+    """The app of a service that runs on a loop of its own, in a thread."""
 
-    async def serve() -> None:
+    @asynccontextmanager
+    async def app() -> AsyncIterator[ASGIApp]:
         async with lab(**settings) as the_lab:
-            apps.append(build_app(the_lab.service))
-            started.set()
-            await stop.wait()
+            yield build_app(the_lab.service)
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(10)
-
-    async def there(scope: Scope, received: list[Message]) -> list[Message]:
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            return received.pop(0) if received else {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        await apps[0](scope, receive, send)
-        return sent
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        received = [await receive()]
-        while received[-1].get("more_body"):
-            received.append(await receive())
-        for message in await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(scope, received), loop)):
-            await send(message)
-
-    try:
-        yield app
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
-
-
-def complaints(app: ASGIApp, headers: dict[str, str], path: str | None = None) -> tuple[list[str], set[str]]:
-    """What schemathesis finds wrong, with all its checks and phases on; and the names of the checks that it made."""
-    config = SchemathesisConfig.from_dict(
-        {"seed": 1, "headers": headers, "generation": {"max-examples": EXAMPLES_DRAWN, "database": "none"}}
-    )
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
-    schema.validate()
-    if path is not None:
-        schema = schema.include(path=path)
-    found, checks = [], set()
-    for event in from_schema(schema).execute():
-        if isinstance(event, events.NonFatalError):
-            found.append(f"{event.label}: {event.info.format()}")
-        elif isinstance(event, events.FatalError):
-            raise event.exception
-        elif isinstance(event, events.ScenarioFinished):
-            for made in event.recorder.checks.values():
-                checks |= {check.name for check in made}
-                found += [
-                    f"{event.label}: {check.name}: {failed.failure.message}\n{failed.code_sample}"
-                    for check in made
-                    if (failed := check.failure_info) is not None
-                ]
-    return found, checks
+    return in_a_thread(app)
 
 
 def test_schemathesis_finds_nothing_wrong():

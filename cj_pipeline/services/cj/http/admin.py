@@ -19,6 +19,7 @@ from cj_pipeline.services.cj.http.bodies import (
     StudentPromptBody,
     read_model,
 )
+from cj_pipeline.services.cj.http.openapi import ADMIN
 from cj_pipeline.services.cj.intake.assignments import (
     Instructions,
     NotOnTheScale,
@@ -32,12 +33,6 @@ from cj_pipeline.services.cj.intake.assignments import (
 )
 from cj_pipeline.services.cj.service import CjAssessmentService
 
-INSTRUCTIONS = "/admin/v1/assessment-instructions"
-PROMPTS = "/admin/v1/student-prompts"
-RUBRICS = "/admin/v1/judge-rubrics"
-ANCHORS = "/admin/v1/anchors/assignment/{assignment_id:path}"
-REGISTER = "/api/v1/anchors/register"
-
 MOST_ROWS = 200
 
 
@@ -47,26 +42,14 @@ class AdminEndpoints:
     def __init__(self, service: CjAssessmentService) -> None:
         self._service = service
 
-    def routes(self) -> list[tuple[str, str, Callable[[Request], Any]]]:
-        """Return method, path and endpoint of each route; one path of two shapes is asked in this order."""
-        return [
-            ("GET", INSTRUCTIONS, self.list_instructions),
-            ("POST", INSTRUCTIONS, self.post_instructions),
-            ("GET", INSTRUCTIONS + "/assignment/{assignment_id:path}", self.get_instructions),
-            ("DELETE", INSTRUCTIONS + "/assignment/{assignment_id:path}", self.delete_instructions),
-            ("GET", INSTRUCTIONS + "/course/{course_id:path}", self.get_instructions),
-            ("DELETE", INSTRUCTIONS + "/course/{course_id:path}", self.delete_instructions),
-            # Ours, from before.
-            ("PUT", INSTRUCTIONS + "/{assignment_id}", self.put_instructions),
-            ("GET", INSTRUCTIONS + "/{assignment_id}", self.get_instructions),
-            ("DELETE", INSTRUCTIONS + "/{assignment_id}", self.delete_instructions),
-            ("POST", PROMPTS, self.post_student_prompt),
-            ("GET", PROMPTS + "/assignment/{assignment_id:path}", self.get_student_prompt),
-            ("POST", RUBRICS, self.post_judge_rubric),
-            ("GET", RUBRICS + "/assignment/{assignment_id:path}", self.get_judge_rubric),
-            ("GET", ANCHORS, self.list_anchors),
-            ("POST", REGISTER, self.register_anchor),
-        ]
+    def by_operation(self) -> dict[str, Callable[[Request], Any]]:
+        """Return the endpoint of each operation of `openapi.ADMIN`, by its name."""
+        same = {
+            f"{method}_of_{scope}": getattr(self, f"{method}_instructions")
+            for method in ("get", "delete")
+            for scope in ("assignment", "course")
+        }
+        return same | {one.name: getattr(self, one.name) for one in ADMIN if one.name not in same}
 
     async def list_instructions(self, request: Request) -> Response:
         """Return instructions, the newest first, a page of them."""

@@ -13,18 +13,21 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from cj_pipeline.contracts.cj_events import CJ_SOURCE_SERVICE
 from cj_pipeline.contracts.els_request import Name
 from cj_pipeline.services.cj.http.access import Access, Denied
 from cj_pipeline.services.cj.http.admin import AdminEndpoints
+from cj_pipeline.services.cj.http.openapi import ADMIN, HEALTH, openapi_document
 from cj_pipeline.services.cj.intake.assignments import NotOnTheScale
 from cj_pipeline.services.cj.intake.content import NoContent
 from cj_pipeline.services.cj.service import CjAssessmentService
 from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, schema_versions
+from cj_pipeline.services.shared.openapi import Operation
 from cj_pipeline.services.shared.request_body import MOST_BODY_BYTES, BodyTooLarge
 
 _log = logging.getLogger(__name__)
@@ -37,25 +40,17 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def build_app(service: CjAssessmentService) -> Starlette:
     """Return the app of one service; it starts nothing."""
     endpoints = _Endpoints(service)
-    routes: list[tuple[str, str, Endpoint]] = [
-        ("GET", "/healthz", endpoints.healthz),
-        ("GET", "/healthz/live", endpoints.live),
-        ("GET", "/healthz/ready", endpoints.healthz),
-        ("GET", "/healthz/database", endpoints.database),
-        ("GET", "/healthz/database/summary", endpoints.database_summary),
-        ("GET", "/metrics", endpoints.metrics),
-    ]
+    routes: list[tuple[Operation, Endpoint]] = [(one, getattr(endpoints, one.name)) for one in HEALTH]
     access = Access(service.settings, service.clock, service.client)
     if service.settings.admin_endpoints:
-        routes += [
-            (method, path, _guarded(access, endpoint, changes=method != "GET"))
-            for method, path, endpoint in AdminEndpoints(service).routes()
-        ]
+        of_admins = AdminEndpoints(service).by_operation()
+        routes += [(one, _guarded(access, of_admins[one.name], changes=one.method != "GET")) for one in ADMIN]
     app = Starlette(
         routes=[
-            Route(path, _counted(service, method, path, endpoint), methods=[method])
-            for method, path, endpoint in routes
-        ]
+            Route(one.path, _counted(service, one.method, one.path, endpoint), methods=[one.method])
+            for one, endpoint in routes
+        ],
+        exception_handlers={HTTPException: _unrouted},
     )
     # A redirection reads the query as UTF-8, and fails with a 500 where it is none.
     app.router.redirect_slashes = False
@@ -80,6 +75,12 @@ class _Endpoints:
             "environment": service.settings.environment,
         }
         return JSONResponse(body, 200 if healthy else 503)
+
+    async def ready(self, request: Request) -> Response:
+        return await self.healthz(request)
+
+    async def openapi(self, _: Request) -> Response:
+        return JSONResponse(openapi_document(self._service.settings))
 
     async def live(self, _: Request) -> Response:
         """Answer as long as the process can; a probe that restarts it must not ask the database."""
@@ -111,6 +112,17 @@ class _Endpoints:
         except (DBAPIError, OSError):
             return False
         return True
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """Answer an unknown path or a wrong method, with the methods that the path has."""
+    if not isinstance(error, HTTPException):
+        raise error
+    answer = JSONResponse({"error": error.detail}, error.status_code)
+    if error.status_code == 405:  # a path has a route for each method, and the framework names those of one
+        matching = [one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE]
+        answer.headers["Allow"] = ", ".join(sorted({method for one in matching for method in one.methods}))
+    return answer
 
 
 def _word(good: bool) -> str:

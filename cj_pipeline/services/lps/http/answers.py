@@ -9,27 +9,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AwareDatetime, Field, PlainSerializer
 
 from cj_pipeline.contracts.enums import Provider, QueueStatus
 from cj_pipeline.contracts.errors import ErrorCode
 from cj_pipeline.services.lps.providers.breaker import CircuitState
+from cj_pipeline.services.shared.openapi import Answer as Answer
 
 Count = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 # With `+00:00`, as these two fields always had it; elsewhere the wire says `Z`.
 Instant = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, return_type=str)]
 ServiceName = Literal["llm_provider_service"]
-
-
-class Answer(BaseModel):
-    """An answer has the fields that are documented and no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    def json_bytes(self) -> bytes:
-        """Return the body: every field that was given, also one that is null."""
-        return self.model_dump_json(exclude_unset=True).encode()
 
 
 class FlatError(Answer):

@@ -17,10 +17,11 @@ from starlette.routing import Route
 
 from cj_pipeline.services.lps.http.answers import FlatError
 from cj_pipeline.services.lps.http.endpoints import Endpoint, Endpoints, json_response
-from cj_pipeline.services.lps.http.openapi_operations import OPERATIONS, Operation
+from cj_pipeline.services.lps.http.openapi_operations import OPERATIONS
 from cj_pipeline.services.lps.http.refusals import refusal_of
 from cj_pipeline.services.lps.queue.trace_context import trace_context
 from cj_pipeline.services.lps.service import LlmProviderService
+from cj_pipeline.services.shared.openapi import Operation
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"

@@ -7,10 +7,9 @@ admin key. What it calls valid is accepted, what it does not is refused; a test 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import JsonSchemaMode
 
 from cj_pipeline.contracts.comparison import ComparisonRequest
 from cj_pipeline.contracts.enums import Provider
@@ -21,14 +20,21 @@ from cj_pipeline.services.lps.http.openapi_operations import (
     KEY_WANTED,
     OPERATIONS,
     SWITCHED_OFF,
-    Json,
-    Operation,
-    Reply,
 )
 from cj_pipeline.services.lps.http.openapi_request import narrow_request
 from cj_pipeline.services.lps.http.refusals import RETRY_AFTER_S
 from cj_pipeline.services.lps.providers.manifest import Manifest
 from cj_pipeline.services.lps.settings import LpsSettings
+from cj_pipeline.services.shared.openapi import VERSION as OPENAPI_VERSION
+from cj_pipeline.services.shared.openapi import (
+    Json,
+    Operation,
+    in_path,
+    models_of,
+    request_body,
+    response,
+    schemas_of,
+)
 
 _ABOUT = """Takes comparisons of two essays, queues them, and publishes each result as a callback on the topic that the
 request names.
@@ -37,6 +43,7 @@ An unknown path is answered with 404, a method that a path does not have with 40
 Every response carries `X-Trace-ID` and `X-Span-ID`: those of the request's `traceparent` if it has one
 (https://www.w3.org/TR/trace-context/), otherwise ids of the service's own."""
 
+_EVERYWHERE = ("X-Trace-ID", "X-Span-ID")
 _HEADERS: Json = {
     "X-Trace-ID": {"required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
     "X-Span-ID": {"required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}},
@@ -70,7 +77,7 @@ def openapi_document(settings: LpsSettings, manifest: Manifest, providers: Colle
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, ordered, keyed=keyed)
     return {
-        "openapi": "3.1.0",
+        "openapi": OPENAPI_VERSION,
         "info": {"title": "LLM Provider Service", "version": VERSION, "description": _ABOUT},
         "paths": paths,
         "components": {"schemas": schemas, "headers": _HEADERS, **({"securitySchemes": _SECURITY} if keyed else {})},
@@ -78,14 +85,12 @@ def openapi_document(settings: LpsSettings, manifest: Manifest, providers: Colle
 
 
 def _schemas() -> Json:
-    models = {model for one in OPERATIONS for reply in one.replies.values() for model in _models(reply)}
+    models = models_of(reply for one in OPERATIONS for reply in one.replies.values())
     shown: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ComparisonRequest, "validation"), (FlatError, "validation")]
     for model in sorted(models - {FlatError}, key=lambda model: model.__name__):
         # The answers' models have no defaults that go out; a contract is shown as it is written.
         shown.append((model, "validation" if issubclass(model, Answer) else "serialization"))
-    _, generated = models_json_schema(shown, ref_template=_ref("{model}")["$ref"])
-    schemas: Json = generated["$defs"]
-    return schemas
+    return schemas_of(shown)
 
 
 def _described(operation: Operation, providers: list[Provider], *, keyed: bool) -> Json:
@@ -95,19 +100,18 @@ def _described(operation: Operation, providers: list[Provider], *, keyed: bool) 
         replies |= {404: SWITCHED_OFF, **({401: KEY_WANTED} if keyed else {})}
     parameters = [*operation.query, _TRACEPARENT]
     if "{queue_id}" in operation.path:
-        parameters.append(_in_path("queue_id", {"type": "string", "format": "uuid"}))
+        parameters.append(in_path("queue_id", {"type": "string", "format": "uuid"}))
     if "{provider}" in operation.path:
         named: Json = {"enum": [provider.value for provider in providers]} if providers else {}
-        parameters.append(_in_path("provider", {"type": "string", **named}))
+        parameters.append(in_path("provider", {"type": "string", **named}))
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": parameters,
-        "responses": {str(status): _response(replies[status]) for status in sorted(replies)},
+        "responses": {str(status): response(replies[status], _EVERYWHERE) for status in sorted(replies)},
     }
     if operation.name == "comparison":
-        content = {"application/json": {"schema": _ref(ComparisonRequest.__name__)}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = request_body(ComparisonRequest)
         described["responses"]["202"]["links"] = {
             name: {"operationId": name, "parameters": {"queue_id": "$response.body#/queue_id"}}
             for name in ("status", "results")
@@ -115,31 +119,3 @@ def _described(operation: Operation, providers: list[Provider], *, keyed: bool) 
     if keyed:
         described["security"] = [{name: []} for name in _SECURITY]
     return described
-
-
-def _response(reply: Reply) -> Json:
-    schema: Json = (
-        reply.body if isinstance(reply.body, dict) else _one_of([_ref(model.__name__) for model in reply.body])
-    )
-    headers = ["X-Trace-ID", "X-Span-ID", *([reply.header] if reply.header else [])]
-    return {
-        "description": reply.description,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": {reply.media_type: {"schema": schema}},
-    }
-
-
-def _models(reply: Reply) -> tuple[type[BaseModel], ...]:
-    return () if isinstance(reply.body, dict) else reply.body
-
-
-def _in_path(name: str, schema: Json) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _one_of(schemas: list[dict[str, Any]]) -> Json:
-    return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}

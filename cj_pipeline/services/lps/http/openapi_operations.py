@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import BaseModel
-
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.comparison import QueuedResponse
 from cj_pipeline.contracts.enums import Provider
@@ -22,36 +16,9 @@ from cj_pipeline.services.lps.http.answers import (
     RequestStatus,
     UnknownProviderError,
 )
-
-Json = dict[str, Any]
+from cj_pipeline.services.shared.openapi import Operation, Reply
 
 LISTABLE_PROVIDERS = tuple(provider for provider in Provider if provider is not Provider.MOCK)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One status of an operation. body: the models it may be, or the schema of what is no model."""
-
-    description: str
-    body: tuple[type[BaseModel], ...] | Json
-    header: str | None = None
-    media_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One route. replies: by status, without the 500 that all have and the refusals of a guarded one."""
-
-    name: str
-    method: str
-    path: str
-    summary: str
-    replies: Mapping[int, Reply]
-    query: tuple[Json, ...] = field(default=())
-    guarded: bool = False
-    """Whether it can be switched off."""
-    wants_key: bool = False
-    """Whether it wants the admin key, where there is one."""
 
 
 def _flat(description: str, header: str | None = None) -> Reply:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.contracts.topics import TOPIC_PATTERN
 from cj_pipeline.services.lps.http.admission import MODEL_NAME_PATTERN
-from cj_pipeline.services.lps.http.openapi_operations import Json
 from cj_pipeline.services.lps.providers.manifest import Manifest, Model
+from cj_pipeline.services.shared.openapi import Json
 
 EXAMPLE: Json = {
     "user_prompt": "Essay A:\n...\n\nEssay B:\n...\n\nWhich of the two is better?",
