@@ -4,8 +4,8 @@
 
 Each year has a mock of its own for each scenario under traces/: one draw from the posterior of the recorded judge,
 which judges 365 nights. Gates on answers are computed from that mock's nights; the other gates draw their nights from
-the faithful live sides that set the noise. The drift is .5 logits of position after 60 nights, in scenarios whose judge
-does not repeat every answer.
+the faithful live sides that set the noise. The drift is .5 logits of position after 60 and after 180 nights, in
+scenarios whose judge does not repeat every answer; it is looked for in all gates on answers, for 180 nights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.traces.store import TraceStore
 
 TRACES = Path(__file__).parents[1] / "traces"
-NIGHTS, BEFORE, AFTER = 365, 60, 120
+NIGHTS, AFTER = 365, 180
+PASTS = (60, 180)
 DRIFT = 0.5
 DRIFTS = 20
 SLOW = {"bt_se"}
@@ -88,24 +89,58 @@ def scenario_figures(scenario_id: str, years: int, threshold: float) -> dict[str
         series += [rng.choice(values, NIGHTS) for values in others.values()]
         alarms.append(sum(len(find_changes(values.tolist(), threshold)) for values in series))
     known = case.scenario.judge is not None and case.scenario.judge.repeatability == 1
-    found: list[int | None] = []
-    for which in range(0 if known else DRIFTS):
-        parts = [(BEFORE, 0.0), (AFTER, DRIFT)]
-        drawn = [of_answers(comparison, answers, one_mock(comparison.draws, which, *part), rng) for part in parts]
-        firsts = []
-        for before, after in zip(*drawn, strict=True):
-            changes = find_changes([*before.tolist(), *after.tolist()], threshold)
-            firsts += [change.found - BEFORE + 1 for change in changes if change.found >= BEFORE][:1]
-        found.append(min(firsts, default=None))
-    nights = sorted(night if night is not None else AFTER + 1 for night in found)
-    return {
+    figures: dict[str, Any] = {
         "scenario": scenario_id,
         "series": len(gates),
         "false_alarms_by_year": alarms,
-        "drift_found_after_nights": found,
-        "median": nights[len(nights) // 2] if nights else None,
-        "ninety_percent": nights[int(0.9 * len(nights))] if nights else None,
+        "repeats_every_answer": known,
     }
+    return figures if known else figures | drift_figures(comparison, answers, threshold, rng)
+
+
+def drift_figures(
+    comparison: Comparison, gates: list[Gate], threshold: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return by past, for each mock, after how many nights its drift is found; and how far the drift moves a night.
+
+    None: not found. shift: of the position effect, in standard deviations of that mock's own nights.
+    """
+    if comparison.draws is None:
+        return {}
+    names = [gate.name for gate in gates]
+    shifts: list[float] = []
+    found: dict[str, list[int | None]] = {str(past): [] for past in PASTS}
+    for which in range(DRIFTS):
+        before, after = (
+            of_answers(comparison, gates, one_mock(comparison.draws, which, nights, drift), rng)
+            for nights, drift in ((max(PASTS), 0.0), (AFTER, DRIFT))
+        )
+        place = names.index("position_effect")
+        shifts.append(round(float((after[place].mean() - before[place].mean()) / max(before[place].std(), 1e-9)), 2))
+        for past in PASTS:
+            firsts = [
+                change.found - past + 1
+                for old, new in zip(before, after, strict=True)
+                for change in find_changes([*old[:past].tolist(), *new.tolist()], threshold)
+                if change.found >= past
+            ]
+            found[str(past)].append(min(firsts, default=None))
+    return {"shift": shifts, "drift_found_after_nights": found}
+
+
+def median_night(found: list[int | None]) -> str:
+    """Return the median of some nights in words."""
+    nights = sorted(night if night is not None else AFTER + 1 for night in found)
+    middle = nights[len(nights) // 2]
+    return f"not within {AFTER}" if middle > AFTER else str(middle)
+
+
+def drift_words(row: dict[str, Any]) -> str:
+    """Return what a scenario's figures say of the drift."""
+    if row["repeats_every_answer"]:
+        return "every answer is repeated"
+    nights = [f"{median_night(found)} (past {past})" for past, found in row["drift_found_after_nights"].items()]
+    return f"{DRIFT} logits are {np.median(row['shift']):.2f} spreads, found after {', '.join(nights)} nights"
 
 
 def main() -> None:
@@ -120,9 +155,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in options.scenarios or known:
         rows.append(scenario_figures(name, options.years, threshold))
-        alarms, row = sum(rows[-1]["false_alarms_by_year"]), rows[-1]
-        print(f"{name}: {row['series']} series, {alarms} false alarms in {options.years} years; ", end="")
-        print(f"{DRIFT} logits found after {row['median']} nights (median), {row['ninety_percent']} (90 %)", flush=True)
+        row = rows[-1]
+        print(f"{name}: {row['series']} series, {sum(row['false_alarms_by_year'])} false alarms in ", end="")
+        print(f"{options.years} years; {drift_words(row)}", flush=True)
         by_year = np.sum([one["false_alarms_by_year"] for one in rows], axis=0).tolist()
         document = {"threshold": threshold, "years": options.years, "false_alarms_by_year": by_year, "scenarios": rows}
         options.file.write_text(json.dumps(document) + "\n", encoding="utf-8")
