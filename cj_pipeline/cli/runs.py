@@ -12,6 +12,7 @@ import click
 
 from cj_pipeline.cli.between import Shown, compare_between
 from cj_pipeline.cli.deployment import deployment_of, label_of
+from cj_pipeline.cli.inconclusive import print_inconclusive
 from cj_pipeline.cli.output import (
     csv_option,
     json_option,
@@ -294,9 +295,10 @@ def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) 
     )
     for result in report.failed:
         say_wrapped(f"{result.check.name}: {result.check.question} {result.sentence}", indent="    ")
-    for result in (*report.different, *report.inconclusive):
+    for result in report.different:
         if result.outcome is not None and result.evidence is not None:
             say_wrapped(f"{result.check.name}: {result.evidence.sentence(result.outcome.unit)}", indent="    ")
+    print_inconclusive(report.inconclusive)
     for line in off_lines(report):
         say_wrapped(f"off: {line}", indent="    ")
 

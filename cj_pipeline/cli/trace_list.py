@@ -20,7 +20,8 @@ from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE, SUMMARY_FILE, sc
 COLUMNS = ("scenario_id", "profile", "mode", "essays", "recordings", "callbacks", "origin", "sha256")
 
 # What fits 80 columns beside an id of 36 characters.
-NARROW = ("scenario_id", "essays", "callbacks", "origin", "sha256")
+NARROW = ("scenario_id", "essays", "recordings", "callbacks", "origin")
+_SHORT = {"scenario_id": "scenario", "recordings": "runs"}
 WIDE_ENOUGH = 140
 
 DIGITS = 8
@@ -53,7 +54,8 @@ def list_traces(as_json: bool, as_csv: bool) -> None:
     else:
         shown = COLUMNS if width() >= WIDE_ENOUGH else NARROW
         short = [{**row, "sha256": row["sha256"][:DIGITS]} for row in rows]
-        print_table(f"Scenarios below {root}", shown, [[row[column] for column in shown] for row in short])
+        headings = COLUMNS if shown is COLUMNS else [_SHORT.get(column, column) for column in NARROW]
+        print_table(f"Scenarios below {root}", headings, [[row[column] for column in shown] for row in short])
     if unusable:
         sys.exit(exit_codes.BAD_INPUT)
 

@@ -40,7 +40,8 @@ class Evidence:
 
     low, high: 95 % interval. margin, noise, tolerance: as differences. p: Holm-adjusted over all gates.
     detectable: the smallest drift, as a distance, that this comparison finds with 80 % power; inf where none.
-    observations: on each side. says_nothing: whether a fair coin would pass the gate more often than not.
+    observations: on each side. needed: how many of the side with fewer would settle it; None where it is settled, or
+    nobody can say. says_nothing: whether a fair coin would pass the gate more often than not.
     """
 
     verdict: EvidenceVerdict
@@ -54,6 +55,12 @@ class Evidence:
     observations: tuple[int, int]
     settling: str
     says_nothing: bool = False
+    needed: int | None = None
+
+    @property
+    def limited_by(self) -> str:
+        """The side with fewer observations."""
+        return "recorded" if self.observations[0] <= self.observations[1] else "live"
 
     def sentence(self, unit: str) -> str:
         """In words, with unit and what would settle it."""
@@ -105,6 +112,7 @@ def _evidence(case: Comparison, noise: Noise, difference: float, p: float, coin:
         verdict = EvidenceVerdict.DIFFERENT
     else:
         verdict = EvidenceVerdict.INCONCLUSIVE
+    needed = _needed(noise, n, inner) if verdict is EvidenceVerdict.INCONCLUSIVE else None
     return Evidence(
         verdict,
         difference,
@@ -115,8 +123,9 @@ def _evidence(case: Comparison, noise: Noise, difference: float, p: float, coin:
         p,
         _detectable(noise),
         n,
-        _settling(noise, n, inner) if verdict is EvidenceVerdict.INCONCLUSIVE else "",
+        _settling(needed, n) if verdict is EvidenceVerdict.INCONCLUSIVE else "",
         says_nothing=coin is not None and coin < 0.5,
+        needed=needed,
     )
 
 
@@ -148,15 +157,21 @@ def _detectable(noise: Noise) -> float:
     return up if noise.gate.direction is Direction.HIGH else max(up, down)
 
 
-def _settling(noise: Noise, n: tuple[int, int], inner: list[float]) -> str:
-    """What would make the 90 % interval fit into the margin, for the side that limits."""
+def _needed(noise: Noise, n: tuple[int, int], inner: list[float]) -> int | None:
+    """Return how many observations would make the 90 % interval fit into the margin, on the side that limits."""
     reach = max(abs(value - (inner[0] + inner[1]) / 2) for value in inner)
     room = min(abs(noise.margin.low), abs(noise.margin.high))
+    if min(n) < LEAST_ANSWERS or not math.isfinite(reach) or room <= 0 or reach <= 0:
+        return None
+    return math.ceil(min(n) * max((reach / room) ** 2, 1.0) * 1.7)
+
+
+def _settling(needed: int | None, n: tuple[int, int]) -> str:
+    """Say what would settle it, for the side that limits."""
     if min(n) < LEAST_ANSWERS:
         return "Two values a side settle nothing"
-    if not math.isfinite(reach) or room <= 0 or reach <= 0:
+    if needed is None:
         return ""
-    needed = math.ceil(min(n) * max((reach / room) ** 2, 1.0) * 1.7)
     side = "recorded" if n[0] <= n[1] else "live"
     other = "; more live ones do not help" if n[0] < n[1] else ""
     return f"Settling it takes about {needed} {side} observations (there are {min(n)}){other}"
