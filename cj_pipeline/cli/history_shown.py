@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,6 +64,15 @@ def show_history(scenario: str | None, check: str | None, as_json: bool, as_csv:
             say_wrapped(sentence)
 
 
+def write_history_pages(target: Path, scenario: str | None) -> None:
+    """Write pages of what is published, of one scenario or of all, and say where they are."""
+    from cj_pipeline.cli.pages import write_published_pages  # here: most commands write no page
+
+    names = trace_store().scenario_ids() if scenario is None else [scenario_folder(scenario).absolute().name]
+    index = write_published_pages(target, Warehouse(PipelineSettings().data_dir), names)
+    say(f"The page over all scenarios is {index}.", err=True)
+
+
 _IN_TERMINAL = {
     *("scenario", "runs", "verdict", "red_since", "changes"),
     *("check", "last", "mean", "unit", "time", "difference", "tolerance", "seed"),
@@ -84,7 +94,10 @@ def _show_all(as_json: bool, as_csv: bool) -> None:
     elif not rows:
         say(f"No run is published in {data.root}. {_REMEDY}")
     else:
-        print_table("History", *_narrow(SCENARIO_COLUMNS, rows))
+        # Without the time of the newest run, since when a scenario is red fits beside an id of 36 characters.
+        columns = [name for name in SCENARIO_COLUMNS if name != "last"]
+        shown = [[value for name, value in zip(SCENARIO_COLUMNS, row, strict=True) if name != "last"] for row in rows]
+        print_table("History", *_narrow(columns, shown))
         for one in found:
             for sentence in sentences(one):
                 say_wrapped(f"{one.scenario_id}: {sentence}")

@@ -123,6 +123,7 @@ def _shown(entry: SuiteEntry) -> dict[str, object]:
         "reasons": [reason.sentence for reason in found.reasons],
         "drifts": drifts,
         "changes": () if last is None else (*_named(history), *changes(last.rows, this.rows)),
+        "moved": () if last is None else moved(last.rows, this.rows),
         "before": "" if last is None else f"{last.written_at:%Y-%m-%d %H:%M} UTC",
         "runs": len(entry.runs),
         "when": f"{this.written_at:%Y-%m-%d %H:%M} UTC",
@@ -147,8 +148,8 @@ def _day(time: datetime | None) -> str:
 
 
 def changes(last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
-    """Return what changed between two runs of a scenario, in sentences; nothing where nothing worth saying did."""
-    lines, moved = [], []
+    """Return what changed between two runs of a scenario, in sentences: the verdict, gates, which checks there are."""
+    lines = []
     before, now = (Parity(rows[0]["run_verdict"]) for rows in (last, this))
     if before is not now:
         lines.append(f"The verdict was {before}, and is {now}.")
@@ -159,11 +160,22 @@ def changes(last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
             lines.append(f"{row['check']} is new.")
         elif other["verdict"] != row["verdict"]:
             lines.append(f"{row['check']}: {other['verdict']} before, {row['verdict']} now. {row['sentence']}.")
-        elif abs((_share(row) or 0.0) - (_share(other) or 0.0)) > _MOVED:
-            values = f"{signed(other['difference'])} before, {signed(row['difference'])} now"
-            moved.append(f"{row['check']}: live minus recorded {values} {row['unit']}.")
     gone = sorted(set(by_name) - {row["check"] for row in this})
-    return (*lines, *moved, *(f"{name} is gone." for name in gone))
+    return (*lines, *(f"{name} is gone." for name in gone))
+
+
+def moved(last: Sequence[Row], this: Sequence[Row]) -> tuple[str, ...]:
+    """Return which gates moved by more than half of their tolerance and gave the same result: mostly chance."""
+    by_name = {row["check"]: row for row in last}
+    return tuple(
+        f"{row['check']} (from {signed(other['difference'])} to {signed(row['difference'])} {row['unit']})"
+        for row in this
+        if (other := by_name.get(row["check"])) is not None
+        and other["verdict"] == row["verdict"]
+        and row["difference"] is not None
+        and other["difference"] is not None
+        and abs((_share(row) or 0.0) - (_share(other) or 0.0)) > _MOVED
+    )
 
 
 def _checks(runs: Sequence[PastRun], known: ScenarioHistory | None) -> list[dict[str, object]]:
