@@ -92,7 +92,8 @@ def _changes(report: ParityReport) -> tuple[str, ...]:
     if len(report.failed) > _MOST:
         lines.append(f"{len(report.failed) - _MOST} more are in the table below.")
     lines += [f"{one.check.name} differs, within its margin: {one.sentence}." for one in report.different[:_MOST]]
-    return (*lines, *map(_sentence, report.notes))
+    # Of two recordings they are an answer; a mock has prompts and batches of its own each time.
+    return (*lines, *(() if mock_answered(report) else note_lines(report)))
 
 
 _MOST = 5
@@ -112,11 +113,17 @@ def _trust_words(report: ParityReport) -> str:
 
 def _trust(report: ParityReport) -> tuple[str, ...]:
     why = [_sentence(reason.sentence) for reason in report.reasons]
-    return (*why, *power_lines(report), *doubt_lines(report), *given_lines(report), *help_lines(report))
+    power = (line.replace("+-", "±") for line in power_lines(report))
+    return (*why, *power, *doubt_lines(report), *given_lines(report), *help_lines(report))
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def note_lines(report: ParityReport) -> tuple[str, ...]:
+    """Return what differs between the sides and is no fault: batches, prompts, labels."""
+    return tuple(map(_sentence, report.notes))
 
 
 def by_importance(result: CheckResult) -> int:

@@ -21,8 +21,8 @@ from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport
 from cj_pipeline.parity.gate import Margin
 from cj_pipeline.reports.advice import ADVICE
-from cj_pipeline.reports.headline import next_command, off_lines, side_lines
-from cj_pipeline.reports.page.answers import SIGNS, answers, by_importance, expected_words, short_headline
+from cj_pipeline.reports.headline import mock_answered, next_command, off_lines, side_lines
+from cj_pipeline.reports.page.answers import SIGNS, answers, by_importance, expected_words, note_lines, short_headline
 from cj_pipeline.reports.page.figures import (
     distribution_figure,
     errors_figure,
@@ -41,6 +41,8 @@ _STATES = ("failed", "partial", "different", "unsettled", "silent", "proven")
 
 _NOTHING = 1e-6
 """A difference below it is one of rounding."""
+_ANY = 1e7
+"""A difference that large comes of a tail about which a few answers say nothing; no check has such values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def _context(one: Compared, key: str) -> dict[str, Any]:
         "divergence": divergence_sentence(report),
         "detections": report.detections,
         "limits": report.limits,
-        "sides": side_lines(report),
+        "sides": (*side_lines(report), *(note_lines(report) if mock_answered(report) else ())),
         "provenance": provenance_rows(report, one.provenances),
     }
 
@@ -195,7 +197,7 @@ def _row(result: CheckResult, report: ParityReport) -> CheckRow:
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value):
+    if not math.isfinite(value) or abs(value) >= _ANY:
         return "any"
     return "0" if abs(value) < _NOTHING else signed(value)
 

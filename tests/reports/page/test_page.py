@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -11,9 +13,10 @@ from html.parser import HTMLParser
 import pytest
 
 from cj_pipeline.contracts.callback import ErrorDetail
+from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.verdict import Doubt, Reason
 from cj_pipeline.reports.page.answers import LONGEST_HEADLINE, answers, short_headline
-from cj_pipeline.reports.page.page import Compared, parity_page
+from cj_pipeline.reports.page.page import Compared, _number, parity_page
 from tests.reports.test_headline import PARTIAL, POWER, cannot_tell, inverted, second_run, with_scenario
 from tests.sides import LOWER5, live, report
 
@@ -71,6 +74,22 @@ def test_what_is_missing_is_said_where_trust_is_asked_for() -> None:
     good, _, trust = answers(cannot_tell(PARTIAL, POWER))
     assert good.words == "This comparison cannot tell."
     assert POWER.sentence.rstrip(".")[1:] in trust.sentences[1]
+
+
+@pytest.mark.parametrize(("found", "after"), [(inverted, "Where this comes from"), (second_run, "What changed?")])
+def test_what_is_no_fault_is_said_of_recordings_first_and_of_a_mock_last(
+    found: Callable[[], ParityReport], after: str
+) -> None:
+    text = Reader(page_of(replace(found(), notes=("no prompt is the same on both sides",)))).text
+    sections = ("What changed?", "May I trust this?", "Where this comes from")
+    place = text.index("No prompt is the same on both sides.")
+    assert max((text.index(one), one) for one in sections if text.index(one) < place)[1] == after
+
+
+def test_no_number_is_longer_than_what_it_says() -> None:
+    assert _number(37_337_849.0) == _number(math.inf) == "any"
+    assert (_number(-3_600_000.0), _number(1e-9)) == ("-3600000", "0")
+    assert "±" in " ".join(answers(inverted())[2].sentences)
 
 
 def test_names_are_data_and_the_page_fetches_and_runs_nothing() -> None:
