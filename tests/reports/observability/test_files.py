@@ -135,7 +135,7 @@ def test_each_alert_is_tried_when_it_fires_and_when_it_does_not() -> None:
 @PROMTOOL
 def test_the_alerts_fire_when_they_should_and_only_then(promtool: str) -> None:
     done = subprocess.run(
-        [promtool, "test", "rules", "alerts_test.yml"], cwd=HERE, capture_output=True, text=True, timeout=60
+        [promtool, "test", "rules", "alerts_test.yml"], cwd=HERE, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -151,7 +151,7 @@ def test_prometheus_takes_the_files_that_the_command_writes(
     assert answer.code == 0, answer.err
     assert f"--config.file={folder}/prometheus.yml" in answer.out
     done = subprocess.run(
-        [promtool, "check", "config", "prometheus.yml"], cwd=folder, capture_output=True, text=True, timeout=60
+        [promtool, "check", "config", "prometheus.yml"], cwd=folder, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]

@@ -160,5 +160,5 @@ def test_promtool_finds_no_fault_in_what_the_services_expose(stack: Driven) -> N
     assert len(urls) == 3
     for url in urls:
         text = httpx.get(url, timeout=30, trust_env=False).text
-        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=300)
         assert [line for line in (done.stdout + done.stderr).splitlines() if line != ODD] == []
