@@ -23,7 +23,7 @@ from cj_pipeline.traces.importing.grade_scales import net_scale
 
 @dataclass(frozen=True, slots=True)
 class CellMeasures:
-    """One cell. complete: whether it has asked all that it was to ask.
+    """One cell. complete: whether it has asked all that it was to ask. free: whether nobody is paid for its answers.
 
     better_grade, first_shown, error_rate: shares with Wilson's 95 % interval. spent_usd: the most that can have been
     spent; None where no price is known. asked_again: comparisons that were in flight at an interruption.
@@ -31,6 +31,7 @@ class CellMeasures:
 
     cell: Cell
     complete: bool
+    free: bool
     case: AlignmentCase
     answers: Answers
     portrait: JudgePortrait
@@ -64,6 +65,7 @@ def measures_of(experiment: Experiment, cell: Cell) -> CellMeasures | None:
     return CellMeasures(
         cell=cell,
         complete=not status["partial_data"],
+        free=experiment.grid.judge is not JudgeKind.PROVIDER,
         case=case,
         answers=answers,
         portrait=portrait,

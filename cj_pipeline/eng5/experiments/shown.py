@@ -137,7 +137,7 @@ def _shown_cell(one: CellMeasures) -> tuple[object, ...]:
 def _shown_asking(one: CellMeasures) -> tuple[object, ...]:
     portrait, counters = one.portrait, one.counters
     tokens = [spread for spread in (portrait.prompt_tokens, portrait.completion_tokens) if spread is not None]
-    cost = "nothing" if one.case.mocked else "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"
+    cost = "nothing" if one.free else "unknown" if portrait.cost_usd is None else f"{portrait.cost_usd:.4f}"
     waited = ratio(counters, "waited_s", "waits")
     return (
         one.cell.label,
