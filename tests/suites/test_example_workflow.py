@@ -47,6 +47,85 @@ def test_every_key_is_one_that_github_knows() -> None:
                 assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
 
 
+def faults_of(text: str) -> list[str]:
+    """What a linter of workflows would say about a file, as far as this file's kind of steps goes."""
+    found = []
+
+    def walk(node: yaml.Node, path: str) -> None:
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            found.extend(f"{path}: '{name}' is there twice" for name in sorted(set(names)) if names.count(name) > 1)
+            for key, value in node.value:
+                walk(value, f"{path}.{key.value}")
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                walk(value, f"{path}[{number}]")
+        elif isinstance(node, yaml.ScalarNode):
+            opened, closed = node.value.count("${{"), node.value.count("}}")
+            if opened != closed:
+                found.append(f"{path}: an expression is not closed")
+            if path.endswith(".python-version") and node.tag != "tag:yaml.org,2002:str":
+                found.append(f"{path}: a number; 3.10 would be 3.1")
+
+    walk(yaml.compose(text), "")
+    document = yaml.safe_load(text)
+    for name, job in document["jobs"].items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+            found.append(f"{name}: not the name of a job")
+        if set(job.get("needs", ())) - set(document["jobs"]):
+            found.append(f"{name}: needs a job that there is not")
+        if job["runs-on"] not in RUNNERS:
+            found.append(f"{name}: no runner is called {job['runs-on']}")
+        for step in job["steps"]:
+            inputs = INPUTS.get(step.get("uses", "").partition("@")[0], set())
+            if unknown := set(step.get("with", ())) - inputs:
+                found.append(f"{name}: {step['uses']} takes no {sorted(unknown)}")
+            if step.get("if", "always()") not in CONDITIONS:
+                found.append(f"{name}: '{step['if']}' is no condition")
+            found += [f"{name}: {word}" for word in step.get("run", "").split() if word.startswith("${{")]
+    return found
+
+
+RUNNERS = {"ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"}
+CONDITIONS = {"always()", "success()", "failure()", "cancelled()", "!cancelled()"}
+# Of the actions that the file uses, what their own pages list and a workflow like this one may want.
+INPUTS = {
+    "actions/checkout": {"repository", "ref", "token", "path", "fetch-depth", "persist-credentials", "submodules"},
+    "actions/setup-python": {"python-version", "python-version-file", "cache", "architecture", "check-latest"},
+    "actions/upload-artifact": {
+        "name",
+        "path",
+        "if-no-files-found",
+        "retention-days",
+        "compression-level",
+        "overwrite",
+    },
+}
+
+
+def test_a_linter_finds_nothing() -> None:
+    assert faults_of(TEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("    timeout-minutes: 30\n", "    timeout-minutes: 30\n    timeout-minutes: 3\n", "is there twice"),
+        ("${{ vars.KAFKA_BROKERS }}", "${{ vars.KAFKA_BROKERS }", "is not closed"),
+        ('python-version: "3.11"', "python-version: 3.10", "3.10 would be 3.1"),
+        ("runs-on: ubuntu-latest", "runs-on: ubuntu-lates", "no runner is called ubuntu-lates"),
+        ("persist-credentials", "persist-credential", "takes no ['persist-credential']"),
+        ("if: always()", "if: allways()", "'allways()' is no condition"),
+        ("  cj:\n    name", "  cj:\n    needs: [lsp]\n    name", "needs a job that there is not"),
+        ("  cj:\n    name", "  2cj:\n    name", "not the name of a job"),
+        ('suite "$PROFILE"', "suite ${{matrix.profile}}", "lps: ${{matrix.profile}}"),
+    ],
+)
+def test_the_linter_finds_what_is_planted(old: str, new: str, fault: str) -> None:
+    assert old in TEXT
+    assert any(fault in found for found in faults_of(TEXT.replace(old, new, 1)))
+
+
 def test_there_is_a_job_for_each_profile_and_each_suite() -> None:
     rows = {name: job["strategy"]["matrix"]["include"] for name, job in JOBS.items()}
     assert [row["profile"] for row in rows["lps"]] == sorted(PROFILES)
