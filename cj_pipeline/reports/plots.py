@@ -39,7 +39,7 @@ def theta_plot(scenario: Scenario, recorded: RunRecord, live: RunRecord) -> byte
     for record in (recorded, live):
         _draw_scores(axes, record, order)
     axes.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
-    axes.set_yticks(range(len(order)), [labels.get(essay, essay) for essay in order])
+    axes.set_yticks(range(len(order)), [labels.get(essay, essay) for essay in order], parse_math=False)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlabel("theta (logits, mean-centred); bars: one standard error either way")
     axes.grid(axis="x", color=GRID, linewidth=0.8)
@@ -117,7 +117,9 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 
 def _legend(axes: Axes) -> None:
-    axes.figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=INK, fontsize="small")
+    legend = axes.figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=INK, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a judge may be called by a file, and `$` in its name is a dollar
 
 
 def _label(label: str, grade: str | None) -> str:

@@ -57,7 +57,9 @@ def ladder_png(sides: Sequence[Side]) -> bytes:
     axes.tick_params(colors=_INK, length=0)
     for edge in ("top", "right", "left"):
         axes.spines[edge].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=_INK, fontsize="small")
+    legend = figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=_INK, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # `$` in the name of a side is a dollar
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # else its version would be in the file
     return buffer.getvalue()
