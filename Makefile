@@ -7,6 +7,7 @@ DEVELOPMENT := $(VENV)/.development
 JUDGE := $(VENV)/.judge
 CELERY := $(VENV)/.celery
 NAME ?= first_recording
+PORT ?= 3000
 
 # As cj-pipeline sets it for itself (cj_pipeline/foundation/linear_algebra.py); here for pytest and Dagster.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -77,9 +78,8 @@ profile-%: $(RUNTIME)  ## hold a running LPS against a profile: make profile-eng
 nightly: $(RUNTIME)  ## do once what happens at 03:00 UTC: every usable scenario, kept where `make ui` shows it, and one message
 	@$(BIN)/cj-pipeline nightly
 
-ui: $(RUNTIME)  ## open the Dagster webserver (Ctrl-C stops it)
-	mkdir -p $(CURDIR)/.dagster && cp dagster.yaml $(CURDIR)/.dagster/
-	DAGSTER_HOME=$(CURDIR)/.dagster $(BIN)/dagster dev --workspace workspace.yaml
+ui: $(RUNTIME)  ## open the Dagster webserver (PORT=3000) until Ctrl-C or a SIGTERM
+	@$(BIN)/cj-pipeline ui --port $(PORT)
 
 audit:  ## ask osv.dev for known vulnerabilities of all locked packages; fails on a finding, not without an answer
 	$(PYTHON) .ci/audit.py requirements/*.txt

@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from assets.parity import BOTH_RUNS, picture
-from assets.specs import ALIGNMENT, asset_spec
+from assets.specs import ALIGNMENT, about, asset_spec
 from cj_pipeline.eng5.alignment.case import case_of_record, has_order
 from cj_pipeline.eng5.alignment.document import Side as ReportSide
 from cj_pipeline.eng5.alignment.document import report_of
@@ -45,6 +45,7 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     spec = asset_spec(
         ALIGNMENT,
         "Rank against grade of every graded anchor, on both sides. No rows where no two grades differ.",
+        computed_by="agreement",
         reads=BOTH_RUNS,
         group="eng5",
         partitions=scenarios,
@@ -80,20 +81,22 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
             if one.result.tau_a is not None:
                 metadata[f"{one.name}_tau_a"] = MetadataValue.float(one.result.tau_a.value)
         yield MaterializeResult(asset_key=ALIGNMENT, metadata=metadata)
-        yield from target_results(found)
+        yield from target_results(context.partition_key, found)
 
     return alignment
 
 
-def target_results(found: Mapping[Side, AlignmentResult | None]) -> Iterator[AssetCheckResult]:
+def target_results(scenario_id: str, found: Mapping[Side, AlignmentResult | None]) -> Iterator[AssetCheckResult]:
     """Yield one result for each target on each side; where no two grades differ it is passed, and says so."""
     for side, result in found.items():
         if result is None:
             for name in TARGETS:
-                yield _result(f"{side}_{name}", True, "Off: no two grades of this net differ.")
+                yield _result(f"{side}_{name}", True, about(scenario_id, "off: no two grades of this net differ."))
             continue
         for target in targets(result):
-            yield _result(f"{side}_{target.name}", target.met, _sentence(target), settled=target.settled)
+            yield _result(
+                f"{side}_{target.name}", target.met, about(scenario_id, _sentence(target)), settled=target.settled
+            )
 
 
 def _sentence(target: Target) -> str:

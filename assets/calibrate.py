@@ -21,7 +21,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CALIBRATION, TRACE, asset_spec, table
+from assets.specs import CALIBRATION, TRACE, about, asset_spec, table
 from cj_pipeline.mock.mode.held_out import MEASURES, HeldOutCheck, held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.mode.text import mode_text
@@ -47,6 +47,7 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         CALIBRATION,
         "The mode that fits all recordings of a scenario, where each of its numbers comes from, and how well it "
         "foretells answers that it was not fitted to. `cj-pipeline calibrate SCENARIO -o FILE` writes it.",
+        computed_by="modes",
         reads=[TRACE],
         group="judges",
         partitions=scenarios,
@@ -69,34 +70,39 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
             data_version=None if mode is None else DataVersion(mode.sha256()),
             metadata={"calibrated": "no: no callback has a winner"} if mode is None else _shown(mode),
         )
-        yield from held_out_results(mode)
+        yield from held_out_results(context.partition_key, mode)
 
     return calibration
 
 
-def held_out_results(mode: Mode | None) -> Iterator[AssetCheckResult]:
+def held_out_results(scenario_id: str, mode: Mode | None) -> Iterator[AssetCheckResult]:
     """Yield one result for each check; one that cannot be measured here is passed, and says why it is off."""
     held = None if mode is None else mode.held_out
     rows = {} if held is None else {row.name: row for row in held_out_checks(held)}
     for name in QUESTIONS:
-        yield _result(name, rows.get(name), "too little can be held out" if held is None else "too few answers for it")
+        yield _result(
+            scenario_id,
+            name,
+            rows.get(name),
+            "too little can be held out" if held is None else "too few answers for it",
+        )
 
 
-def _result(name: str, row: HeldOutCheck | None, reason: str) -> AssetCheckResult:
+def _result(scenario_id: str, name: str, row: HeldOutCheck | None, reason: str) -> AssetCheckResult:
     if row is None:
         return AssetCheckResult(
             asset_key=CALIBRATION,
             check_name=name,
             passed=True,
             severity=AssetCheckSeverity.WARN,
-            description=f"Off: {reason}.",
+            description=about(scenario_id, f"off: {reason}."),
         )
     return AssetCheckResult(
         asset_key=CALIBRATION,
         check_name=name,
         passed=row.passed,
         severity=AssetCheckSeverity.WARN,
-        description=row.sentence,
+        description=about(scenario_id, row.sentence),
         metadata={"value": row.value, "limit": row.limit},
     )
 

@@ -19,9 +19,9 @@ from dagster import (
     op,
 )
 
-from assets.capture_config import CaptureConfig
+from assets.capture_config import EXAMPLE, CaptureConfig
 from assets.specs import TRACE
-from assets.trace import COMPLETE, completeness, recording_metadata
+from assets.trace import COMPLETE, completeness, recording_metadata, trace_version
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.traces.capture.reading import CaptureProgress, OnProgress
 from resources.kafka import KafkaResource
@@ -51,14 +51,14 @@ def capture_job() -> JobDefinition:
         except CjPipelineError as problem:
             # A cluster that is away may be back; a field that cannot be meant stays so.
             raise Failure(str(problem), allow_retries=not isinstance(problem, BadInput)) from None
-        verdict = completeness(result.provenance)
+        verdict = completeness(config.scenario_id, result.provenance)
         context.log_event(
             AssetMaterialization(
                 TRACE,
                 partition=config.scenario_id,
                 description="Captured from Kafka.",
                 metadata=recording_metadata(result.folder, result.provenance),
-                tags={"dagster/data_version": result.sha256},
+                tags={"dagster/data_version": trace_version(result.folder)},
             )
         )
         context.log_event(
@@ -77,6 +77,7 @@ def capture_job() -> JobDefinition:
         description="Captures one batch's callbacks from Kafka into a new trace folder. Half a minute later it is a "
         "partition, and its parity has been asked for.",
         executor_def=in_process_executor,
+        config={"ops": {"capture": {"config": EXAMPLE}}},
     )
     def capture_callbacks() -> None:
         capture()

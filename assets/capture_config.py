@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
 
-from assets.new_trace_config import NewTraceConfig
+from assets.new_trace_config import NewTraceConfig, ProfileChoice, choice
 from cj_pipeline.contracts.topics import COMPARISON_RESULT_EVENT_TYPE, COMPARISON_RESULT_TOPIC
 from cj_pipeline.runs.new_trace_mode import fitted_mode_text, require_mode_for_pseudonyms
 from cj_pipeline.traces.capture.draft import is_unfinished
@@ -20,6 +20,14 @@ from cj_pipeline.traces.scenario import Profile
 MOST_SECONDS = 3600.0
 
 AUTO = "auto"
+
+if TYPE_CHECKING:
+    BeginningChoice: TypeAlias = str
+else:
+    BeginningChoice = choice(Beginning, AUTO)
+
+EXAMPLE = {"scenario_id": "autumn_pilot_20251205", "bos_batch_id": "5f3c9a52-0c0b-4d2a-8a52-6f2f3c1f6f10"}
+"""What the launchpad begins with."""
 
 
 class CaptureConfig(NewTraceConfig):
@@ -52,12 +60,14 @@ class CaptureConfig(NewTraceConfig):
         default=None, description="Scenario whose net, engine, service, tolerances and mode the new one takes over."
     )
     grades_file: str | None = Field(default=None, description="CSV of known grades: essay_id, grade[, label].")
-    profile: str | None = Field(default=None, description=f"One of {', '.join(Profile)}; empty: as like_scenario.")
+    profile: ProfileChoice | None = Field(
+        default=None, description=f"One of {', '.join(Profile)}; empty: as like_scenario."
+    )
     mode: str | None = Field(
         default=None, description="Mode of the mock on the live side; empty: as like_scenario, or fitted."
     )
-    beginning: str = Field(
-        default=AUTO,
+    beginning: BeginningChoice = Field(
+        default=BeginningChoice(AUTO),
         description="auto: go on where an unfinished capture of this name stopped, or begin; new; resume; "
         "finish: publish what an unfinished one has.",
     )

@@ -32,6 +32,7 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
         CATALOGUE,
         "`warehouse.duckdb`: a view per dataset over the Parquet files of every published run, swapped in whole. "
         "This step also publishes the run that it is part of, if that is whole and no trial.",
+        computed_by="catalogue",
         reads=last,
         group="warehouse",
         kinds=["duckdb"],

@@ -15,7 +15,7 @@ from dagster import (
 )
 
 from assets.parity import BOTH_RUNS
-from assets.specs import GAUNTLET, asset_spec, stored, table
+from assets.specs import GAUNTLET, about, asset_spec, stored, table
 from cj_pipeline.parity.gauntlet.gauntlet import run_gauntlet
 from cj_pipeline.parity.gauntlet.tables import store_gauntlet
 from cj_pipeline.parity.tables import stored_case
@@ -33,6 +33,7 @@ def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         GAUNTLET,
         "Every wrong mock against the comparison of a scenario: how often it is found, by which check, which would get "
         "past, and which recording would close that blind spot.",
+        computed_by="parity",
         reads=BOTH_RUNS,
         group="parity",
         partitions=scenarios,
@@ -58,7 +59,7 @@ def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         return MaterializeResult(
             metadata={
                 **stored(path, len(result.tried)),
-                "headline": headline(result),
+                "headline": about(context.partition_key, headline(result)),
                 "report": MetadataValue.md(as_markdown(result, add)),
                 "wrong_mocks": table(dict(zip(COLUMNS, row, strict=True)) for row in rows_of(result)),
                 "wrong_mocks_looked_for": len(result.looked_for),

@@ -14,7 +14,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CATALOGUE, HISTORY, asset_spec, table
+from assets.specs import CATALOGUE, HISTORY, about, asset_spec, table
 from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.history.history import load_history
 from cj_pipeline.parity.history.tables import CHECK_COLUMNS, check_rows, sentences
@@ -29,6 +29,7 @@ def history_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         HISTORY,
         "How the checks of a scenario went over its published runs: trend, red since when, and changes against their "
         "own past, which begins afresh wherever mode, recording, code or scenario file change.",
+        computed_by="parity",
         reads=[CATALOGUE],  # its step publishes the run, which adds it to the history
         group="parity",
         partitions=scenarios,
@@ -66,7 +67,10 @@ def history_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
             check_name=NO_CHANGE,
             passed=not new,
             severity=AssetCheckSeverity.WARN,
-            description=" ".join(shift.sentence for shift in new) or "Nothing changed without a name.",
+            description=about(
+                context.partition_key,
+                " ".join(shift.sentence for shift in new) or "nothing changed without a name.",
+            ),
         )
 
     return history

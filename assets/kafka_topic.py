@@ -38,6 +38,7 @@ def kafka_topic() -> AssetsDefinition:
         KAFKA_CALLBACKS,
         "The topic that callbacks come on: what each partition holds, and how much of it no capture has read. "
         "Nothing is read but offsets.",
+        computed_by="traces",
         reads=[],
         group="kafka",
         kinds=["kafka"],

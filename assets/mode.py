@@ -21,6 +21,7 @@ def mode_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         MODE,
         "The mode under which the mock answers: the scenario's own, or what the resource `lps` is configured to. "
         "Nothing is written: the mode is observed, and the SHA-256 of its content is the data version.",
+        computed_by="modes",
         reads=[],
         group="judges",
         kinds=["file"],

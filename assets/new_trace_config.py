@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from dagster import Config
 from pydantic import Field
@@ -12,8 +12,24 @@ from cj_pipeline.traces.redaction.key import default_key_file, key_from
 from cj_pipeline.traces.redaction.pseudonyms import Pseudonyms
 from cj_pipeline.traces.redaction.redaction import Redaction
 from cj_pipeline.traces.redaction_policy import Justifications, RedactionPolicy
+from cj_pipeline.traces.scenario import Profile
 
 Word = TypeVar("Word", bound=StrEnum)
+
+
+def choice(kind: type[StrEnum], *more: str) -> Any:
+    """Return an enumeration for a launchpad, which completes its words and refuses others. more: words in front.
+
+    Dagster shows the names of an enumeration, and ours are in capitals: here a name is its word.
+    """
+    return StrEnum(kind.__name__, {word: word for word in (*more, *(one.value for one in kind))})
+
+
+if TYPE_CHECKING:
+    JustificationsChoice: TypeAlias = str
+    ProfileChoice: TypeAlias = str
+else:
+    JustificationsChoice, ProfileChoice = choice(Justifications), choice(Profile)
 
 
 class NewTraceConfig(Config):
@@ -26,8 +42,8 @@ class NewTraceConfig(Config):
         description="Name of the new scenario, and of its folder: lower case, digits, underscores."
     )
     redact: bool = Field(default=True, description="Give essays pseudonyms and keep only metadata that names nobody.")
-    justifications: str = Field(
-        default=Justifications.DROP.value, description="What becomes of the judge's sentences: drop, hash or keep."
+    justifications: JustificationsChoice = Field(
+        default=JustificationsChoice("drop"), description="What becomes of the judge's sentences: drop, hash or keep."
     )
     key_file: str | None = Field(
         default=None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TELLING = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
 """The events that `Events.of` reads."""
 
-GATES_FAILED = "GatesFailed"
+GATES_FAILED = "assets.parity_checks.GatesFailed"
 """How Dagster writes the error with which the step of the gates ends, once it has yielded every check."""
 
 # How Dagster writes the classes of errors that a user can correct.

@@ -5,7 +5,7 @@ instead: a blocking check that fails skips whatever is downstream, and a failure
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from dagster import (
 from pydantic import Field
 
 from assets.sides import side_key
-from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, asset_spec, stored, table
+from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, about, asset_spec, stored, table
 from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.tables import check_row, compare_stored, store_report, stored_verdicts
@@ -59,6 +59,7 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     checks_spec = asset_spec(
         CHECKS,
         "Every parity check of a scenario as a row: verdict, both values, tolerance, evidence.",
+        computed_by="parity",
         reads=BOTH_RUNS,
         group="parity",
         partitions=scenarios,
@@ -68,6 +69,7 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         REPORT,
         "The parity report of a scenario, with both scales and both latencies as pictures. Its checks are the gates: "
         "one that fails turns the run red, and `dagster asset materialize` exits with 1.",
+        computed_by="parity",
         reads=BOTH_RUNS,
         group="parity",
         kinds=["python", "markdown"],
@@ -110,6 +112,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         SUITE,
         "Every scenario that has a published comparison, one line each.",
         # The catalogue's step publishes; a suite before it would show the run before this one.
+        computed_by="parity",
         reads=[CHECKS, CATALOGUE],
         group="parity",
         freshness=EVERY_NIGHT,
@@ -152,7 +155,7 @@ def verdict_metadata(report: ParityReport) -> dict[str, Any]:
     return {
         "verdict": report.verdict.value,
         "expected": report.expected.value,
-        "headline": MetadataValue.md("\n".join(f"- {markdown_text(line)}" for line in headline_lines(report))),
+        "headline": MetadataValue.md(_listed(_lines(report))),
         "reasons": MetadataValue.md("\n".join(f"- {markdown_text(one.sentence)}" for one in report.reasons) or "none"),
         "recordings": report.recordings,
         "gates_could_fail": len(report.could_fail),
@@ -160,6 +163,15 @@ def verdict_metadata(report: ParityReport) -> dict[str, Any]:
         "checks_off": len(report.results) - len(report.on),
         "inconclusive": len(report.inconclusive),
     }
+
+
+def _lines(report: ParityReport) -> list[str]:
+    first, *rest = headline_lines(report)
+    return [about(report.scenario.scenario_id, first), *rest]
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
 
 
 def verdict_table(report: ParityReport) -> TableMetadataValue:

@@ -1,6 +1,7 @@
 """This module makes the parity checks Dagster's: one asset check on `parity/report` for each, and one for the verdict.
 
-The checks come from the report that the run's comparison stored, so report, rows and gates are of one comparison.
+The checks come from the report that the run's comparison stored, so report, rows and gates are of one comparison. The
+step of a red run ends with one table of the gates that failed, in the UI and in the log.
 
 A failed gate is an ERROR and turns the run red, unless NO PARITY is what the scenario expects. A gate that passed
 although the evidence proves a difference is a WARN, and so is CANNOT TELL. A verdict that is not the expected one is an
@@ -8,7 +9,7 @@ ERROR, also when it is better.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -16,16 +17,19 @@ from dagster import (
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
+    Failure,
+    MetadataValue,
     PartitionsDefinition,
     multi_asset_check,
 )
 
 from assets.parity import BOTH_RUNS, verdict_metadata
-from assets.specs import REPORT
+from assets.specs import REPORT, about, table
+from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.compare import ALL_CHECKS, CheckResult, ParityReport, Verdict
-from cj_pipeline.parity.tables import load_report
+from cj_pipeline.parity.tables import check_row, load_report
 from cj_pipeline.parity.verdict import Parity
-from cj_pipeline.reports.headline import headline
+from cj_pipeline.reports.headline import headline, off_lines
 from cj_pipeline.reports.parity_report import VERDICT, expected_failure
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
@@ -49,7 +53,7 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
         for name, question, group in asked
     ]
 
-    @multi_asset_check(name="parity_gates", specs=specs)
+    @multi_asset_check(name="parity_gates", specs=specs, can_subset=True)
     def gates(
         context: AssetCheckExecutionContext,
         trace_store: TraceStoreResource,
@@ -58,22 +62,54 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
     ) -> Iterator[AssetCheckResult]:
         scenario = engine.configured(trace_store.scenario(context.partition_key))
         report = load_report(warehouse.run(context.partition_key), scenario)
-        for result in report.results:
-            yield outcome_of(result, may_fail=expected_failure(report))
-        yield verdict_of(report)
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        results = [
+            outcome_of(result, context.partition_key, may_fail=expected_failure(report)) for result in report.results
+        ]
+        results = [one for one in (*results, verdict_of(report)) if one.check_name in wanted]
+        red = [one for one in results if not one.passed and one.severity is AssetCheckSeverity.ERROR]
+        # Dagster has no colour for off. A check without a result is grey in a run that succeeds, and red in one that
+        # fails, where it is shown as a warning instead.
+        yield from (one for one in results if red or not _is_off(one))
+        if red:
+            raise GatesFailed(report, red)
 
     return gates
 
 
-def outcome_of(result: CheckResult, *, may_fail: bool = False) -> AssetCheckResult:
-    """Return a check's result as Dagster's; off is passed, and says why it is off. may_fail: failing is expected."""
+def _is_off(one: AssetCheckResult) -> bool:
+    return dict(one.metadata or {}).get("verdict") in (Verdict.OFF.value, MetadataValue.text(Verdict.OFF.value))
+
+
+class GatesFailed(Failure):
+    """Ends the step of the gates of a red run, once every check has its result, with one table of what failed."""
+
+    def __init__(self, report: ParityReport, red: Sequence[AssetCheckResult]) -> None:
+        """Say what failed. red: the checks that turn the run red."""
+        rows = [
+            {"check": row["check"], "sentence": row["sentence"], "tolerance": row["tolerance"]}
+            for row in map(check_row, report.failed)
+            if any(one.check_name == row["check"] for one in red)
+        ]
+        width = max((len(row["check"]) for row in rows), default=0)
+        lines = [f"  {row['check']:<{width}}  {row['sentence']} (tolerance {row['tolerance']})" for row in rows]
+        super().__init__(
+            description="\n".join([f"{about(report.scenario.scenario_id, headline(report))}.", *lines]),
+            metadata={"failed_gates": table(rows)},
+            allow_retries=False,
+        )
+
+
+def outcome_of(result: CheckResult, scenario_id: str, *, may_fail: bool = False) -> AssetCheckResult:
+    """Return a check's result as Dagster's; one that is off has not passed. may_fail: failing is expected."""
     failed = result.verdict is Verdict.FAIL
+    off = "off: " if result.verdict is Verdict.OFF else ""
     return AssetCheckResult(
         asset_key=REPORT,
         check_name=result.check.name,
-        passed=result.verdict in (Verdict.PASS, Verdict.OFF) and not result.proven_different,
+        passed=result.verdict is Verdict.PASS and not result.proven_different,
         severity=AssetCheckSeverity.ERROR if failed and not may_fail else AssetCheckSeverity.WARN,
-        description=result.sentence,
+        description=about(scenario_id, f"{off}{result.sentence}"),
         metadata={"verdict": result.verdict.value, "sentence": result.sentence, **_measured(result)},
     )
 
@@ -81,13 +117,14 @@ def outcome_of(result: CheckResult, *, may_fail: bool = False) -> AssetCheckResu
 def verdict_of(report: ParityReport) -> AssetCheckResult:
     """Return the verdict as a check: passed when it is the expected one; CANNOT TELL is a WARN where PARITY was."""
     doubtful = report.verdict is Parity.CANNOT_TELL and report.expected is Parity.PARITY
+    off = "\n".join(f"- {markdown_text(line)}" for line in off_lines(report)) or "none"
     return AssetCheckResult(
         asset_key=REPORT,
         check_name=VERDICT,
         passed=report.as_expected,
         severity=AssetCheckSeverity.WARN if doubtful or report.as_expected else AssetCheckSeverity.ERROR,
-        description=headline(report),
-        metadata=verdict_metadata(report),
+        description=about(report.scenario.scenario_id, headline(report)),
+        metadata={**verdict_metadata(report), "off": MetadataValue.md(off)},
     )
 
 
@@ -102,6 +139,9 @@ def _measured(result: CheckResult) -> dict[str, str | float]:
             "difference": evidence.difference,
             "low": evidence.low,
             "high": evidence.high,
+            # What the gate goes by: the larger of margin and noise. In the unit of `value`, and plotted beside it.
+            "floor": min(evidence.margin.low, evidence.noise.low),
+            "ceiling": max(evidence.margin.high, evidence.noise.high),
             "margin_low": evidence.margin.low,
             "margin_high": evidence.margin.high,
             "noise_low": evidence.noise.low,

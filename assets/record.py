@@ -12,15 +12,15 @@ from time import monotonic
 
 from dagster import AssetMaterialization, Failure, JobDefinition, OpExecutionContext, in_process_executor, job, op
 
-from assets.record_config import RecordConfig
+from assets.record_config import EXAMPLE, RecordConfig
 from assets.specs import TRACE
-from assets.trace import callback_digests, recording_metadata
+from assets.trace import recording_metadata, trace_version
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.runs.recording.continuing import left_of, record_or_add, wanted
 from cj_pipeline.runs.recording.estimate import estimated
 from cj_pipeline.runs.recording.portrait import portrait_of_trace
 from cj_pipeline.runs.recording.record import OnProgress, RecordingProgress, RecordingStopped
-from cj_pipeline.traces.provenance import joint_sha256, read_provenance
+from cj_pipeline.traces.provenance import read_provenance
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
@@ -71,7 +71,7 @@ def record_job() -> JobDefinition:
                     "says_the_same_again": str(portrait.same_answer),
                     "errors": dict(portrait.errors),
                 },
-                tags={"dagster/data_version": joint_sha256(callback_digests(trace))},
+                tags={"dagster/data_version": trace_version(trace)},
             )
         )
 
@@ -80,6 +80,7 @@ def record_job() -> JobDefinition:
         description="Asks a real judge about a folder of essays and makes a trace folder of its answers. Half a minute "
         "later it is a partition, and its parity has been asked for. Keys come from the environment.",
         executor_def=in_process_executor,
+        config={"ops": {"record": {"config": EXAMPLE}}},
     )
     def record_judge() -> None:
         record_op()

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from assets.new_trace_config import NewTraceConfig
+from assets.new_trace_config import NewTraceConfig, ProfileChoice, choice
 from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.local.small_judge import local_options, small_judge
@@ -19,6 +19,17 @@ from cj_pipeline.runs.recording.request import RecordingRequest, not_recorded
 from cj_pipeline.runs.remote import Deployment
 from cj_pipeline.traces.provenance import read_provenance
 from cj_pipeline.traces.scenario import Profile
+
+if TYPE_CHECKING:
+    ProviderChoice: TypeAlias = str
+    ReasoningEffortChoice: TypeAlias = str
+    OutputVerbosityChoice: TypeAlias = str
+else:
+    ProviderChoice = choice(Provider)
+    ReasoningEffortChoice, OutputVerbosityChoice = choice(ReasoningEffort), choice(OutputVerbosity)
+
+EXAMPLE = {"scenario_id": "autumn_pilot", "essays": "essays", "model": "gpt-5-mini-2025-08-07", "budget_usd": 2.0}
+"""What the launchpad begins with."""
 
 
 class RecordConfig(NewTraceConfig):
@@ -31,7 +42,7 @@ class RecordConfig(NewTraceConfig):
     local: bool = Field(default=False, description="Ask the small model on this machine (make judge).")
     model: str | None = Field(default=None, description="Whom to ask, as the provider calls it.")
     base_url: str | None = Field(default=None, description="An OpenAI-compatible server, or another address.")
-    provider: str | None = Field(default=None, description="Whose API it is; empty: by the model.")
+    provider: ProviderChoice | None = Field(default=None, description="Whose API it is; empty: by the model.")
     lps_url: str | None = Field(
         default=None, description="Ask through the deployed LPS at this URL, which has the keys; empty: embedded."
     )
@@ -43,8 +54,12 @@ class RecordConfig(NewTraceConfig):
     prompt: str = Field(default=DEFAULT_PROMPT, description="Prompt variant, or a file NAME.vN.yaml.")
     temperature: float | None = Field(default=None, description="Empty: as the LPS is set.")
     max_tokens: int | None = Field(default=None, description="That an answer may have; empty: as the LPS is set.")
-    effort: str | None = Field(default=None, description="Of models that reason: none, low, medium, high.")
-    verbosity: str | None = Field(default=None, description="Of models that take it: low, medium, high.")
+    effort: ReasoningEffortChoice | None = Field(
+        default=None, description="Of models that reason: none, low, medium, high."
+    )
+    verbosity: OutputVerbosityChoice | None = Field(
+        default=None, description="Of models that take it: low, medium, high."
+    )
     more: int | None = Field(
         default=None, ge=1, description="Comparisons beside a recording that is there, of its judge, as it was asked."
     )
@@ -58,7 +73,7 @@ class RecordConfig(NewTraceConfig):
     )
     input_usd_per_million: float | None = Field(default=None, description="Price where the manifest has none.")
     output_usd_per_million: float | None = Field(default=None, description="The same.")
-    profile: str = Field(default=Profile.JUDGE.value, description=f"One of {', '.join(Profile)}.")
+    profile: ProfileChoice = Field(default=ProfileChoice("judge"), description=f"One of {', '.join(Profile)}.")
 
     @contextmanager
     def prepared(

@@ -23,7 +23,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import MODE, TRACE, asset_spec, stored, table
+from assets.specs import MODE, TRACE, about, asset_spec, stored, table
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.remote import ServiceUnreachable
 from cj_pipeline.runs.tables import (
@@ -95,7 +95,9 @@ def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefini
     judge = JUDGES[side]
     callbacks_key, by_product_key = side_key(side, "callbacks"), side_key(side, judge.by_product)
     specs = [
-        asset_spec(key, what, reads=judge.reads, group=side.value, partitions=scenarios, dataset=dataset)
+        asset_spec(
+            key, what, computed_by="answers", reads=judge.reads, group=side.value, partitions=scenarios, dataset=dataset
+        )
         for key, what, dataset in (
             (callbacks_key, f"What the {side} judge answered, callback by callback.", "callbacks"),
             (by_product_key, judge.what, judge.dataset),
@@ -133,6 +135,7 @@ def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefiniti
     spec = asset_spec(
         side_key(side, "summary"),
         "Counts, winners, errors, latency and tokens of the batch itself, without its repeats.",
+        computed_by="traces",
         reads=[side_key(side, "callbacks")],
         group=side.value,
         partitions=scenarios,
@@ -167,6 +170,7 @@ def _run(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     spec = asset_spec(
         side_key(side, "run"),
         "The callbacks through the CJ engine: waves, decisions, coverage, and the fit at the end.",
+        computed_by="runs",
         reads=[side_key(side, "callbacks"), side_key(side, JUDGES[side].by_product)],
         group=side.value,
         partitions=scenarios,
@@ -204,6 +208,7 @@ def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinitio
     spec = asset_spec(
         side_key(side, "bt_fit"),
         "The Bradley-Terry scale of the run: theta and standard error (logits) of each essay.",
+        computed_by="runs",
         reads=[side_key(side, "run")],
         group=side.value,
         partitions=scenarios,
@@ -262,6 +267,7 @@ def quarantine_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinit
             passed=not lines,
             # As the verdict: what was left out leaves a doubt, and is no fault of the mock.
             severity=AssetCheckSeverity.WARN,
+            description=about(context.partition_key, f"{len(lines)} lines are no usable callback."),
             metadata={"quarantined": len(lines), "first_lines": table(shown)},
         )
 

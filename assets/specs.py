@@ -19,6 +19,7 @@ from dagster import (
     TableSchema,
 )
 
+from assets.code_versions import code_version
 from cj_pipeline.warehouse.schemas import describe
 
 OWNER = "team:assessment-platform"
@@ -40,18 +41,18 @@ def asset_spec(
     key: AssetKey,
     description: str,
     *,
+    computed_by: str,
     reads: Sequence[AssetKey],
     group: str,
     kinds: Sequence[str] = ("python",),
     partitions: PartitionsDefinition[str] | None = None,
     dataset: str | None = None,
-    code_version: str = "1",
     freshness: FreshnessPolicy | None = None,
 ) -> AssetSpec:
     """Return the spec of an asset, with owner, kinds and columns.
 
-    reads: exactly what the computation reads; dataset: the warehouse's, of which the asset is one part a scenario;
-    code_version: to be raised when the same inputs would give other contents. freshness: when it must be new again.
+    computed_by: whose code it is, for its code version (assets/code_versions.py); reads: exactly what the computation
+    reads; dataset: the warehouse's, of which the asset is one part a scenario; freshness: when it must be new again.
     """
     return AssetSpec(
         key=key,
@@ -62,9 +63,14 @@ def asset_spec(
         owners=[OWNER],
         partitions_def=partitions,
         metadata={} if dataset is None else {"dagster/table_name": dataset, "dagster/column_schema": columns(dataset)},
-        code_version=code_version,
+        code_version=code_version(computed_by),
         freshness_policy=freshness,
     )
+
+
+def about(scenario_id: str, sentence: str) -> str:
+    """Return a sentence with its scenario first: lists of checks and runs mix those of all scenarios."""
+    return f"{scenario_id}: {sentence}"
 
 
 def columns(dataset: str) -> TableSchema:

@@ -24,11 +24,12 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import TRACE, asset_spec, table
+from assets.specs import TRACE, about, asset_spec, table
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.origin import missing_parts
 from cj_pipeline.traces.completeness import completeness_in_words
 from cj_pipeline.traces.provenance import Provenance, file_sha256, joint_sha256, read_provenance, verify_checksums
+from cj_pipeline.traces.scenario import SCENARIO_FILE
 from cj_pipeline.traces.store import CALLBACKS_FILE, recording_folders
 from resources.trace_store import TraceStoreResource
 
@@ -39,8 +40,9 @@ def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
     """Return the spec of `trace`."""
     return asset_spec(
         TRACE,
-        "The recorded callbacks of one scenario, as its folder holds them. Nothing is written: the file is "
-        "observed, and its SHA-256 is the data version.",
+        "The recorded callbacks and the scenario.yaml of one scenario, as its folder holds them. Nothing is written: "
+        "the files are observed, and their SHA-256 is the data version.",
+        computed_by="traces",
         reads=[],
         group="judges",
         kinds=["file"],
@@ -53,6 +55,11 @@ def callback_digests(folder: Path) -> dict[str, str]:
     return {name: file_sha256(place / CALLBACKS_FILE) for name, place in recording_folders(folder).items()}
 
 
+def trace_version(folder: Path) -> str:
+    """Return the data version of a trace: of the callbacks of all recordings, and of scenario.yaml beside them."""
+    return joint_sha256({**callback_digests(folder), SCENARIO_FILE: file_sha256(folder / SCENARIO_FILE)})
+
+
 def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     """Declare `trace`."""
 
@@ -62,7 +69,7 @@ def trace_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         folder = trace_store.folder(context.partition_key)
         digests = callback_digests(folder)
         return MaterializeResult(
-            data_version=DataVersion(joint_sha256(digests)),
+            data_version=DataVersion(trace_version(folder)),
             metadata={
                 "scenario": scenario.title,
                 "profile": scenario.profile.value,
@@ -135,11 +142,15 @@ def checksums_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefiniti
     @asset_check(asset=TRACE, partitions_def=scenarios, blocking=True)
     def checksums(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
         """Are the recorded files, byte for byte, those that SHA256SUMS names?"""
+        name = context.partition_key
         try:
-            verified = verify_checksums(trace_store.folder(context.partition_key))
+            verified = verify_checksums(trace_store.folder(name))
         except BadInput as problem:
-            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.ERROR, description=str(problem))
-        return AssetCheckResult(passed=True, metadata={"files": len(verified)})
+            return AssetCheckResult(
+                passed=False, severity=AssetCheckSeverity.ERROR, description=about(name, str(problem))
+            )
+        unchanged = about(name, f"{len(verified)} files are as they were recorded.")
+        return AssetCheckResult(passed=True, description=unchanged, metadata={"files": len(verified)})
 
     return checksums
 
@@ -150,16 +161,18 @@ def complete_check(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinitio
     @asset_check(asset=TRACE, name=COMPLETE, partitions_def=scenarios, blocking=False)
     def complete(context: AssetCheckExecutionContext, trace_store: TraceStoreResource) -> AssetCheckResult:
         """Is everything in the recording that its capture was asked for?"""
+        name = context.partition_key
         try:
-            places = recording_folders(trace_store.folder(context.partition_key)).values()
-            return completeness(*(read_provenance(place) for place in places))
+            places = recording_folders(trace_store.folder(name)).values()
+            return completeness(name, *(read_provenance(place) for place in places))
         except BadInput as problem:
-            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=str(problem))
+            description = about(name, str(problem))
+            return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=description)
 
     return complete
 
 
-def completeness(*provenances: Provenance) -> AssetCheckResult:
+def completeness(scenario_id: str, *provenances: Provenance) -> AssetCheckResult:
     """Return the result of `complete` for the recordings of a scenario, with what each was held against.
 
     A reconstruction was not asked for anything and passes.
@@ -169,7 +182,7 @@ def completeness(*provenances: Provenance) -> AssetCheckResult:
     return AssetCheckResult(
         passed=not missing_parts(provenances),
         severity=AssetCheckSeverity.WARN,
-        description=_complete(provenances[0]) if len(provenances) == 1 else " ".join(lines),
+        description=about(scenario_id, _complete(provenances[0]) if len(provenances) == 1 else " ".join(lines)),
         metadata={"held_against": ", ".join(held) or "nothing"},
     )
 

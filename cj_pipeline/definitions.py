@@ -20,6 +20,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.edits import edits_sensor
 from assets.eng5 import eng5_jobs
 from assets.eng5_experiment import cells_job, experiment_asset, plan_job
 from assets.executor import in_process_unless_asked
@@ -94,7 +95,11 @@ def build_defs(
         executor=in_process_unless_asked,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), plan_job(), cells_job(), observe_kafka],
         schedules=[nightly_schedule(scenarios), hourly_observation()],
-        sensors=[new_traces_sensor(scenarios), night_watch(scenarios, settings.data_dir.absolute())],
+        sensors=[
+            new_traces_sensor(scenarios),
+            edits_sensor(scenarios),
+            night_watch(scenarios, settings.data_dir.absolute()),
+        ],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
             "bus": bus,

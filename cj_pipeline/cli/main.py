@@ -39,6 +39,7 @@ COMMANDS = {
     "cj": ("cj_pipeline.cli.cj:cj", "Serve the CJ assessment service."),
     "kafka": ("cj_pipeline.cli.kafka:kafka", "Run a Kafka broker on this machine."),
     "stack": ("cj_pipeline.cli.stack:stack", "Run the whole stack on this machine, and a batch through it."),
+    "ui": ("cj_pipeline.cli.ui:ui", "Run Dagster's UI and daemon on this machine."),
     "doctor": ("cj_pipeline.cli.doctor:doctor", "Show what is configured and whether it works."),
 }
 

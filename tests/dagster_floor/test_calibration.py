@@ -19,7 +19,7 @@ from tests.sides import LOWER5, TRACES
 def results_of(fitted: JudgeKind, held: JudgeKind) -> dict[str, AssetCheckResult]:
     found = held_out([callbacks(fitted)], [callbacks(held, run=2)])
     mode = load_mode("default").model_copy(update={"held_out": found})
-    return {str(result.check_name): result for result in held_out_results(mode)}
+    return {str(result.check_name): result for result in held_out_results("a", mode)}
 
 
 def test_every_check_passes_for_the_same_judge() -> None:
@@ -48,9 +48,9 @@ def test_a_judge_that_does_not_repeat_itself_fails_the_check_of_recorded_answers
 
 
 def test_without_a_held_out_answer_every_check_is_off_and_says_so() -> None:
-    results = list(held_out_results(None))
+    results = list(held_out_results("a", None))
     assert [result.check_name for result in results] == list(QUESTIONS)
-    assert {result.description for result in results} == {"Off: too little can be held out."}
+    assert {result.description for result in results} == {"a: off: too little can be held out."}
 
 
 def test_the_asset_shows_mode_origins_and_fit() -> None:

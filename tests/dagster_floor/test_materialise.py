@@ -14,6 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from assets.alignment import TARGETS
 from assets.calibrate import QUESTIONS
 from assets.parity_checks import outcome_of
+from assets.specs import REPORT
 from cj_pipeline.definitions import materialise
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
@@ -68,8 +69,13 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
     assert materialised(faithful) == BY_NIGHT
-    # Of the trace three, of the verdict and of the history one each.
-    assert len(faithful.get_asset_check_evaluations()) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 5
+    # Of the trace three, of the verdict and of the history one each; a check that is off has no result.
+    off = metadata(faithful, "parity/report")["checks_off"]
+    assert isinstance(off, int)
+    assert off > 0
+    found = faithful.get_asset_check_evaluations()
+    assert len(found) == len(ALL_CHECKS) - off + len(QUESTIONS) + 2 * len(TARGETS) + 5
+    assert all(str(check.description).startswith(f"{LOWER5}: ") for check in found)
     assert red_checks(faithful) == set()
 
 
@@ -108,7 +114,9 @@ def test_data_versions_are_the_digests_of_trace_and_mode(faithful: ExecuteInProc
         for event in faithful.get_asset_materialization_events()
         if event.asset_key is not None
     }
-    assert tags["trace"]["dagster/data_version"] == file_sha256(TRACES / LOWER5 / CALLBACKS_FILE)
+    callbacks, scenario = (file_sha256(TRACES / LOWER5 / name) for name in (CALLBACKS_FILE, "scenario.yaml"))
+    lines = f"{callbacks}  main\n{scenario}  scenario.yaml\n"
+    assert tags["trace"]["dagster/data_version"] == sha256(lines.encode()).hexdigest()
     assert tags["mode"]["dagster/data_version"] == load_mode("eng5_lower5_gpt51_low").sha256()
 
 
@@ -150,13 +158,43 @@ def test_a_check_tells_what_it_measured_as_numbers(faithful: ExecuteInProcessRes
     assert {"tolerance", "sentence", "evidence", "evidence_in_words"} <= shown.keys()
 
 
-def test_a_check_that_is_off_passes_and_says_why(runs: Runs) -> None:
+def test_a_gate_has_its_floor_and_ceiling_as_numbers_beside_its_value(faithful: ExecuteInProcessResult) -> None:
+    both = told(faithful, "latency_mean")
+    numbers = [both[name] for name in ("floor", "value", "ceiling")]
+    assert all(isinstance(number, float) for number in numbers)
+    assert numbers == sorted(numbers)  # type: ignore[type-var]
+    one_sided = told(faithful, "rank_agreement")
+    assert "ceiling" not in one_sided
+    assert float(str(one_sided["floor"])) <= float(str(one_sided["value"]))
+
+
+def test_a_check_that_is_off_is_not_green(runs: Runs) -> None:
     result = runs(ROUNDTRIP, job="parity_generic").result
     assert result.success
-    assert evaluation(result, "latency_shape").passed
-    shown = told(result, "latency_shape")
-    assert shown["verdict"] == "off"
-    assert str(shown["reason"]).startswith("the latency of this recording was never published")
+    assert "latency_shape" not in {check.check_name for check in result.get_asset_check_evaluations()}
+    assert "latency_shape: the latency of this recording was never published" in str(told(result, "verdict")["off"])
+
+
+def test_a_check_that_is_off_in_a_red_run_warns_and_says_why(runs: Runs) -> None:
+    result = runs(LOWER5, lps={"mode": "+inverted"}).result
+    gates = [check for check in result.get_asset_check_evaluations() if check.asset_key == REPORT]
+    off = [check for check in gates if str(check.description).startswith(f"{LOWER5}: off: ")]
+    assert off
+    assert {(check.passed, check.severity) for check in off} == {(False, AssetCheckSeverity.WARN)}
+
+
+def test_a_red_run_ends_with_one_table_of_what_failed(runs: Runs) -> None:
+    result = runs(LOWER5, lps={"mode": "+tokens_x1_4"}).result
+    (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert failure.user_failure_data is not None
+    first, *lines = str(failure.user_failure_data.description).splitlines()
+    assert first.startswith(f"{LOWER5}: NO PARITY: ")
+    assert any(line.split()[0] == "tokens_total" and "(tolerance " in line for line in lines)
+    table = failure.user_failure_data.metadata["failed_gates"].value
+    failed = [check.check_name for check in result.get_asset_check_evaluations() if check.blocking and not check.passed]
+    red = {str(record.data["check"]) for record in table.records}  # type: ignore[union-attr]
+    assert {"tokens_total", "tokens_prompt"} <= red <= set(failed)
+    assert len(lines) == len(red)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +223,7 @@ def test_a_difference_that_is_proven_but_tolerated_is_a_warning() -> None:
     assert found.outcome is not None
     assert found.evidence is not None
     evidence = replace(found.evidence, verdict=EvidenceVerdict.DIFFERENT)
-    shown = outcome_of(replace(found, outcome=replace(found.outcome, evidence=evidence)))
+    shown = outcome_of(replace(found, outcome=replace(found.outcome, evidence=evidence)), LOWER5)
     assert (shown.passed, shown.severity) == (False, AssetCheckSeverity.WARN)
     said = {name: value.value for name, value in (shown.metadata or {}).items()}
     assert (said["verdict"], said["evidence"]) == ("pass", "DIFFERENT")

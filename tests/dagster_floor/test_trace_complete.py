@@ -29,16 +29,16 @@ def imported(*missing: str) -> Provenance:
 
 
 def test_an_import_that_lacks_something_warns_of_it() -> None:
-    verdict = completeness(imported("1 comparison without an outcome."))
+    verdict = completeness("a", imported("1 comparison without an outcome."))
     assert (verdict.passed, verdict.severity.value) == (False, "WARN")
-    assert verdict.description == "Partial: 1 comparison without an outcome."
+    assert verdict.description == "a: Partial: 1 comparison without an outcome."
 
 
 def test_a_whole_import_passes_and_so_does_a_reconstruction() -> None:
-    whole = completeness(imported())
+    whole = completeness("a", imported())
     assert whole.passed
-    assert str(whole.description).startswith("As far as seen: no count and no end of the batch was known")
-    assert completeness(read_provenance(TRACES / LOWER5)).passed
+    assert str(whole.description).startswith("a: As far as seen: no count and no end of the batch was known")
+    assert completeness("a", read_provenance(TRACES / LOWER5)).passed
 
 
 def test_what_a_recording_was_held_against_is_shown_for_each() -> None:
@@ -46,12 +46,12 @@ def test_what_a_recording_was_held_against_is_shown_for_each() -> None:
     counted = counted.model_copy(
         update={"imported": counted.sections[0].model_copy(update={"held_against": "the expected count"})}
     )
-    one = completeness(counted)
-    assert one.description == "Whole, held against the expected count."
-    two = completeness(counted, imported("1 comparison without an outcome."))
+    one = completeness("a", counted)
+    assert one.description == "a: Whole, held against the expected count."
+    two = completeness("a", counted, imported("1 comparison without an outcome."))
     assert not two.passed
     assert two.description == (
-        "Recording 1: Whole, held against the expected count. Recording 2: Partial: 1 comparison without an outcome."
+        "a: Recording 1: Whole, held against the expected count. Recording 2: Partial: 1 comparison without an outcome."
     )
     assert two.metadata is not None
     assert two.metadata["held_against"].value == "the expected count, nothing"
