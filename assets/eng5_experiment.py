@@ -139,6 +139,7 @@ def experiment_asset() -> AssetsDefinition:
         EXPERIMENT,
         "What each cell of an experiment is like, and its differences from the base with p-values adjusted together. "
         "Of the experiment that was planned last, unless the configuration names one.",
+        computed_by="agreement",
         reads=[],
         group="eng5",
     )
