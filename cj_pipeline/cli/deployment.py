@@ -21,8 +21,6 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
 
     Raises click.UsageError for options that do not go together.
     """
-    from cj_pipeline.runs.remote import Deployment
-
     if lps_url is None:
         if kafka is not None or bus_folder is not None:
             raise click.UsageError("--kafka and --bus go with --lps.")
@@ -31,6 +29,8 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
         raise click.UsageError("Give --kafka or --bus, not both.")
     if not lps_url.startswith(("http://", "https://")):
         raise click.UsageError(f"--lps: '{lps_url}' is no URL; it begins with http:// or https://.")
+    from cj_pipeline.runs.remote import Deployment  # here: it imports HTTP, which two recordings do without
+
     return Deployment(
         url=lps_url,
         open_bus=bus_opener(kafka, bus_folder),

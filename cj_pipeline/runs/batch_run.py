@@ -6,12 +6,15 @@ It is the only place where the engine's effects are carried out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.engine import advance, start
 from cj_pipeline.engine.state import Batch, State
-from cj_pipeline.runs.judges import Judge
+
+if TYPE_CHECKING:
+    from cj_pipeline.runs.judges import Judge
 
 Progress = Callable[[int], None]
 """Called with the number of comparisons answered since the last call."""

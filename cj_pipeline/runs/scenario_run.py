@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from cj_pipeline.bus.protocol import Bus
 from cj_pipeline.contracts.callback import CallbackEvent
-from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.engine.effects import SubmitWave
 from cj_pipeline.engine.engine import correlation_id
@@ -20,16 +19,17 @@ from cj_pipeline.engine.state import Batch, Comparison, PlannedPair, WaveKind
 from cj_pipeline.engine.waves.plan import Plan, plan_of, repeated_pairs
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
-from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.batch_run import Progress, run_batch
-from cj_pipeline.runs.judges import ProviderJudge
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, document_of
 from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns, follow
-from cj_pipeline.runs.remote import CALLBACK_TOPIC, Deployment, NoCallbacks, counted_since
-from cj_pipeline.runs.stack import Stack, stack_for
-from cj_pipeline.runs.virtual_time import run_real, run_virtual
-from cj_pipeline.services.lps.settings import LpsSettings
 from cj_pipeline.traces.scenario import Scenario
+
+if TYPE_CHECKING:
+    from cj_pipeline.bus.protocol import Bus
+    from cj_pipeline.mock.mode.mode import Mode
+    from cj_pipeline.runs.judges import ProviderJudge
+    from cj_pipeline.runs.remote import Deployment, NoCallbacks
+    from cj_pipeline.runs.stack import Stack
 
 Events = tuple[CallbackEvent, ...]
 
@@ -149,6 +149,12 @@ def ask_live(
     Raises ServiceRefused when the service does not take a comparison; of a deployment also ServiceUnreachable,
     NoCallbacks, and BadInput when it runs another mode.
     """
+    # Here: the services and their HTTP take a quarter of a second to import, and two files need none of them.
+    from cj_pipeline.runs.remote import counted_since
+    from cj_pipeline.runs.stack import stack_for
+    from cj_pipeline.runs.virtual_time import run_real, run_virtual
+    from cj_pipeline.services.lps.settings import LpsSettings
+
     drawn_from = scenario.live.seed if seed is None else seed
 
     async def ask() -> LiveAnswers:
@@ -221,6 +227,8 @@ def run_live(
 
 
 def _no_callbacks(scenario: Scenario, deployment: Deployment) -> NoCallbacks:
+    from cj_pipeline.runs.remote import CALLBACK_TOPIC, NoCallbacks
+
     topic, budget_s = CALLBACK_TOPIC, scenario.live.callback_budget_s
     return NoCallbacks(
         f"{deployment.url} took the comparisons, and within {budget_s:g} s no callback came on '{topic}' of the bus "
@@ -276,6 +284,9 @@ def _batch(scenario: Scenario, bos_batch_id: str, plan: Plan, seed: int | None, 
 
 
 async def _provider_judge(scenario: Scenario, stack: Stack) -> ProviderJudge:
+    from cj_pipeline.contracts.comparison import LLMConfigOverrides
+    from cj_pipeline.runs.judges import ProviderJudge
+
     provider = scenario.provider
     topic = stack.callback_topic or scenario.batch.callback_topic
     return ProviderJudge(

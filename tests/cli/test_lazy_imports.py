@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from cj_pipeline.foundation import exit_codes
 from tests.house import REPOSITORY
 
 HEAVY = {
     "confluent_kafka", "dagster", "duckdb", "httpx", "matplotlib", "networkx", "numpy", "openpyxl", "pandas",
     "prometheus_client", "pyarrow", "redis", "rich", "rustworkx", "scipy", "sqlalchemy", "starlette", "uvicorn",
 }  # fmt: skip
+
+TWO_RUNS = ("149_gpt51_none", "150_gpt51_none")
 
 SHOW = """
 import sys
@@ -40,6 +45,18 @@ def test_nothing_heavy_is_imported(arguments: list[str], unwanted: set[str]) -> 
     )
     assert done.stdout
     assert set(done.stderr.split()) & unwanted == set()
+
+
+def test_two_recordings_are_compared_without_the_services(tmp_path: Path) -> None:
+    traces = [str(REPOSITORY / "traces" / f"eng5_lower5_{number}_20251202") for number in TWO_RUNS]
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, "parity", *traces],
+        cwd=REPOSITORY, env={**os.environ, "CJ_PIPELINE_DATA_DIR": str(tmp_path)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode in (exit_codes.PASSED, exit_codes.CHECK_FAILED, exit_codes.CANNOT_TELL), done.stderr
+    services = {"httpx", "starlette", "prometheus_client", "dagster", "duckdb", "redis", "uvicorn"}
+    assert set(done.stderr.split()) & services == set()
 
 
 SHOW_HELP_OF_ALL = """
