@@ -38,7 +38,8 @@ def test_a_printed_limit_is_found_in_80_percent_of_the_runs_of_a_mock() -> None:
     for entry in FIGURES:
         runs = entry["runs"]
         reach = 2 * np.sqrt(0.8 * 0.2 / runs)
-        assert entry["no_drift"] / runs <= 0.05
+        assert runs >= 100
+        assert entry["no_drift"] / runs <= 0.03
         for limit in entry["limits"]:
             for one in limit["tried"]:
                 assert one["found"] / runs >= 0.8 - reach, (entry["scenario"], limit["sentence"])
