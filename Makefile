@@ -88,7 +88,7 @@ docs: $(RUNTIME)  ## write the tables and pictures in docs/ from the code
 	$(BIN)/python -m cj_pipeline.reports.reference docs
 
 soak: $(DEVELOPMENT)  ## kill LPS, CJ service and materialise 30 times each and count what was lost (needs redis-server)
-	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak --minutes 5
 	$(BIN)/python -m tests.soak.kills cj
 	$(BIN)/python -m tests.soak.kills materialise
 
