@@ -72,7 +72,7 @@ def test_the_run_that_shows_a_change_is_warned_of_and_the_next_is_not(tmp_path: 
         passed.append(check.passed)
         said = str(check.description)
     assert passed == [True, False, True]
-    assert said == "Nothing changed without a name."
+    assert said == f"{LOWER5}: nothing changed without a name."
     found = load_history(tmp_path, LOWER5)
     assert found is not None
     assert [(shift.check, f"{shift.begins:%m-%d}") for shift in found.shifts] == [("position_effect", "03-02")]
