@@ -13,7 +13,6 @@ from typing import Literal
 from pydantic import ValidationError
 
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.files import replace_whole
 
 NIGHTS_FOLDER = "nights"
@@ -91,7 +90,7 @@ def is_over(night: date, now: datetime) -> bool:
 
 
 def read_night(root: Path, night: date) -> Night | None:
-    """Return a concluded night; None for another. Raises BadInput for a file that is none. root: the data folder."""
+    """Return a concluded night; None for another, and where its file is damaged. root: the data folder."""
     path = _file(root, night)
     return _read(path) if path.is_file() else None
 
@@ -99,7 +98,8 @@ def read_night(root: Path, night: date) -> Night | None:
 def last_night(root: Path, upto: date) -> Night | None:
     """Return the newest night that was concluded, up to and with a date; None where there is none."""
     files = sorted((root / NIGHTS_FOLDER).glob("[0-9]*.json"), reverse=True)
-    return next((_read(path) for path in files if path.stem <= upto.isoformat()), None)
+    nights = (_read(path) for path in files if path.stem <= upto.isoformat())
+    return next((night for night in nights if night is not None), None)
 
 
 def write_night(root: Path, night: Night) -> Path:
@@ -116,8 +116,8 @@ def _file(root: Path, night: date) -> Path:
     return root / NIGHTS_FOLDER / f"{night.isoformat()}.json"
 
 
-def _read(path: Path) -> Night:
+def _read(path: Path) -> Night | None:
     try:
         return Night.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise BadInput("is no night.", path=path, remedy="Remove the file.") from None
+    except ValidationError:  # a damaged file must not keep tonight's message back
+        return None

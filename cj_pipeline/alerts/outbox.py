@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from cj_pipeline.alerts.channels import Channel, NotSent
 from cj_pipeline.alerts.message import Alert
 from cj_pipeline.contracts.model import FileModel
-from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.retrying import Waits, backoff_s
 from cj_pipeline.warehouse.files import replace_whole
 
@@ -55,16 +54,17 @@ class Kept(FileModel):
 def keep(root: Path, alert: Alert, channels: Mapping[str, Channel], now: datetime) -> Kept:
     """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder."""
     path = _file(root, alert.id)
-    if path.is_file():
-        return _read(path)
+    if path.is_file() and (known := _read(path)) is not None:
+        return known
     kept = Kept(alert=alert, written_at=now, channels={name: Attempts() for name in channels})
     _write(root, kept)
     return kept
 
 
 def outbox(root: Path) -> tuple[Kept, ...]:
-    """Return all messages, the oldest first. Raises BadInput for a file that is none."""
-    return tuple(sorted(map(_read, (root / OUTBOX_FOLDER).glob("[!.]*.json")), key=lambda kept: kept.written_at))
+    """Return all messages, the oldest first, without damaged files."""
+    found = (_read(path) for path in _files(root))
+    return tuple(sorted((kept for kept in found if kept is not None), key=lambda kept: kept.written_at))
 
 
 def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> list[str]:
@@ -73,7 +73,7 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
     A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
     are removed.
     """
-    problems = []
+    problems = [f"{path} is no message; remove the file." for path in _files(root) if _read(path) is None]
     working = set(channels)
     for kept in outbox(root):
         if now - kept.written_at > REMOVED:
@@ -89,7 +89,7 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
             except NotSent as problem:
                 done = Attempts(failures=attempts.failures + 1, last=now, problem=str(problem))
                 working.discard(name)  # one that is away would keep the sensor waiting for each message
-                problems.append(f"{kept.alert.id} was not sent by {name}: {problem}.")
+                problems.append(f"{kept.alert.id} was not sent by {name}, and is tried again: {problem}.")
             kept = kept.model_copy(update={"channels": {**kept.channels, name: done}})
             _write(root, kept)
     return problems
@@ -100,6 +100,10 @@ def _is_due(kept: Kept, channel: str, now: datetime) -> bool:
     if now - kept.written_at > KEPT:
         return False
     return attempts.last is None or now - attempts.last >= timedelta(seconds=backoff_s(attempts.failures, WAITS))
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted((root / OUTBOX_FOLDER).glob("[!.]*.json"))
 
 
 def _file(root: Path, alert_id: str) -> Path:
@@ -115,8 +119,8 @@ def _write(root: Path, kept: Kept) -> None:
     replace_whole(_file(root, kept.alert.id), write)
 
 
-def _read(path: Path) -> Kept:
+def _read(path: Path) -> Kept | None:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except ValidationError:
-        raise BadInput("is no message.", path=path, remedy="Remove the file.") from None
+        return None

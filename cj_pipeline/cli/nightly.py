@@ -127,7 +127,7 @@ def _conclude(
     outcomes = [result.outcome for result in results] + [unusable(*one) for one in broken.items()]
     alert, problems = conclude(data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=settings.ui_url)
     for problem in problems:
-        say(f"warning: {problem} It is kept, and tried again.", err=True)
+        say(f"warning: {problem}", err=True)
     concluded = read_night(data_dir.absolute(), night)
     dated = tuple(outcomes) if concluded is None else concluded.outcomes
     if alert is None:

@@ -11,7 +11,6 @@ from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.message import Alert, alert_of
 from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night
 from cj_pipeline.alerts.outbox import outbox
-from cj_pipeline.foundation.errors import BadInput
 
 NOW = datetime(2026, 5, 3, 3, 20, tzinfo=UTC)
 NIGHT = date(2026, 5, 3)
@@ -118,8 +117,12 @@ def test_the_night_before_is_the_newest_and_not_a_later_one(tmp_path: Path) -> N
     assert last_night(tmp_path, NIGHT) is None
 
 
-def test_a_file_that_is_no_night_is_named(tmp_path: Path) -> None:
-    (tmp_path / "nights").mkdir()
-    (tmp_path / "nights/2026-05-02.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"nights/2026-05-02\.json: is no night\. Remove the file\."):
-        told(tmp_path, NIGHT, GREEN)
+def test_a_damaged_night_keeps_no_message_back(tmp_path: Path) -> None:
+    told(tmp_path, NIGHT - timedelta(days=2), RED)
+    for number in (0, 1):
+        (tmp_path / f"nights/{NIGHT - timedelta(days=number)}.json").write_text("{")
+    assert read_night(tmp_path, NIGHT) is None
+    alert = told(tmp_path, NIGHT, RED)
+    assert alert is not None
+    assert alert.scenarios[0].since == "2026-05-01"
+    assert read_night(tmp_path, NIGHT) is not None

@@ -87,7 +87,9 @@ def test_what_one_channel_takes_is_not_sent_to_it_again_and_the_other_is_tried_l
         settings = AlertSettings.model_validate({"webhook": good.url, "slack_webhook": bad.url})
         channels = channels_of(settings)
         keep(tmp_path, ALERT, channels, NOW)
-        assert send_waiting(tmp_path, channels, NOW) == [f"{ALERT.id} was not sent by slack: the answer was 500."]
+        assert send_waiting(tmp_path, channels, NOW) == [
+            f"{ALERT.id} was not sent by slack, and is tried again: the answer was 500."
+        ]
         assert send_waiting(tmp_path, channels, NOW + timedelta(seconds=59)) == []  # not due yet
         assert len(send_waiting(tmp_path, channels, NOW + timedelta(seconds=60))) == 1
         assert send_waiting(tmp_path, channels, NOW + timedelta(seconds=240)) == []
@@ -120,6 +122,15 @@ def test_a_message_is_tried_for_a_week_and_kept_for_a_month(tmp_path: Path) -> N
     assert len(outbox(tmp_path)) == 1
     send_waiting(tmp_path, {}, NOW + timedelta(days=31))
     assert outbox(tmp_path) == ()
+
+
+def test_a_damaged_message_is_named_and_keeps_no_other_back(tmp_path: Path) -> None:
+    sent: list[Alert] = []
+    keep(tmp_path, ALERT, {"webhook": sent.append}, NOW)
+    (tmp_path / "alerts/night-2026-05-02-ffffffff.json").write_text("{")
+    (problem,) = send_waiting(tmp_path, {"webhook": sent.append}, NOW)
+    assert problem.endswith("night-2026-05-02-ffffffff.json is no message; remove the file.")
+    assert sent == [ALERT]
 
 
 @pytest.mark.parametrize(
