@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 
 import pytest
@@ -12,7 +14,8 @@ from cj_pipeline.eng5.batching import QUEUE_MODES
 from cj_pipeline.eng5.diagnostics.queries import queries
 from tests.cli import runbook
 from tests.eng5.batching_modes import BUDGET, ROWS, Worked, row_of, worked
-from tests.eng5.promql import Query, Vector
+from tests.eng5.on_record import on_record
+from tests.reports.observability.driven import Prometheus
 
 SINGLE = (LLMBatchingMode.PER_REQUEST, QueueProcessingMode.PER_REQUEST, "disabled")
 SERIAL = (LLMBatchingMode.SERIAL_BUNDLE, QueueProcessingMode.SERIAL_BUNDLE, "disabled")
@@ -22,10 +25,6 @@ JOBS = (LLMBatchingMode.PROVIDER_BATCH_API, QueueProcessingMode.BATCH_API, "oppo
 @cache
 def ran(cj: LLMBatchingMode, queue: QueueProcessingMode, batch_api_mode: str) -> Worked:
     return worked(cj, queue, batch_api_mode)
-
-
-def value(query: str, one: Worked) -> Vector:
-    return Query(query, one.samples, one.over_s).value()
 
 
 TABLE = [line for line in runbook.PAGE.splitlines() if line.startswith("| `") and line.count("|") == 11]
@@ -91,13 +90,27 @@ def test_a_cap_above_the_service_s_own_is_the_service_s_own() -> None:
     assert worked(*SERIAL, essays=20, asked=150, cj_settings={"max_pairwise_comparisons": 120}).judged <= 120
 
 
-@pytest.mark.parametrize("query", sorted({*runbook.promql(), *queries(), *queries(LLMBatchingMode.PROVIDER_BATCH_API)}))
-def test_every_query_is_one_that_both_services_answer(query: str) -> None:
-    one = ran(*(JOBS if "batch_api" in query else SERIAL))
-    found = value(query, one)
-    quiet = ("expiry", "prompt_fetch_failures")
-    assert bool(found) is not any(word in query for word in quiet), found
-    assert all(number >= 0 for number in found.values())
+QUERIES = sorted({*runbook.promql(), *queries(), *queries(LLMBatchingMode.PROVIDER_BATCH_API)})
+QUIET = {"llm_provider_queue_expiry_total", "huleedu_cj_prompt_fetch_failures_total"}
+"""Series that move in trouble only."""
+
+
+@pytest.fixture(scope="module")
+def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Prometheus]]:
+    """Prometheus over a batch in bundles, and (True) over one in batch jobs."""
+    with ExitStack() as stack:
+        yield {
+            jobs: stack.enter_context(on_record(ran(*(JOBS if jobs else SERIAL)).samples, tmp_path_factory.mktemp("p")))
+            for jobs in (False, True)
+        }
+
+
+@pytest.mark.servers("prometheus")
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_is_one_that_both_services_answer(query: str, watching: dict[bool, Prometheus]) -> None:
+    found = watching["batch_api" in query].query(query)
+    assert bool(found) is not any(series in query for series in QUIET), found
+    assert all(float(sample["value"][1]) >= 0 for sample in found)
 
 
 def test_the_queries_of_a_summary_are_those_of_the_page() -> None:
@@ -107,31 +120,15 @@ def test_the_queries_of_a_summary_are_those_of_the_page() -> None:
     )
 
 
-def test_the_queries_have_the_values_that_the_matrix_has() -> None:
-    one = ran(*SERIAL)
-    bundles = next(query for query in runbook.promql() if "serial_bundle_calls_total" in query)
-    assert sum(value(bundles, one).values()) == 11
-    per_bundle = next(query for query in runbook.promql() if "items_per_call_sum" in query)
-    assert value(per_bundle, one) == {(): BUDGET / 11}
-    callbacks = next(query for query in runbook.promql() if "comparison_callbacks_total" in query)
-    assert value(callbacks, one) == {(("queue_processing_mode", "serial_bundle"),): BUDGET}
-    jobs = next(query for query in runbook.promql() if "batch_api_jobs_total" in query)
-    by_status = {labels[-1]: count for labels, count in value(jobs, ran(*JOBS)).items()}
-    assert by_status == {("status", "scheduled"): 2, ("status", "completed"): 2}
+@pytest.mark.servers("prometheus")
+def test_the_queries_have_the_values_that_the_matrix_has(watching: dict[bool, Prometheus]) -> None:
+    def values(series: str, *labels: str) -> dict[tuple[str, ...], float]:
+        query = next(query for query in runbook.promql() if series in query)
+        return watching["batch_api" in series].values(query, *labels)
 
-
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
-        ("sum(increase(cj_llm_request_total[1h]))", "no service has the series cj_llm_request_total"),
-        ("sum by (mode) (increase(cj_llm_requests_total[1h]))", "has no label mode"),
-        ('sum(increase(cj_llm_requests_total{mode="x"}[1h]))', "has no label mode"),
-        ("sum(increase(llm_provider_queue_depth[1h]))", "increase of the gauge"),
-        ("sum(cj_llm_requests_total)", "only grows; ask for its increase"),
-        ("sum(increase(cj_llm_requests_total))", "a window is missing"),
-        ("sum(increase(cj_llm_requests_total[1h])", "is missing"),
-    ],
-)
-def test_a_query_that_would_find_nothing_is_noticed(query: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        value(query, ran(*SERIAL))
+    assert sum(values("serial_bundle_calls_total").values()) == pytest.approx(11)
+    assert values("items_per_call_sum") == {(): pytest.approx(BUDGET / 11)}
+    by_mode = values("comparison_callbacks_total", "queue_processing_mode")
+    assert by_mode == {("serial_bundle",): pytest.approx(BUDGET)}
+    by_status = values("batch_api_jobs_total", "status")
+    assert by_status == {("scheduled",): pytest.approx(2), ("completed",): pytest.approx(2)}

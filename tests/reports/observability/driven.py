@@ -80,14 +80,16 @@ class Texts(Content):
 
 
 class Prometheus:
-    """A running Prometheus, asked over its HTTP API."""
+    """A running Prometheus, asked over its HTTP API. at: the time of its queries, in seconds; None for now."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, at: int | None = None) -> None:
         self.url = url
+        self.at = at
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query. Raises ValueError in Prometheus's words for one that is broken."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=30, trust_env=False).json()
+        asked = {"query": expr} if self.at is None else {"query": expr, "time": str(self.at)}
+        answer = httpx.get(f"{self.url}/api/v1/query", params=asked, timeout=30, trust_env=False).json()
         if answer["status"] != "success":
             raise ValueError(f"{answer['error']}: {expr}")
         result: list[dict[str, Any]] = answer["data"]["result"]
@@ -151,6 +153,13 @@ def prometheus_over(folder: Path, targets: Mapping[str, list[str]]) -> Iterator[
     fast = config.read_text().replace(f"{SCRAPE_INTERVAL_S}s", "500ms")
     assert fast.count("500ms") == 2
     config.write_text(fast)
+    with served(config, folder) as url:
+        yield Prometheus(url)
+
+
+@contextmanager
+def served(config: Path, folder: Path) -> Iterator[str]:
+    """The URL of a Prometheus with a configuration and the data in `data/` of a folder."""
     port = free_port()
     program = shutil.which("prometheus")
     assert program is not None
@@ -166,7 +175,7 @@ def prometheus_over(folder: Path, targets: Mapping[str, list[str]]) -> Iterator[
         answers=lambda: http_answers(port, f"{url}/-/ready"),
     )
     with Server(spec):
-        yield Prometheus(url)
+        yield url
 
 
 def lines_of(path: Path) -> list[str]:
