@@ -1,10 +1,10 @@
-"""How long do a verdict on large files and a replay take, and how much memory?
+"""How long do a verdict on large files, a replay and a calibration take, and how much memory?
 
     python -m benchmarks.large_parity [--callbacks 100000] [--essays 2000] [--keep FOLDER]
 
 Writes two runs of one judge over the same net and runs `cj-pipeline parity` on them, then on one of them beside a judge
-that is inverted on every tenth pair, and `cj-pipeline replay` on one. Each is a process of its own: seconds, CPU and
-the most memory it held.
+that is inverted on every tenth pair, `cj-pipeline replay` and `cj-pipeline calibrate` on one, and `calibrate` with the
+other held out. Each is a process of its own: seconds, CPU and the most memory it held.
 """
 
 from __future__ import annotations
@@ -169,8 +169,15 @@ def main() -> None:
         print(f"| {chosen.callbacks:,} callbacks, {chosen.essays:,} essays | exit | seconds | CPU, s | RSS, MB |")
         print("|---|---|---|---|---|")
         recorded = str(files["recorded"])
+        runs: dict[str, tuple[str, ...]]
         runs = {name: ("parity", recorded, str(files[name])) for name in ("again", "wrong")}
-        for name, arguments in {**runs, "replay": ("replay", recorded)}.items():
+        fit = ("calibrate", recorded, "-o", str(folder / "mode.yaml"))
+        runs |= {
+            "replay": ("replay", recorded),
+            "calibrate": fit,
+            "calibrate, held out": (*fit, "--holdout", str(files["again"])),
+        }
+        for name, arguments in runs.items():
             took = cost_of(*arguments)
             print(f"| {name} | {took.exit_code} | {took.seconds:.1f} | {took.cpu:.1f} | {took.megabytes:,.0f} |")
 
