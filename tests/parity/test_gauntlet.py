@@ -21,6 +21,7 @@ from cj_pipeline.parity.gauntlet.catalogue import DRAWN, ESSENTIAL
 from cj_pipeline.parity.gauntlet.closing import Closing, closings
 from cj_pipeline.parity.gauntlet.drawn import tried_drawn
 from cj_pipeline.parity.gauntlet.edits import edited_run
+from cj_pipeline.parity.gauntlet.errors import failing_more
 from cj_pipeline.parity.gauntlet.faithful import Faithful
 from cj_pipeline.parity.gauntlet.gauntlet import EDITED, Gauntlet, run_gauntlet
 from cj_pipeline.parity.gauntlet.limits import DetectionLimit, in_words, is_cheap, limits_of
@@ -196,6 +197,17 @@ def test_a_callback_that_cannot_be_read_is_in_quarantine() -> None:
     run = edited_run(lower5(), mock)
     assert run.document.quarantined_lines == 1
     assert "live_lines" in failing(Case(scenario(LOWER5), recorded(LOWER5), run))
+
+
+def test_more_errors_are_more_than_were_recorded_and_not_than_may_be() -> None:
+    """Ten answers without an error leave a judge that fails in a tenth of its calls possible; its mock never fails."""
+    rng = np.random.default_rng(5)
+    judge = judge_of(replace(KIND, essays=5, pairs=10, error_rate=0.0), rng)
+    few = Faithful(comparison(judge, (judge.answers(1, rng),), judge.answers(KIND.batches, rng)))
+    drawn_errors = few.measures.errors
+    assert (drawn_errors >= 0).mean() > 0.02
+    assert (failing_more(few, drawn_errors, 0.0) >= 0).sum() == 0
+    assert (failing_more(few, drawn_errors, 0.4) >= 0).mean() == pytest.approx(0.4, abs=0.02)
 
 
 def test_a_limit_is_where_80_percent_begin() -> None:
