@@ -13,8 +13,8 @@ from cj_pipeline.mock.mode.winner import UnknownPairs
 # About 10 MB of ids. What is forgotten gets the winner that its ids give.
 _MOST = 65_536
 
-# By how many answers for A a net may be off its share. Production's suite takes 2 to 5 of 10 where 4 were recorded.
-_MOST_BELOW = 2.0
+# By how many answers for A a net may be off. Production's suite passes with 3 to 5 of 10 where 4 were recorded.
+_MOST_BELOW = 1.9
 _MOST_ABOVE = 1.0
 
 

@@ -46,7 +46,7 @@ def test_three_batches_of_any_five_essays_hold_productions_limits(calls_before: 
     for number, essays in enumerate([SUITE, *map(strangers, range(40))]):
         answers = [asked_ten(judge, essays, f"{number}-{batch}") for batch in range(3)]
         for winners, mean_ms in answers:
-            assert 2 <= sum(winner is Winner.A for winner in winners.values()) <= 5
+            assert 3 <= sum(winner is Winner.A for winner in winners.values()) <= 5
             assert mean_ms <= RECORDED_MEAN_MS + 100
         assert answers[0][0] == answers[1][0] == answers[2][0]
 
@@ -69,12 +69,12 @@ def test_a_net_has_the_share_at_any_moment(out_of: int, essay_a: int, below: int
         assert -below <= won - essay_a / out_of * number <= above
 
 
-def test_in_any_order_any_net_has_two_to_five_of_ten() -> None:
+def test_in_any_order_any_net_has_three_to_five_of_ten() -> None:
     for number in range(200):
         pairs = sorted(combinations(strangers(number), 2), key=lambda pair: uniform("order", number, *pair))
         sides = [pair if uniform("side", number, *pair) < 0.5 else pair[::-1] for pair in pairs]
         winners = UnknownPairWinners(FOUR_OF_TEN, seed=42)
-        assert 2 <= sum(winners.prefers_a(*pair) for pair in sides) <= 5
+        assert 3 <= sum(winners.prefers_a(*pair) for pair in sides) <= 5
 
 
 def test_the_suites_winners_depend_on_their_ids_and_on_nothing_that_a_process_has_seen() -> None:

@@ -69,7 +69,7 @@ class UnknownPairs(FileModel):
     out_of: PositiveCount
     """Of so many such pairs of a net,"""
     essay_a: Count
-    """about so many are for Essay A: at most one more and two less."""
+    """about so many are for Essay A: at most one more, and less than two fewer."""
 
     @field_validator("essay_a")
     @classmethod
