@@ -63,7 +63,7 @@ BROKEN_PIPE = 141
 def cli(settings: dict[str, Any], debug: bool) -> None:
     """Does the mock LLM judge still behave like the real one?
 
-    Exit codes: 0 passed; 1 a check failed; 2 bad input or usage; 3 cannot tell (--strict), partial, or everything
+    Exit codes: 0 passed; 1 a check failed; 2 bad input or usage; 3 cannot tell, partial, or everything
     skipped; 70 internal error.
     """
     settings["debug"] = debug

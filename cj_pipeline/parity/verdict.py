@@ -7,6 +7,7 @@ PARITY       otherwise
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,6 +104,6 @@ def power_reasons(found: tuple[Detection, ...], *, nothing_about_essays: bool) -
         )
     missed = [detection for detection in found if detection.missed]
     if missed:
-        listed = ", ".join(f"{one.mock} (found in {100 * one.rate:.0f} % of runs)" for one in missed)
+        listed = ", ".join(f"{one.mock} (found in {math.floor(100 * one.rate + 1e-9)} % of runs)" for one in missed)
         reasons.append(Reason(Doubt.UNPROVEN, f"this comparison would let wrong mocks past: {listed}"))
     return tuple(reasons)

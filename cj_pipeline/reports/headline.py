@@ -164,7 +164,7 @@ def doubt_lines(report: ParityReport) -> list[str]:
     """Return which gates passed without proving much, in sentences."""
     lines = []
     if report.different:
-        lines.append(f"Passed, though proven different within their margins: {_names(report.different)}.")
+        lines.append(f"Passed within their tolerances, though proven different: {_names(report.different)}.")
     if report.inconclusive:
         lines.append(f"Passed on evidence that settles nothing (inconclusive): {_names(report.inconclusive)}.")
     silent = [one for one in report.on if one.evidence is not None and one.evidence.says_nothing]

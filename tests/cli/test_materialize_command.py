@@ -97,6 +97,7 @@ def test_a_verdict_that_is_expected_exits_with_0_and_says_so(cj_pipeline: Termin
     answer = cj_pipeline("materialize", "--mode", "+instant")
     assert answer.code == 0, answer.err
     assert "NO PARITY, as expected" in answer.out
+    assert "Not as expected" not in answer.out
 
 
 def test_a_better_verdict_than_the_expected_one_fails_and_both_are_shown(cj_pipeline: Terminal, traces: Path) -> None:
@@ -167,6 +168,7 @@ def test_lines_that_are_no_callback_are_in_quarantine_and_cannot_tell(cj_pipelin
     assert answer.code == 3
     assert "CANNOT TELL" in answer.out
     assert f"{LOWER5}: 2 lines of the recording could not be used" in answer.out
+    assert f"Not as expected: {LOWER5} is CANNOT TELL, expected PARITY." in " ".join(answer.out.split())
     rows = cj_pipeline("sql", "select line, field from quarantine order by line", "--json").document
     assert [row["line"] for row in rows] == [11, 12]
     assert rows[0]["field"].startswith("data.error_detail")
