@@ -48,7 +48,7 @@ def _metadata(name: str) -> Callable[[CallbackEvent], object]:
 
 # Where each field of a callback is compared: the name of a check, or why nobody compares it. A test walks the contract.
 COMPARED: dict[str, str] = {
-    "event_id": "new for each event",
+    "event_id": "ids",
     "event_type": "the reader takes no other type",
     "event_timestamp": "times",
     "source_service": "identity",
@@ -300,6 +300,12 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
     repeated = sum(count > 1 for count in requests.values())
     if repeated:
         problems.append(f"{repeated} request ids came back more than once")
+    of_event = defaultdict(set)
+    for event in events:
+        if not is_bare(event):  # one that is delivered twice keeps its id and its request
+            of_event[event.event_id].add(event.data.request_id)
+    if shared := sum(len(answered) > 1 for answered in of_event.values()):
+        problems.append(f"{shared} event ids name more than one request")
     return problems
 
 

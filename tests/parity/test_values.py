@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -54,6 +55,7 @@ def half_cost_unknown(number: int, event: dict) -> None:
 
 # Wrong in one value each, and the check that must say so.
 WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
+    "one event id for all": ("ids", lambda n, e: e.update(event_id=str(UUID(int=1)))),
     "one prompt hash for all": ("ids", lambda n, e: asked(e).update(prompt_sha256="ab" * 32)),
     "hash is no hash": ("ids", lambda n, e: asked(e).update(prompt_sha256="ABC")),
     "model": ("identity", lambda n, e: (data(e).update(model=GPT_4), asked(e).update(resolved_model=GPT_4))),
