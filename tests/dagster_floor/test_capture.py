@@ -152,7 +152,7 @@ def verdicts(place: Place) -> list[tuple[bool, str | None]]:
 
 def test_a_whole_capture_passes_the_check_complete(place: Place) -> None:
     place.capture()
-    assert verdicts(place) == [(True, "Whole, held against the high watermarks of the topic.")]
+    assert verdicts(place) == [(True, "captured_one: Whole, held against the high watermarks of the topic.")]
 
 
 def test_a_partial_capture_succeeds_and_its_check_says_what_is_missing(place: Place) -> None:
