@@ -86,7 +86,8 @@ def _embedded(options: RunnerOptions, judge: RecordedJudge, folder: Path) -> Emb
         queue_mode=QUEUE_MODES[options.batching_mode or LLMBatchingMode.PER_REQUEST],
     )
     found = set_up(price=None)
-    return found if found.price is not None or judging.price is None else set_up(price=judging.price)
+    # A machine of one's own is free until somebody states its price; what the manifest says of a model stays.
+    return set_up(price=judging.price) if judging.price is not None and found.price in (None, FREE) else found
 
 
 def description(options: RunnerOptions, judge: JudgeBehindLps) -> dict[str, Any]:

@@ -185,6 +185,25 @@ def test_all_cells_spend_from_one_limit_and_a_higher_one_goes_on(tmp_path: Path)
     assert more.ledger.total() == pytest.approx(sum(costs), abs=18e-6)
 
 
+def test_a_stated_price_of_a_server_on_this_machine_counts_against_the_limit(tmp_path: Path) -> None:
+    with serving() as server:
+        paid: dict[str, Any] = {
+            "axes": {"provider": ["openai"], "model": ["gpt-5.1"], "max_tokens": [100]},
+            "judge": "provider",
+            "base_url": server.url,
+            "price_per_million": (10.0, 100.0),
+        }
+        (free,) = plan_of(experiment(tmp_path, **(paid | {"price_per_million": None})))
+        assert free.most_usd == 0.0
+        (probe,) = plan_of(experiment(tmp_path, max_usd=1.0, **paid))
+        limit = 3 * (probe.most_usd or 0.0) / 6
+        one = experiment(tmp_path, max_usd=limit, **paid)
+        (outcome,) = asked(one)
+    assert outcome.unfinished == OUT_OF_MONEY
+    assert 0 < len(server.prompts) < 6
+    assert 0 < one.ledger.total() <= limit
+
+
 def test_processes_that_spend_at_the_same_time_do_not_pass_the_limit(tmp_path: Path) -> None:
     def spend(cell: str) -> int:
         ledger = Ledger(tmp_path / "spent.sqlite")
