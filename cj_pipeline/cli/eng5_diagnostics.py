@@ -12,6 +12,7 @@ import click
 
 from cj_pipeline.cli.database_option import database_of, database_option
 from cj_pipeline.cli.eng5_cases import CaseOptions, batch_options, cases_of
+from cj_pipeline.cli.finite import FiniteRange
 from cj_pipeline.cli.output import json_option, print_json, print_table, say, say_wrapped
 from cj_pipeline.foundation import exit_codes
 
@@ -96,7 +97,7 @@ def _shown(value: object) -> object:
 @database_option
 @click.option("--anchor-dir", type=click.Path(path_type=Path, file_okay=False),
               help="Anchors, for a batch whose rows do not know them.")  # fmt: skip
-@click.option("--max-skew", type=click.FloatRange(0.0, 1.0), metavar="SHARE",
+@click.option("--max-skew", type=FiniteRange(0.0, 1.0), metavar="SHARE",
               help="Exit with 1 where an essay was shown more unevenly: .2 is usual, .1 in a small net.")  # fmt: skip
 @json_option
 def positions_command(

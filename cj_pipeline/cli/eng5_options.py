@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from cj_pipeline.cli.finite import FiniteRange
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--force-reupload", is_flag=True, help="Store every text again, also one that is stored."),
     click.option("--llm-provider", type=click.Choice(_PROVIDERS, case_sensitive=False)),
     click.option("--llm-model"),
-    click.option("--llm-temperature", type=click.FloatRange(0.0, 2.0)),
+    click.option("--llm-temperature", type=FiniteRange(0.0, 2.0)),
     click.option("--llm-max-tokens", type=click.IntRange(min=1)),
     click.option("--cj-system-prompt/--no-cj-system-prompt", default=True, show_default=True,
                  help="The built-in system prompt, where no file gives another."),
@@ -85,7 +86,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--seed", type=int, default=42, show_default=True, help="Of pairs, sides and the mock."),
     click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True),
     click.option("--base-url", help="Of --judge provider: an OpenAI-compatible server."),
-    click.option("--budget-usd", type=click.FloatRange(min=0.0), help="Of --judge provider: spend no more."),
+    click.option("--budget-usd", type=FiniteRange(min=0.0), help="Of --judge provider: spend no more."),
     click.option("--restart", is_flag=True, help="Forget an unfinished run of this mode, and what it paid for."),
     click.option("--verbose", is_flag=True, help="Show the log's events on standard error."),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from uuid import UUID
 import click
 from pydantic import SecretStr
 
+from cj_pipeline.cli.finite import FiniteRange
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say
 from cj_pipeline.contracts.enums import OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.foundation.errors import CjPipelineError, did_you_mean
@@ -95,7 +96,7 @@ def _row(model: Model, origin: str) -> tuple[object, ...]:
 @click.option("--provider", type=click.Choice([p.value for p in Provider if p is not Provider.MOCK]))
 @click.option("--effort", type=click.Choice([effort.value for effort in ReasoningEffort]))
 @click.option("--verbosity", type=click.Choice([verbosity.value for verbosity in OutputVerbosity]))
-@click.option("--temperature", type=click.FloatRange(0.0, 2.0))
+@click.option("--temperature", type=FiniteRange(0.0, 2.0))
 @click.option("--max-tokens", type=click.IntRange(1))
 @click.option("--system-prompt")
 @manifest_option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cj_pipeline.cli.deployment import deployment_of
+from cj_pipeline.cli.finite import FiniteRange
 from cj_pipeline.cli.output import json_option, print_json, say, say_wrapped
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.trace_results import output_folder, redaction_of, redaction_options
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from cj_pipeline.runs.recording.options import RecordingOptions
     from cj_pipeline.runs.recording.request import RecordingRequest
     from cj_pipeline.traces.provenance import Provenance
-
-
-def _finite(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value:g} is no amount of money.", param=option)
-    return value
 
 
 @click.command("record")
@@ -56,7 +50,7 @@ def _finite(_: click.Context, option: click.Parameter, value: float | None) -> f
 @click.option("--content", "content_url", metavar="URL", help="Where that service fetches texts.")
 @click.option("--prompt", default=DEFAULT_PROMPT, show_default=True,
               help=f"Prompt variant: {', '.join(prompt_names())}, or a file NAME.vN.yaml.")  # fmt: skip
-@click.option("--temperature", type=click.FloatRange(0.0, 2.0), help="[default: as the LPS is set, 0.7]")
+@click.option("--temperature", type=FiniteRange(0.0, 2.0), help="[default: as the LPS is set, 0.7]")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="An answer may have.  [default: as the LPS is set]")
 @click.option("--effort", type=click.Choice([one.value for one in ReasoningEffort]), help="Of models that reason.")
 @click.option("--verbosity", type=click.Choice([one.value for one in OutputVerbosity]), help="Of models that take it.")
@@ -69,9 +63,7 @@ def _finite(_: click.Context, option: click.Parameter, value: float | None) -> f
               help="Add N comparisons of the same judge to a recording: those asked least often.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="Of pairs and sides.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Asked at the same time.")
-@click.option(
-    "--budget-usd", type=click.FloatRange(min=0.0), callback=_finite, help="Spend no more, for all runs together."
-)
+@click.option("--budget-usd", type=FiniteRange(min=0.0), help="Spend no more, for all runs together.")
 @click.option("--price-per-million", type=(float, float), metavar="IN OUT", default=None,
               help="US dollars for a million tokens, where the manifest has no price.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, its price and time, and stop.")

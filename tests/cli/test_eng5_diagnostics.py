@@ -145,6 +145,21 @@ def test_places_are_shown_and_a_limit_can_be_set(cj_pipeline: Terminal, kept: Ke
     assert (uneven.code, "was shown more unevenly than 0" in uneven.out) == ((1, True) if worst else (0, False))
 
 
+def test_a_limit_that_is_no_number_is_refused(cj_pipeline: Terminal) -> None:
+    for command in (
+        ("eng5", "positions", LOWER5, "--max-skew", "nan"),
+        ("eng5", "plan", "--budget-usd", "nan"),
+        ("eng5", "plan", "--budget-usd", "inf"),
+        ("eng5", "plan", "--llm-temperature", "nan"),
+        ("eng5", "experiment", "--effort", "low", "--max-usd", "nan"),
+        ("record", "x", "--budget-usd", "nan"),
+        ("record", "x", "--temperature", "nan"),
+    ):
+        refused = cj_pipeline(*command)
+        assert (refused.code, refused.out) == (2, ""), command
+        assert f"'{command[-2]}'" in refused.err or f"{command[-2]}:" in refused.err, command
+
+
 def test_doctor_looks_before_a_run_and_exits_with_1_and_the_reason(cj_pipeline: Terminal, tmp_path: Path) -> None:
     net = small_net(tmp_path / "net")
     good = cj_pipeline("doctor", "--eng5", "--net", net, "--output-dir", tmp_path / "out", "--json")
