@@ -1,11 +1,10 @@
-"""This module measures how well a fit agrees with known grades: expected ranks, tau-a, inversions, winless anchors."""
+"""This module measures how well a fit agrees with known grades: expected ranks, inversions, winless anchors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cj_pipeline.bt.agreement import kendall_tau_a
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
 from cj_pipeline.runs.record import BtFit
 
@@ -43,10 +42,9 @@ class Inversion:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """A fit against the grades. anchors: by rank; tau_a: (C - D) / (n (n - 1) / 2) between rank and expected rank."""
+    """A fit against the grades. anchors: by rank."""
 
     anchors: tuple[AlignedAnchor, ...]
-    tau_a: float
     inversions: tuple[Inversion, ...]
     zero_win: tuple[str, ...]
     """Essays without a win. One that was never compared is not counted: it had no chance to win."""
@@ -72,10 +70,8 @@ def align(
         )
         for index, row in enumerate(graded)
     )
-    ranks = [anchor.rank for anchor in anchors]
     return Alignment(
         anchors=anchors,
-        tau_a=kendall_tau_a(ranks, [anchor.expected_rank for anchor in anchors]),
         inversions=_inversions(callbacks, grades, position),
         zero_win=tuple(anchor.essay_id for anchor in anchors if anchor.wins == 0 and anchor.losses > 0),
     )

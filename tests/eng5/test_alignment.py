@@ -26,7 +26,8 @@ def result(scenario_id: str) -> AlignmentResult:
 @pytest.mark.parametrize(
     ("scenario_id", "tau", "inversions", "winless"),
     # Published: 1.0 and none for LOWER5 (147) and for run a259881c, whose last anchors win nothing.
-    [(LOWER5_TRACE, 1.0, 0, 1), (LADDER, 1.0, 0, 1), (ANCHORS, 62 / 66, 3, 0)],
+    # The other was drawn: 63 pairs in order, two not, and one of equal scores.
+    [(LOWER5_TRACE, 1.0, 0, 1), (LADDER, 1.0, 0, 1), (ANCHORS, 61 / 66, 3, 0)],
 )
 def test_the_recorded_runs_align_as_published(scenario_id: str, tau: float, inversions: int, winless: int) -> None:
     found = result(scenario_id)
@@ -97,6 +98,23 @@ def test_tau_b_takes_ties_for_what_they_are() -> None:
     assert found.tau_a is not None
     assert found.tau_b is not None
     assert (found.tau_a.value, found.tau_b.value) == (1.0, pytest.approx(2 / 6**0.5))
+
+
+def test_equal_scores_of_different_grades_neither_agree_nor_disagree() -> None:
+    grades = {"a": "A", "b": "B", "c": "C"}
+    # Each won once and lost once.
+    circle = [("a", "b"), ("b", "c"), ("c", "a")]
+    found = evaluate(case_of(circle, grades), repeats=0)
+    assert found.tau_a is not None
+    assert found.tau_b is not None
+    assert (found.tau_a.value, found.tau_b.value) == (0.0, 0.0)
+    # One answer about six anchors: the list of anchors, which has the order of their grades, is no agreement.
+    order = [f"{grade}{number}" for number, grade in enumerate("ABCDEF")]
+    found = evaluate(case_of([(order[5], order[0])], {essay: essay[0] for essay in order}), repeats=0)
+    assert found.tau_a is not None
+    assert found.tau_a.interval is not None
+    assert found.tau_a.value < 0
+    assert found.tau_a.interval.low <= found.tau_a.value <= found.tau_a.interval.high
 
 
 def test_an_inversion_that_one_of_many_comparisons_shows_is_luck() -> None:

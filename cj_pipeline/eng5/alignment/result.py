@@ -121,8 +121,8 @@ def evaluate(case: AlignmentCase, *, repeats: int = REPEATS) -> AlignmentResult:
     tau_a = tau_b = None
     if has_order(case) and won:
         intervals, again = run.tau_intervals(drawn), run.repeated_taus(repeats)
-        tau_a = Measure(aligned.tau_a, intervals[0], again[0])
-        tau_b = Measure(run.taus(run.theta)[1], intervals[1], again[1])
+        found = run.taus(run.theta)
+        tau_a, tau_b = Measure(found[0], intervals[0], again[0]), Measure(found[1], intervals[1], again[1])
     ab = sum(_is_ab(case.grades[pair.higher], case.grades[pair.lower]) for pair in aligned.inversions)
     return AlignmentResult(
         anchors=anchors,
@@ -163,7 +163,10 @@ class _Run:
         )
 
     def taus(self, theta: FloatArray) -> tuple[float, float]:
-        """Return tau-a, by the reference's rule that a pair of equal grades agrees, and tau-b of some scores."""
+        """Return tau-a, by the reference's rule that a pair of equal grades agrees, and tau-b of some scores.
+
+        A pair of equal scores and different grades neither agrees nor disagrees: its order would be that of a list.
+        """
         graded = self.place >= 0
         scores, places = without_rounding_error(theta[graded]), self.place[graded]
         above, worse = np.subtract.outer(scores, scores), np.subtract.outer(places, places)
