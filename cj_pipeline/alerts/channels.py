@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from functools import partial
@@ -12,10 +13,14 @@ from typing import Any
 import httpx
 
 from cj_pipeline.alerts.message import Alert
-from cj_pipeline.alerts.settings import AlertSettings, Security
+from cj_pipeline.alerts.settings import PREFIX, AlertSettings, Security
 from cj_pipeline.foundation.errors import CjPipelineError
 
 TIMEOUT_S = 10.0
+"""Of one wait for the network."""
+
+DEADLINE_S = 30.0
+"""Of a whole message in one channel: a server that sends a byte a second never meets TIMEOUT_S."""
 
 MOST_SLACK = 35_000
 """Characters: Slack cuts a message at 40,000."""
@@ -27,15 +32,17 @@ class NotSent(CjPipelineError):
     """A message that did not arrive, and why. It does not name the address of a webhook, which is a secret."""
 
 
-def channels_of(settings: AlertSettings) -> dict[str, Channel]:
-    """Return the channels that are set, by name; each sends one message and raises NotSent."""
+def channels_of(settings: AlertSettings, *, deadline_s: float = DEADLINE_S) -> dict[str, Channel]:
+    """Return the channels that are set, by name; each sends one message within the deadline, or raises NotSent."""
     found: dict[str, Channel] = {}
     if settings.webhook is not None:
-        found["webhook"] = partial(_post, settings.webhook.get_secret_value(), webhook_document)
+        send = partial(_post, settings.webhook.get_secret_value(), webhook_document)
+        found["webhook"] = partial(_in_time, send, f"{PREFIX}WEBHOOK, ALL_PROXY and SSL_CERT_FILE", deadline_s)
     if settings.slack_webhook is not None:
-        found["slack"] = partial(_post, settings.slack_webhook.get_secret_value(), slack_document)
+        send = partial(_post, settings.slack_webhook.get_secret_value(), slack_document)
+        found["slack"] = partial(_in_time, send, f"{PREFIX}SLACK_WEBHOOK, ALL_PROXY and SSL_CERT_FILE", deadline_s)
     if settings.email_to:
-        found["email"] = partial(_mail, settings)
+        found["email"] = partial(_in_time, partial(_mail, settings), f"{PREFIX}SMTP_* and EMAIL_*", deadline_s)
     return found
 
 
@@ -63,6 +70,28 @@ def mail_of(alert: Alert, settings: AlertSettings) -> EmailMessage:
     # Every server takes ASCII.
     mail.set_content("\n".join(alert.lines) + "\n", cte="quoted-printable")
     return mail
+
+
+def _in_time(send: Channel, variables: str, deadline_s: float, alert: Alert) -> None:
+    """Send by a thread that is left behind when the deadline passes. variables: where a mistake would be, in words."""
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            send(alert)
+        except Exception as error:  # no mistake in one channel may keep the others from sending
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="alert channel", daemon=True)
+    thread.start()
+    thread.join(deadline_s)
+    if thread.is_alive():
+        raise NotSent(f"the server was not done after {deadline_s:g} s")
+    for error in raised:
+        if isinstance(error, NotSent):
+            raise error
+        # Its words may hold the address of a webhook.
+        raise NotSent(f"cannot be used as it is set ({type(error).__name__}); look at {variables}")
 
 
 def _post(url: str, document: Callable[[Alert], Mapping[str, Any]], alert: Alert) -> None:

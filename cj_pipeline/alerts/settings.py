@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.policy import EmailPolicy
 from enum import StrEnum
 from typing import Self
 
@@ -60,7 +61,7 @@ class AlertSettings(BaseSettings):
     @classmethod
     def _one_line(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for address in [given] if isinstance(given, str) else given:
-            if address and ("@" not in address or not address.isprintable() or " " in address):
+            if address and not _is_address(address):
                 raise ValueError("is no address of the form name@host")
         return given
 
@@ -69,6 +70,17 @@ class AlertSettings(BaseSettings):
         if self.email_to and not self.email_from:
             raise ValueError(f"{PREFIX}EMAIL_TO needs {PREFIX}EMAIL_FROM")
         return self
+
+
+def _is_address(text: str) -> bool:
+    """Return whether the mail library reads this as one address, name@host, and nothing beside it."""
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        header = EmailPolicy().header_factory("To", text)
+    except Exception:  # its parser breaks off with AttributeError, IndexError and others
+        return False
+    return [one.addr_spec for one in header.addresses] == [text] and not header.defects and "" not in text.split("@")
 
 
 def alert_settings() -> AlertSettings:

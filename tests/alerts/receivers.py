@@ -6,7 +6,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -55,8 +55,8 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(refuses: str = "") -> Iterator[Mailbox]:
-    """A server that speaks as much SMTP as smtplib needs."""
+def mail_server(refuses: str = "", *, extensions: tuple[str, ...] = ()) -> Iterator[Mailbox]:
+    """A server that speaks as much SMTP as smtplib needs, and says that it knows these extensions."""
     box = Mailbox(refuses=refuses)
 
     class Handler(socketserver.StreamRequestHandler):
@@ -73,6 +73,10 @@ def mail_server(refuses: str = "") -> Iterator[Mailbox]:
                         self.say("550 no such user")
                         continue
                     box.recipients.append(address)
+                if word == "EHLO" and extensions:
+                    self.say("250-test")
+                    for extension in extensions:
+                        self.say(f"250-{extension}")
                 if word == "DATA":
                     self.say("354 go on")
                     lines = []
@@ -88,4 +92,23 @@ def mail_server(refuses: str = "") -> Iterator[Mailbox]:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         box.port = server.server_address[1]
         yield box
+        server.shutdown()
+
+
+@contextmanager
+def endless(repeated: bytes) -> Iterator[int]:
+    """A server that never comes to the end of its answer; the value is its port."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while not over.wait(0.05):
+                    self.request.sendall(repeated)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        over.set()
         server.shutdown()

@@ -13,7 +13,7 @@ from cj_pipeline.alerts.message import Alert
 from cj_pipeline.alerts.outbox import keep, outbox, send_waiting
 from cj_pipeline.alerts.settings import AlertSettings, alert_settings
 from cj_pipeline.foundation.errors import BadInput
-from tests.alerts.receivers import mail_server, webhook
+from tests.alerts.receivers import endless, mail_server, webhook
 
 NOW = datetime(2026, 5, 3, 3, 20, tzinfo=UTC)
 
@@ -82,6 +82,51 @@ def test_an_address_that_is_refused_is_named() -> None:
     assert len(box.mails) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "environment"),
+    [
+        ({"webhook": "http://hooks..example.org/secret"}, {}),
+        ({"webhook": f"http://{'a' * 64}.example.org/secret"}, {}),
+        ({"webhook": "http://127.0.0.1:9/secret"}, {"ALL_PROXY": "socks5://secret"}),
+        ({"webhook": "http://127.0.0.1:9/secret"}, {"ALL_PROXY": "x://secret"}),
+        ({"webhook": "https://127.0.0.1:9/secret"}, {"SSL_CERT_FILE": "/secret/none.pem"}),
+        ({"smtp_host": "mail..secret"}, {}),
+        ({"smtp_host": "a" * 64 + ".secret"}, {}),
+        ({"smtp_user": "sécret", "smtp_password": "secret"}, {}),
+    ],
+)
+def test_a_channel_that_cannot_be_used_as_it_is_set_keeps_no_other_from_sending(
+    given: dict[str, str], environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bad = "webhook" if "webhook" in given else "email"
+    with mail_server(extensions=("AUTH PLAIN",)) as box:
+        channels = channels_of(mail_settings(box.port, **given))
+        sent: list[Alert] = []
+        channels = {bad: channels[bad], "other": sent.append}
+        keep(tmp_path, ALERT, channels, NOW)
+        (problem,) = send_waiting(tmp_path, channels, NOW)
+    assert sent == [ALERT]
+    assert problem.startswith(f"{ALERT.id} was not sent by {bad}, and is tried again: cannot be used as it is set (")
+    assert f"CJ_PIPELINE_ALERT_{'WEBHOOK' if bad == 'webhook' else 'SMTP_'}" in problem
+    assert "secret" not in problem
+    assert outbox(tmp_path)[0].waiting == (bad,)
+
+
+@pytest.mark.parametrize(
+    ("channel", "repeated"), [("webhook", b"H"), ("slack", b"HTTP/1.1 100 Continue\r\n\r\n"), ("email", b"220-x\r\n")]
+)
+def test_a_server_that_never_comes_to_an_end_holds_a_message_no_longer_than_the_deadline(
+    channel: str, repeated: bytes
+) -> None:
+    with endless(repeated) as port:
+        url = f"http://127.0.0.1:{port}/secret"
+        settings = mail_settings(port, webhook=url, slack_webhook=url)
+        with pytest.raises(NotSent, match=r"the server was not done after 0\.2 s"):
+            channels_of(settings, deadline_s=0.2)[channel](ALERT)
+
+
 def test_what_one_channel_takes_is_not_sent_to_it_again_and_the_other_is_tried_later(tmp_path: Path) -> None:
     with webhook() as good, webhook(500, 500) as bad:
         settings = AlertSettings.model_validate({"webhook": good.url, "slack_webhook": bad.url})
@@ -139,7 +184,10 @@ def test_a_damaged_message_is_named_and_keeps_no_other_back(tmp_path: Path) -> N
         ("WEBHOOK", "hooks.example.org/x", "is no URL"),
         ("EMAIL_TO", "me@example.org", "EMAIL_TO needs CJ_PIPELINE_ALERT_EMAIL_FROM"),
         ("EMAIL_TO", "nobody", "is no address"),
+        ("EMAIL_TO", "one@example.org,a@[", "is no address"),
         ("EMAIL_FROM", "a@b\nBcc: c@d", "is no address"),
+        ("EMAIL_FROM", "CJ<a@b>", "is no address"),
+        ("EMAIL_FROM", "a@", "is no address"),
         ("SMTP_PORT", "0", "greater than or equal to 1"),
         ("SMTP_SECURITY", "ssl", "'starttls', 'tls' or 'none'"),
     ],
