@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,15 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
+    from cj_pipeline.alerts.channels import Channel
     from cj_pipeline.alerts.night import Outcome
     from cj_pipeline.definitions import Materialised
     from cj_pipeline.parity.compare import ParityReport
+
+_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.command()
@@ -32,8 +37,8 @@ if TYPE_CHECKING:
 )
 @strict_option
 @accept_option
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML, a suite each.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write a summary in markdown.")
+@click.option("--junit", type=_FILE, help="Also write JUnit XML, a suite each.")
+@click.option("--markdown", type=_FILE, help="Also write a summary in markdown.")
 @click.option(
     "--html", type=click.Path(file_okay=False, path_type=Path), help="Also write HTML pages into this folder."
 )
@@ -57,6 +62,8 @@ def nightly(
 
     Exits as `materialize` does; with 2 also where a scenario cannot be used.
     """
+    from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.settings import alert_settings
     from cj_pipeline.cli.warehouse import checks_of, code_of, print_failed, print_suite, suite_row
     from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.parity.verdict import worst_code
@@ -70,17 +77,16 @@ def nightly(
             path=settings.traces_dir,
             remedy="Run from the project's folder, or set CJ_PIPELINE_TRACES_DIR.",
         )
+    alerts = alert_settings()
+    channels = {} if no_alerts else channels_of(alerts)
+    _check_outputs(junit, markdown, html)
     night = utc_now().date() if given is None else given.date()
     results = _run(tuple(found.new), night, strict)
     stored = [checks_of(result) for result in results]
     rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
-    outcomes, told = _conclude(settings.data_dir, night, results, found.broken, no_alerts)
-    _write(settings.traces_dir, night, results, rows, outcomes, junit, markdown)
-    if html is not None:
-        from cj_pipeline.cli.pages import write_pages
-
-        folders = {result.scenario_id: settings.traces_dir / result.scenario_id for result in results}
-        say(f"The page over all scenarios is {write_pages(html, results, folders)}.", err=True)
+    if not as_json:
+        print_suite(rows)  # first: whatever breaks off after it, the night is not lost
+    outcomes, told = _conclude(settings.data_dir, night, results, found.broken, channels, alerts.ui_url)
     if as_json:
         print_json(
             {
@@ -91,12 +97,33 @@ def nightly(
             }
         )
     else:
-        print_suite(rows)
         _print_red(outcomes)
         print_failed(zip(rows, stored, strict=True))
         say_wrapped(told)
+    _write(settings.traces_dir, night, results, rows, outcomes, junit, markdown)
+    if html is not None:
+        from cj_pipeline.cli.pages import write_pages
+
+        folders = {result.scenario_id: settings.traces_dir / result.scenario_id for result in results}
+        say(f"The page over all scenarios is {write_pages(html, results, folders)}.", err=True)
     codes = [code_of(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(worst_code([*codes, *(exit_codes.BAD_INPUT for _ in found.broken)]))
+
+
+def _check_outputs(junit: Path | None, markdown: Path | None, html: Path | None) -> None:
+    """Write and remove a file in each folder, so that a mistake is told before the night and not after it."""
+    asked = {"--junit": junit and junit.parent, "--markdown": markdown and markdown.parent, "--html": html}
+    for option, folder in asked.items():
+        if folder is None:
+            continue
+        try:
+            if option == "--html":  # which is made where it is not there
+                folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror}."
+            raise BadInput(problem, path=folder, field=option, remedy="Make the folder, or name another.") from None
 
 
 def _run(scenario_ids: tuple[str, ...], night: date, strict: bool) -> list[Materialised]:
@@ -114,18 +141,19 @@ def _run(scenario_ids: tuple[str, ...], night: date, strict: bool) -> list[Mater
 
 
 def _conclude(
-    data_dir: Path, night: date, results: list[Materialised], broken: dict[str, str], no_alerts: bool
+    data_dir: Path,
+    night: date,
+    results: list[Materialised],
+    broken: dict[str, str],
+    channels: Mapping[str, Channel],
+    ui_url: str,
 ) -> tuple[tuple[Outcome, ...], str]:
     """Conclude the night, send its message, and return the outcomes with their dates, and what was told, in words."""
-    from cj_pipeline.alerts.channels import channels_of
     from cj_pipeline.alerts.conclude import conclude
     from cj_pipeline.alerts.night import read_night, unusable
-    from cj_pipeline.alerts.settings import alert_settings
 
-    settings = alert_settings()
-    channels = {} if no_alerts else channels_of(settings)
     outcomes = [result.outcome for result in results] + [unusable(*one) for one in broken.items()]
-    alert, problems = conclude(data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=settings.ui_url)
+    alert, problems = conclude(data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=ui_url)
     for problem in problems:
         say(f"warning: {problem}", err=True)
     concluded = read_night(data_dir.absolute(), night)

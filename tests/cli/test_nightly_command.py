@@ -79,6 +79,47 @@ def test_a_folder_without_scenarios_is_named(cj_pipeline: Terminal, traces: Path
     assert f"{traces}: holds no scenario." in answer.err
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "said"),
+    [
+        (("--junit", "none/junit.xml"), {}, "none: --junit: cannot be written: No such file or directory."),
+        (("--markdown", "file/summary.md"), {}, "file: --markdown: cannot be written: Not a directory."),
+        (("--html", "file/pages"), {}, "--html: cannot be written: Not a directory."),
+        ((), {"EMAIL_TO": "a@["}, f"{PREFIX}EMAIL_TO"),
+    ],
+)
+def test_a_mistake_is_told_before_the_night(
+    options: tuple[str, ...],
+    variables: dict[str, str],
+    said: str,
+    cj_pipeline: Terminal,
+    traces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("file").touch()
+    for name, value in variables.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    monkeypatch.setattr("cj_pipeline.cli.nightly._run", lambda *_: pytest.fail("the night began"))
+    answer = cj_pipeline("nightly", "--night", "2026-05-03", *options)
+    assert answer.code == 2
+    assert said in " ".join(answer.err.split())
+
+
+def test_the_table_is_printed_though_the_night_cannot_be_kept(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "alerts/x.json")
+
+    monkeypatch.setattr("cj_pipeline.alerts.conclude.conclude", full)
+    monkeypatch.setattr("cj_pipeline.cli.nightly._run", lambda *_: [])
+    printed: list[object] = []
+    monkeypatch.setattr("cj_pipeline.cli.warehouse.print_suite", printed.append)
+    answer = cj_pipeline("nightly", "--night", "2026-05-03")
+    assert (answer.code, printed) == (2, [[]])
+    assert "No space left on device" in answer.err
+
+
 def test_a_night_that_is_missing_fails_the_check_of_a_watch(
     cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
