@@ -26,7 +26,7 @@ def conclude(
     *,
     ui_url: str = "",
 ) -> tuple[Alert | None, list[str]]:
-    """Conclude a night and send its message; return it (None: nothing to say), and what was not sent, in sentences.
+    """Conclude a night and send its message; return it (None: nothing to say), and what went wrong, in sentences.
 
     root: the data folder. outcomes: of every scenario there is; `since` is filled in here. What was not sent is kept,
     and tried again.
@@ -38,8 +38,14 @@ def conclude(
     alert = alert_of(concluded, before, ui_url)
     if alert is not None:
         keep(root, alert, channels, now)
-    write_night(root, concluded)
-    return alert, send_waiting(root, channels, now)
+    problems = []
+    try:
+        write_night(root, concluded)
+    except OSError as error:  # what could not be recorded is concluded again, and must not keep the message back
+        problems.append(
+            f"the night of {night} was not recorded: {error.filename2 or error.filename}: {error.strerror}."
+        )
+    return alert, [*problems, *send_waiting(root, channels, now)]
 
 
 def _dated(root: Path, night: date, one: Outcome, before: Night | None) -> Outcome:

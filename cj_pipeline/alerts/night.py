@@ -119,5 +119,5 @@ def _file(root: Path, night: date) -> Path:
 def _read(path: Path) -> Night | None:
     try:
         return Night.model_validate_json(path.read_bytes())
-    except ValidationError:  # a damaged file must not keep tonight's message back
+    except (ValidationError, OSError):  # a damaged file, or a folder, must not keep tonight's message back
         return None

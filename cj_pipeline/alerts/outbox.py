@@ -73,7 +73,7 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
     A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
     are removed.
     """
-    problems = [f"{path} is no message; remove the file." for path in _files(root) if _read(path) is None]
+    problems = [f"{path} is no message; remove it." for path in _files(root) if _read(path) is None]
     working = set(channels)
     for kept in outbox(root):
         if now - kept.written_at > REMOVED:
@@ -122,5 +122,5 @@ def _write(root: Path, kept: Kept) -> None:
 def _read(path: Path) -> Kept | None:
     try:
         return Kept.model_validate_json(path.read_bytes())
-    except ValidationError:
+    except (ValidationError, OSError):
         return None

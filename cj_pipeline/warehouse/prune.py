@@ -28,8 +28,10 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []
     for folder in sorted((warehouse.root / RUNS_FOLDER).glob("*/*")):
+        if not _is_run_folder(folder):
+            continue
         run = warehouse.run(folder.parent.name, folder.name)
-        written = max((path.stat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
+        written = max((path.lstat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
         if (run.scenario_id, run.run_id) in published:
             continue
         if _is_whole(run):
@@ -47,6 +49,12 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
         if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
             path.unlink(missing_ok=True)
     return tuple(removed)
+
+
+def _is_run_folder(folder: Path) -> bool:
+    """Return whether a run may have made this: files of a file manager, hidden folders and links are of others."""
+    own = not any(path.is_symlink() or path.name.startswith(".") for path in (folder, folder.parent))
+    return own and folder.is_dir()
 
 
 def _is_whole(run: RunFolder) -> bool:

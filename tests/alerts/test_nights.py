@@ -126,3 +126,13 @@ def test_a_damaged_night_keeps_no_message_back(tmp_path: Path) -> None:
     assert alert is not None
     assert alert.scenarios[0].since == "2026-05-01"
     assert read_night(tmp_path, NIGHT) is not None
+
+
+def test_a_folder_in_the_place_of_a_night_is_told_and_keeps_no_message_back(tmp_path: Path) -> None:
+    place = tmp_path / f"nights/{NIGHT}.json"
+    place.mkdir(parents=True)
+    sent: list[Alert] = []
+    alert, (problem,) = conclude(tmp_path, NIGHT, [RED], {"other": sent.append}, NOW)
+    assert sent == [alert]
+    assert problem == f"the night of 2026-05-03 was not recorded: {place}: Is a directory."
+    assert last_night(tmp_path, NIGHT + timedelta(days=1)) is None

@@ -173,8 +173,10 @@ def test_a_damaged_message_is_named_and_keeps_no_other_back(tmp_path: Path) -> N
     sent: list[Alert] = []
     keep(tmp_path, ALERT, {"webhook": sent.append}, NOW)
     (tmp_path / "alerts/night-2026-05-02-ffffffff.json").write_text("{")
-    (problem,) = send_waiting(tmp_path, {"webhook": sent.append}, NOW)
-    assert problem.endswith("night-2026-05-02-ffffffff.json is no message; remove the file.")
+    (tmp_path / "alerts/x.json").mkdir()
+    damaged, folder = send_waiting(tmp_path, {"webhook": sent.append}, NOW)
+    assert damaged.endswith("night-2026-05-02-ffffffff.json is no message; remove it.")
+    assert folder.endswith("x.json is no message; remove it.")
     assert sent == [ALERT]
 
 

@@ -70,3 +70,22 @@ def test_a_run_that_may_be_about_to_publish_stays(tmp_path: Path) -> None:
 
 def test_an_empty_data_folder_has_nothing_to_remove(tmp_path: Path) -> None:
     assert prune(Warehouse(tmp_path), NOW, keep=10) == ()
+
+
+def test_what_is_no_run_folder_stays_and_no_link_is_followed(warehouse: Warehouse, tmp_path: Path) -> None:
+    elsewhere = aged(made(Warehouse(tmp_path / "elsewhere").run("other", "anchors"), trial=True), 5).folder
+    runs = warehouse.root / "runs"
+    (runs / "links").mkdir()
+    others = [runs / "trial-old/.DS_Store", runs / ".cache/anchors", runs / "links/anchors", runs / "other"]
+    others[0].touch()
+    others[1].mkdir(parents=True)
+    others[2].symlink_to(elsewhere)
+    others[3].symlink_to(elsewhere.parent)
+    (runs / "broken-old/anchors/callbacks/gone").symlink_to("nowhere")
+    for path in (*others, runs / "broken-old/anchors/callbacks/gone"):
+        os.utime(path, (1.7e9, 1.7e9), follow_symlinks=False)
+    os.utime(elsewhere.parent, (1.7e9, 1.7e9))
+    removed = {run.run_id for run in prune(warehouse, NOW, keep=10)}
+    assert removed == {"trial-old", "broken-old"}
+    assert all(os.path.lexists(path) for path in others)
+    assert any(elsewhere.glob("*/*"))
