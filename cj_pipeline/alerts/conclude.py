@@ -60,7 +60,8 @@ def _dated(root: Path, night: date, one: Outcome, before: Night | None) -> Outco
         except BadInput:  # a damaged history must not keep the message back
             history = None
         since = None if history is None or history.red_since is None else history.red_since.date()
-    return one.model_copy(update={"since": since or night})
+    # The history of a night that is run later has the day on which it ran.
+    return one.model_copy(update={"since": night if since is None else min(since, night)})
 
 
 def _changes(root: Path, one: Outcome) -> list[str]:

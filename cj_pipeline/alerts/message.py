@@ -61,7 +61,9 @@ def alert_of(night: Night, before: Night | None, ui_url: str = "") -> Alert | No
         *(_note(one, ui_url, recovered=False) for one in red),
         *(_note(one, ui_url, recovered=True) for one in recovered),
     ]
-    news = repr((night.night, [note.model_dump() for note in notes], night.changes))
+    # Without the ids of runs, and what follows from them: the same night run again is the same news.
+    facts = [(note.scenario, note.state, note.sentences, note.recovered) for note in notes]
+    news = repr((night.night, facts, night.changes))
     return Alert(
         id=f"night-{night.night}-{sha256(news.encode()).hexdigest()[:8]}",
         night=night.night,

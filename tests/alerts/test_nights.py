@@ -11,6 +11,8 @@ from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.message import Alert, alert_of
 from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night
 from cj_pipeline.alerts.outbox import outbox
+from cj_pipeline.parity.history.history import Night as HistoryNight
+from cj_pipeline.parity.history.history import ScenarioHistory
 
 NOW = datetime(2026, 5, 3, 3, 20, tzinfo=UTC)
 NIGHT = date(2026, 5, 3)
@@ -80,6 +82,31 @@ def test_the_same_night_concluded_again_is_the_same_message_and_other_news_are_a
     assert mended is not None
     assert mended.scenarios[0].recovered
     assert len({kept.alert.id for kept in outbox(tmp_path)}) == 2
+
+
+def test_the_same_night_run_again_is_the_same_message(tmp_path: Path) -> None:
+    first, again = (told(tmp_path, NIGHT, RED.model_copy(update={"run_id": run_id})) for run_id in ("r2", "r9"))
+    assert first is not None
+    assert again is not None
+    assert first.id == again.id
+    for change in ({"state": State.BROKE_OFF}, {"sentences": ("another gate",)}, {"scenario_id": "b"}):
+        other = told(tmp_path, NIGHT, RED.model_copy(update=change))
+        assert other is not None
+        assert other.id != first.id
+
+
+def test_a_past_night_is_not_told_a_date_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = NOW + timedelta(days=3)
+    red = HistoryNight("r2", late, {}, {"run_verdict": "NO PARITY", "expected_verdict": "PARITY"})
+    history = ScenarioHistory("a", (red,), (), ())
+    assert history.red_since == late
+    monkeypatch.setattr("cj_pipeline.alerts.conclude.load_history", lambda *_: history)
+    alert = told(tmp_path, NIGHT, RED)
+    assert alert is not None
+    assert alert.scenarios[0].since == "2026-05-03"
+    later = told(tmp_path, NIGHT + timedelta(days=9), RED.model_copy(update={"scenario_id": "c"}))
+    assert later is not None
+    assert later.scenarios[0].since == "2026-05-06"  # an earlier day of the history stays
 
 
 def test_a_change_without_a_name_is_told_though_all_is_green() -> None:
