@@ -14,11 +14,12 @@ from typing import Any
 
 @dataclass
 class Hook:
-    """A webhook. answers: the status of each request in turn, then 200."""
+    """A webhook. answers: the status of each request in turn, then 200; a 3xx names another path."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
     got: list[tuple[dict[str, str], Any]] = field(default_factory=list)
+    followed: int = 0
 
 
 @contextmanager
@@ -30,7 +31,16 @@ def webhook(*answers: int) -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.got.append((dict(self.headers), json.loads(body)))
-            self.send_response(hook.answers.pop(0) if hook.answers else 200)
+            status = hook.answers.pop(0) if hook.answers else 200
+            self.send_response(status)
+            if status in range(300, 400):
+                self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:  # whoever follows a redirect gets here, and is told that all is well
+            hook.followed += 1
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -95,6 +95,23 @@ def test_the_same_night_run_again_is_the_same_message(tmp_path: Path) -> None:
         assert other.id != first.id
 
 
+def test_killed_before_the_record_a_night_is_concluded_again_and_loses_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("keep", "write_night"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"cj_pipeline.alerts.conclude.{step}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                told(tmp_path, NIGHT, RED)
+        assert read_night(tmp_path, NIGHT) is None  # so that the night is concluded again
+    (kept,) = outbox(tmp_path)  # killed at the record: the message was kept already
+    assert told(tmp_path, NIGHT, RED) == kept.alert
+    assert len(outbox(tmp_path)) == 1
+
+
 def test_a_past_night_is_not_told_a_date_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = NOW + timedelta(days=3)
     red = HistoryNight("r2", late, {}, {"run_verdict": "NO PARITY", "expected_verdict": "PARITY"})

@@ -61,10 +61,11 @@ def test_mail_goes_to_each_address_with_the_id_as_its_own() -> None:
 
 
 def test_a_redirect_and_a_failure_are_no_success_and_do_not_say_the_secret_address() -> None:
-    for status in (302, 404, 500):
+    for status in (302, 307, 404, 500):
         with webhook(status) as hook, pytest.raises(NotSent, match=str(status)) as caught:
             channels_of(AlertSettings.model_validate({"webhook": hook.url}))["webhook"](ALERT)
         assert "secret" not in str(caught.value)
+        assert (len(hook.got), hook.followed) == (1, 0)
     with pytest.raises(NotSent, match="nobody answers") as caught:  # the server is gone
         channels_of(AlertSettings.model_validate({"webhook": hook.url}))["webhook"](ALERT)
     assert "secret" not in str(caught.value)
@@ -141,6 +142,23 @@ def test_what_one_channel_takes_is_not_sent_to_it_again_and_the_other_is_tried_l
         assert send_waiting(tmp_path, channels, NOW + timedelta(days=1)) == []
         assert (len(good.got), len(bad.got)) == (1, 3)
     assert outbox(tmp_path)[0].waiting == ()
+
+
+def test_a_channel_that_is_away_is_tried_with_one_message_and_the_others_wait(tmp_path: Path) -> None:
+    ids = [f"night-2026-05-0{day}-0a1b2c3d" for day in (1, 2, 3)]
+    tried: list[str] = []
+    taken: list[str] = []
+
+    def away(alert: Alert) -> None:
+        tried.append(alert.id)
+        raise NotSent("nobody answers (ConnectTimeout)")
+
+    channels = {"webhook": away, "other": lambda alert: taken.append(alert.id)}
+    for number, alert_id in enumerate(ids):
+        keep(tmp_path, ALERT.model_copy(update={"id": alert_id}), channels, NOW - timedelta(hours=3 - number))
+    assert len(send_waiting(tmp_path, channels, NOW)) == 1
+    assert tried == ids[:1]
+    assert taken == ids
 
 
 def test_a_process_that_dies_after_writing_or_while_sending_loses_no_message(tmp_path: Path) -> None:
