@@ -21,7 +21,7 @@ ANSWER_S = 3.0
 SILENT_LOOKS = 3
 
 
-class CeleryRuns(CeleryRunLauncher):  # type: ignore[misc]  # dagster-celery has no types here
+class CeleryRuns(CeleryRunLauncher):
     """Celery's launcher, which also asks the worker whether it still has the run."""
 
     def __init__(self, **settings: Any) -> None:
