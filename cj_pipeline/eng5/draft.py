@@ -69,11 +69,12 @@ def kept_answers(folder: Path) -> int:
     file = folder / ANSWERS_FILE
     if not file.exists():
         return 0
-    answers = RunDraft(file, None)
-    try:
-        return answers.taken
-    finally:
-        answers.close()
+    with disk_errors_in_words(folder):
+        answers = RunDraft(file, None)
+        try:
+            return answers.taken
+        finally:
+            answers.close()
 
 
 def _claimed(answers: RunDraft, folder: Path, begun_with: Mapping[str, Any], key: str | None) -> RunIdentity:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cj_pipeline.eng5.artefact.files import artefact_path, read_document, replace_file
+from cj_pipeline.eng5.artefact.files import artefact_path, read_document, replace_file, schema_errors
 from cj_pipeline.eng5.draft import draft_folder
 from cj_pipeline.eng5.experiments.cells import Cell, base_of, cells_of
 from cj_pipeline.eng5.experiments.grid import Grid, GridSource
@@ -25,6 +25,7 @@ from cj_pipeline.traces.draft import disk_errors_in_words
 
 EXPERIMENT_FILE, LEDGER_FILE, CELL_FILE, CELLS = "experiment.json", "spent.sqlite", "cell.json", "cells"
 MODE = RunnerMode.ANCHOR_ALIGN
+WHEN_DAMAGED = "Put it back, or forget all answers with --restart."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,14 @@ class Experiment:
         return artefact_path(self.cell_folder(cell), MODE)
 
     def document(self, cell: Cell) -> dict[str, Any] | None:
-        """Return the artefact of a cell; None where it has none yet."""
+        """Return the artefact of a cell; None where it has none yet. Raises BadInput for one that is damaged."""
         path = self.artefact(cell)
-        return read_document(path) if path.exists() else None
+        if not path.exists():
+            return None
+        document = read_document(path)
+        if errors := schema_errors(document):
+            raise BadInput(f"is damaged: {errors[0]}.", path=path, remedy=WHEN_DAMAGED)
+        return document
 
     def is_finished(self, cell: Cell) -> bool:
         """Return whether a cell has asked all that it was to ask."""
@@ -65,11 +71,16 @@ class Experiment:
         return document is not None and not document["validation"]["runner_status"]["partial_data"]
 
     def begun_with(self, cell: Cell) -> dict[str, Any] | None:
-        """Return what a cell was begun with; None where it was not begun."""
+        """Return what a cell was begun with; None where it was not begun. Raises BadInput where nobody can tell."""
         path = self.cell_folder(cell) / CELL_FILE
-        if not path.exists():
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
             return None
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not found:
+            raise BadInput("does not say what this cell was asked with.", path=path, remedy=WHEN_DAMAGED)
         return found
 
     def begin(self, cell: Cell, begun_with: dict[str, Any]) -> None:
@@ -86,7 +97,11 @@ class Experiment:
         """Forget what the cells of this grid asked, and what all cells paid."""
         for cell in self.cells:
             shutil.rmtree(self.cell_folder(cell), ignore_errors=True)
-        (self.folder / LEDGER_FILE).unlink(missing_ok=True)
+        ledger = self.folder / LEDGER_FILE
+        try:
+            ledger.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput(f"cannot be removed ({error.strerror}).", path=ledger, remedy="Remove it.") from None
 
     def settle_draft(self, cell: Cell) -> None:
         """Remove what an interrupted end of a finished cell left behind."""
@@ -123,7 +138,7 @@ def kept_experiment(name: str, experiments: Path) -> Experiment:
     except FileNotFoundError:
         known = ", ".join(kept_names(experiments)) or "none"
         raise BadInput("no such experiment.", path=path, remedy=f"There are: {known}. Plan it first.") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput("is not what an experiment writes.", path=path, remedy="Plan it again.") from None
     return experiment_of(GridSource(grid, path, root), experiments)
 

@@ -7,10 +7,11 @@ and processes that are killed, cannot spend the same money twice.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.recording.spending import Purse
 
 # For other processes, whose transactions take a millisecond each.
@@ -21,7 +22,7 @@ class Ledger:
     """What each cell can have spent at most, US dollars."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file where there is none."""
+        """Make the file where there is none. This and all that is asked of it raises BadInput for a damaged one."""
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._opened() as db:
@@ -54,8 +55,14 @@ class Ledger:
         with self._opened() as db:
             return float(db.execute(query, parameters).fetchone()[0])
 
-    def _opened(self) -> closing[sqlite3.Connection]:
-        return closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_S))
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_S)) as db:
+                yield db
+        except sqlite3.Error as error:
+            problem = f"does not say what was spent ({error})."
+            raise BadInput(problem, path=self._path, remedy="Put it back, or remove it to count from 0.") from None
 
 
 class SharedPurse(Purse):

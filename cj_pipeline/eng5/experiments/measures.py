@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.callback import CallbackEvent, Rejection, parse_callback
 from cj_pipeline.eng5.alignment.case import AlignmentCase
 from cj_pipeline.eng5.alignment.result import Measure, evaluate
 from cj_pipeline.eng5.artefact.files import COMPARISONS
-from cj_pipeline.eng5.asking import parsed
 from cj_pipeline.eng5.boundary import Estimate, share
 from cj_pipeline.eng5.experiments.cells import Cell
-from cj_pipeline.eng5.experiments.experiment import Experiment
+from cj_pipeline.eng5.experiments.experiment import WHEN_DAMAGED, Experiment
 from cj_pipeline.eng5.options import JudgeKind
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.model.answers import Answers, answers_of
 from cj_pipeline.runs.recording.portrait import JudgePortrait, portrait_of
 from cj_pipeline.traces.grade_file import GRADE_ORDER
@@ -86,7 +87,17 @@ def _events(experiment: Experiment, cell: Cell, document: Mapping[str, Any]) -> 
     """Return the callbacks as they came: the artefact has neither latencies nor metadata."""
     folder = experiment.cell_folder(cell)
     listed = [entry["path"] for entry in document["validation"]["manifest"]]
-    return [parsed((folder / path).read_bytes()) for path in listed if path.startswith(f"{COMPARISONS}/")]
+    return [_event(folder / path) for path in listed if path.startswith(f"{COMPARISONS}/")]
+
+
+def _event(path: Path) -> CallbackEvent:
+    try:
+        event = parse_callback(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror}).", path=path, remedy=WHEN_DAMAGED) from None
+    if isinstance(event, Rejection):
+        raise BadInput("is damaged: it is no callback.", path=path, field=event.field, remedy=WHEN_DAMAGED)
+    return event
 
 
 def _case(

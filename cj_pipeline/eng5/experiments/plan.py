@@ -11,7 +11,7 @@ from typing import Any
 from cj_pipeline.eng5.design import Design, design_of
 from cj_pipeline.eng5.draft import draft_folder, kept_answers
 from cj_pipeline.eng5.experiments.cells import Cell
-from cj_pipeline.eng5.experiments.experiment import MODE, Experiment
+from cj_pipeline.eng5.experiments.experiment import CELL_FILE, MODE, WHEN_DAMAGED, Experiment
 from cj_pipeline.eng5.experiments.prompts import prompt_options
 from cj_pipeline.eng5.inputs import SHIPPED_NET
 from cj_pipeline.eng5.judges import description, judge_for
@@ -202,7 +202,10 @@ def _placed(experiment: Experiment, cell: Cell, error: BadInput) -> BadInput:
 
 
 def _require_same(experiment: Experiment, cell: Cell, wanted: dict[str, Any]) -> None:
-    begun = experiment.begun_with(cell) or {}
+    begun = experiment.begun_with(cell)
+    if begun is None:
+        path = experiment.cell_folder(cell) / CELL_FILE
+        raise BadInput("is missing, so nobody knows what this cell was asked with.", path=path, remedy=WHEN_DAMAGED)
     for name, value in begun.items():
         if wanted.get(name) != value:
             raise BadInput(
