@@ -77,6 +77,8 @@ def test_what_is_no_run_folder_stays_and_no_link_is_followed(warehouse: Warehous
     runs = warehouse.root / "runs"
     (runs / "links").mkdir()
     others = [runs / "trial-old/.DS_Store", runs / ".cache/anchors", runs / "links/anchors", runs / "other"]
+    others.append(runs / "trial-old/notes.txt")
+    others[4].touch()
     others[0].touch()
     others[1].mkdir(parents=True)
     others[2].symlink_to(elsewhere)
