@@ -42,6 +42,7 @@ _LOWER = "Use lower case, digits and underscores"
 
 SCENARIO = NameRule("a scenario's name", "a-z0-9", "a-z0-9_", _MOST, f"{_LOWER}, at most {_MOST}.")
 MODE = NameRule("a mode's name", "a-z0-9", "a-z0-9_", _MOST, f"{_LOWER}, at most {_MOST}.")
+EXPERIMENT = NameRule("an experiment's name", "a-z0-9", "a-z0-9_", 64, f"{_LOWER}, at most 64.")
 LABEL = NameRule("a label", "a-z0-9", "a-z0-9_", 64, f"{_LOWER}, at most 64.")
 RECORDING = NameRule(
     "a recording's name",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.names import (
+    EXPERIMENT,
     LABEL,
     MODE,
     PROMPT,
@@ -22,7 +23,7 @@ from cj_pipeline.foundation.names import (
     valid_name,
 )
 
-FILES = [SCENARIO, MODE, LABEL, RECORDING, PROMPT]
+FILES = [SCENARIO, MODE, EXPERIMENT, LABEL, RECORDING, PROMPT]
 RULES = [*FILES, TOPIC]
 
 PATHS = ["..", ".", "", "a/b", "../a", "/a", "a\\b", "c:a", "~", "a\x00b", "http://a/b", "+a", "a*", "%2e%2e", "$HOME"]

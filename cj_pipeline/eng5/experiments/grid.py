@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provid
 from cj_pipeline.contracts.model import FileModel, VersionOne
 from cj_pipeline.eng5.options import JudgeKind
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.names import EXPERIMENT, valid_name
 from cj_pipeline.foundation.yaml_file import Key, YamlFile, read_yaml, read_yaml_model
 
 WHEN_UNFIT = "The keys are in docs/experiments.md. Quote a name that looks like a number: '003'."
@@ -102,7 +104,7 @@ class Grid(FileModel):
     """
 
     schema_version: VersionOne = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
+    name: Annotated[str, AfterValidator(partial(valid_name, rule=EXPERIMENT))]
     about: str = ""
     judge: JudgeKind = JudgeKind.MOCK
     axes: Axes = Axes()

@@ -108,13 +108,21 @@ def test_a_grid_that_cannot_be_meant_is_refused_by_line_and_key(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_grid_whose_name_is_a_device_of_windows_is_refused_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("name: con\naxes:\n  effort: low\n")
+    with pytest.raises(BadInput, match=r"1: name: .*is a device of Windows"):
+        read_grid(path)
+
+
 @pytest.mark.parametrize(
     ("given", "field", "problem"),
     [
         ({"axes": {"mock_mode": ["a b"]}}, "--mock-mode", "pattern"),
         ({"axes": {"effort": ["lo"]}}, "--effort", "Input should be"),
         ({"axes": {"effort": ["low"]}, "concurrency": 65}, "--concurrency", "less than or equal to 64"),
-        ({"axes": {"effort": ["low"]}, "name": "../x"}, "--name", "pattern"),
+        ({"axes": {"effort": ["low"]}, "name": "../x"}, "--name", "it has '.'"),
+        ({"axes": {"effort": ["low"]}, "name": "nul"}, "--name", "is a device of Windows"),
         ({"cells": [{"effort": "low"}, {"efort": "low"}]}, "B.efort", "Extra inputs"),
     ],
 )
