@@ -78,19 +78,21 @@ def base_of(source: GridSource, cells: Sequence[Cell]) -> Cell:
 
 
 def name_of(configuration: Configuration) -> str:
-    """Return the name of a cell, which its folder and its partition have.
+    """Return the name of a cell, which its folder and its partition have. It never depends on the rest of a grid.
 
     >>> name_of(Configuration(effort="low", prompt="prompts/my_exam.v1.yaml"))
     'effort-low.prompt-my_exam.v1'
     """
-    parts = [f"{name}-{_short(value)}" for name, value in configuration.choices.items()]
+    parts = [f"{name}-{_short(name, value)}" for name, value in configuration.choices.items()]
     name = ".".join(parts) or "default"
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[: _LONGEST_NAME - 9]}.{sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _short(value: str) -> str:
+def _short(axis: str, value: str) -> str:
+    if axis == "model":  # its vendor tells it from a model of another: openai/gpt-oss-20b, azure/gpt-oss-20b
+        return re.sub(r"[^A-Za-z0-9.+-]+", "_", value)
     stems = "+".join(Path(part).name.removesuffix(".yaml").removesuffix(".txt") for part in value.split("+"))
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", stems)
 
@@ -103,4 +105,4 @@ def _label(configuration: Configuration, varying: Sequence[str]) -> str:
     chosen = configuration.choices
     if not varying:
         return "the only cell"
-    return " ".join(f"{name}={_short(chosen[name]) if name in chosen else 'default'}" for name in varying)
+    return " ".join(f"{name}={_short(name, chosen[name]) if name in chosen else 'default'}" for name in varying)

@@ -41,6 +41,12 @@ def test_a_label_has_what_varies_and_nothing_else() -> None:
     assert [cell.label for cell in cells] == ["effort=none", "effort=low"]
 
 
+def test_one_model_of_two_vendors_makes_two_cells() -> None:
+    both = names(provider="openrouter", model=["openai/gpt-oss-20b", "azure/gpt-oss-20b"])
+    assert both == ["provider-openrouter.model-openai_gpt-oss-20b", "provider-openrouter.model-azure_gpt-oss-20b"]
+    assert names(provider="openrouter", model="openai/gpt-oss-20b") == both[:1]
+
+
 def test_a_long_name_ends_in_a_digest() -> None:
     first, second = names(model=["m" * 150 + "1", "m" * 150 + "2"])
     assert len(first) == len(second) == 120
