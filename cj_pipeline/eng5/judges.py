@@ -16,7 +16,7 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.mock.mode.files import load_mode
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.runs.recording.books import JudgeBehindLps
-from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge, provider_of
+from cj_pipeline.runs.recording.embedded import EmbeddedJudge, embedded_judge
 from cj_pipeline.runs.recording.spending import CallCounter, Price, Purse
 from cj_pipeline.runs.stack import Stack, embedded_stack
 from cj_pipeline.services.lps.providers.manifest import load_manifest
@@ -61,9 +61,7 @@ def judge_for(options: RunnerOptions, folder: Path, *, local: RecordedJudge | No
             raise AssertionError("nobody said which model runs on this machine")
         return _embedded(options, local, folder)
     manifest = load_manifest(settings_from_environment().model_manifest_path)
-    provider = options.provider or (
-        Provider.ANTHROPIC if options.model is None else provider_of(options.model, judging.base_url)
-    )
+    provider = options.asked_provider
     wanted = RecordedJudge(
         provider=provider,
         model=options.model or manifest.default_model(provider).model_id,

@@ -12,6 +12,7 @@ from cj_pipeline.contracts.comparison import LLMConfigOverrides
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.eng5.inputs import ENG5_SCALES, SHIPPED_NET, Inventory
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.runs.recording.embedded import provider_of
 from cj_pipeline.runs.recording.prompts import PromptVariant
 from cj_pipeline.runs.recording.spending import Price
 from cj_pipeline.services.lps.providers.manifest import UnknownModel, check_overrides, load_manifest
@@ -132,11 +133,23 @@ class RunnerOptions:
         alone = self.batching_mode in (None, LLMBatchingMode.PER_REQUEST)
         return self.judging.concurrency if alone else max(self.judging.concurrency, BUNDLE)
 
+    @property
+    def at_an_address(self) -> bool:
+        """Whether a model is asked at a server of one's own, which may have models that no manifest knows."""
+        judging = self.judging
+        return judging.kind is JudgeKind.PROVIDER and judging.base_url is not None and self.model is not None
+
+    @property
+    def asked_provider(self) -> Provider:
+        """Whose API is asked: as `record` has it at an address, else Anthropic's by default."""
+        if self.provider is None and self.model is not None and self.at_an_address:
+            return provider_of(self.model, self.judging.base_url)
+        return self.provider or Provider.ANTHROPIC
+
     def overrides(self) -> LLMConfigOverrides:
         """Return whom every comparison asks."""
-        provider = self.provider or Provider.ANTHROPIC
         return LLMConfigOverrides(
-            provider_override=provider,
+            provider_override=self.asked_provider,
             model_override=self.model,
             temperature_override=self.temperature,
             max_tokens_override=self.max_tokens,
@@ -210,13 +223,15 @@ def require_model(options: RunnerOptions) -> tuple[str, ...]:
     """Return notes about the model, and raise BadInput for one that cannot be asked so."""
     if options.judging.kind is JudgeKind.LOCAL:
         return ()
-    provider = options.provider or Provider.ANTHROPIC
+    provider = options.asked_provider
     manifest = load_manifest(settings_from_environment().model_manifest_path)
     notes = [] if options.model else [f"no model is named; {provider}'s default is asked"]
     try:
-        problems = check_overrides(manifest, provider, options.overrides())
         model = None if options.model is None else manifest.find(provider, options.model)
+        problems = check_overrides(manifest, provider, options.overrides())
     except UnknownModel as unknown:
+        if options.at_an_address:
+            return ()
         raise _unknown(str(unknown)) from None
     if problems:
         raise _unknown(problems[0].message, problems[0].field)

@@ -12,6 +12,7 @@ from cj_pipeline.eng5.inputs import ENG5_SCALES
 from cj_pipeline.eng5.options import JudgeKind, RunnerMode
 from tests.cli.terminal import Terminal
 from tests.eng5.nets import small_net
+from tests.runs.recording.local_server import serving
 from tests.sides import ANCHORS, LADDER, LOWER5
 
 FLAGS = {
@@ -48,6 +49,22 @@ def test_a_mode_is_a_command_or_an_option(cj_pipeline: Terminal, tmp_path: Path)
     assert cj_pipeline("eng5", *common).document["mode"] == "plan"
     stray = cj_pipeline("eng5", "--seed", "1", "plan")
     assert (stray.code, "--seed goes behind 'plan'" in stray.err) == (2, True)
+
+
+def test_a_model_of_ones_own_is_asked_at_its_address(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    common = ("--net", small_net(tmp_path / "net"), "--output-dir", tmp_path / "out", "--judge", "provider")
+    with serving() as server:
+        own = ("--base-url", server.url, "--budget-usd", "1", "--json")
+        done = cj_pipeline("eng5", "anchor-align-test", *common, *own, "--llm-model", "qwen2.5:7b")
+        assert (done.code, len(server.prompts)) == (0, 6), done.err
+        tried = cj_pipeline("eng5", "experiment", *common, *own, "--model", "qwen2.5:7b,llama3:8b")
+        assert (tried.code, len(server.prompts)) == (0, 18), tried.err
+    artefact = json.loads((tmp_path / "out" / "assessment_run.anchor-align-test.json").read_bytes())
+    named, overrides = artefact["metadata"]["judge"], artefact["metadata"]["llm_config_overrides"]
+    assert (named["provider"], named["model"]) == ("openai", "qwen2.5:7b")
+    assert overrides == {"provider_override": "openai", "model_override": "qwen2.5:7b"}
+    elsewhere = cj_pipeline("eng5", "plan", "--llm-model", "qwen2.5:7b")
+    assert (elsewhere.code, "is not a model of anthropic" in elsewhere.err) == (2, True)
 
 
 def test_a_test_of_anchors_writes_reports_and_an_artefact_that_verifies(cj_pipeline: Terminal, tmp_path: Path) -> None:
