@@ -16,7 +16,7 @@ import pytest
 from cj_pipeline.eng5.artefact.verify import verify
 from cj_pipeline.eng5.asking import OUT_OF_MONEY, OnProgress
 from cj_pipeline.eng5.experiments.experiment import Experiment, kept_experiment, kept_names
-from cj_pipeline.eng5.experiments.ledger import Ledger
+from cj_pipeline.eng5.experiments.ledger import Ledger, SharedPurse
 from cj_pipeline.eng5.experiments.plan import CellPlan, plan_of
 from cj_pipeline.eng5.experiments.run import OnCell
 from cj_pipeline.eng5.experiments.shown import as_markdown, write_results
@@ -107,6 +107,43 @@ def test_a_stopped_experiment_asks_no_further_cell(tmp_path: Path) -> None:
     results = results_of(one)
     assert [(row.portrait.asked, row.complete) for row in results.measured] == [(1, False)]
     assert (len(results.waiting), results.complete) == (3, False)
+
+
+def test_the_first_end_of_all_begins_no_further_cell(tmp_path: Path) -> None:
+    stop = Event()
+
+    def on_cell(plan: CellPlan) -> OnProgress:
+        stopped.append(plan.cell.name)
+        return lambda _: stop.set()
+
+    stopped: list[str] = []
+    asked(experiment(tmp_path), on_cell=on_cell, stop=stop)
+    assert len(stopped) == 1
+    with serving() as server:
+        paid: dict[str, Any] = {
+            "axes": MODEL | {"temperature": [0.0, 0.5, 1.0]},
+            "judge": "provider",
+            "base_url": server.url,
+        }
+        one, begun = experiment(tmp_path / "paid", max_usd=1.0, **paid), list[str]()
+        assert one.ledger.claim("a cell of another grid", 1.0, None)
+        outcomes = asked(one, on_cell=noted(begun))
+    assert [outcome.unfinished for outcome in outcomes] == [OUT_OF_MONEY] * 3
+    assert (len(begun), server.prompts) == (1, [])
+
+
+def test_a_purse_begins_with_what_its_cell_can_have_spent_by_either_book(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "spent.sqlite")
+    assert ledger.claim("a", 5.0, None)
+    assert SharedPurse(ledger, "a", 10.0, 2.0, lambda _: None).exposure == 5.0
+    assert SharedPurse(ledger, "a", 10.0, 7.0, lambda _: None).exposure == 7.0
+
+
+def test_who_forgets_the_answers_forgets_what_they_cost(tmp_path: Path) -> None:
+    one = experiment(tmp_path)
+    assert one.ledger.claim("effort-low", 3.0, None)
+    one.forget()
+    assert one.ledger.total() == 0.0
 
 
 def test_a_grown_grid_asks_its_new_cells_only(tmp_path: Path) -> None:
