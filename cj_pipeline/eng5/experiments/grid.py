@@ -44,6 +44,9 @@ def _asked(provider: Provider) -> Provider:
     return provider
 
 
+Axis = Annotated[tuple[T, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)]
+"""The values of one key: one alone or a list, each once."""
+
 Asked = Annotated[Provider, AfterValidator(_asked)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s,=]+$")]
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
@@ -81,16 +84,16 @@ AXES = tuple(Configuration.model_fields)
 class Axes(FileModel):
     """The values of each key that a cell has; every combination is a cell, the last key varying fastest."""
 
-    provider: Annotated[tuple[Asked, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    model: Annotated[tuple[Name, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    temperature: Annotated[tuple[Temperature, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    max_tokens: Annotated[tuple[Count, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    effort: Annotated[tuple[ReasoningEffort, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    verbosity: Annotated[tuple[OutputVerbosity, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    prompt: Annotated[tuple[Name, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    batching: Annotated[tuple[LLMBatchingMode, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    mock_mode: Annotated[tuple[Name, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
-    repeat: Annotated[tuple[Count, ...] | None, BeforeValidator(_listed), AfterValidator(_distinct)] = None
+    provider: Axis[Asked] = None
+    model: Axis[Name] = None
+    temperature: Axis[Temperature] = None
+    max_tokens: Axis[Count] = None
+    effort: Axis[ReasoningEffort] = None
+    verbosity: Axis[OutputVerbosity] = None
+    prompt: Axis[Name] = None
+    batching: Axis[LLMBatchingMode] = None
+    mock_mode: Axis[Name] = None
+    repeat: Axis[Count] = None
 
 
 class Grid(FileModel):
