@@ -94,7 +94,7 @@ def _job(mode: RunnerMode) -> JobDefinition:
 
 def _run(context: OpExecutionContext, config: Eng5Config, mode: RunnerMode, data_dir: Path) -> RunOutcome:
     options, services = config.options(mode, data_dir), config.services(data_dir)
-    progress = _log_now_and_then(context)
+    progress = log_now_and_then(context)
     if services is not None and mode.asks:
         return run_deployed(options, services, on_progress=progress, note=context.log.info, restart=config.restart)
     with ExitStack() as stack:
@@ -137,7 +137,8 @@ def _money(document: dict[str, Any]) -> str:
     return "nobody was asked" if judge is None else "as billed by the judge"
 
 
-def _log_now_and_then(context: OpExecutionContext) -> OnProgress:
+def log_now_and_then(context: OpExecutionContext) -> OnProgress:
+    """Return a function that writes progress into the run's log, a line every 15 s at most."""
     last = monotonic()
 
     def log(progress: Progress) -> None:

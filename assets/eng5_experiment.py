@@ -6,7 +6,6 @@ spend from one limit, and a cell that was interrupted goes on when its partition
 """
 
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from dagster import (
@@ -26,9 +25,10 @@ from dagster import (
     op,
 )
 
+from assets.eng5 import log_now_and_then
 from assets.eng5_experiment_config import ExperimentConfig, TableConfig
 from assets.specs import EXPERIMENT, asset_spec, table
-from cj_pipeline.eng5.asking import OUT_OF_MONEY, OnProgress, Progress
+from cj_pipeline.eng5.asking import OUT_OF_MONEY
 from cj_pipeline.eng5.experiments.experiment import (
     Experiment,
     experiment_of,
@@ -50,9 +50,6 @@ CELL = AssetKey(["eng5", "experiment_cell"])
 
 CELLS = DynamicPartitionsDefinition(name="eng5_experiment_cells")
 """A partition for each cell of each experiment that was planned: FOLDER/CELL."""
-
-# A line is a row of the event log.
-SECONDS_BETWEEN_LINES = 15.0
 
 
 def partition_of(experiment: Experiment, cell_name: str) -> str:
@@ -99,7 +96,7 @@ def cells_job() -> JobDefinition:
         try:
             experiment = kept_experiment(name, experiments_folder(Path(warehouse.root)))
             plan = _planned(experiment, cell_name)
-            log = _log_now_and_then(context)
+            log = log_now_and_then(context)
             (outcome,) = ask_cells(experiment, (plan,), on_cell=lambda _: log, note=context.log.info)
         except CjPipelineError as problem:
             raise Failure(str(problem), allow_retries=not isinstance(problem, BadInput)) from None
@@ -200,15 +197,3 @@ def _shown(results: Results) -> dict[str, Any]:
         "report": MetadataValue.md(as_markdown(results)),
         "folder": MetadataValue.path(results.experiment.folder),
     }
-
-
-def _log_now_and_then(context: OpExecutionContext) -> OnProgress:
-    last = monotonic()
-
-    def log(progress: Progress) -> None:
-        nonlocal last
-        if monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = monotonic()
-            context.log.info(f"{progress.answered} of {progress.wanted} answered")
-
-    return log
