@@ -47,7 +47,7 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         CALIBRATION,
         "The mode that fits all recordings of a scenario, where each of its numbers comes from, and how well it "
         "foretells answers that it was not fitted to. `cj-pipeline calibrate SCENARIO -o FILE` writes it.",
-        computed_by="modes",
+        computed_by="calibration",
         reads=[TRACE],
         group="judges",
         partitions=scenarios,

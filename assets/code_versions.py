@@ -21,6 +21,7 @@ _BELOW = ("contracts", "foundation", "warehouse")
 ROOMS = {
     "traces": ("traces", *_BELOW),
     "modes": ("mock", "bt", *_BELOW),
+    "calibration": ("runs", "mock", "traces", "bt", *_BELOW),
     "answers": ("runs", "services", "mock", "traces", "bus", "bt", *_BELOW),
     "runs": ("runs", "engine", "bt", "traces", *_BELOW),
     "parity": ("parity", "runs", "engine", "mock", "bt", "traces", *_BELOW),
