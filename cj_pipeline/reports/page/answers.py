@@ -5,6 +5,7 @@ Is my mock still good? What changed? May I trust this?
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
@@ -19,6 +20,7 @@ from cj_pipeline.reports.headline import (
     mock_answered,
     power_lines,
 )
+from cj_pipeline.traces.provenance import Provenance, TraceOrigin
 
 LONGEST_HEADLINE = 60
 SIGNS = {Parity.PARITY: "✓", Parity.NO_PARITY: "✗", Parity.CANNOT_TELL: "?"}
@@ -54,13 +56,16 @@ def short_headline(report: ParityReport) -> str:
     return f"Cannot tell: {next(words for doubt, words in _CANNOT_TELL.items() if doubt in doubts)}."
 
 
-def answers(report: ParityReport) -> tuple[Answer, Answer, Answer]:
-    """Return the three questions with their answers."""
+RECONSTRUCTION = "The recording is a reconstruction from published figures: do not cite this verdict."
+
+
+def answers(report: ParityReport, provenances: Iterable[Provenance] = ()) -> tuple[Answer, Answer, Answer]:
+    """Return the three questions with their answers. provenances: of the recordings, where they are known."""
     good = "Is my mock still good?" if mock_answered(report) else "Do both sides still agree?"
     return (
         Answer(good, _GOOD[report.verdict], _goodness(report)),
         Answer("What changed?", _changed_words(report), _changes(report)),
-        Answer("May I trust this?", _trust_words(report), _trust(report)),
+        Answer("May I trust this?", _trust_words(report), _trust(report, provenances)),
     )
 
 
@@ -111,10 +116,13 @@ def _trust_words(report: ParityReport) -> str:
     return f"It would have caught {len(looked_for)} of {len(looked_for)} wrong mocks."
 
 
-def _trust(report: ParityReport) -> tuple[str, ...]:
+def _trust(report: ParityReport, provenances: Iterable[Provenance]) -> tuple[str, ...]:
+    """Return what is known of it. What limits the verdict comes first: the page folds all but three sentences."""
     why = [_sentence(reason.sentence) for reason in report.reasons]
+    made_up = any(one.origin is TraceOrigin.RECONSTRUCTED for one in provenances)
+    limits = (*((RECONSTRUCTION,) if made_up else ()), *given_lines(report))
     power = (line.replace("+-", "±") for line in power_lines(report))
-    return (*why, *power, *doubt_lines(report), *given_lines(report), *help_lines(report))
+    return (*why, *limits, *power, *doubt_lines(report), *help_lines(report))
 
 
 def _sentence(text: str) -> str:

@@ -122,7 +122,7 @@ def _context(one: Compared, key: str) -> dict[str, Any]:
         "sign": SIGNS[report.verdict],
         "expected": expected_words(report),
         "headline": short_headline(report),
-        "answers": answers(report),
+        "answers": answers(report, one.provenances),
         "command": next_command(report, one.arguments),
         "open_rows": [row for row in rows if row.state != "proven"],
         "proven_rows": [row for row in rows if row.state == "proven"],

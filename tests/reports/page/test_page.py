@@ -15,10 +15,12 @@ import pytest
 from cj_pipeline.contracts.callback import ErrorDetail
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.verdict import Doubt, Reason
-from cj_pipeline.reports.page.answers import LONGEST_HEADLINE, answers, short_headline
+from cj_pipeline.reports.headline import FITTED_TO_ITSELF
+from cj_pipeline.reports.page.answers import LONGEST_HEADLINE, RECONSTRUCTION, answers, short_headline
 from cj_pipeline.reports.page.page import Compared, _number, parity_page
+from cj_pipeline.traces.provenance import read_provenance
 from tests.reports.test_headline import PARTIAL, POWER, cannot_tell, inverted, second_run, with_scenario
-from tests.sides import LOWER5, live, report
+from tests.sides import LOWER5, TRACES, live, report
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1}{0}$ {{ 7 * 7 }} \u202eabc"
 
@@ -74,6 +76,14 @@ def test_what_is_missing_is_said_where_trust_is_asked_for() -> None:
     good, _, trust = answers(cannot_tell(PARTIAL, POWER))
     assert good.words == "This comparison cannot tell."
     assert POWER.sentence.rstrip(".")[1:] in trust.sentences[1]
+
+
+def test_what_limits_a_verdict_is_not_folded() -> None:
+    made_up = read_provenance(TRACES / LOWER5)
+    trust = answers(report(LOWER5, live(LOWER5)), [made_up])[2]
+    assert trust.sentences[0] == RECONSTRUCTION
+    assert RECONSTRUCTION not in answers(inverted())[2].sentences
+    assert trust.sentences.index(FITTED_TO_ITSELF) < 3
 
 
 @pytest.mark.parametrize(("found", "after"), [(inverted, "Where this comes from"), (second_run, "What changed?")])
