@@ -140,6 +140,12 @@ def test_places_are_shown_and_a_limit_can_be_set(cj_pipeline: Terminal, kept: Ke
     assert [row[0] for row in printed_rows(shown.out, "By kind")] == ["anchors", "students", "anchor and student"]
     command = ("eng5", "positions", LOWER5, "--max-skew")
     assert cj_pipeline(*command, "1").code == 0
+    skew = max(
+        abs(int(row[2]) - int(row[3])) / (int(row[2]) + int(row[3])) for row in printed_rows(shown.out, "Places")
+    )
+    of_batch = ("eng5", "positions", "--cj-batch-id", "1", "--database", kept.url, "--max-skew")
+    assert skew > 0
+    assert [cj_pipeline(*of_batch, repr(limit)).code for limit in (skew, skew - 1e-6)] == [0, 1]
     uneven = cj_pipeline(*command, "0")
     worst = max(abs(int(row[2]) - int(row[3])) for row in printed_rows(uneven.out, "Places"))
     assert (uneven.code, "was shown more unevenly than 0" in uneven.out) == ((1, True) if worst else (0, False))

@@ -114,6 +114,21 @@ def test_what_is_wrong_with_a_batch_is_said_in_a_sentence(
     assert any(words in problem for problem in problems), problems
 
 
+def test_errors_are_answers_and_a_batch_that_is_over_waits_for_nothing(kept: Kept, tmp_path: Path) -> None:
+    failed = (
+        "update cj_comparison_pairs set winner = 'error', error_code = 'TIMEOUT' where id <= 3",
+        "update cj_batch_states set completed_comparisons = 117, failed_comparisons = 3",
+    )
+    problems = batch_report(cj_rows(changed(kept, tmp_path, *failed), "bos-1"))["problems"]
+    assert not any("The counters say" in problem for problem in problems)
+    assert any("3 comparisons failed: TIMEOUT (3)." in problem for problem in problems)
+    nothing = "delete from cj_comparison_pairs"
+    over = batch_report(cj_rows(changed(kept, tmp_path, nothing), "bos-1"))["problems"]
+    begun = "update cj_batch_uploads set status = 'PERFORMING_COMPARISONS'"
+    open_ = batch_report(cj_rows(changed(kept, tmp_path, nothing, begun), "bos-1"))["problems"]
+    assert [any("Nothing was asked yet" in problem for problem in one) for one in (over, open_)] == [False, True]
+
+
 def test_a_batch_in_the_middle_says_how_many_answers_it_waits_for_and_since_when(kept: Kept, tmp_path: Path) -> None:
     statements = (
         "update cj_batch_uploads set status = 'PERFORMING_COMPARISONS'",

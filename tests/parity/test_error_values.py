@@ -43,9 +43,9 @@ def failing(path: Path, seed: int, change: Change = lambda data: None, every: in
     return changed_copy(RECORDING, path, failed)
 
 
-def found(recorded: Path, live: Path) -> tuple[Verdict, str]:
+def found(recorded: Path, live: Path, **scenario: object) -> tuple[Verdict, str]:
     """Return what the check says."""
-    (result,) = (one for one in compared(recorded, live).results if one.check.name == "error_values")
+    (result,) = (one for one in compared(recorded, live, **scenario).results if one.check.name == "error_values")
     return result.verdict, result.sentence
 
 
@@ -84,6 +84,15 @@ def test_what_an_error_without_a_judge_says_is_no_stranger(tmp_path: Path) -> No
     assert found(failing(tmp_path / "a.jsonl", 1), unknown)[0] is Verdict.PASS
 
 
+def test_the_load_of_a_host_may_change_the_time_of_an_error(tmp_path: Path) -> None:
+    def slow(data: Data) -> None:
+        data["response_time_ms"] *= 3
+
+    sides = failing(tmp_path / "a.jsonl", 1, every=2), failing(tmp_path / "b.jsonl", 2, slow, every=2)
+    assert found(*sides)[0] is Verdict.FAIL
+    assert found(*sides, latency="host")[0] is Verdict.PASS
+
+
 def test_few_errors_say_nothing_of_numbers(tmp_path: Path) -> None:
     few = [failing(tmp_path / f"{seed}.jsonl", seed, every=12) for seed in (1, 2)]
     instant = failing(tmp_path / "instant.jsonl", 2, WRONG["instant"][1], every=40)
@@ -105,4 +114,5 @@ def test_a_recording_that_does_not_say_how_long_errors_took_is_not_held_against_
     silent = failing(tmp_path / "a.jsonl", 1, lambda data: data.update(response_time_ms=0))
     says = failing(tmp_path / "b.jsonl", 2, lambda data: data.update(response_time_ms=0), response_time_ms=2000)
     assert found(silent, says)[0] is Verdict.PASS
+    assert found(silent, failing(tmp_path / "c.jsonl", 2))[0] is Verdict.FAIL  # the time of a callback is one both have
     assert found(says, silent)[0] is Verdict.FAIL

@@ -114,3 +114,9 @@ def test_a_check_that_was_never_on_has_no_history_and_an_exact_one_no_trend() ->
     found = {check.check: check for check in history_of(rows, THRESHOLD).checks}
     assert set(found) == {"identity", "position_effect"}
     assert (found["identity"].mean, found["identity"].nights) == (None, 0)
+
+
+def test_a_series_of_one_value_gains_one_for_each_night_after_the_first() -> None:
+    # Every rank has its part: the bets neither win nor lose, so R after n nights is n.
+    found = [find_changes([7.0] * 40, threshold - 1e-9)[0].found for threshold in (5, 15)]
+    assert found[1] - found[0] == 10

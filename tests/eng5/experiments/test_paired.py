@@ -16,7 +16,7 @@ from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.errors import ErrorCode, ErrorDetail
 from cj_pipeline.eng5.experiments.experiment import Experiment
 from cj_pipeline.eng5.experiments.measures import CellMeasures
-from cj_pipeline.eng5.experiments.paired import MEASURED, Difference, Finding, PairedTable, paired
+from cj_pipeline.eng5.experiments.paired import MEASURED, Difference, Finding, PairedTable, _adjusted, paired
 from cj_pipeline.eng5.experiments.shown import as_markdown, notes_of, write_results
 from cj_pipeline.eng5.experiments.table import Results, as_document, cell_rows, results_of
 from cj_pipeline.mock.model.answers import answers_of
@@ -72,6 +72,13 @@ def test_a_judge_that_prefers_the_other_essay_is_found_and_its_position_is_not(t
             assert not found[measure].low <= 0 <= found[measure].high
         for measure in ("position_effect", "latency_mean", "error_rate"):
             assert found[measure].finding is not Finding.DIFFERENT, measure
+
+
+def test_a_difference_within_its_margin_stays_equivalent_however_sure_it_is(tried: Results) -> None:
+    one = replace(differences(tried, 0)["latency_mean"], finding=Finding.EQUIVALENT)
+    assert _adjusted(one, 1e-6).finding is Finding.EQUIVALENT
+    assert _adjusted(replace(one, finding=Finding.OPEN), 1e-6).finding is Finding.DIFFERENT
+    assert _adjusted(replace(one, finding=Finding.OPEN), 0.5).finding is Finding.OPEN
 
 
 def test_a_better_judge_is_a_difference_as_well(tried: Results) -> None:
