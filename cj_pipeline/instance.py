@@ -17,6 +17,7 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
 
+from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.local.folder_lock import folder_lock
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
     def from_config_value(  # type: ignore[override]  # Dagster's signature says Self; what it needs is any storage
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterStorage[DagsterInstance]:
-        """Return PostgreSQL at CJ_PIPELINE_POSTGRES_URL, or SQLite under DAGSTER_HOME."""
+        """Return PostgreSQL at CJ_PIPELINE_POSTGRES_URL, or SQLite under DAGSTER_HOME.
+
+        Webserver, daemon, code server and runs all come by here, and by nothing else of ours before it.
+        """
+        read_secret_files(os.environ)
         if url := os.environ.get(URL_VARIABLE):
             from dagster_postgres import DagsterPostgresStorage
 

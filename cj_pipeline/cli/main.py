@@ -15,6 +15,7 @@ from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import say
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.linear_algebra import use_one_thread
+from cj_pipeline.foundation.secret_files import read_secret_files
 
 COMMANDS = {
     "traces": ("cj_pipeline.cli.traces:traces", "Capture, import, redact, list, validate, summarise traces."),
@@ -94,6 +95,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     settings: dict[str, Any] = {"debug": False}
     try:
+        read_secret_files(os.environ)
         code = _run(settings)
         sys.stdout.flush()
     except BrokenPipeError:
