@@ -1,4 +1,5 @@
-"""This module holds what `dagster.yaml` names of ours, the storage and the queue of runs, and opens the instance.
+"""This module holds what `dagster.yaml` names of ours, the storage and the queue of runs, opens the instance, and says
+whether its daemon lives.
 
 The storage is PostgreSQL when its URL is set, else SQLite, so that one file serves a laptop and a deployment.
 """
@@ -17,6 +18,8 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
 
+from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import shortened
 from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.local.folder_lock import folder_lock
 
@@ -103,3 +106,33 @@ def lps_url(run_config: Mapping[str, Any]) -> str:
     for key in ("resources", "lps", "config", "url"):
         found = found.get(key) if isinstance(found, dict) else None
     return found.rstrip("/") if isinstance(found, str) else ""
+
+
+def daemon_problem(within_s: float, *, errors_too: bool) -> str:
+    """Return what is wrong with the daemon of the instance in DAGSTER_HOME, in a sentence; empty when nothing is.
+
+    within_s: how old its latest sign of life may be; Dagster's own liveness check is content with half an hour.
+    errors_too: whether a loop that lives and fails counts.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+    if not (home / CONFIGURATION).is_file():
+        return f"There is no {CONFIGURATION} in '{home}'; set DAGSTER_HOME to the daemon's."
+    os.environ["DAGSTER_HOME"] = str(home)
+    try:
+        with DagsterInstance.from_config(str(home)) as instance:
+            required, signs = instance.get_required_daemon_types(), instance.get_daemon_heartbeats()
+    except Exception as error:  # of SQLAlchemy, of Dagster, of its retries: whichever, nobody can read it
+        return f"The storage cannot be read: {_first_line(error.__cause__ or error)}"
+    now = utc_now().timestamp()
+    for kind in sorted(required):
+        if (sign := signs.get(kind)) is None:
+            return f"Its loop {kind} has never given a sign of life."
+        if (age := now - sign.timestamp) > within_s:
+            return f"Its loop {kind} gave its latest sign of life {age:.0f} s ago."
+        if errors_too and sign.errors:
+            return f"Its loop {kind} fails: {_first_line(sign.errors[0].message)}"
+    return ""
+
+
+def _first_line(message: object) -> str:
+    return shortened(next(iter(str(message).strip().splitlines()), ""), 200)

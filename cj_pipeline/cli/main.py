@@ -41,6 +41,7 @@ COMMANDS = {
     "kafka": ("cj_pipeline.cli.kafka:kafka", "Run a Kafka broker on this machine."),
     "stack": ("cj_pipeline.cli.stack:stack", "Run the whole stack on this machine, and a batch through it."),
     "ui": ("cj_pipeline.cli.ui:ui", "Run Dagster's UI and daemon on this machine."),
+    "health": ("cj_pipeline.cli.health:health", "Say whether the parts of a deployment are ready for work."),
     "doctor": ("cj_pipeline.cli.doctor:doctor", "Show what is configured and whether it works."),
 }
 
