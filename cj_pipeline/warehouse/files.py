@@ -1,4 +1,4 @@
-"""This module replaces a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
+"""This module writes a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
 
 from __future__ import annotations
 
@@ -17,3 +17,20 @@ def replace_whole(path: Path, write: Callable[[Path], None]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def create_whole(path: Path, write: Callable[[Path], None]) -> bool:
+    """Write a file as `replace_whole` does, unless there is one already; return whether there was none.
+
+    Of two processes that create the same file at once, one does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        write(temporary)
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
