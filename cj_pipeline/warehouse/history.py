@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import HISTORY as FORMAT
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
@@ -25,8 +27,6 @@ from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY_SCHEMA, PARITY_PART, REPORTS
 
 HISTORY_FOLDER = "history"
-SCHEMA_VERSION = 1
-
 VERSION_KEY = b"cj_pipeline_history_schema"
 _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
@@ -66,7 +66,7 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     rows = [{name: row[name] for name in columns} for row in run.read("parity_checks", PARITY_PART)]
     path = _pending(run.root, run.scenario_id, run.run_id)
     table = table_of(HISTORY_SCHEMA, rows, path, of_run)
-    table = table.replace_schema_metadata({VERSION_KEY: json.dumps(SCHEMA_VERSION)})
+    table = table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)})
     return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
@@ -113,6 +113,8 @@ def _published_pending(root: Path, scenario_id: str) -> tuple[Path, ...]:
     """Return the prepared file of the published run, which its publisher did not live to rename."""
     try:
         pointer = pointer_of(root, scenario_id)
+    except NewerVersion:
+        raise
     except BadInput:
         return ()  # a damaged pointer names no run
     path = None if pointer is None else _pending(root, scenario_id, pointer.run_id)
@@ -126,16 +128,10 @@ def _pending(root: Path, scenario_id: str, run_id: str) -> Path:
 def _read(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            version = json.loads((file.schema_arrow.metadata or {})[VERSION_KEY])
-            if version == SCHEMA_VERSION:
-                return file.read().cast(HISTORY_SCHEMA)
-    except (pa.ArrowException, KeyError, ValueError):
+            FORMAT.known(json.loads((file.schema_arrow.metadata or {})[VERSION_KEY]), path)
+            return file.read().cast(HISTORY_SCHEMA)
+    except (pa.ArrowException, KeyError, ValueError, OSError):
         raise BadInput("is no history of a run.", path=path, remedy="Move it out of the history.") from None
-    raise BadInput(
-        f"has schema {version} of the history; this version of cj-pipeline reads {SCHEMA_VERSION}.",
-        path=path,
-        remedy="Update cj-pipeline.",
-    )
 
 
 def _digest(path: Path) -> str:
