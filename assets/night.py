@@ -40,6 +40,7 @@ from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, 
 from cj_pipeline.alerts.outbox import send_waiting
 from cj_pipeline.alerts.settings import alert_settings
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.traces.arrivals import arrivals
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.warehouse import folder_run_id
@@ -114,7 +115,11 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefiniti
             memory = replace(memory, before=night - timedelta(days=1))
         if night <= memory.before:
             return _skip(f"The night of {night} began before this instance did.", memory)
-        told, found = read_night(data_dir, night), arrivals(scenarios.traces_dir, {})
+        found = arrivals(scenarios.traces_dir, {})
+        try:
+            told = read_night(data_dir, night)
+        except NewerVersion:
+            return _skip(f"A newer program has told the night of {night}.", replace(memory, late_since=None))
         if told is not None and not _is_news(told, {name: runs[name] for name in found.new if name in runs}):
             return _skip(f"The night of {night} has been told.", replace(memory, late_since=None))
         # What a command has told of a scenario that has no run here stays.

@@ -16,6 +16,7 @@ from cj_pipeline.alerts.night import Night, Outcome, State, last_night, read_nig
 from cj_pipeline.alerts.outbox import OUTBOX_FOLDER, keep, send_waiting
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.parity.history.history import load_history
 
 
@@ -35,7 +36,11 @@ def conclude(
     """
     problems = []
     with file_lock(root / OUTBOX_FOLDER / ".concluding.lock"):
-        earlier, before = read_night(root, night), last_night(root, night - timedelta(days=1))
+        try:
+            earlier, before = read_night(root, night), last_night(root, night - timedelta(days=1))
+        except NewerVersion as newer:  # must not keep the message back; `since` counts from the history alone
+            earlier = before = None
+            problems.append(str(newer))
         dated = tuple(_dated(root, night, one, earlier, before) for one in outcomes)
         changes = tuple(sentence for one in dated for sentence in _changes(root, one))
         concluded = Night(night=night, concluded_at=now, outcomes=dated, changes=changes)
@@ -44,6 +49,9 @@ def conclude(
             keep(root, alert, channels, now)
         try:
             write_night(root, concluded)
+        except NewerVersion as newer:
+            if str(newer) not in problems:
+                problems.append(str(newer))
         except OSError as error:  # what could not be recorded is concluded again, and must not keep the message back
             problems.append(
                 f"the night of {night} was not recorded: {error.filename2 or error.filename}: {error.strerror}."

@@ -6,17 +6,19 @@ one twice, under the same id. Of several processes, one at a time sends a messag
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from cj_pipeline.alerts.channels import Channel, NotSent
 from cj_pipeline.alerts.message import Alert
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.retrying import Waits, backoff_s
+from cj_pipeline.foundation.stored_formats import MESSAGE
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.warehouse.files import create_whole, replace_whole
 
 OUTBOX_FOLDER = "alerts"
@@ -53,21 +55,36 @@ class Kept(FileModel):
 
 
 def keep(root: Path, alert: Alert, channels: Mapping[str, Channel], now: datetime) -> Kept:
-    """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder."""
+    """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder.
+
+    Where a newer program keeps it already, that one sends it.
+    """
     path = _file(root, alert.id)
     kept = Kept(alert=alert, written_at=now, channels={name: Attempts() for name in channels})
     if create_whole(path, _writer(kept)):
         return kept
-    if (known := _read(path)) is not None:
-        return known
-    replace_whole(path, _writer(kept))
+    found = _found(path)
+    if isinstance(found, Kept):
+        return found
+    if not isinstance(found, NewerVersion):
+        replace_whole(path, _writer(kept))
     return kept
 
 
 def outbox(root: Path) -> tuple[Kept, ...]:
-    """Return all messages, the oldest first, without damaged files."""
-    found = (_read(path) for path in _files(root))
-    return tuple(sorted((kept for kept in found if kept is not None), key=lambda kept: kept.written_at))
+    """Return all messages, the oldest first, without damaged files and those of a newer program."""
+    found = (_found(path) for path in _files(root))
+    return tuple(sorted((kept for kept in found if isinstance(kept, Kept)), key=lambda kept: kept.written_at))
+
+
+def unusable_messages(root: Path) -> list[str]:
+    """Return a sentence about each file that is no message, and about each that a newer program wrote."""
+    found = ((path, _found(path)) for path in _files(root))
+    return [
+        f"{path} is no message; remove it." if kept is None else str(kept)
+        for path, kept in found
+        if not isinstance(kept, Kept)
+    ]
 
 
 def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> list[str]:
@@ -76,7 +93,7 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
     A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
     are removed.
     """
-    problems = [f"{path} is no message; remove it." for path in _files(root) if _read(path) is None]
+    problems = unusable_messages(root)
     working = set(channels)
     for listed in outbox(root):
         path = _file(root, listed.alert.id)
@@ -86,8 +103,8 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
         elif any(name in working and _is_due(listed, name, now) for name in listed.waiting):
             with file_lock(_lock(path), wait=False) as held:
                 # What another process has sent since it was listed is marked in the file.
-                kept = _read(path) if held else None
-                if kept is not None:
+                kept = _found(path) if held else None
+                if isinstance(kept, Kept):
                     problems += _send(root, kept, channels, working, now)
     return problems
 
@@ -133,7 +150,7 @@ def _lock(path: Path) -> Path:
 
 
 def _writer(kept: Kept) -> Callable[[Path], None]:
-    text = kept.model_dump_json(indent=1) + "\n"
+    text = json.dumps(marked(MESSAGE, kept.model_dump(mode="json")), indent=1) + "\n"
 
     def write(path: Path) -> None:
         path.write_text(text, encoding="utf-8")
@@ -141,8 +158,11 @@ def _writer(kept: Kept) -> Callable[[Path], None]:
     return write
 
 
-def _read(path: Path) -> Kept | None:
+def _found(path: Path) -> Kept | NewerVersion | None:
+    """Return the message of a file, or why it is left alone; None for a damaged file."""
     try:
-        return Kept.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):
+        return Kept.model_validate(read_marked(MESSAGE, path.read_bytes(), path))
+    except NewerVersion as newer:
+        return newer
+    except (BadInput, ValueError, OSError):
         return None
