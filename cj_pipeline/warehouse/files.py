@@ -30,17 +30,19 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> Path:
 def create_whole(path: Path, write: Callable[[Path], None]) -> bool:
     """Write a file as `replace_whole` does, unless there is one already; return whether there was none.
 
-    Of two processes that create the same file at once, one does.
+    Raises DiskError. Of two processes that create the same file at once, one does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        write(temporary)
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
     return True
 
 

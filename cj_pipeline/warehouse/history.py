@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import HISTORY as FORMAT
 from cj_pipeline.foundation.versions import NewerVersion
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -30,6 +29,7 @@ HISTORY_FOLDER = "history"
 VERSION_KEY = b"cj_pipeline_history_schema"
 _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
+_REMEDY = "Move it out of the history."
 
 
 def history_folder(root: Path, scenario_id: str) -> Path:
@@ -66,8 +66,7 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     rows = [{name: row[name] for name in columns} for row in run.read("parity_checks", PARITY_PART)]
     path = _pending(run.root, run.scenario_id, run.run_id)
     table = table_of(HISTORY_SCHEMA, rows, path, of_run)
-    table = table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)})
-    return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return write_parquet(path, table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)}))
 
 
 def enter_history(root: Path, scenario_id: str, run_id: str) -> None:
@@ -127,11 +126,11 @@ def _pending(root: Path, scenario_id: str, run_id: str) -> Path:
 
 def _read(path: Path) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
-            FORMAT.known(json.loads((file.schema_arrow.metadata or {})[VERSION_KEY]), path)
-            return file.read().cast(HISTORY_SCHEMA)
-    except (pa.ArrowException, KeyError, ValueError, OSError):
-        raise BadInput("is no history of a run.", path=path, remedy="Move it out of the history.") from None
+        version = json.loads(parquet_metadata(path, remedy=_REMEDY)[VERSION_KEY])
+    except (KeyError, ValueError):
+        raise BadInput("is no history of a run.", path=path, remedy=_REMEDY) from None
+    FORMAT.known(version, path)
+    return read_parquet(path, HISTORY_SCHEMA, remedy=_REMEDY)
 
 
 def _digest(path: Path) -> str:

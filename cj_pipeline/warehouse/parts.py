@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import PART
 from cj_pipeline.warehouse.origin import METADATA_KEY
+from cj_pipeline.warehouse.parquet import damage_named
 from cj_pipeline.warehouse.schemas import SCHEMAS
 
 VERSION_KEY = b"cj_pipeline_schema"
@@ -44,10 +45,10 @@ class PartFile:
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Return the part with the columns of today, all by default. Raises BadInput for a damaged file."""
         schema = SCHEMAS[self.dataset]
-        try:
-            table = pq.read_table(self.path, schema=schema, columns=columns, partitioning=None)
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged(self.path, error) from None
+        with damage_named(self.path, REMEDY):
+            table = pq.read_table(
+                self.path, schema=schema, columns=columns, partitioning=None, page_checksum_verification=True
+            )
         for name in self.lacking:
             if name in table.column_names:
                 value = pa.scalar(LATER[self.dataset][name], schema.field(name).type)
@@ -61,11 +62,12 @@ def part_file(path: Path, dataset: str) -> PartFile:
 
     Raises NewerVersion, and BadInput for what is no Parquet file, no part of a run, or has not the dataset's columns.
     """
-    try:
+    with damage_named(path, REMEDY):
         found = pq.read_schema(path)
+    try:
         stamp = (found.metadata or {})[METADATA_KEY]
         mark = json.loads((found.metadata or {}).get(VERSION_KEY, b"null"))
-    except (pa.ArrowInvalid, KeyError, ValueError):
+    except (KeyError, ValueError):
         raise BadInput("does not say which run made it.", path=path, remedy=REMEDY) from None
     version = PART.known(mark, path)
     wanted = SCHEMAS[dataset]
@@ -82,8 +84,3 @@ def part_file(path: Path, dataset: str) -> PartFile:
 def metadata(stamp: bytes | str) -> dict[bytes | str, Any]:
     """Return the metadata of a part in the version of today."""
     return {METADATA_KEY: stamp, VERSION_KEY: str(PART.version)}
-
-
-def _damaged(path: Path, error: Exception) -> BadInput:
-    reason = str(error).partition("\n")[0].rstrip(".")
-    return BadInput(f"is damaged ({reason}).", path=path, remedy=REMEDY)

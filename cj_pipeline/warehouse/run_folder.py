@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.origin import Origin, Stamp, code_version
+from cj_pipeline.warehouse.parquet import write_parquet
 from cj_pipeline.warehouse.parts import REMEDY, metadata, part_file
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
@@ -68,8 +67,7 @@ class RunFolder:
             code=code_version(),
             origin=origin,
         )
-        table = table.replace_schema_metadata(metadata(stamp.model_dump_json()))
-        return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        return write_parquet(path, table.replace_schema_metadata(metadata(stamp.model_dump_json())))
 
     def read(self, dataset: str, part: str) -> list[dict[str, Any]]:
         """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""

@@ -7,11 +7,13 @@ read-only by everyone else (a DuckDB writer shuts out even readers).
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.warehouse.catalogue import (
@@ -85,6 +87,19 @@ class Warehouse:
                 return self.catalogue_path
 
     def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+        log = path.with_name(f"{path.name}.wal")
+        try:
+            self._define_all(path, published)
+        except duckdb.Error as error:
+            problem = f"the catalogue cannot be made: {error}"
+            raise disk_error_in(str(error), self.catalogue_path) or BadInput(
+                problem, path=self.catalogue_path, remedy="What is published is not changed by this."
+            ) from None
+        finally:
+            with suppress(OSError):
+                log.unlink()  # DuckDB leaves it where the disk is full
+
+    def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
             define_version(connection, self.root)
@@ -101,6 +116,8 @@ class Warehouse:
             past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
             patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted(past)]
             define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
+            # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
+            connection.execute("checkpoint")
 
     def query(self, sql: str) -> pa.Table:
         """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
