@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.files import create_whole
 
 CODE_TAG = "cj_pipeline/code"
 """Run tag: digest of the code of the process that launched the run."""
@@ -40,13 +41,8 @@ LOADED_CODE = _digest()
 
 def deployment_tags(data_dir: Path) -> Mapping[str, str]:
     """Return the tags of a run that this process launches. Writes the mark into the data folder if it has none."""
-    data_dir.mkdir(parents=True, exist_ok=True)
     mark = data_dir / MARK
-    try:
-        with mark.open("x", encoding="utf-8") as file:
-            file.write(uuid4().hex)
-    except FileExistsError:
-        pass
+    create_whole(mark, lambda temporary: temporary.write_text(uuid4().hex, encoding="utf-8"))
     return {CODE_TAG: LOADED_CODE, FOLDER_TAG: mark.read_text(encoding="utf-8")}
 
 

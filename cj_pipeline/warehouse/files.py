@@ -27,7 +27,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def create_whole(path: Path, write: Callable[[Path], None]) -> bool:
+def create_whole(path: Path, write: Callable[[Path], object]) -> bool:
     """Write a file as `replace_whole` does, unless there is one already; return whether there was none.
 
     Raises DiskError. Of two processes that create the same file at once, one does.

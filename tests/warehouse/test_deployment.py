@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def test_the_launcher_marks_the_folder_once_and_its_runs_are_at_home_there(tmp_p
     assert deployment_tags(tmp_path / "data") == first
     assert first[FOLDER_TAG] == (tmp_path / "data" / MARK).read_text()
     require_same_deployment(first, tmp_path / "data")
+
+
+def test_launchers_that_start_at_once_read_one_mark(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            found = list(pool.map(deployment_tags, [tmp_path / str(number)] * 8))
+            assert len({tags[FOLDER_TAG] for tags in found}) == 1
+            assert found[0][FOLDER_TAG]
 
 
 def test_a_run_that_no_launcher_tagged_runs_anywhere(tmp_path: Path) -> None:
