@@ -30,7 +30,7 @@ COMMANDS = {
     "alerts": ("cj_pipeline.cli.alerts:alerts", "Show messages about nights, and try where they go."),
     "history": ("cj_pipeline.cli.history:history", "Show how the verdicts and checks of scenarios went over time."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),
-    "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Remove runs that nobody looks at any more."),
+    "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Bring the data folder up to date; remove old runs."),
     "sql": ("cj_pipeline.cli.sql:sql", "Ask the warehouse."),
     "bt": ("cj_pipeline.cli.bt:bt", "Fit Bradley-Terry scores to a table of outcomes."),
     "align": ("cj_pipeline.cli.bt:align", "Compare the order of a recording with known grades."),

@@ -99,6 +99,19 @@ def read_history(root: Path, scenario_id: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
 
 
+def check_history(root: Path) -> list[str]:
+    """Return a sentence about each file that is no history of a run. Raises NewerVersion."""
+    problems = []
+    for path in history_files(root, history_scenarios(root)):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def history_files(root: Path, scenario_ids: Collection[str]) -> list[Path]:
     """Return the files of some scenarios' history."""
     return [

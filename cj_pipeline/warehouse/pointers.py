@@ -53,6 +53,19 @@ def all_pointers(root: Path) -> tuple[Pointer, ...]:
     return tuple(_read(path) for path in sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json")))
 
 
+def pointer_problems(root: Path) -> list[str]:
+    """Return a sentence about each file that is no pointer. Raises NewerVersion."""
+    problems = []
+    for path in sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json")):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def pointer_of(root: Path, scenario_id: str) -> Pointer | None:
     """Return the published run of a scenario; None before the first. Raises BadInput as `pointers` does."""
     path = _file(root, scenario_id)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.catalogue import (
     CATALOGUE_FILE,
     define,
@@ -74,22 +75,23 @@ class Warehouse:
             "ignored; materialise the scenarios again, and remove the old folders"
         )
 
-    def rebuild_catalogue(self, known: Collection[str] = ()) -> Path:
+    def rebuild_catalogue(self, known: Collection[str] = (), *, leave_out: bool = False) -> Path:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
-        known: see `pointers`. Raises BadInput naming a file that is no part of its run; the old catalogue then stays.
+        known: see `pointers`; leave_out: runs that cannot be read. Raises BadInput naming a file that is no part of its
+        run where these are not left out; the old catalogue then stays.
         """
         while True:
             found = self.published(known)
-            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
+            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found, leave_out))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
             if self.published(known) == found:
                 return self.catalogue_path
 
-    def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+    def _build(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
         log = path.with_name(f"{path.name}.wal")
         try:
-            self._define_all(path, published)
+            self._define_all(path, published, leave_out)
         except duckdb.Error as error:
             problem = f"the catalogue cannot be made: {error}"
             raise disk_error_in(str(error), self.catalogue_path) or BadInput(
@@ -99,8 +101,9 @@ class Warehouse:
             with suppress(OSError):
                 log.unlink()  # DuckDB leaves it where the disk is full
 
-    def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
+    def _define_all(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
+        runs = [run for run in runs if not leave_out or _can_be_read(run)]
         with duckdb.connect(str(path)) as connection:
             define_version(connection, self.root)
             for dataset in SCHEMAS:
@@ -153,3 +156,14 @@ class Warehouse:
             connection.close()
             raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
         return connection
+
+
+def _can_be_read(run: RunFolder) -> bool:
+    """Return whether every part that a run has is one of it. Raises NewerVersion."""
+    try:
+        run.origin(*((dataset, part) for dataset, parts in PARTS.items() for part in parts if run.has(dataset, part)))
+    except NewerVersion:
+        raise
+    except BadInput:
+        return False
+    return True
