@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,15 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from cj_pipeline.foundation.clock import utc_now
-from cj_pipeline.foundation.errors import shortened
+from cj_pipeline.foundation.errors import CjPipelineError, shortened
 from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.local.folder_lock import folder_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
@@ -74,7 +76,8 @@ def _with_pool(storage: DagsterPostgresStorage) -> DagsterPostgresStorage:
     Dagster opens a connection for each statement: the 330 events of a parity run cost the server seven seconds of a
     processor, and one second with a pool.
     """
-    for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+    parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
+    for part in parts:
         part._engine = _engine(storage.postgres_url, os.getpid())
     return storage
 
@@ -107,6 +110,19 @@ def instance_at_home() -> DagsterInstance:
             shutil.copy(given, home)
     os.environ["DAGSTER_HOME"] = str(home)
     return DagsterInstance.from_config(str(home))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what Dagster's storage says of a full disk, a missing right or a lost server into a sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = bool(os.environ.get(URL_VARIABLE))
+        place = URL_VARIABLE if url else Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+        problem = " ".join(str(error.orig).split())
+        remedy = "Is the server there?" if url else "Make room there, or let this user write there."
+        raise CjPipelineError(f"{place}: Dagster's storage cannot be used: {problem}. {remedy}") from None
 
 
 LPS_TAG = "cj_pipeline/lps"

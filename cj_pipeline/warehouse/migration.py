@@ -77,7 +77,7 @@ def migrate(warehouse: Warehouse, known: Collection[str] = ()) -> Migration:
             problems.append(str(damaged))
     if plan.catalogue or done or problems:
         try:
-            warehouse.rebuild_catalogue(known, leave_out=True)
+            warehouse.rebuild_catalogue(known)
         except BadInput as damaged:
             problems += [] if str(damaged) in problems else [str(damaged)]
     return Migration(tuple(done), plan.current, plan.catalogue, tuple(problems))
@@ -111,4 +111,4 @@ def _rewrite(part: PartFile) -> None:
 
 
 def _same(one: pa.Table, other: pa.Table) -> bool:
-    return one.schema.equals(other.schema) and one.equals(other)
+    return bool(one.schema.equals(other.schema) and one.equals(other))
