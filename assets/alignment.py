@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from assets.parity import BOTH_RUNS, picture
-from assets.specs import ALIGNMENT, about, asset_spec
+from assets.specs import ALIGNMENT, Group, about, asset_spec
 from cj_pipeline.eng5.alignment.case import case_of_record, has_order
 from cj_pipeline.eng5.alignment.document import Side as ReportSide
 from cj_pipeline.eng5.alignment.document import report_of
@@ -47,7 +47,7 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "Rank against grade of every graded anchor, on both sides. No rows where no two grades differ.",
         computed_by="agreement",
         reads=BOTH_RUNS,
-        group="eng5",
+        group=Group.ENG5,
         partitions=scenarios,
         dataset="alignment",
     )

@@ -21,7 +21,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CALIBRATION, TRACE, about, asset_spec, table
+from assets.specs import CALIBRATION, TRACE, Group, about, asset_spec, table
 from cj_pipeline.mock.mode.held_out import MEASURES, HeldOutCheck, held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.mode.text import mode_text
@@ -49,7 +49,7 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "foretells answers that it was not fitted to. `cj-pipeline calibrate SCENARIO -o FILE` writes it.",
         computed_by="calibration",
         reads=[TRACE],
-        group="judges",
+        group=Group.RECORDED,
         partitions=scenarios,
     )
     checks = [

@@ -27,7 +27,7 @@ from dagster import (
 
 from assets.eng5 import log_now_and_then
 from assets.eng5_experiment_config import ExperimentConfig, TableConfig
-from assets.specs import EXPERIMENT, asset_spec, table
+from assets.specs import EXPERIMENT, Group, asset_spec, table
 from cj_pipeline.eng5.asking import OUT_OF_MONEY
 from cj_pipeline.eng5.experiments.experiment import (
     Experiment,
@@ -138,7 +138,7 @@ def experiment_asset() -> AssetsDefinition:
         "Of the experiment that was planned last, unless the configuration names one.",
         computed_by="agreement",
         reads=[],
-        group="eng5",
+        group=Group.ENG5,
     )
 
     @multi_asset(name="eng5_experiment", specs=[spec])

@@ -21,6 +21,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.code_references import with_code_references
 from assets.edits import edits_sensor
 from assets.eng5 import eng5_jobs
 from assets.eng5_experiment import cells_job, experiment_asset, plan_job
@@ -86,13 +87,16 @@ def build_defs(
             parity_checks(scenarios),
         ]
     return Definitions(
-        assets=[
-            *assets,
-            catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
-            history,
-            kafka_topic(),
-            experiment_asset(),
-        ],
+        assets=with_code_references(
+            [
+                *assets,
+                catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
+                history,
+                kafka_topic(),
+                experiment_asset(),
+            ],
+            settings.code_url,
+        ),
         asset_checks=checks,
         executor=in_process_unless_asked,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), plan_job(), cells_job(), observe_kafka],
