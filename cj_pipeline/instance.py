@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from cj_pipeline.foundation.clock import utc_now
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
     from dagster_postgres import DagsterPostgresStorage
+    from sqlalchemy.engine import Dialect
 
 URL_VARIABLE = "CJ_PIPELINE_POSTGRES_URL"
 
@@ -89,7 +91,29 @@ def _engine(url: str, _process_id: int) -> Engine:
     Each is tried before it is used, so a restart of the server costs a new connection and no event. A forked process
     has connections of its own.
     """
-    return create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    event.listen(engine, "do_connect", _connect_patiently)
+    return engine
+
+
+DATABASE_AWAY_S = 20.0
+"""How long one attempt to connect waits for a database that is being started again. Dagster makes six attempts."""
+
+
+_NOT_AWAY = ("authentication failed", "does not exist")
+
+
+def _connect_patiently(dialect: Dialect, record: object, arguments: list[Any], named: dict[str, Any]) -> Any:
+    """Connect, as SQLAlchemy would, and wait where nobody answers."""
+    refused: type[Exception] = dialect.loaded_dbapi.OperationalError
+    deadline = time.monotonic() + DATABASE_AWAY_S
+    while True:
+        try:
+            return dialect.connect(*arguments, **named)
+        except refused as problem:
+            if time.monotonic() > deadline or any(words in str(problem) for words in _NOT_AWAY):
+                raise
+            time.sleep(0.5)
 
 
 def with_driver(url: str) -> str:
