@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
@@ -18,13 +19,21 @@ from cj_pipeline.warehouse.store import Warehouse
 YOUNGEST = timedelta(days=1)
 """A younger folder may be of a run that is not over."""
 
+_LOCK = ".pruning.lock"
+
 
 def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder, ...]:
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed publishers prepared for the history. now: aware.
+    that broke off, are removed, and what killed publishers prepared for the history. Of two processes that prune at
+    once, one waits. now: aware.
     """
+    with file_lock(warehouse.root / _LOCK):
+        return _pruned(warehouse, now, keep)
+
+
+def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, ...]:
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []
