@@ -99,7 +99,8 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
 
 
 _GATES = "parity/report: "
-_ID_OF_RUN = re.compile(r" for [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OF_DAGSTER = re.compile(r"^\[\w+\] | for [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The class and the run that Dagster names in an engine event: the same news has the same words."""
 _OWN_CLASS = re.compile(r"^cj_pipeline(\.\w+)+: ")
 """How Dagster writes the class of an error of ours, whose sentence needs none."""
 
@@ -124,7 +125,7 @@ def _problems(events: Iterable[DagsterEvent]) -> Iterator[tuple[str, str]]:
     noted = ""
     for event in events:
         if event.is_engine_event:
-            noted = _ID_OF_RUN.sub("", event.message or "")  # the same news has the same words
+            noted = _OF_DAGSTER.sub("", event.message or "")
         elif event.is_step_failure:
             cause = _first_cause(event.step_failure_data.error)
             # A check that failed is not a step that broke off, though Dagster ends its step with an error.

@@ -237,7 +237,8 @@ def test_a_worker_that_died_is_told_with_its_signal(watch: Watch, instance: Dags
     run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
     died = run(instance, LOWER5, DagsterRunStatus.STARTED)
     instance.report_engine_event("Started process for run", died)
-    instance.report_engine_event(f"Run execution process for {died.run_id} was terminated by signal 9 (SIGKILL).", died)
+    said = f"Run execution process for {died.run_id} was terminated by signal 9 (SIGKILL)."
+    instance.report_engine_event(said, died, cls=DagsterInstance)  # Dagster puts the class before it
     instance.report_run_failed(died)
     watch()
     (found,) = (one for one in watch.night().outcomes if one.scenario_id == LOWER5)
