@@ -44,6 +44,7 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
     "browser": browser.missing,
     "celery": lambda: None if find_spec("dagster_celery") else "dagster-celery is not installed (make celery)",
+    "dg": lambda: None if find_spec("dagster_dg_cli") else "dagster-dg-cli is not installed (make setup)",
     "judge": small_judge.missing,
     "faketime": clock.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
