@@ -185,7 +185,15 @@ class Warehouse:
                 "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
             )
         if not is_current(self.catalogue_path, self.root):
-            self.rebuild_catalogue([path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")])
+            known = [path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")]
+            try:
+                self.rebuild_catalogue(known)
+            except OSError as error:
+                raise BadInput(
+                    f"is of an older version or another folder, and cannot be made again here ({error.strerror}).",
+                    path=self.catalogue_path,
+                    remedy="Run `cj-pipeline warehouse migrate` as somebody who may write there.",
+                ) from None
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
