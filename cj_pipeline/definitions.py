@@ -43,6 +43,7 @@ from cj_pipeline.alerts.night import Outcome
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource
@@ -98,7 +99,7 @@ def build_defs(
         sensors=[
             new_traces_sensor(scenarios),
             edits_sensor(scenarios),
-            night_watch(scenarios, settings.data_dir.absolute()),
+            night_watch(scenarios, settings.data_dir.absolute(), settings.data_address),
         ],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
@@ -106,7 +107,7 @@ def build_defs(
             "kafka": KafkaResource(),
             "lps": LpsResource(bus=bus),
             "engine": CjEngineResource(),
-            "warehouse": WarehouseResource(root=str(settings.data_dir.absolute())),
+            "warehouse": WarehouseResource(root=settings.data_address),
             **(resource_overrides or {}),
         },
     )
@@ -167,7 +168,7 @@ def materialise(
     wanted = tuple(scenario_ids)
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
-    data = (data_dir or settings.data_dir).absolute()
+    data = data_root(settings.data_address if data_dir is None else str(data_dir.absolute()))
     lps = LpsResource(
         bus=BusResource(), mode=mode or "", seed=seed, night=night.isoformat() if night else "", realtime=realtime
     )

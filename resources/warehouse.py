@@ -8,6 +8,7 @@ from uuid import uuid4
 from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
 from pydantic import Field, PrivateAttr
 
+from cj_pipeline.warehouse.data_root import data_root, local_folder
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -15,7 +16,10 @@ from cj_pipeline.warehouse.store import Warehouse
 class WarehouseResource(ConfigurableResource[None]):
     """Parquet datasets below one folder, and the DuckDB catalogue over them."""
 
-    root: str = Field(description="Folder of the datasets; made when something is written.")
+    root: str = Field(
+        description="Folder of the datasets, made when something is written; or s3://BUCKET/PREFIX, where the folder "
+        "that CJ_PIPELINE_LOCAL_DIR names holds what stays on the machine."
+    )
     _run_id: str = PrivateAttr(default="")
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
@@ -27,7 +31,11 @@ class WarehouseResource(ConfigurableResource[None]):
 
     def open(self) -> Warehouse:
         """Return the warehouse; nothing is held open, so nothing is to be closed."""
-        return Warehouse(Path(self.root))
+        return Warehouse(data_root(self.root))
+
+    def folder(self) -> Path:
+        """Return the folder of what stays on this machine: recordings, ENG5 runs, topics."""
+        return local_folder(data_root(self.root))
 
     def run(self, scenario_id: str) -> RunFolder:
         """Return the folder of this run of one scenario."""

@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
+from cj_pipeline.foundation.data_path import DataPath, is_remote
 
-def replace_whole(path: Path, write: Callable[[Path], None]) -> Path:
-    """Write a file under a name of its own beside `path`, and rename it to that."""
+if TYPE_CHECKING:
+    from upath import UPath
+
+AnyPath = TypeVar("AnyPath", bound="DataPath")
+
+
+def replace_whole(path: AnyPath, write: Callable[[Path], None]) -> AnyPath:
+    """Write a file under a name of its own beside `path`, and rename it to that.
+
+    On object storage, where nothing is renamed, the file is written here and sent as one object.
+    """
+    place: DataPath = path
+    if is_remote(place):
+        _replace_there(place, write)
+    else:
+        _replace_here(place, write)
+    return path
+
+
+def rename(source: DataPath, target: DataPath) -> None:
+    """Give a file its final name. On object storage the object is copied, and the old one stays for `prune`.
+
+    Raises FileNotFoundError where there is none.
+    """
+    if is_remote(source) and is_remote(target):
+        source.fs.cp_file(source.path, target.path)
+    elif isinstance(source, Path) and isinstance(target, Path):
+        source.replace(target)
+    else:
+        raise ValueError(f"{source} and {target} are not in one place")
+
+
+@contextmanager
+def readable(path: DataPath) -> Iterator[Path | IO[bytes]]:
+    """Give what Arrow reads a file from: the path, or the opened object, of which all parts are of one version."""
+    if is_remote(path):
+        with path.open("rb") as file:
+            yield file
+    else:
+        yield path
+
+
+def _replace_there(path: UPath, write: Callable[[Path], None]) -> None:
+    from cj_pipeline.warehouse.object_storage import upload
+
+    with tempfile.TemporaryDirectory(prefix="cj-pipeline-") as folder:
+        here = Path(folder) / path.name
+        write(here)
+        upload(path, here)
+
+
+def _replace_here(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -16,4 +70,3 @@ def replace_whole(path: Path, write: Callable[[Path], None]) -> Path:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path

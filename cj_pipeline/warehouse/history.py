@@ -17,8 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.data_root import for_each
+from cj_pipeline.warehouse.files import readable, rename, replace_whole
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -32,17 +34,17 @@ _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
 
 
-def history_folder(root: Path, scenario_id: str) -> Path:
+def history_folder(root: DataPath, scenario_id: str) -> DataPath:
     """Return the folder of one scenario's history, whether or not it exists. root: the data folder."""
     return root / HISTORY_FOLDER / scenario_id
 
 
-def history_scenarios(root: Path) -> tuple[str, ...]:
+def history_scenarios(root: DataPath) -> tuple[str, ...]:
     """Return the ids of the scenarios that have a history, also of those that are gone."""
     return tuple(sorted(path.name for path in (root / HISTORY_FOLDER).glob("[!.]*") if path.is_dir()))
 
 
-def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
+def prepare_history(run: RunFolder, scenario_folder: Path) -> DataPath:
     """Write the checks of a whole run under a hidden name, for `enter_history` once the run is published; return it.
 
     The same run gives the same file, however often it is asked.
@@ -70,62 +72,68 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
-def enter_history(root: Path, scenario_id: str, run_id: str) -> None:
+def enter_history(root: DataPath, scenario_id: str, run_id: str) -> None:
     """Take the prepared file of a run that was published into the history; nothing where there is none."""
     with suppress(FileNotFoundError):  # nothing was prepared, or another publisher was faster
-        _pending(root, scenario_id, run_id).replace(history_folder(root, scenario_id) / f"{run_id}.parquet")
+        rename(_pending(root, scenario_id, run_id), _entered(root, scenario_id, run_id))
 
 
-def complete_history(root: Path, scenario_id: str) -> None:
+def complete_history(root: DataPath, scenario_id: str) -> None:
     """Take the published run into the history, where its publisher was killed before it did."""
     for path in _published_pending(root, scenario_id):
         enter_history(root, scenario_id, path.name.removeprefix(".").removesuffix(_PENDING))
 
 
-def pending_files(root: Path) -> list[Path]:
-    """Return the files that were prepared for runs that are not published."""
-    hidden = sorted((root / HISTORY_FOLDER).glob(f"*/.*{_PENDING}"))
+def pending_files(root: DataPath) -> list[DataPath]:
+    """Return the prepared files that nobody needs: of runs that are not published, or are in the history."""
+    hidden = matching(root / HISTORY_FOLDER, f"*/.*{_PENDING}")
     return [path for path in hidden if path not in _published_pending(root, path.parent.name)]
 
 
-def read_history(root: Path, scenario_id: str) -> list[dict[str, Any]]:
+def read_history(root: DataPath, scenario_id: str) -> list[dict[str, Any]]:
     """Return the rows of a scenario's history, oldest run first; none before the first published run.
 
     Raises BadInput naming a file that is no history, or that a newer version wrote.
     """
-    tables = [_read(path) for path in history_files(root, [scenario_id])]
+    tables = for_each(root, _read, history_files(root, [scenario_id]))
     if not tables:
         return []
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
 
 
-def history_files(root: Path, scenario_ids: Collection[str]) -> list[Path]:
+def history_files(root: DataPath, scenario_ids: Collection[str]) -> list[DataPath]:
     """Return the files of some scenarios' history."""
     return [
         path
         for one in sorted(scenario_ids)
-        for path in (*sorted(history_folder(root, one).glob("[!.]*.parquet")), *_published_pending(root, one))
+        for path in (*matching(history_folder(root, one), "[!.]*.parquet"), *_published_pending(root, one))
     ]
 
 
-def _published_pending(root: Path, scenario_id: str) -> tuple[Path, ...]:
-    """Return the prepared file of the published run, which its publisher did not live to rename."""
+def _published_pending(root: DataPath, scenario_id: str) -> tuple[DataPath, ...]:
+    """Return the prepared file of the published run, which its publisher did not live to take into the history."""
     try:
         pointer = pointer_of(root, scenario_id)
     except BadInput:
         return ()  # a damaged pointer names no run
-    path = None if pointer is None else _pending(root, scenario_id, pointer.run_id)
-    return () if path is None or not path.is_file() else (path,)
+    if pointer is None or _entered(root, scenario_id, pointer.run_id).is_file():
+        return ()
+    path = _pending(root, scenario_id, pointer.run_id)
+    return (path,) if path.is_file() else ()
 
 
-def _pending(root: Path, scenario_id: str, run_id: str) -> Path:
+def _entered(root: DataPath, scenario_id: str, run_id: str) -> DataPath:
+    return history_folder(root, scenario_id) / f"{run_id}.parquet"
+
+
+def _pending(root: DataPath, scenario_id: str, run_id: str) -> DataPath:
     return history_folder(root, scenario_id) / f".{run_id}{_PENDING}"
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: DataPath) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
+        with readable(path) as source, pq.ParquetFile(source) as file:
             version = json.loads((file.schema_arrow.metadata or {})[VERSION_KEY])
             if version == SCHEMA_VERSION:
                 return file.read().cast(HISTORY_SCHEMA)

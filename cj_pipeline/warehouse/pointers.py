@@ -9,7 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.data_path import DataPath, is_remote, matching
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.origin import CodeVersion, SideAnswers
 
@@ -31,13 +33,32 @@ class Pointer(FileModel):
     code: CodeVersion
 
 
-def write_pointer(root: Path, pointer: Pointer) -> Path:
-    """Replace the pointer of a scenario, whole."""
-    text = pointer.model_dump_json(indent=2) + "\n"
-    return replace_whole(_file(root, pointer.scenario_id), lambda temporary: _write(temporary, text))
+def pointer_version(root: DataPath, scenario_id: str) -> str | None:
+    """Return what names this version of a pointer on object storage; None before the first, and in a folder."""
+    path = _file(root, scenario_id)
+    if not is_remote(path):
+        return None
+    from cj_pipeline.warehouse.object_storage import read_versioned
+
+    found = read_versioned(path)
+    return None if found is None else found[1]
 
 
-def pointers(root: Path, known: Collection[str] = ()) -> tuple[Pointer, ...]:
+def write_pointer(root: DataPath, pointer: Pointer, version: str | None) -> bool:
+    """Replace the pointer of a scenario, whole, if it is still this version; return whether it was replaced.
+
+    version: as `pointer_version` returned it; in a folder, where there are none, a pointer is replaced whatever it is.
+    """
+    path, text = _file(root, pointer.scenario_id), pointer.model_dump_json(indent=2) + "\n"
+    if not is_remote(path):
+        replace_whole(path, lambda temporary: _write(temporary, text))
+        return True
+    from cj_pipeline.warehouse.object_storage import put_if
+
+    return put_if(path, text.encode(), version)
+
+
+def pointers(root: DataPath, known: Collection[str] = ()) -> tuple[Pointer, ...]:
     """Return the published runs of the scenarios that exist, by scenario id.
 
     known: scenarios that exist; another exists as long as its folder does. Raises BadInput for a file that is no
@@ -46,18 +67,18 @@ def pointers(root: Path, known: Collection[str] = ()) -> tuple[Pointer, ...]:
     return tuple(one for one in all_pointers(root) if one.scenario_id in known or Path(one.scenario_folder).is_dir())
 
 
-def all_pointers(root: Path) -> tuple[Pointer, ...]:
+def all_pointers(root: DataPath) -> tuple[Pointer, ...]:
     """Return the published runs, also of scenarios that are gone. Raises BadInput for a file that is no pointer."""
-    return tuple(_read(path) for path in sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json")))
+    return tuple(for_each(root, _read, matching(root / PUBLISHED_FOLDER, "[!.]*.json")))
 
 
-def pointer_of(root: Path, scenario_id: str) -> Pointer | None:
+def pointer_of(root: DataPath, scenario_id: str) -> Pointer | None:
     """Return the published run of a scenario; None before the first. Raises BadInput as `pointers` does."""
     path = _file(root, scenario_id)
     return _read(path) if path.is_file() else None
 
 
-def is_published(root: Path, scenario_id: str, run_id: str) -> bool:
+def is_published(root: DataPath, scenario_id: str, run_id: str) -> bool:
     """Return whether this is the run that people look at. A damaged pointer is no run's, so that it can be replaced."""
     try:
         pointer = pointer_of(root, scenario_id)
@@ -66,7 +87,7 @@ def is_published(root: Path, scenario_id: str, run_id: str) -> bool:
     return pointer is not None and pointer.run_id == run_id
 
 
-def _file(root: Path, scenario_id: str) -> Path:
+def _file(root: DataPath, scenario_id: str) -> DataPath:
     return root / PUBLISHED_FOLDER / f"{scenario_id}.json"
 
 
@@ -74,7 +95,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _read(path: Path) -> Pointer:
+def _read(path: DataPath) -> Pointer:
     try:
         return Pointer.model_validate_json(path.read_bytes())
     except ValidationError:

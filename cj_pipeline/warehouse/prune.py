@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
 from cj_pipeline.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 YOUNGEST = timedelta(days=1)
 """A younger folder may be of a run that is not over."""
@@ -27,11 +33,8 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []
-    for folder in sorted((warehouse.root / RUNS_FOLDER).glob("*/*")):
-        if not _is_run_folder(folder):
-            continue
-        run = warehouse.run(folder.parent.name, folder.name)
-        written = max((path.lstat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
+    for run_id, scenario_id, written in _runs(warehouse.root):
+        run = warehouse.run(run_id, scenario_id)
         if (run.scenario_id, run.run_id) in published:
             continue
         if _is_whole(run):
@@ -51,6 +54,29 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     return tuple(removed)
 
 
+def _runs(root: DataPath) -> Iterator[tuple[str, str, float]]:
+    """Yield (run, scenario, when something was last written) of each folder of a run."""
+    if is_remote(root):
+        yield from _remote_runs(root / RUNS_FOLDER)
+        return
+    for folder in sorted((root / RUNS_FOLDER).glob("*/*")):
+        if _is_run_folder(folder):
+            written = max((path.lstat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
+            yield folder.parent.name, folder.name, written
+
+
+def _remote_runs(runs: UPath) -> list[tuple[str, str, float]]:
+    """List all objects of runs at once: a prefix has no time of its own."""
+    newest: dict[tuple[str, str], float] = {}
+    for name, found in runs.fs.find(runs.path, detail=True).items():
+        places = name.removeprefix(f"{runs.path}/").split("/")
+        if len(places) == len(("run", "scenario", "dataset", "part")):
+            run_id, scenario_id, *_ = places
+            written = found["LastModified"].timestamp()
+            newest[run_id, scenario_id] = max(written, newest.get((run_id, scenario_id), 0.0))
+    return [(*run, written) for run, written in sorted(newest.items())]
+
+
 def _is_run_folder(folder: Path) -> bool:
     """Return whether a run may have made this: files of a file manager, hidden folders and links are of others."""
     own = not any(path.is_symlink() or path.name.startswith(".") for path in (folder, folder.parent))
@@ -67,7 +93,10 @@ def _is_whole(run: RunFolder) -> bool:
         return False
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: DataPath) -> None:
+    if is_remote(folder):
+        folder.fs.rm(folder.path, recursive=True)
+        return
     shutil.rmtree(folder)
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()

@@ -5,18 +5,19 @@ A run writes into its own folder and reads from it alone, so two runs at once ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.data_root import for_each
+from cj_pipeline.warehouse.files import readable, replace_whole
 from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_version
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
@@ -31,16 +32,16 @@ _REMEDY = "Materialise the whole scenario."
 class RunFolder:
     """The datasets of one run of one scenario. root: the data folder."""
 
-    root: Path
+    root: DataPath
     run_id: str
     scenario_id: str
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> DataPath:
         """Return the folder of the run's parts, whether or not it exists."""
         return self.root / RUNS_FOLDER / self.run_id / self.scenario_id
 
-    def path(self, dataset: str, part: str) -> Path:
+    def path(self, dataset: str, part: str) -> DataPath:
         """Return the file of one part of a dataset, whether or not it exists."""
         return self.folder / dataset / f"{part}.parquet"
 
@@ -48,7 +49,13 @@ class RunFolder:
         """Return whether this run made that part."""
         return self.path(dataset, part).is_file()
 
-    def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> Path:
+    def made(self, parts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of some (dataset, part) that this run made."""
+        asked = list(parts)
+        found = for_each(self.root, lambda one: self.has(*one), asked)
+        return [one for one, there in zip(asked, found, strict=True) if there]
+
+    def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> DataPath:
         """Write one part of a dataset (no rows is a valid part). origin: what the rows are made of.
 
         Raises BadInput naming the column when a row does not fit the declared schema, and when the run is published
@@ -81,7 +88,8 @@ class RunFolder:
         """Return one part as a table, all its columns by default. Raises BadInput as `stamp` does."""
         self.stamp(dataset, part)
         path = self.path(dataset, part)
-        return pq.read_table(path, schema=_schema(self.root, dataset), columns=columns, partitioning=None)
+        with readable(path) as source:
+            return pq.read_table(source, schema=_schema(self.root, dataset), columns=columns, partitioning=None)
 
     def stamp(self, dataset: str, part: str) -> Stamp:
         """Return what one part says about itself.
@@ -94,7 +102,8 @@ class RunFolder:
         if not path.is_file():
             raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY)
         try:
-            stamp = Stamp.model_validate_json((pq.read_schema(path).metadata or {})[METADATA_KEY])
+            with readable(path) as source:
+                stamp = Stamp.model_validate_json((pq.read_schema(source).metadata or {})[METADATA_KEY])
         except (pa.ArrowInvalid, KeyError, ValueError):
             raise BadInput("does not say which run made it.", path=path, remedy=_REMEDY) from None
         if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):
@@ -113,8 +122,9 @@ class RunFolder:
         """
         found = Origin(answers={})
         named: dict[str, tuple[str, str]] = {}
-        for dataset, part in parts:
-            origin = self.stamp(dataset, part).origin
+        stamps = for_each(self.root, lambda one: self.stamp(*one), parts)
+        for (dataset, part), stamp in zip(parts, stamps, strict=True):
+            origin = stamp.origin
             for side, answers in origin.answers.items():
                 if (earlier := found.answers.get(side, answers)) != answers:
                     other = " ".join(named[side])
@@ -130,7 +140,7 @@ class RunFolder:
 
     def _missing(self, dataset: str, part: str) -> str:
         sentence = f"run {self.run_id} made no {dataset} ({part}) of '{self.scenario_id}'"
-        others = list((self.root / RUNS_FOLDER).glob(f"*/{self.scenario_id}/{dataset}/{part}.parquet"))
+        others = matching(self.root / RUNS_FOLDER, f"*/{self.scenario_id}/{dataset}/{part}.parquet")
         if not others:
             return f"{sentence}, and no other run did."
         newest = max(others, key=lambda path: path.stat().st_mtime)
@@ -141,7 +151,7 @@ class RunFolder:
         )
 
 
-def _schema(root: Path, dataset: str) -> pa.Schema:
+def _schema(root: DataPath, dataset: str) -> pa.Schema:
     if dataset not in SCHEMAS:
         raise BadInput(f"no dataset is called '{dataset}'.", path=root, remedy=did_you_mean(dataset, SCHEMAS))
     return SCHEMAS[dataset]

@@ -7,13 +7,18 @@ read-only by everyone else (a DuckDB writer shuts out even readers).
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Collection
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
@@ -28,13 +33,13 @@ class QueryFailed(CjPipelineError):
 
 
 class Warehouse:
-    """Datasets below one folder."""
+    """Datasets below one folder, or one prefix of a bucket."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: DataPath) -> None:
         self.root = root.absolute()
 
     @property
-    def catalogue_path(self) -> Path:
+    def catalogue_path(self) -> DataPath:
         """Return the path of the DuckDB file."""
         return self.root / CATALOGUE_FILE
 
@@ -57,6 +62,8 @@ class Warehouse:
 
     def first_edition(self) -> str:
         """Return a sentence about parts in the layout of the first edition, which are ignored; empty without any."""
+        if is_remote(self.root):  # the first edition knew folders only
+            return ""
         if not any(next((self.root / name).glob("*/*.parquet"), None) for name in SCHEMAS if name != RUNS_FOLDER):
             return ""
         return (
@@ -64,7 +71,7 @@ class Warehouse:
             "ignored; materialise the scenarios again, and remove the old folders"
         )
 
-    def rebuild_catalogue(self, known: Collection[str] = ()) -> Path:
+    def rebuild_catalogue(self, known: Collection[str] = ()) -> DataPath:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
         known: see `pointers`. Raises BadInput naming a file that is no part of its run; the old catalogue then stays.
@@ -79,11 +86,12 @@ class Warehouse:
     def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
+            self._let_read(connection)
             for dataset, schema in SCHEMAS.items():
-                parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
-                for run, part in parts:
-                    run.stamp(dataset, part)  # DuckDB looks at the first file only
-                files = [_literal_glob(run.path(dataset, part)) for run, part in parts]
+                parts = [(run, part) for run in runs for part in PARTS[dataset]]
+                there = for_each(self.root, lambda one: self._stamped(one[0], dataset, one[1]), parts)  # noqa: B023
+                made = [run.path(dataset, part) for (run, part), is_there in zip(parts, there, strict=True) if is_there]
+                files = [_literal_glob(path) for path in made]
                 self._define(connection, dataset, schema, files)
             for one in published:
                 complete_history(self.root, one.scenario_id)
@@ -92,6 +100,18 @@ class Warehouse:
             self._define(
                 connection, HISTORY, HISTORY_SCHEMA, [f"{_literal_glob(folder)}/*.parquet" for folder in sorted(past)]
             )
+
+    def _stamped(self, run: RunFolder, dataset: str, part: str) -> bool:
+        """Return whether a run made a part. Raises BadInput for one of another run: DuckDB sees the first file only."""
+        there = run.has(dataset, part)
+        if there:
+            run.stamp(dataset, part)
+        return there
+
+    def _let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read where the datasets are; of a folder it can by itself."""
+        if is_remote(self.root):
+            connection.register_filesystem(self.root.fs)
 
     @staticmethod
     def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[str]) -> None:
@@ -130,7 +150,8 @@ class Warehouse:
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
         try:
-            connection.execute(f"attach {quoted(str(self.catalogue_path))} as warehouse (read_only)")
+            self._let_read(connection)
+            connection.execute(f"attach {quoted(str(self._catalogue_here()))} as warehouse (read_only)")
             connection.execute("use warehouse")
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
@@ -138,12 +159,30 @@ class Warehouse:
             raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
         return connection
 
+    def _catalogue_here(self) -> Path:
+        """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it."""
+        path = self.catalogue_path
+        if not is_remote(path):
+            return path
+        content = path.read_bytes()
+        copy = Path(_copies().name) / f"{sha256(content).hexdigest()}.duckdb"
+        return copy if copy.is_file() else replace_whole(copy, lambda temporary: _write(temporary, content))
+
+
+@cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="cj-pipeline-")  # removed when the process ends
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
 
 def quoted(text: str) -> str:
     """Return text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def _literal_glob(folder: Path) -> str:
+def _literal_glob(folder: DataPath) -> str:
     """Return a pattern that matches this folder alone, whatever characters its name has."""
     return re.sub(r"([*?\[])", r"[\1]", str(folder))
