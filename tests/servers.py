@@ -34,6 +34,7 @@ SERVER_OF_FIXTURE: Mapping[str, str] = {
     "redis_server": "redis",
     "own_redis": "redis",
     "postgres_url": "postgresql",
+    "s3": "s3",
 }
 
 _NOT_INSTALLED = "{0} is not installed (apt-get install {0})"
@@ -48,6 +49,9 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
         None if shutil.which("prometheus") and shutil.which("promtool") else _NOT_INSTALLED.format("prometheus")
     ),
     "jq": lambda: None if shutil.which("jq") else _NOT_INSTALLED.format("jq"),
+    "s3": lambda: (
+        None if find_spec("s3fs") and find_spec("moto") else "s3fs and moto are not installed (make test-servers)"
+    ),
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }
