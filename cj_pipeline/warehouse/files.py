@@ -43,6 +43,27 @@ def rename(source: DataPath, target: DataPath) -> None:
         raise ValueError(f"{source} and {target} are not in one place")
 
 
+def read_whole(path: DataPath) -> bytes:
+    """Return the content of a file, all of one version of it. Raises FileNotFoundError where there is none."""
+    if not is_remote(path):
+        return path.read_bytes()
+    from cj_pipeline.warehouse.object_storage import read_versioned
+
+    found = read_versioned(path)
+    if found is None:
+        raise FileNotFoundError(str(path))
+    return found[0]
+
+
+def is_there(path: DataPath) -> bool:
+    """Return whether there is such a file."""
+    if not is_remote(path):
+        return path.is_file()
+    from cj_pipeline.warehouse.object_storage import exists
+
+    return exists(path)
+
+
 @contextmanager
 def readable(path: DataPath) -> Iterator[Path | IO[bytes]]:
     """Give what Arrow reads a file from: the path, or the opened object, of which all parts are of one version."""

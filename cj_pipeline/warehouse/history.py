@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.data_root import for_each
-from cj_pipeline.warehouse.files import readable, rename, replace_whole
+from cj_pipeline.warehouse.files import is_there, readable, rename, replace_whole
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -117,10 +117,10 @@ def _published_pending(root: DataPath, scenario_id: str) -> tuple[DataPath, ...]
         pointer = pointer_of(root, scenario_id)
     except BadInput:
         return ()  # a damaged pointer names no run
-    if pointer is None or _entered(root, scenario_id, pointer.run_id).is_file():
+    if pointer is None or is_there(_entered(root, scenario_id, pointer.run_id)):
         return ()
     path = _pending(root, scenario_id, pointer.run_id)
-    return (path,) if path.is_file() else ()
+    return (path,) if is_there(path) else ()
 
 
 def _entered(root: DataPath, scenario_id: str, run_id: str) -> DataPath:

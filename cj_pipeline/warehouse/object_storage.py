@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from fsspec.asyn import sync, sync_wrapper
 from upath import UPath
 
 from cj_pipeline.foundation.errors import CjPipelineError
@@ -69,6 +70,8 @@ class ObjectStorage(s3fs.S3FileSystem):
             answer["Body"] = _Body(await answer["Body"].read())
         return answer
 
+    call_s3 = sync_wrapper(_call_s3)  # s3fs's own calls its own
+
 
 class _Body:
     """The bytes of an object, as s3fs reads them."""
@@ -109,6 +112,16 @@ def upload(path: UPath, source: Path) -> None:
     path.fs.put_file(str(source), path.path)
 
 
+def exists(path: UPath) -> bool:
+    """Return whether there is such an object, by one request."""
+    bucket, key, _ = path.fs.split_path(path.path)
+    try:
+        path.fs.call_s3("head_object", Bucket=bucket, Key=key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def read_versioned(path: UPath) -> tuple[bytes, str] | None:
     """Return an object and what names this version of it (its ETag), by one request; None where there is none."""
     bucket, key, _ = path.fs.split_path(path.path)
@@ -116,7 +129,7 @@ def read_versioned(path: UPath) -> tuple[bytes, str] | None:
         answer = path.fs.call_s3("get_object", Bucket=bucket, Key=key)
     except FileNotFoundError:
         return None
-    content = fsspec.asyn.sync(path.fs.loop, answer["Body"].read)
+    content = sync(path.fs.loop, answer["Body"].read)
     return content, answer["ETag"]
 
 

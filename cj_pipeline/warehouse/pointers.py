@@ -12,7 +12,7 @@ from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.data_path import DataPath, is_remote, matching
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.data_root import for_each
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.origin import CodeVersion, SideAnswers
 
 PUBLISHED_FOLDER = "published"
@@ -74,8 +74,10 @@ def all_pointers(root: DataPath) -> tuple[Pointer, ...]:
 
 def pointer_of(root: DataPath, scenario_id: str) -> Pointer | None:
     """Return the published run of a scenario; None before the first. Raises BadInput as `pointers` does."""
-    path = _file(root, scenario_id)
-    return _read(path) if path.is_file() else None
+    try:
+        return _read(_file(root, scenario_id))
+    except FileNotFoundError:
+        return None
 
 
 def is_published(root: DataPath, scenario_id: str, run_id: str) -> bool:
@@ -97,6 +99,6 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: DataPath) -> Pointer:
     try:
-        return Pointer.model_validate_json(path.read_bytes())
+        return Pointer.model_validate_json(read_whole(path))
     except ValidationError:
         raise BadInput("is no pointer to a run.", path=path, remedy="Materialise the scenario again.") from None

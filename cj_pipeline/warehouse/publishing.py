@@ -52,7 +52,7 @@ def publish(run: RunFolder, scenario_folder: Path) -> Pointer:
     return pointer
 
 
-LONGEST_WAIT_S = 0.5
+LONGEST_WAIT_S = 3.0
 MOST_ATTEMPTS = 1_000
 """To replace a pointer, each of which fails only because another run was published: fifty at once took up to 50."""
 
@@ -69,8 +69,8 @@ def _point(run: RunFolder, pointer: Pointer) -> Pointer:
         dated = pointer.model_copy(update={"published_at": utc_now()})
         if write_pointer(run.root, dated, version):
             return dated
-        wait = uniform("publish", run.run_id, attempt)  # others wait for other times
-        sleep(wait * LONGEST_WAIT_S * min(attempt / 25, 1))
+        # Each run waits for times of its own, and longer as more of them turn out to be at it.
+        sleep(uniform("publish", run.run_id, attempt) * min(0.05 * 2**attempt, LONGEST_WAIT_S))
     raise CjPipelineError(
         f"Run {run.run_id} of '{run.scenario_id}' was not published: its pointer was replaced by others "
         f"{MOST_ATTEMPTS} times. Publish it again."

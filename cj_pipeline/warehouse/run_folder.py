@@ -17,7 +17,7 @@ from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.warehouse.data_root import for_each
-from cj_pipeline.warehouse.files import readable, replace_whole
+from cj_pipeline.warehouse.files import is_there, readable, replace_whole
 from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_version
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
@@ -47,7 +47,7 @@ class RunFolder:
 
     def has(self, dataset: str, part: str) -> bool:
         """Return whether this run made that part."""
-        return self.path(dataset, part).is_file()
+        return is_there(self.path(dataset, part))
 
     def made(self, parts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return those of some (dataset, part) that this run made."""
@@ -99,11 +99,11 @@ class RunFolder:
         """
         _schema(self.root, dataset)
         path = self.path(dataset, part)
-        if not path.is_file():
-            raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY)
         try:
             with readable(path) as source:
                 stamp = Stamp.model_validate_json((pq.read_schema(source).metadata or {})[METADATA_KEY])
+        except FileNotFoundError:
+            raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY) from None
         except (pa.ArrowInvalid, KeyError, ValueError):
             raise BadInput("does not say which run made it.", path=path, remedy=_REMEDY) from None
         if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):

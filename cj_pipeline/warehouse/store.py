@@ -19,7 +19,7 @@ import pyarrow as pa
 from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.warehouse.data_root import for_each
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -142,16 +142,13 @@ class Warehouse:
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
-        if not self.catalogue_path.is_file():
-            raise BadInput(
-                "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
-            )
+        catalogue = self._catalogue_here()
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
         try:
             self._let_read(connection)
-            connection.execute(f"attach {quoted(str(self._catalogue_here()))} as warehouse (read_only)")
+            connection.execute(f"attach {quoted(str(catalogue))} as warehouse (read_only)")
             connection.execute("use warehouse")
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
@@ -160,13 +157,21 @@ class Warehouse:
         return connection
 
     def _catalogue_here(self) -> Path:
-        """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it."""
+        """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it.
+
+        Raises BadInput where there is none.
+        """
         path = self.catalogue_path
-        if not is_remote(path):
-            return path
-        content = path.read_bytes()
-        copy = Path(_copies().name) / f"{sha256(content).hexdigest()}.duckdb"
-        return copy if copy.is_file() else replace_whole(copy, lambda temporary: _write(temporary, content))
+        try:
+            if is_remote(path):
+                content = read_whole(path)
+                copy = Path(_copies().name) / f"{sha256(content).hexdigest()}.duckdb"
+                return copy if copy.is_file() else replace_whole(copy, lambda temporary: _write(temporary, content))
+            if path.is_file():
+                return path
+        except FileNotFoundError:
+            pass
+        raise BadInput("no catalogue.", path=path, remedy="Run `make parity`, or materialise a scenario.")
 
 
 @cache
