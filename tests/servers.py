@@ -50,7 +50,7 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     ),
     "jq": lambda: None if shutil.which("jq") else _NOT_INSTALLED.format("jq"),
     "s3": lambda: (
-        None if find_spec("s3fs") and find_spec("moto") else "s3fs and moto are not installed (make test-servers)"
+        None if find_spec("s3fs") and find_spec("moto") else "s3fs or moto is not installed (make .venv/.s3_server)"
     ),
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
