@@ -24,6 +24,9 @@ pytestmark = pytest.mark.servers("s3")
 __all__ = ["scenario"]
 
 WRITES = ("put_object", "copy_object")
+"""In this order: the prepared history, the pointer, the history, the catalogue."""
+
+POINTER = 2
 
 
 def published_and_shown(address: str, folder: Path) -> None:
@@ -75,11 +78,10 @@ def test_killed_before_or_after_each_write_the_old_run_or_the_new_one_is_publish
     publish(made(warehouse.run("r1", ANCHORS), CHECKS), scenario)
     warehouse.rebuild_catalogue([ANCHORS])
     made(warehouse.run("r2", ANCHORS), CHECKS)
-    before = {
-        path.name: path.read_bytes() for path in (warehouse.catalogue_path, root / "published" / f"{ANCHORS}.json")
-    }
+    shown = (warehouse.catalogue_path, root / "published" / f"{ANCHORS}.json")
+    before = [path.read_bytes() for path in shown]
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["duckdb", "pyarrow.parquet", "s3fs", "upath"])
+    processes.set_forkserver_preload(["cj_pipeline.warehouse.object_storage", "cj_pipeline.warehouse.publishing"])
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     outcomes = []
     for number in range(1, 10):
@@ -87,8 +89,8 @@ def test_killed_before_or_after_each_write_the_old_run_or_the_new_one_is_publish
             # As it was before r2 was published.
             for path in (root / "history" / ANCHORS).glob("*r2*"):
                 path.unlink()
-            for name, content in before.items():
-                (root / name if "duckdb" in name else root / "published" / name).write_bytes(content)
+            for path, content in zip(shown, before, strict=True):
+                path.write_bytes(content)
             process = processes.Process(target=die_at, args=(number, after, environment, address, scenario))
             process.start()
             process.join(120)
@@ -98,6 +100,7 @@ def test_killed_before_or_after_each_write_the_old_run_or_the_new_one_is_publish
                 return
             assert process.exitcode == -signal.SIGKILL
             outcomes.append(check(root))
-            published_and_shown(address, scenario)  # the next run goes on as if nothing had been
-            assert check(root)
+            if (number, after) == (POINTER, True):  # published, and not in the history yet: the next one sees to it
+                published_and_shown(address, scenario)
+                assert check(root)
     pytest.fail("no process came to its end")
