@@ -6,6 +6,7 @@ process unless the run's configuration asks for more: assets/executor.py.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -40,6 +41,7 @@ from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
 from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.alerts.night import Outcome
+from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
@@ -200,5 +202,8 @@ def _materialised(run: RunFolder, result: ExecuteInProcessResult) -> Materialise
         outcome=outcome_of(run, events, succeeded=result.success),
     )
 
+
+# Before a sensor or a resource of this process looks for a password.
+read_secret_files(os.environ)
 
 defs = build_defs()

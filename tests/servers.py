@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from cj_pipeline.local import small_judge
+from tests.deploy.compose import compose_command
 from tests.kafka import what_is_missing
 from tests.postgres import BINARIES
 from tests.reports.page import browser
@@ -52,6 +53,10 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "s3": lambda: (
         None if find_spec("s3fs") and find_spec("moto") else "s3fs or moto is not installed (make .venv/.s3_server)"
     ),
+    "compose": lambda: (
+        None if compose_command() else "docker-compose is not installed (apt-get install docker-compose)"
+    ),
+    "systemd": lambda: None if shutil.which("systemd-analyze") else _NOT_INSTALLED.format("systemd"),
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }

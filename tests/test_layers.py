@@ -16,7 +16,12 @@ from cj_pipeline.reports.rooms import FLOORS, PACKAGES, arrows, imports, modules
 from tests.house import REPOSITORY
 
 KNOWS_S3FS = "cj_pipeline.warehouse.object_storage"
-KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance", "cj_pipeline.celery_runs"}
+KNOW_DAGSTER = {
+    "cj_pipeline.definitions",
+    "cj_pipeline.instance",
+    "cj_pipeline.celery_runs",
+    "cj_pipeline.process_runs",
+}
 
 
 def may_import(room: str, other: str) -> bool:

@@ -1,15 +1,19 @@
-"""This module replaces a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
+"""This module writes a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from cj_pipeline.foundation.data_path import DataPath, is_remote
+from cj_pipeline.foundation.disk import disk_errors
+from cj_pipeline.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -17,8 +21,8 @@ if TYPE_CHECKING:
 AnyPath = TypeVar("AnyPath", bound="DataPath")
 
 
-def replace_whole(path: AnyPath, write: Callable[[Path], None]) -> AnyPath:
-    """Write a file under a name of its own beside `path`, and rename it to that.
+def replace_whole(path: AnyPath, write: Callable[[Path], object]) -> AnyPath:
+    """Write a file under a name of its own beside `path`, and rename it to that. Raises DiskError.
 
     On object storage, where nothing is renamed, the file is written here and sent as one object.
     """
@@ -28,6 +32,18 @@ def replace_whole(path: AnyPath, write: Callable[[Path], None]) -> AnyPath:
     else:
         _replace_here(place, write)
     return path
+
+
+def _replace_here(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):  # the error that is on its way says more
+                temporary.unlink()
 
 
 def rename(source: DataPath, target: DataPath) -> None:
@@ -74,7 +90,7 @@ def readable(path: DataPath) -> Iterator[Path | IO[bytes]]:
         yield path
 
 
-def _replace_there(path: UPath, write: Callable[[Path], None]) -> None:
+def _replace_there(path: UPath, write: Callable[[Path], object]) -> None:
     from cj_pipeline.warehouse.object_storage import upload
 
     with tempfile.TemporaryDirectory(prefix="cj-pipeline-") as folder:
@@ -83,11 +99,43 @@ def _replace_there(path: UPath, write: Callable[[Path], None]) -> None:
         upload(path, here)
 
 
-def _replace_here(path: Path, write: Callable[[Path], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def create_whole(path: Path, write: Callable[[Path], object]) -> bool:
+    """Write a file as `replace_whole` does, unless there is one already; return whether there was none.
+
+    Raises DiskError. Of two processes that create the same file at once, one does.
+    """
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+    return True
+
+
+def write_output(path: Path, content: str | bytes) -> Path:
+    """Write a file whole where a user asked for it, in a folder that is there. Raises BadInput, DiskError.
+
+    A link is followed. A pipe or a device, such as `/dev/stdout`, is written to.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    target = Path(os.path.realpath(path))
+    with disk_errors(path):
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return path
+        if not target.parent.is_dir():
+            raise BadInput("there is no such folder.", path=target.parent, remedy="Make it, or name another.")
+    replace_whole(target, lambda temporary: _write(temporary, data, target))
+    return path
+
+
+def _write(temporary: Path, data: bytes, target: Path) -> None:
+    temporary.write_bytes(data)
+    if target.exists():  # who may read it, may read the new one
+        shutil.copymode(target, temporary)

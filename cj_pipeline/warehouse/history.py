@@ -15,23 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import HISTORY as FORMAT
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.data_root import for_each
-from cj_pipeline.warehouse.files import is_there, readable, rename, replace_whole
+from cj_pipeline.warehouse.files import is_there, rename
+from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY_SCHEMA, PARITY_PART, REPORTS
 
 HISTORY_FOLDER = "history"
-SCHEMA_VERSION = 1
-
 VERSION_KEY = b"cj_pipeline_history_schema"
 _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
+_REMEDY = "Move it out of the history."
 
 
 def history_folder(root: DataPath, scenario_id: str) -> DataPath:
@@ -68,8 +69,7 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> DataPath:
     rows = [{name: row[name] for name in columns} for row in run.read("parity_checks", PARITY_PART)]
     path = _pending(run.root, run.scenario_id, run.run_id)
     table = table_of(HISTORY_SCHEMA, rows, path, of_run)
-    table = table.replace_schema_metadata({VERSION_KEY: json.dumps(SCHEMA_VERSION)})
-    return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return write_parquet(path, table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)}))
 
 
 def enter_history(root: DataPath, scenario_id: str, run_id: str) -> None:
@@ -102,6 +102,19 @@ def read_history(root: DataPath, scenario_id: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
 
 
+def check_history(root: DataPath) -> list[str]:
+    """Return a sentence about each file that is no history of a run. Raises NewerVersion."""
+    problems = []
+    for path in history_files(root, history_scenarios(root)):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def history_files(root: DataPath, scenario_ids: Collection[str]) -> list[DataPath]:
     """Return the files of some scenarios' history."""
     return [
@@ -115,6 +128,8 @@ def _published_pending(root: DataPath, scenario_id: str) -> tuple[DataPath, ...]
     """Return the prepared file of the published run, which its publisher did not live to take into the history."""
     try:
         pointer = pointer_of(root, scenario_id)
+    except NewerVersion:
+        raise
     except BadInput:
         return ()  # a damaged pointer names no run
     if pointer is None or is_there(_entered(root, scenario_id, pointer.run_id)):
@@ -133,17 +148,11 @@ def _pending(root: DataPath, scenario_id: str, run_id: str) -> DataPath:
 
 def _read(path: DataPath) -> pa.Table:
     try:
-        with readable(path) as source, pq.ParquetFile(source) as file:
-            version = json.loads((file.schema_arrow.metadata or {})[VERSION_KEY])
-            if version == SCHEMA_VERSION:
-                return file.read().cast(HISTORY_SCHEMA)
-    except (pa.ArrowException, KeyError, ValueError):
-        raise BadInput("is no history of a run.", path=path, remedy="Move it out of the history.") from None
-    raise BadInput(
-        f"has schema {version} of the history; this version of cj-pipeline reads {SCHEMA_VERSION}.",
-        path=path,
-        remedy="Update cj-pipeline.",
-    )
+        version = json.loads(parquet_metadata(path, remedy=_REMEDY)[VERSION_KEY])
+    except (KeyError, ValueError):
+        raise BadInput("is no history of a run.", path=path, remedy=_REMEDY) from None
+    FORMAT.known(version, path)
+    return read_parquet(path, HISTORY_SCHEMA, remedy=_REMEDY)
 
 
 def _digest(path: Path) -> str:

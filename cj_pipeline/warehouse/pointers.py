@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.data_path import DataPath, is_remote, matching
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import POINTER
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.origin import CodeVersion, SideAnswers
@@ -48,8 +49,11 @@ def write_pointer(root: DataPath, pointer: Pointer, version: str | None) -> bool
     """Replace the pointer of a scenario, whole, if it is still this version; return whether it was replaced.
 
     version: as `pointer_version` returned it; in a folder, where there are none, a pointer is replaced whatever it is.
+    Raises NewerVersion for one that a newer program wrote.
     """
-    path, text = _file(root, pointer.scenario_id), pointer.model_dump_json(indent=2) + "\n"
+    is_published(root, pointer.scenario_id, pointer.run_id)  # refuses to replace a newer one
+    path = _file(root, pointer.scenario_id)
+    text = json.dumps(marked(POINTER, pointer.model_dump(mode="json")), indent=2) + "\n"
     if not is_remote(path):
         replace_whole(path, lambda temporary: _write(temporary, text))
         return True
@@ -72,6 +76,19 @@ def all_pointers(root: DataPath) -> tuple[Pointer, ...]:
     return tuple(for_each(root, _read, matching(root / PUBLISHED_FOLDER, "[!.]*.json")))
 
 
+def pointer_problems(root: DataPath) -> list[str]:
+    """Return a sentence about each file that is no pointer. Raises NewerVersion."""
+    problems = []
+    for path in matching(root / PUBLISHED_FOLDER, "[!.]*.json"):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def pointer_of(root: DataPath, scenario_id: str) -> Pointer | None:
     """Return the published run of a scenario; None before the first. Raises BadInput as `pointers` does."""
     try:
@@ -81,9 +98,14 @@ def pointer_of(root: DataPath, scenario_id: str) -> Pointer | None:
 
 
 def is_published(root: DataPath, scenario_id: str, run_id: str) -> bool:
-    """Return whether this is the run that people look at. A damaged pointer is no run's, so that it can be replaced."""
+    """Return whether this is the run that people look at. A damaged pointer is no run's, so that it can be replaced.
+
+    Raises NewerVersion: what a newer program published is not replaced by what this one knows.
+    """
     try:
         pointer = pointer_of(root, scenario_id)
+    except NewerVersion:
+        raise
     except BadInput:
         return False
     return pointer is not None and pointer.run_id == run_id
@@ -99,6 +121,6 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: DataPath) -> Pointer:
     try:
-        return Pointer.model_validate_json(read_whole(path))
-    except ValidationError:
+        return Pointer.model_validate(read_marked(POINTER, read_whole(path), path))
+    except ValueError:  # pydantic's ValidationError is one
         raise BadInput("is no pointer to a run.", path=path, remedy="Materialise the scenario again.") from None

@@ -6,9 +6,9 @@ read-only by everyone else (a DuckDB writer shuts out even readers).
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,15 +17,26 @@ import duckdb
 import pyarrow as pa
 
 from cj_pipeline.foundation.data_path import DataPath, is_remote
+from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.catalogue import (
+    CATALOGUE_FILE,
+    define,
+    define_dataset,
+    define_version,
+    is_current,
+    literal_glob,
+    quoted,
+)
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files
+from cj_pipeline.warehouse.parts import PartFile, part_file
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
-
-CATALOGUE_FILE = "warehouse.duckdb"
 
 
 class QueryFailed(CjPipelineError):
@@ -71,63 +82,63 @@ class Warehouse:
             "ignored; materialise the scenarios again, and remove the old folders"
         )
 
-    def rebuild_catalogue(self, known: Collection[str] = ()) -> DataPath:
+    def rebuild_catalogue(self, known: Collection[str] = (), *, leave_out: bool = False) -> DataPath:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
-        known: see `pointers`. Raises BadInput naming a file that is no part of its run; the old catalogue then stays.
+        known: see `pointers`; leave_out: runs that cannot be read. Raises BadInput naming a file that is no part of its
+        run where these are not left out; the old catalogue then stays.
         """
         while True:
             found = self.published(known)
-            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
+            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found, leave_out))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
             if self.published(known) == found:
                 return self.catalogue_path
 
-    def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+    def _build(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
+        catalogue = self.catalogue_path
+        log = path.with_name(f"{path.name}.wal")
+        try:
+            self._define_all(path, published, leave_out)
+        except duckdb.Error as error:
+            problem = f"the catalogue cannot be made: {error}"
+            raise disk_error_in(str(error), path if is_remote(catalogue) else catalogue) or BadInput(
+                problem, path=catalogue, remedy="What is published is not changed by this."
+            ) from None
+        finally:
+            with suppress(OSError):
+                log.unlink()  # DuckDB leaves it where the disk is full
+
+    def _define_all(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
+        runs = [run for run in runs if not leave_out or _can_be_read(run)]
         with duckdb.connect(str(path)) as connection:
             self._let_read(connection)
-            for dataset, schema in SCHEMAS.items():
+            define_version(connection, self.root)
+            for dataset in SCHEMAS:
                 parts = [(run, part) for run in runs for part in PARTS[dataset]]
-                there = for_each(self.root, lambda one: self._stamped(one[0], dataset, one[1]), parts)  # noqa: B023
-                made = [run.path(dataset, part) for (run, part), is_there in zip(parts, there, strict=True) if is_there]
-                files = [_literal_glob(path) for path in made]
-                self._define(connection, dataset, schema, files)
+                found = for_each(self.root, lambda one: self._part(one[0], dataset, one[1]), parts)  # noqa: B023
+                define_dataset(connection, dataset, [part for part in found if part is not None])
             for one in published:
                 complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
             past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
-            self._define(
-                connection, HISTORY, HISTORY_SCHEMA, [f"{_literal_glob(folder)}/*.parquet" for folder in sorted(past)]
-            )
+            patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted(past)]
+            define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
+            # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
+            connection.execute("checkpoint")
 
-    def _stamped(self, run: RunFolder, dataset: str, part: str) -> bool:
-        """Return whether a run made a part. Raises BadInput for one of another run: DuckDB sees the first file only."""
-        there = run.has(dataset, part)
-        if there:
-            run.stamp(dataset, part)
-        return there
+    def _part(self, run: RunFolder, dataset: str, part: str) -> PartFile | None:
+        """Return a part of a run, if it made one. Raises BadInput for one of another run."""
+        if not run.has(dataset, part):
+            return None
+        run.stamp(dataset, part)  # DuckDB looks at the first file only
+        return part_file(run.path(dataset, part), dataset)
 
     def _let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read where the datasets are; of a folder it can by itself."""
         if is_remote(self.root):
             connection.register_filesystem(self.root.fs)
-
-    @staticmethod
-    def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[str]) -> None:
-        """Define one dataset in the catalogue: a view over its files, or an empty table while it has none.
-
-        files: as patterns of DuckDB.
-        """
-        if files:
-            listed = ", ".join(quoted(pattern) for pattern in files)
-            # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
-            source = f"read_parquet([{listed}], hive_partitioning = false)"
-            connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
-            return
-        connection.register("no_rows", schema.empty_table())
-        connection.execute(f"create table {dataset} as select * from no_rows")  # noqa: S608
-        connection.unregister("no_rows")
 
     def query(self, sql: str) -> pa.Table:
         """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
@@ -141,8 +152,15 @@ class Warehouse:
                 raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
-        catalogue = self._catalogue_here()
+        """Return a connection on which every dataset is a read-only table.
+
+        A catalogue of an older version, or from before the folder moved, is made again. Raises BadInput without a
+        catalogue, and NewerVersion.
+        """
+        catalogue = self.catalogue_here()
+        if not is_current(catalogue, self.root):
+            self.rebuild_catalogue([path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")])
+            catalogue = self.catalogue_here()
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
@@ -156,7 +174,7 @@ class Warehouse:
             raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
         return connection
 
-    def _catalogue_here(self) -> Path:
+    def catalogue_here(self) -> Path:
         """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it.
 
         Raises BadInput where there is none.
@@ -166,7 +184,7 @@ class Warehouse:
             if is_remote(path):
                 content = read_whole(path)
                 copy = Path(_copies().name) / f"{sha256(content).hexdigest()}.duckdb"
-                return copy if copy.is_file() else replace_whole(copy, lambda temporary: _write(temporary, content))
+                return copy if copy.is_file() else replace_whole(copy, lambda temporary: temporary.write_bytes(content))
             if path.is_file():
                 return path
         except FileNotFoundError:
@@ -179,15 +197,12 @@ def _copies() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="cj-pipeline-")  # removed when the process ends
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def quoted(text: str) -> str:
-    """Return text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _literal_glob(folder: DataPath) -> str:
-    """Return a pattern that matches this folder alone, whatever characters its name has."""
-    return re.sub(r"([*?\[])", r"[\1]", str(folder))
+def _can_be_read(run: RunFolder) -> bool:
+    """Return whether every part that a run has is one of it. Raises NewerVersion."""
+    try:
+        run.origin(*((dataset, part) for dataset, parts in PARTS.items() for part in parts if run.has(dataset, part)))
+    except NewerVersion:
+        raise
+    except BadInput:
+        return False
+    return True
