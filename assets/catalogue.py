@@ -57,7 +57,7 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
             context.log.warning(f"left out: {problem}")
         path = opened.rebuild_catalogue(scenarios.get_partition_keys())
         return MaterializeResult(
-            metadata={"path": MetadataValue.path(path), "views": len(SCHEMAS), "published": published}
+            metadata={"path": MetadataValue.path(str(path)), "views": len(SCHEMAS), "published": published}
         )
 
     return catalogue

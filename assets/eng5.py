@@ -68,7 +68,7 @@ def _job(mode: RunnerMode) -> JobDefinition:
     @op(name=op_name(mode), description=ABOUT[mode])
     def eng5_op(context: OpExecutionContext, config: Eng5Config, warehouse: WarehouseResource) -> None:
         try:
-            outcome = _run(context, config, mode, Path(warehouse.root))
+            outcome = _run(context, config, mode, warehouse.folder())
         except CjPipelineError as problem:
             # A judge that is away may be back; what cannot be meant, and an empty folder, stay so.
             lasting = isinstance(problem, BadInput | CapacityError)

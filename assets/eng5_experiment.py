@@ -5,7 +5,6 @@ Planning writes the grid down and adds a partition for each cell. Cells of a bac
 spend from one limit, and a cell that was interrupted goes on when its partition is run again.
 """
 
-from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -63,7 +62,7 @@ def plan_job() -> JobDefinition:
     @op(name=PLAN_OP, description="From a grid to the partitions of its cells, with price and time.")
     def plan_op(context: OpExecutionContext, config: ExperimentConfig, warehouse: WarehouseResource) -> None:
         try:
-            experiment = experiment_of(config.source(), experiments_folder(Path(warehouse.root)))
+            experiment = experiment_of(config.source(), experiments_folder(warehouse.folder()))
             plans = plan_of(experiment)
         except CjPipelineError as problem:
             raise Failure(str(problem), allow_retries=False) from None
@@ -95,7 +94,7 @@ def cells_job() -> JobDefinition:
     def cell_op(context: OpExecutionContext, warehouse: WarehouseResource) -> None:
         name, _, cell_name = context.partition_key.partition("/")
         try:
-            experiment = kept_experiment(name, experiments_folder(Path(warehouse.root)))
+            experiment = kept_experiment(name, experiments_folder(warehouse.folder()))
             plan = _planned(experiment, cell_name)
             log = log_now_and_then(context)
             (outcome,) = ask_cells(experiment, (plan,), on_cell=lambda _: log, note=context.log.info)
@@ -146,7 +145,7 @@ def experiment_asset() -> AssetsDefinition:
     def experiment_table(
         context: AssetExecutionContext, config: TableConfig, warehouse: WarehouseResource
     ) -> MaterializeResult[None]:
-        folder = experiments_folder(Path(warehouse.root))
+        folder = experiments_folder(warehouse.folder())
         name = config.name or newest_name(folder)
         if name is None:
             context.log.info(f"no experiment was planned; the job {PLAN_JOB} does")

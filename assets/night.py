@@ -43,6 +43,7 @@ from cj_pipeline.alerts.settings import alert_settings
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.traces.arrivals import arrivals
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.warehouse import folder_run_id
 
@@ -99,8 +100,11 @@ def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
     return parity_nightly
 
 
-def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefinition:
-    """Declare the sensor that concludes a night and sends its message, and those that could not be sent before."""
+def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) -> SensorDefinition:
+    """Declare the sensor that concludes a night and sends its message, and those that could not be sent before.
+
+    data_dir: of nights and messages, on the machine of the daemon; datasets: where runs are, maybe on object storage.
+    """
 
     @sensor(
         name=WATCH,
@@ -139,12 +143,14 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefiniti
                 return _skip(words, memory)
         outcomes = [
             *(
-                known[name] if name in known and name not in runs else _outcome(context.instance, data_dir, name, run)
+                known[name] if name in known and name not in runs else _outcome(context.instance, datasets, name, run)
                 for name, run in ((name, runs.get(name)) for name in found.new)
             ),
             *(unusable(name, place) for name, place in found.broken.items()),
         ]
-        alert, problems = conclude(data_dir, night, outcomes, channels, now, ui_url=settings.ui_url)
+        alert, problems = conclude(
+            data_dir, night, outcomes, channels, now, ui_url=settings.ui_url, datasets=data_root(datasets)
+        )
         for problem in problems:
             context.log.warning(problem)
         return _skip(
@@ -192,7 +198,7 @@ def is_open(record: RunRecord) -> bool:
     return not run.is_finished or retried
 
 
-def _outcome(instance: DagsterInstance, data_dir: Path, scenario_id: str, record: RunRecord | None) -> Outcome:
+def _outcome(instance: DagsterInstance, datasets: str, scenario_id: str, record: RunRecord | None) -> Outcome:
     if record is None:
         words = "nothing launched it; is the Dagster daemon running, and the schedule parity_nightly on?"
         return Outcome(scenario_id=scenario_id, state=State.DID_NOT_RUN, sentences=(words,))
@@ -202,7 +208,7 @@ def _outcome(instance: DagsterInstance, data_dir: Path, scenario_id: str, record
         return Outcome(scenario_id=scenario_id, state=State.DID_NOT_END, run_id=run.run_id, sentences=(words,))
     logged = instance.all_logs(run.run_id, of_type=TELLING)
     events = Events.of(entry.dagster_event for entry in logged if entry.dagster_event is not None)
-    folder = RunFolder(data_dir, folder_run_id(run, instance), scenario_id)
+    folder = RunFolder(data_root(datasets), folder_run_id(run, instance), scenario_id)
     succeeded = run.status is DagsterRunStatus.SUCCESS
     if run.status is DagsterRunStatus.CANCELED:
         return Outcome(scenario_id=scenario_id, state=State.BROKE_OFF, run_id=run.run_id, words="it was terminated")

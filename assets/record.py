@@ -39,7 +39,7 @@ def record_job() -> JobDefinition:
     ) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="cj-pipeline-record-") as folder:
-                asked = config.prepared(Path(trace_store.root), Path(warehouse.root), Path(folder))
+                asked = config.prepared(Path(trace_store.root), warehouse.folder(), Path(folder))
                 with asked as (request, judge):
                     if request.graded_strangers:
                         context.log.warning(f"grades of no essay in the folder: {', '.join(request.graded_strangers)}")

@@ -6,7 +6,6 @@ launched stay in Dagster; `assets/night.py` says which are of a night.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from dagster import (
     DagsterInstance,
@@ -29,6 +28,8 @@ from assets.jobs import LIMITS
 from assets.night import NIGHT_TAG, PARTITION_TAG
 from cj_pipeline.alerts.night_settings import NightSettings, night_settings
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.data_path import DataPath
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.prune import prune
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -37,11 +38,11 @@ RETENTION_JOB, RETENTION_SCHEDULE = "retention", "retention_daily"
 _PAGE = 500
 
 
-def retain(instance: DagsterInstance, data_dir: Path, settings: NightSettings, now: datetime) -> str:
+def retain(instance: DagsterInstance, datasets: DataPath, settings: NightSettings, now: datetime) -> str:
     """Remove what the settings let go, and say how much, in a sentence. now: aware."""
     said = []
     if settings.keep_runs is not None:
-        removed = prune(Warehouse(data_dir), now, keep=settings.keep_runs)
+        removed = prune(Warehouse(datasets), now, keep=settings.keep_runs)
         said.append(f"{len(removed)} runs were removed from the data folder.")
     if settings.keep_days is not None:
         forgotten = _forget(instance, now - timedelta(days=settings.keep_days))
@@ -77,12 +78,12 @@ def _nights(instance: DagsterInstance) -> Iterator[RunRecord]:
         cursor = page[-1].dagster_run.run_id
 
 
-def retention_job(data_dir: Path) -> JobDefinition:
-    """Declare the job. data_dir: absolute."""
+def retention_job(datasets: str) -> JobDefinition:
+    """Declare the job. datasets: their absolute folder, or address on object storage."""
 
     @op(description="Removes what CJ_PIPELINE_NIGHT_KEEP_RUNS and CJ_PIPELINE_NIGHT_KEEP_DAYS let go.")
     def remove(context: OpExecutionContext) -> None:
-        said = retain(context.instance, data_dir, night_settings(), utc_now())
+        said = retain(context.instance, data_root(datasets), night_settings(), utc_now())
         context.log.info(said or "Neither is set: nothing was removed.")
 
     @job(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -21,6 +20,7 @@ from dagster import (
 )
 
 from assets.code_versions import code_version
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.warehouse.schemas import describe
 
 OWNER = "team:assessment-platform"
@@ -98,9 +98,9 @@ def columns(dataset: str) -> TableSchema:
     )
 
 
-def stored(path: Path, rows: int) -> Mapping[str, Any]:
+def stored(path: DataPath, rows: int) -> Mapping[str, Any]:
     """Return the metadata of a dataset's part that was just written."""
-    return {"path": MetadataValue.path(path), "dagster/partition_row_count": rows}
+    return {"path": MetadataValue.path(str(path)), "dagster/partition_row_count": rows}
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> TableMetadataValue:

@@ -190,10 +190,10 @@ def connect() -> duckdb.DuckDBPyConnection:
     ...     connection.execute("select count(*) from bt_fit").fetchall()
     [(5,)]
     """
-    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.store import Warehouse
 
-    return Warehouse(PipelineSettings().data_dir).connect()
+    return Warehouse(data_root()).connect()
 
 
 def _live_run(found: Source, mode: str | None, seed: int | None) -> RunRecord:

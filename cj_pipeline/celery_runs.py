@@ -15,7 +15,7 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 
-from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.deployment import deployment_tags
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class CeleryRuns(CeleryRunLauncher):
         Raises, where Redis is away, the one error after which Dagster puts a run back into the queue.
         """
         run_id = context.dagster_run.run_id
-        self._instance.add_run_tags(run_id, deployment_tags(PipelineSettings().data_dir.absolute()))
+        self._instance.add_run_tags(run_id, deployment_tags(data_root()))
         try:
             super().launch_run(context)
         except OperationalError as error:

@@ -47,6 +47,7 @@ from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.bus import BusResource
 from resources.cj_engine import CjEngineResource
@@ -108,13 +109,13 @@ def build_defs(
             plan_job(),
             cells_job(),
             observe_kafka,
-            retention_job(settings.data_dir.absolute()),
+            retention_job(settings.data_address),
         ],
         schedules=[nightly_schedule(scenarios), hourly_observation(), retention_schedule()],
         sensors=[
             new_traces_sensor(scenarios),
             edits_sensor(scenarios),
-            night_watch(scenarios, settings.data_dir.absolute()),
+            night_watch(scenarios, settings.data_dir.absolute(), settings.data_address),
         ],
         resources={
             "trace_store": TraceStoreResource(root=str(traces)),
@@ -122,7 +123,7 @@ def build_defs(
             "kafka": KafkaResource(),
             "lps": LpsResource(bus=bus),
             "engine": CjEngineResource(),
-            "warehouse": WarehouseResource(root=str(settings.data_dir.absolute())),
+            "warehouse": WarehouseResource(root=settings.data_address),
             **(resource_overrides or {}),
         },
     )
@@ -188,7 +189,7 @@ def materialise(
     wanted = tuple(scenario_ids)
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
-    data = (data_dir or settings.data_dir).absolute()
+    data = data_root(settings.data_address if data_dir is None else str(data_dir.absolute()))
     lps: dict[str, Any] = {"mode": mode or "", "night": night.isoformat() if night else "", "realtime": realtime}
     lps |= {} if seed is None else {"seed": seed}
     overrides = {"lps": LpsResource(bus=BusResource(), **lps), "warehouse": WarehouseResource(root=str(data))}

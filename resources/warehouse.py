@@ -8,6 +8,7 @@ from uuid import uuid4
 from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
 from pydantic import Field, PrivateAttr
 
+from cj_pipeline.warehouse.data_root import data_root, local_folder
 from cj_pipeline.warehouse.deployment import require_same_deployment
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.store import Warehouse
@@ -16,7 +17,10 @@ from cj_pipeline.warehouse.store import Warehouse
 class WarehouseResource(ConfigurableResource[None]):
     """Parquet datasets below one folder, and the DuckDB catalogue over them."""
 
-    root: str = Field(description="Folder of the datasets; made when something is written.")
+    root: str = Field(
+        description="Folder of the datasets, made when something is written; or s3://BUCKET/PREFIX, where the folder "
+        "that CJ_PIPELINE_LOCAL_DIR names holds what stays on the machine."
+    )
     _run_id: str = PrivateAttr(default="")
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
@@ -27,12 +31,16 @@ class WarehouseResource(ConfigurableResource[None]):
         if context.run is None or context.instance is None:
             self._run_id = str(uuid4())
         else:
-            require_same_deployment(context.run.tags, Path(self.root))
+            require_same_deployment(context.run.tags, data_root(self.root))
             self._run_id = folder_run_id(context.run, context.instance)
 
     def open(self) -> Warehouse:
         """Return the warehouse; nothing is held open, so nothing is to be closed."""
-        return Warehouse(Path(self.root))
+        return Warehouse(data_root(self.root))
+
+    def folder(self) -> Path:
+        """Return the folder of what stays on this machine: recordings, ENG5 runs, topics."""
+        return local_folder(data_root(self.root))
 
     def run(self, scenario_id: str) -> RunFolder:
         """Return the folder of this run of one scenario."""

@@ -36,6 +36,7 @@ SERVER_OF_FIXTURE: Mapping[str, str] = {
     "redis_server": "redis",
     "own_redis": "redis",
     "postgres_url": "postgresql",
+    "s3": "s3",
 }
 
 _NOT_INSTALLED = "{0} is not installed (apt-get install {0})"
@@ -52,6 +53,9 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
         None if shutil.which("prometheus") and shutil.which("promtool") else _NOT_INSTALLED.format("prometheus")
     ),
     "jq": lambda: None if shutil.which("jq") else _NOT_INSTALLED.format("jq"),
+    "s3": lambda: (
+        None if find_spec("s3fs") and find_spec("moto") else "s3fs or moto is not installed (make .venv/.s3_server)"
+    ),
     "compose": lambda: (
         None if compose_command() else "docker-compose is not installed (apt-get install docker-compose)"
     ),

@@ -176,9 +176,12 @@ def _variables(
 
 
 def _data() -> Finding:
+    from cj_pipeline.foundation.data_path import is_s3
     from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.warehouse.store import Warehouse
 
+    if is_s3(PipelineSettings().data_place):
+        return _data_on_object_storage()
     folder = PipelineSettings().data_dir.absolute()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(nearest, os.W_OK):
@@ -188,6 +191,25 @@ def _data() -> Finding:
     if not warehouse.catalogue_path.is_file():
         return Finding("data", "absent", f"nothing materialised yet below '{folder}'; run: make parity{ignored}")
     return Finding("data", "ok", f"{warehouse.catalogue_path}{ignored}")
+
+
+def _data_on_object_storage() -> Finding:
+    from cj_pipeline.foundation.errors import CjPipelineError
+    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.data_root import data_root
+    from cj_pipeline.warehouse.store import Warehouse
+
+    try:
+        catalogue = Warehouse(data_root()).catalogue_path
+        is_there = catalogue.is_file()
+    except CjPipelineError as error:
+        return Finding("data", "missing", str(error))
+    here = f"on this machine: '{PipelineSettings().data_dir.absolute()}'"
+    if not is_there:
+        return Finding(
+            "data", "absent", f"nothing materialised yet below '{catalogue.parent}'; run: make parity; {here}"
+        )
+    return Finding("data", "ok", f"{catalogue}; {here}")
 
 
 def _dagster() -> Finding:

@@ -13,7 +13,6 @@ from cj_pipeline.cli.output import print_csv, print_json, print_table, say, say_
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.cli.sources import trace_store
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.parity.history.history import CheckHistory, ScenarioHistory, load_history
 from cj_pipeline.parity.history.tables import (
     CHECK_COLUMNS,
@@ -24,6 +23,7 @@ from cj_pipeline.parity.history.tables import (
     scenario_row,
     sentences,
 )
+from cj_pipeline.warehouse.data_root import data_root
 from cj_pipeline.warehouse.store import Warehouse
 
 Rows = Sequence[Sequence[object]]
@@ -37,9 +37,9 @@ def show_history(scenario: str | None, check: str | None, as_json: bool, as_csv:
         _show_all(as_json, as_csv)
         return
     name = scenario_folder(scenario).absolute().name
-    found = load_history(PipelineSettings().data_dir, name)
+    found = load_history(data_root(), name)
     if found is None:
-        raise BadInput(f"no run of '{name}' is published.", path=PipelineSettings().data_dir, remedy=_REMEDY)
+        raise BadInput(f"no run of '{name}' is published.", path=data_root(), remedy=_REMEDY)
     columns: Sequence[str]
     if check is None:
         columns, rows, title = (
@@ -69,7 +69,7 @@ def write_history_pages(target: Path, scenario: str | None) -> None:
     from cj_pipeline.cli.pages import write_published_pages  # here: most commands write no page
 
     names = trace_store().scenario_ids() if scenario is None else [scenario_folder(scenario).absolute().name]
-    index = write_published_pages(target, Warehouse(PipelineSettings().data_dir), names)
+    index = write_published_pages(target, Warehouse(data_root()), names)
     say(f"The page over all scenarios is {index}.", err=True)
 
 
@@ -83,7 +83,7 @@ _REMEDY = "Run `make parity`, or materialise the scenario."
 
 
 def _show_all(as_json: bool, as_csv: bool) -> None:
-    data = Warehouse(PipelineSettings().data_dir)
+    data = Warehouse(data_root())
     names = [pointer.scenario_id for pointer in data.published(trace_store().scenario_ids())]
     found = [one for name in names if (one := load_history(data.root, name)) is not None]
     rows = [scenario_row(one) for one in found]

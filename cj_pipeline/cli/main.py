@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import Any
 
@@ -14,6 +15,8 @@ from cj_pipeline.cli.failures import DEBUG_VARIABLE, report
 from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import say
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.data_path import S3_SCHEME
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.linear_algebra import use_one_thread
 from cj_pipeline.foundation.secret_files import read_secret_files
 
@@ -108,10 +111,27 @@ def main() -> None:
     sys.exit(code)
 
 
+def refuse_object_storage(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raise BadInput where something but the datasets is to be on object storage: it would be a folder called `s3:`."""
+    named = dict.fromkeys(arguments) | {
+        f"{name}={value}": None
+        for name, value in environment.items()
+        if name == "DAGSTER_HOME" or (name.startswith("CJ_PIPELINE_") and name != "CJ_PIPELINE_DATA_DIR")
+    }
+    for text in named:
+        if text.startswith(S3_SCHEME) or text.partition("=")[2].startswith(S3_SCHEME):
+            raise BadInput(
+                "is on object storage, where only the datasets of runs can be.",
+                path=text,
+                remedy="Name a place on this machine; CJ_PIPELINE_DATA_DIR alone may be s3://BUCKET/PREFIX.",
+            )
+
+
 def _run(settings: dict[str, Any]) -> int:
     """Run the command and return its exit code. Click's own way to do it makes a 1 of broken pipes and interrupts."""
     if COMPLETION in os.environ:
         cli.main()
+    refuse_object_storage(sys.argv[1:], os.environ)
     try:
         with cli.make_context(PROGRAM, sys.argv[1:], obj=settings) as context:
             cli.invoke(context)

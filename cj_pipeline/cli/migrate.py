@@ -21,13 +21,14 @@ def migrate_data(dry_run: bool) -> None:
     with 2 when a file cannot be used; the others are migrated, and runs with such a file leave the catalogue.
     """
     from cj_pipeline.cli.sources import trace_store
-    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.foundation.data_path import is_remote
     from cj_pipeline.foundation.stored_formats import PART
+    from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.migration import migrate, planned
     from cj_pipeline.warehouse.store import Warehouse
 
-    data = Warehouse(PipelineSettings().data_dir)
-    if not data.root.is_dir():
+    data = Warehouse(data_root())
+    if not is_remote(data.root) and not data.root.is_dir():
         raise BadInput("no such folder.", path=data.root, remedy="Set CJ_PIPELINE_DATA_DIR.")
     found = planned(data) if dry_run else migrate(data, trace_store().scenario_ids())
     are, is_ = ("would be", "would be") if dry_run else ("are", "is")

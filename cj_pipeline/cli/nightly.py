@@ -111,7 +111,7 @@ def nightly(
 
         folders = {result.scenario_id: settings.traces_dir / result.scenario_id for result in results}
         say(f"The page over all scenarios is {write_pages(html, results, folders)}.", err=True)
-    _retain(settings.data_dir.absolute(), own)
+    _retain(own)
     codes = [code_of(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(worst_code([*codes, *(exit_codes.BAD_INPUT for _ in found.broken)]))
 
@@ -161,9 +161,12 @@ def _conclude(
     """Conclude the night, send its message, and return the outcomes with their dates, and what was told, in words."""
     from cj_pipeline.alerts.conclude import conclude
     from cj_pipeline.alerts.night import read_night, unusable
+    from cj_pipeline.warehouse.data_root import data_root
 
     outcomes = [result.outcome for result in results] + [unusable(*one) for one in broken.items()]
-    alert, problems = conclude(data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=ui_url)
+    alert, problems = conclude(
+        data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=ui_url, datasets=data_root()
+    )
     for problem in problems:
         say(f"warning: {problem}", err=True)
     try:
@@ -177,16 +180,17 @@ def _conclude(
     return dated, f"{alert.subject}. Message {alert.id}: {to}."
 
 
-def _retain(data_dir: Path, settings: NightSettings) -> None:
+def _retain(settings: NightSettings) -> None:
     """Remove old runs as far as the settings say; what cannot be removed is no fault of the night."""
     if settings.keep_runs is None and settings.keep_days is None:
         return
     from assets.retention import retain
     from cj_pipeline.instance import instance_at_home
+    from cj_pipeline.warehouse.data_root import data_root
 
     try:
         with instance_at_home() as instance:
-            say(retain(instance, data_dir, settings, utc_now()), err=True)
+            say(retain(instance, data_root(), settings, utc_now()), err=True)
     except (CjPipelineError, OSError) as problem:
         say(f"warning: old runs were not removed: {problem}", err=True)
 

@@ -26,12 +26,12 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
 
     At most 100,000 rows, 1 GB of memory and 15 s.
     """
-    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.read_only import MOST_ROWS, ask
     from cj_pipeline.warehouse.store import Warehouse
 
     with _ended_when_late():
-        answer = ask(Warehouse(PipelineSettings().data_dir), query)
+        answer = ask(Warehouse(data_root()), query)
     if as_json:
         twice = [column for column in answer.columns if answer.columns.count(column) > 1]
         if twice:

@@ -80,6 +80,7 @@ def stack(
         mode_expression=_for_another_process(mode_expression(trace.scenario, expression, scenario_file=scenario_file)),
         traces_dir=settings.traces_dir,
         data_dir=settings.data_dir,
+        datasets=settings.data_address,
         ports=_ports(ports),
         with_dagster=not without_dagster,
         kafka=_brokers(kafka),

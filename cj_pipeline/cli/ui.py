@@ -58,7 +58,8 @@ def ui(port: int, host: str) -> None:
                 **os.environ,
                 "DAGSTER_HOME": str(home),
                 # Absolute, since Dagster runs in its home: beside another dagster.yaml it would warn of that one.
-                "CJ_PIPELINE_DATA_DIR": str(settings.data_dir.absolute()),
+                "CJ_PIPELINE_DATA_DIR": settings.data_address,
+                "CJ_PIPELINE_LOCAL_DIR": str(settings.local_dir.absolute()),
                 "CJ_PIPELINE_TRACES_DIR": str(settings.traces_dir.absolute()),
                 # Of this version's own commands, which name a successor that is not installed.
                 "PYTHONWARNINGS": "ignore",

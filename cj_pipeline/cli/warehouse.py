@@ -66,11 +66,11 @@ def materialize(
     Exits with 0 when every verdict is the one that its scenario expects (PARITY, unless it says another), 1 for NO
     PARITY or a verdict better than expected, 3 for CANNOT TELL, 2 when a scenario cannot be used.
     """
-    from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.parity.tables import CHECKS
     from cj_pipeline.parity.verdict import worst_code
     from cj_pipeline.runs.modes import scenario_mode
     from cj_pipeline.traces.scenario import SCENARIO_FILE, read_scenario
+    from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.schemas import PARITY_PART
     from cj_pipeline.warehouse.store import Warehouse
 
@@ -85,7 +85,7 @@ def materialize(
             f"{error}. Materialising needs Dagster: install cj-pipeline[dagster]. "
             "Without it, `cj-pipeline parity SCENARIO` compares without a warehouse."
         ) from None
-    data = Warehouse(PipelineSettings().data_dir)
+    data = Warehouse(data_root())
     results: list[Materialised] = []
     with progress_bar("materialising", len(folders)) as progress:
         for traces_dir, together in groupby(folders, key=lambda folder: folder.parent):
@@ -138,11 +138,11 @@ def prune_runs(keep: int) -> None:
 
     What is published, and what was written within a day, stays.
     """
-    from cj_pipeline.foundation.settings import PipelineSettings
+    from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.prune import prune
     from cj_pipeline.warehouse.store import Warehouse
 
-    removed = prune(Warehouse(PipelineSettings().data_dir), utc_now(), keep=keep)
+    removed = prune(Warehouse(data_root()), utc_now(), keep=keep)
     for run in removed:
         say(f"removed run {run.run_id} of {run.scenario_id}")
     say(f"{len(removed)} runs removed")

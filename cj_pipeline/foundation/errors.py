@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cj_pipeline.foundation.data_path import DataPath
+
 
 class CjPipelineError(Exception):
     """Anything that a user can correct; the CLI prints it without a traceback and exits with 2."""
@@ -25,10 +27,10 @@ class BadInput(CjPipelineError):
     """
 
     def __init__(
-        self, problem: str, *, path: Path | str, line: int | None = None, field: str | None = None, remedy: str = ""
+        self, problem: str, *, path: DataPath | str, line: int | None = None, field: str | None = None, remedy: str = ""
     ) -> None:
         self.problem = problem
-        self.path = Path(path)
+        self.path = Path(str(path))
         self.line = line
         self.field = field
         self.remedy = remedy

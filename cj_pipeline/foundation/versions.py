@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput, shortened
 
 MARK = "schema_version"
@@ -38,7 +39,7 @@ class Stored:
     newer: str
     oldest: int = 1
 
-    def known(self, found: object, path: Path | str) -> int:
+    def known(self, found: object, path: DataPath | str) -> int:
         """Return a version that this program knows; that of a file without a mark is the first one.
 
         found: as the file says it; None where it has no mark. Raises NewerVersion, and BadInput for no version at all.
@@ -63,7 +64,7 @@ class Stored:
         return f"reads versions {self.oldest} to {self.version}"
 
 
-def read_marked(stored: Stored, content: bytes, path: Path) -> dict[str, Any]:
+def read_marked(stored: Stored, content: bytes, path: DataPath) -> dict[str, Any]:
     """Return a JSON object without its mark. Raises ValueError for what is no object, and as `known` does."""
     try:
         document = json.loads(content)

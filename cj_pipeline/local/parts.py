@@ -65,7 +65,8 @@ def _dagster(plan: StackPlan) -> Server:
     environment = {
         "DAGSTER_HOME": str(home),
         "KAFKA_BOOTSTRAP_SERVERS": plan.bootstrap_servers,
-        "CJ_PIPELINE_DATA_DIR": str(plan.data_dir.absolute()),
+        "CJ_PIPELINE_DATA_DIR": plan.datasets or str(plan.data_dir.absolute()),
+        "CJ_PIPELINE_LOCAL_DIR": str(plan.data_dir.absolute()),
         "CJ_PIPELINE_TRACES_DIR": str(plan.traces_dir.absolute()),
     }
     return Server(

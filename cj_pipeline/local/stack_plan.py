@@ -33,7 +33,8 @@ class StackPlan:
 
     mode_expression: of the mock, files by their absolute path; ports: by part, DEFAULT_PORTS where none is given;
     kafka: brokers that somebody else runs, None for one of the stack's own;
-    database_url, redis_url: None for SQLite below the data folder, and for a queue in memory.
+    database_url, redis_url: None for SQLite below the data folder, and for a queue in memory;
+    datasets: address of what Dagster's runs write, where it is not the data folder.
     """
 
     scenario: Scenario
@@ -45,6 +46,7 @@ class StackPlan:
     kafka: str | None = None
     database_url: str | None = None
     redis_url: str | None = None
+    datasets: str = ""
 
     @property
     def parts(self) -> tuple[str, ...]:

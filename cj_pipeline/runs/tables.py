@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from cj_pipeline.contracts.callback import CallbackEvent, Rejection, callback_json, parse_callback
 from cj_pipeline.contracts.enums import Winner
 from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.runs.record import RunDocument, RunRecord, Sample, Side, answers_sha256
 from cj_pipeline.runs.scenario_run import JudgeIdentity
@@ -124,7 +124,7 @@ def load_answers(run: RunFolder, side: Side) -> Answers:
     )
 
 
-def store_callbacks(run: RunFolder, side: Side, origin: Origin, batches: Sequence[Events]) -> Path:
+def store_callbacks(run: RunFolder, side: Side, origin: Origin, batches: Sequence[Events]) -> DataPath:
     """Write the callbacks of one side, its repeats and further recordings included."""
     rows = [
         _callback_row(run.scenario_id, side, number, sequence, event)
@@ -168,7 +168,7 @@ def load_columns(run: RunFolder, side: Side) -> CallbackColumns:
     )
 
 
-def store_quarantine(run: RunFolder, recordings: Sequence[Sequence[QuarantinedLine]], origin: Origin) -> Path:
+def store_quarantine(run: RunFolder, recordings: Sequence[Sequence[QuarantinedLine]], origin: Origin) -> DataPath:
     """Write the lines of each recording that could not be used; none is the usual case."""
     rows = [
         {
@@ -194,7 +194,7 @@ def load_quarantine(run: RunFolder) -> dict[int, tuple[QuarantinedLine, ...]]:
     return found
 
 
-def store_metrics(run: RunFolder, samples: Sequence[Sample], origin: Origin) -> Path:
+def store_metrics(run: RunFolder, samples: Sequence[Sample], origin: Origin) -> DataPath:
     """Write what /metrics showed at the end of the live run."""
     rows = [
         {"scenario_id": run.scenario_id, "name": sample.name, "labels": _labels(sample.labels), "value": sample.value}
@@ -209,7 +209,7 @@ def load_metrics(run: RunFolder) -> tuple[Sample, ...]:
     return tuple(Sample(name=row["name"], labels=json.loads(row["labels"]), value=row["value"]) for row in rows)
 
 
-def store_summary(run: RunFolder, side: Side, summary: Summary) -> Path:
+def store_summary(run: RunFolder, side: Side, summary: Summary) -> DataPath:
     """Write one side's summary."""
     latency, tokens = summary.response_time_ms, summary.token_usage
     row = {
@@ -232,7 +232,7 @@ def store_summary(run: RunFolder, side: Side, summary: Summary) -> Path:
     return run.write("summaries", side, [row], run.origin(("callbacks", side)))
 
 
-def store_run(run: RunFolder, record: RunRecord, *, trial: bool = False) -> Path:
+def store_run(run: RunFolder, record: RunRecord, *, trial: bool = False) -> DataPath:
     """Write a run and its decisions; its callbacks and its fit are datasets of their own.
 
     trial: whether the engine ran under other settings than the scenario's.
@@ -270,7 +270,7 @@ def load_run(run: RunFolder, side: Side) -> RunRecord:
     return RunRecord(document=document, events=events, repeats=tuple(others) if side is Side.LIVE else ())
 
 
-def store_bt_fit(run: RunFolder, scenario: Scenario, record: RunRecord) -> Path:
+def store_bt_fit(run: RunFolder, scenario: Scenario, record: RunRecord) -> DataPath:
     """Write the fit of a run, best essay first, with the labels and grades of the scenario."""
     items = {item.id: item for item in scenario.net.items}
     rows = [

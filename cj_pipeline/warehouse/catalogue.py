@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import CATALOGUE
 from cj_pipeline.warehouse.parts import LATER, PartFile
@@ -24,7 +25,7 @@ CATALOGUE_FILE = "warehouse.duckdb"
 _MADE_AGAIN = "Run `cj-pipeline warehouse migrate`, which makes it again."
 
 
-def define_version(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+def define_version(connection: duckdb.DuckDBPyConnection, root: DataPath) -> None:
     """Write down which version a new catalogue is, and of which folder."""
     connection.execute("create schema catalogue")
     connection.execute("create table catalogue.version (version integer, root varchar)")
@@ -71,7 +72,7 @@ def _value(name: str, field: pa.Field) -> str:
     return f'cast({"null" if value is None else value} as {kind}) as "{field.name}"'
 
 
-def is_current(path: Path, root: Path) -> bool:
+def is_current(path: Path, root: DataPath) -> bool:
     """Return whether a catalogue is of this version and of this folder.
 
     Raises NewerVersion, and BadInput for a file that DuckDB does not open.
@@ -97,6 +98,6 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def literal_glob(path: Path) -> str:
+def literal_glob(path: DataPath) -> str:
     """Return a pattern that matches this path alone, whatever characters its name has."""
     return re.sub(r"([*?\[])", r"[\1]", str(path))

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.warehouse.data_root import local_folder
 from cj_pipeline.warehouse.files import replace_whole
 
 Array = npt.NDArray[Any]
@@ -91,9 +93,12 @@ class ContentCache:
                 size -= entry
 
 
-def cache_in(data_dir: Path) -> ContentCache:
-    """Return the cache of a data folder, or the one that `CJ_PIPELINE_CACHE_DIR` names for all of them."""
-    return ContentCache(PipelineSettings().cache_dir or data_dir / CACHE_FOLDER)
+def cache_in(root: DataPath) -> ContentCache:
+    """Return the cache of a data folder, or the one that `CJ_PIPELINE_CACHE_DIR` names for all of them.
+
+    It is always on this machine: an entry saves .1 s, and its use is written down by touching the file.
+    """
+    return ContentCache(PipelineSettings().cache_dir or local_folder(root) / CACHE_FOLDER)
 
 
 def _save(path: Path, arrays: Mapping[str, Array]) -> None:

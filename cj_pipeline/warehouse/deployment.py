@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from cj_pipeline.foundation.data_path import S3_SCHEME, DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.files import create_whole
 
@@ -39,14 +40,19 @@ def _digest() -> str:
 LOADED_CODE = _digest()
 
 
-def deployment_tags(data_dir: Path) -> Mapping[str, str]:
-    """Return the tags of a run that this process launches. Writes the mark into the data folder if it has none."""
+def deployment_tags(data_dir: DataPath) -> Mapping[str, str]:
+    """Return the tags of a run that this process launches. Writes the mark into the data folder if it has none.
+
+    Object storage needs no mark: its address says which it is on every machine.
+    """
+    if is_remote(data_dir):
+        return {CODE_TAG: LOADED_CODE, FOLDER_TAG: str(data_dir)}
     mark = data_dir / MARK
     create_whole(mark, lambda temporary: temporary.write_text(uuid4().hex, encoding="utf-8"))
     return {CODE_TAG: LOADED_CODE, FOLDER_TAG: mark.read_text(encoding="utf-8")}
 
 
-def require_same_deployment(tags: Mapping[str, str], data_dir: Path) -> None:
+def require_same_deployment(tags: Mapping[str, str], data_dir: DataPath) -> None:
     """Raise BadInput where a run was launched by other code, or for another data folder. A run without tags may run."""
     here = f"worker on {platform.node()}"
     if tags.get(CODE_TAG, LOADED_CODE) != LOADED_CODE:
@@ -56,15 +62,18 @@ def require_same_deployment(tags: Mapping[str, str], data_dir: Path) -> None:
             field="code",
             remedy="Install the same code on every machine, then start workers, daemon and code server again.",
         )
-    mark = data_dir / MARK
     wanted = tags.get(FOLDER_TAG)
     if wanted is None:
         return
-    found = mark.read_text(encoding="utf-8") if mark.is_file() else None
+    if is_remote(data_dir):
+        found: str | None = str(data_dir)
+        why = f"that is {wanted}" if wanted.startswith(S3_SCHEME) else "that is a folder"
+    else:
+        found = (data_dir / MARK).read_text(encoding="utf-8") if (data_dir / MARK).is_file() else None
+        why = f"{'it has no file' if found is None else 'it has another'} {MARK}"
     if found != wanted:
         raise BadInput(
-            f"{data_dir} is not the data folder of the process that launched the run: "
-            f"{'it has no file' if found is None else 'it has another'} {MARK}.",
+            f"{data_dir} is not the data folder of the process that launched the run: {why}.",
             path=here,
             field="CJ_PIPELINE_DATA_DIR",
             remedy="Mount the shared folder there, or name the place where it is mounted.",

@@ -16,9 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import HISTORY as FORMAT
 from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.data_root import for_each
+from cj_pipeline.warehouse.files import is_there, rename
 from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
@@ -32,17 +35,17 @@ _PENDING = ".parquet.pending"
 _REMEDY = "Move it out of the history."
 
 
-def history_folder(root: Path, scenario_id: str) -> Path:
+def history_folder(root: DataPath, scenario_id: str) -> DataPath:
     """Return the folder of one scenario's history, whether or not it exists. root: the data folder."""
     return root / HISTORY_FOLDER / scenario_id
 
 
-def history_scenarios(root: Path) -> tuple[str, ...]:
+def history_scenarios(root: DataPath) -> tuple[str, ...]:
     """Return the ids of the scenarios that have a history, also of those that are gone."""
     return tuple(sorted(path.name for path in (root / HISTORY_FOLDER).glob("[!.]*") if path.is_dir()))
 
 
-def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
+def prepare_history(run: RunFolder, scenario_folder: Path) -> DataPath:
     """Write the checks of a whole run under a hidden name, for `enter_history` once the run is published; return it.
 
     The same run gives the same file, however often it is asked.
@@ -69,37 +72,37 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     return write_parquet(path, table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)}))
 
 
-def enter_history(root: Path, scenario_id: str, run_id: str) -> None:
+def enter_history(root: DataPath, scenario_id: str, run_id: str) -> None:
     """Take the prepared file of a run that was published into the history; nothing where there is none."""
     with suppress(FileNotFoundError):  # nothing was prepared, or another publisher was faster
-        _pending(root, scenario_id, run_id).replace(history_folder(root, scenario_id) / f"{run_id}.parquet")
+        rename(_pending(root, scenario_id, run_id), _entered(root, scenario_id, run_id))
 
 
-def complete_history(root: Path, scenario_id: str) -> None:
+def complete_history(root: DataPath, scenario_id: str) -> None:
     """Take the published run into the history, where its publisher was killed before it did."""
     for path in _published_pending(root, scenario_id):
         enter_history(root, scenario_id, path.name.removeprefix(".").removesuffix(_PENDING))
 
 
-def pending_files(root: Path) -> list[Path]:
-    """Return the files that were prepared for runs that are not published."""
-    hidden = sorted((root / HISTORY_FOLDER).glob(f"*/.*{_PENDING}"))
+def pending_files(root: DataPath) -> list[DataPath]:
+    """Return the prepared files that nobody needs: of runs that are not published, or are in the history."""
+    hidden = matching(root / HISTORY_FOLDER, f"*/.*{_PENDING}")
     return [path for path in hidden if path not in _published_pending(root, path.parent.name)]
 
 
-def read_history(root: Path, scenario_id: str) -> list[dict[str, Any]]:
+def read_history(root: DataPath, scenario_id: str) -> list[dict[str, Any]]:
     """Return the rows of a scenario's history, oldest run first; none before the first published run.
 
     Raises BadInput naming a file that is no history, or that a newer version wrote.
     """
-    tables = [_read(path) for path in history_files(root, [scenario_id])]
+    tables = for_each(root, _read, history_files(root, [scenario_id]))
     if not tables:
         return []
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
 
 
-def check_history(root: Path) -> list[str]:
+def check_history(root: DataPath) -> list[str]:
     """Return a sentence about each file that is no history of a run. Raises NewerVersion."""
     problems = []
     for path in history_files(root, history_scenarios(root)):
@@ -112,32 +115,38 @@ def check_history(root: Path) -> list[str]:
     return problems
 
 
-def history_files(root: Path, scenario_ids: Collection[str]) -> list[Path]:
+def history_files(root: DataPath, scenario_ids: Collection[str]) -> list[DataPath]:
     """Return the files of some scenarios' history."""
     return [
         path
         for one in sorted(scenario_ids)
-        for path in (*sorted(history_folder(root, one).glob("[!.]*.parquet")), *_published_pending(root, one))
+        for path in (*matching(history_folder(root, one), "[!.]*.parquet"), *_published_pending(root, one))
     ]
 
 
-def _published_pending(root: Path, scenario_id: str) -> tuple[Path, ...]:
-    """Return the prepared file of the published run, which its publisher did not live to rename."""
+def _published_pending(root: DataPath, scenario_id: str) -> tuple[DataPath, ...]:
+    """Return the prepared file of the published run, which its publisher did not live to take into the history."""
     try:
         pointer = pointer_of(root, scenario_id)
     except NewerVersion:
         raise
     except BadInput:
         return ()  # a damaged pointer names no run
-    path = None if pointer is None else _pending(root, scenario_id, pointer.run_id)
-    return () if path is None or not path.is_file() else (path,)
+    if pointer is None or is_there(_entered(root, scenario_id, pointer.run_id)):
+        return ()
+    path = _pending(root, scenario_id, pointer.run_id)
+    return (path,) if is_there(path) else ()
 
 
-def _pending(root: Path, scenario_id: str, run_id: str) -> Path:
+def _entered(root: DataPath, scenario_id: str, run_id: str) -> DataPath:
+    return history_folder(root, scenario_id) / f"{run_id}.parquet"
+
+
+def _pending(root: DataPath, scenario_id: str, run_id: str) -> DataPath:
     return history_folder(root, scenario_id) / f".{run_id}{_PENDING}"
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: DataPath) -> pa.Table:
     try:
         version = json.loads(parquet_metadata(path, remedy=_REMEDY)[VERSION_KEY])
     except (KeyError, ValueError):

@@ -15,11 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cj_pipeline.foundation.data_path import is_remote, matching
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import PART
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.catalogue import is_current
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.files import is_there, replace_whole
 from cj_pipeline.warehouse.history import check_history
 from cj_pipeline.warehouse.parts import PartFile, metadata, part_file
 from cj_pipeline.warehouse.pointers import pointer_problems
@@ -46,7 +47,7 @@ def planned(warehouse: Warehouse) -> Migration:
     """Look at every file of a data folder, and change nothing. Raises NewerVersion for one of a newer program."""
     found: list[PartFile] = []
     problems = [*pointer_problems(warehouse.root), *check_history(warehouse.root)]
-    for path in sorted((warehouse.root / RUNS_FOLDER).glob("[!.]*/[!.]*/*/[!.]*.parquet")):
+    for path in matching(warehouse.root / RUNS_FOLDER, "[!.]*/[!.]*/*/[!.]*.parquet"):
         if path.parent.name not in SCHEMAS:
             continue
         try:
@@ -84,10 +85,10 @@ def migrate(warehouse: Warehouse, known: Collection[str] = ()) -> Migration:
 
 
 def _is_outdated(warehouse: Warehouse) -> bool:
-    if not warehouse.catalogue_path.is_file():
+    if not is_there(warehouse.catalogue_path):
         return False
     try:
-        return not is_current(warehouse.catalogue_path, warehouse.root)
+        return not is_current(warehouse.catalogue_here(), warehouse.root)
     except NewerVersion:
         raise
     except BadInput:
@@ -96,7 +97,8 @@ def _is_outdated(warehouse: Warehouse) -> bool:
 
 def _rewrite(part: PartFile) -> None:
     table = part.read().replace_schema_metadata(metadata(part.stamp))
-    times = part.path.stat()
+    # An object has the time of its writing, and no other.
+    times = None if is_remote(part.path) else part.path.stat()
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -105,7 +107,8 @@ def _rewrite(part: PartFile) -> None:
             os.fsync(file.fileno())
         if not _same(pq.read_table(temporary, partitioning=None), table):
             raise BadInput("was not written as it was read.", path=part.path, remedy="Look at the disk; try again.")
-        os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))  # `prune` keeps the newest runs
+        if times is not None:
+            os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))  # `prune` keeps the newest runs
 
     replace_whole(part.path, write)
 

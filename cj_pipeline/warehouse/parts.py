@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import PART
+from cj_pipeline.warehouse.files import readable
 from cj_pipeline.warehouse.origin import METADATA_KEY
 from cj_pipeline.warehouse.parquet import damage_named
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -36,7 +37,7 @@ REMEDY = "Materialise the whole scenario."
 class PartFile:
     """What the end of a part's file says. lacking: columns that it would have today; stamp: as it is stored."""
 
-    path: Path
+    path: DataPath
     dataset: str
     version: int
     lacking: tuple[str, ...]
@@ -45,9 +46,9 @@ class PartFile:
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Return the part with the columns of today, all by default. Raises BadInput for a damaged file."""
         schema = SCHEMAS[self.dataset]
-        with damage_named(self.path, REMEDY):
+        with damage_named(self.path, REMEDY), readable(self.path) as source:
             table = pq.read_table(
-                self.path, schema=schema, columns=columns, partitioning=None, page_checksum_verification=True
+                source, schema=schema, columns=columns, partitioning=None, page_checksum_verification=True
             )
         for name in self.lacking:
             if name in table.column_names:
@@ -57,13 +58,13 @@ class PartFile:
         return table
 
 
-def part_file(path: Path, dataset: str) -> PartFile:
+def part_file(path: DataPath, dataset: str) -> PartFile:
     """Return what a part says of itself, without its rows.
 
     Raises NewerVersion, and BadInput for what is no Parquet file, no part of a run, or has not the dataset's columns.
     """
-    with damage_named(path, REMEDY):
-        found = pq.read_schema(path)
+    with damage_named(path, REMEDY), readable(path) as source:
+        found = pq.read_schema(source)
     try:
         stamp = (found.metadata or {})[METADATA_KEY]
         mark = json.loads((found.metadata or {}).get(VERSION_KEY, b"null"))

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.data_root import local_folder
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
 from cj_pipeline.warehouse.store import Warehouse
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 YOUNGEST = timedelta(days=1)
 """A younger folder may be of a run that is not over."""
@@ -26,10 +33,10 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed publishers prepared for the history. Of two processes that prune at
-    once, one waits. now: aware.
+    that broke off, are removed, and what killed publishers prepared for the history. Of two processes of one machine
+    that prune at once, one waits. now: aware.
     """
-    with file_lock(warehouse.root / _LOCK):
+    with file_lock(local_folder(warehouse.root) / _LOCK):
         return _pruned(warehouse, now, keep)
 
 
@@ -37,11 +44,8 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []
-    for folder in sorted((warehouse.root / RUNS_FOLDER).glob("*/*")):
-        if not _is_run_folder(folder):
-            continue
-        run = warehouse.run(folder.parent.name, folder.name)
-        written = max((path.lstat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
+    for run_id, scenario_id, written in _runs(warehouse.root):
+        run = warehouse.run(run_id, scenario_id)
         if (run.scenario_id, run.run_id) in published:
             continue
         if _is_whole(run):
@@ -59,6 +63,29 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
         if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
             path.unlink(missing_ok=True)
     return tuple(removed)
+
+
+def _runs(root: DataPath) -> Iterator[tuple[str, str, float]]:
+    """Yield (run, scenario, when something was last written) of each folder of a run."""
+    if is_remote(root):
+        yield from _remote_runs(root / RUNS_FOLDER)
+        return
+    for folder in sorted((root / RUNS_FOLDER).glob("*/*")):
+        if _is_run_folder(folder):
+            written = max((path.lstat().st_mtime for path in folder.glob("*/*")), default=folder.stat().st_mtime)
+            yield folder.parent.name, folder.name, written
+
+
+def _remote_runs(runs: UPath) -> list[tuple[str, str, float]]:
+    """List all objects of runs at once: a prefix has no time of its own."""
+    newest: dict[tuple[str, str], float] = {}
+    for name, found in runs.fs.find(runs.path, detail=True).items():
+        places = name.removeprefix(f"{runs.path}/").split("/")
+        if len(places) == len(("run", "scenario", "dataset", "part")):
+            run_id, scenario_id, *_ = places
+            written = found["LastModified"].timestamp()
+            newest[run_id, scenario_id] = max(written, newest.get((run_id, scenario_id), 0.0))
+    return [(*run, written) for run, written in sorted(newest.items())]
 
 
 def _is_run_folder(folder: Path) -> bool:
@@ -82,7 +109,10 @@ def _is_whole(run: RunFolder) -> bool:
         return False
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: DataPath) -> None:
+    if is_remote(folder):
+        folder.fs.rm(folder.path, recursive=True)
+        return
     shutil.rmtree(folder)
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()

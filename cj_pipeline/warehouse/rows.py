@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.warehouse.schemas import TIMESTAMP
 
@@ -27,7 +27,7 @@ _FITS: dict[pa.DataType, Callable[[object], bool]] = {
 }
 
 
-def table_of(schema: pa.Schema, rows: Sequence[Row], path: Path, constant: Row) -> pa.Table:
+def table_of(schema: pa.Schema, rows: Sequence[Row], path: DataPath, constant: Row) -> pa.Table:
     """Return rows as a table of exactly this schema. constant: columns that are the same in every row.
 
     Raises BadInput naming the column.

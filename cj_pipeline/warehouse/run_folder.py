@@ -5,16 +5,18 @@ A run writes into its own folder and reads from it alone, so two runs at once ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.data_path import DataPath, matching
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.warehouse.data_root import for_each
+from cj_pipeline.warehouse.files import is_there
 from cj_pipeline.warehouse.origin import Origin, Stamp, code_version
 from cj_pipeline.warehouse.parquet import write_parquet
 from cj_pipeline.warehouse.parts import REMEDY, metadata, part_file
@@ -29,29 +31,36 @@ RUNS_FOLDER = "runs"
 class RunFolder:
     """The datasets of one run of one scenario. root: the data folder."""
 
-    root: Path
+    root: DataPath
     run_id: str
     scenario_id: str
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> DataPath:
         """Return the folder of the run's parts, whether or not it exists."""
         return self.root / RUNS_FOLDER / self.run_id / self.scenario_id
 
-    def path(self, dataset: str, part: str) -> Path:
+    def path(self, dataset: str, part: str) -> DataPath:
         """Return the file of one part of a dataset, whether or not it exists."""
         return self.folder / dataset / f"{part}.parquet"
 
     def has(self, dataset: str, part: str) -> bool:
         """Return whether this run made that part."""
-        return self.path(dataset, part).is_file()
+        return is_there(self.path(dataset, part))
 
     def parts(self) -> list[tuple[str, str]]:
         """Return (dataset, part) of every part that this run made, and of those that a whole run has."""
-        every = ((dataset, part) for dataset, parts in PARTS.items() for part in parts)
-        return [(dataset, part) for dataset, part in every if dataset not in OPTIONAL or self.has(dataset, part)]
+        every = [(dataset, part) for dataset, parts in PARTS.items() for part in parts]
+        optional = set(self.made(one for one in every if one[0] in OPTIONAL))
+        return [one for one in every if one[0] not in OPTIONAL or one in optional]
 
-    def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> Path:
+    def made(self, parts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of some (dataset, part) that this run made."""
+        asked = list(parts)
+        found = for_each(self.root, lambda one: self.has(*one), asked)
+        return [one for one, there in zip(asked, found, strict=True) if there]
+
+    def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> DataPath:
         """Write one part of a dataset (no rows is a valid part). origin: what the rows are made of.
 
         Raises BadInput naming the column when a row does not fit the declared schema, and when the run is published
@@ -92,10 +101,12 @@ class RunFolder:
         """
         _schema(self.root, dataset)
         path = self.path(dataset, part)
-        if not path.is_file():
-            raise BadInput(self._missing(dataset, part), path=path, remedy=REMEDY)
         try:
             stamp = Stamp.model_validate_json(part_file(path, dataset).stamp)
+        except FileNotFoundError:
+            raise BadInput(self._missing(dataset, part), path=path, remedy=REMEDY) from None
+        except BadInput:
+            raise
         except ValueError:
             raise BadInput("does not say which run made it.", path=path, remedy=REMEDY) from None
         if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):
@@ -114,8 +125,9 @@ class RunFolder:
         """
         found = Origin(answers={})
         named: dict[str, tuple[str, str]] = {}
-        for dataset, part in parts:
-            origin = self.stamp(dataset, part).origin
+        stamps = for_each(self.root, lambda one: self.stamp(*one), parts)
+        for (dataset, part), stamp in zip(parts, stamps, strict=True):
+            origin = stamp.origin
             for side, answers in origin.answers.items():
                 if (earlier := found.answers.get(side, answers)) != answers:
                     other = " ".join(named[side])
@@ -131,7 +143,7 @@ class RunFolder:
 
     def _missing(self, dataset: str, part: str) -> str:
         sentence = f"run {self.run_id} made no {dataset} ({part}) of '{self.scenario_id}'"
-        others = list((self.root / RUNS_FOLDER).glob(f"*/{self.scenario_id}/{dataset}/{part}.parquet"))
+        others = matching(self.root / RUNS_FOLDER, f"*/{self.scenario_id}/{dataset}/{part}.parquet")
         if not others:
             return f"{sentence}, and no other run did."
         newest = max(others, key=lambda path: path.stat().st_mtime)
@@ -142,7 +154,7 @@ class RunFolder:
         )
 
 
-def _schema(root: Path, dataset: str) -> pa.Schema:
+def _schema(root: DataPath, dataset: str) -> pa.Schema:
     if dataset not in SCHEMAS:
         raise BadInput(f"no dataset is called '{dataset}'.", path=root, remedy=did_you_mean(dataset, SCHEMAS))
     return SCHEMAS[dataset]

@@ -6,14 +6,17 @@ read-only by everyone else (a DuckDB writer shuts out even readers).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.settings import PipelineSettings
@@ -27,9 +30,10 @@ from cj_pipeline.warehouse.catalogue import (
     literal_glob,
     quoted,
 )
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.data_root import for_each
+from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
-from cj_pipeline.warehouse.parts import part_file
+from cj_pipeline.warehouse.parts import PartFile, part_file
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
@@ -42,13 +46,13 @@ class QueryFailed(CjPipelineError):
 
 
 class Warehouse:
-    """Datasets below one folder."""
+    """Datasets below one folder, or one prefix of a bucket."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: DataPath) -> None:
         self.root = root.absolute()
 
     @property
-    def catalogue_path(self) -> Path:
+    def catalogue_path(self) -> DataPath:
         """Return the path of the DuckDB file."""
         return self.root / CATALOGUE_FILE
 
@@ -79,8 +83,7 @@ class Warehouse:
         for pointer in found:
             run = self.run(pointer.run_id, pointer.scenario_id)
             try:
-                for dataset, part in run.parts():
-                    run.stamp(dataset, part)
+                for_each(self.root, lambda one: run.stamp(*one), run.parts())  # noqa: B023
             except NewerVersion:
                 raise
             except BadInput as problem:
@@ -104,6 +107,8 @@ class Warehouse:
 
     def first_edition(self) -> str:
         """Return a sentence about parts in the layout of the first edition, which are ignored; empty without any."""
+        if is_remote(self.root):  # the first edition knew folders only
+            return ""
         if not any(next((self.root / name).glob("*/*.parquet"), None) for name in SCHEMAS if name != RUNS_FOLDER):
             return ""
         return (
@@ -111,7 +116,7 @@ class Warehouse:
             "ignored; materialise the scenarios again, and remove the old folders"
         )
 
-    def rebuild_catalogue(self, known: Collection[str] = ()) -> Path:
+    def rebuild_catalogue(self, known: Collection[str] = ()) -> DataPath:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
         known: see `pointers`. A run with a damaged file is left out (`sound` names it). Raises DiskError, and BadInput
@@ -125,13 +130,14 @@ class Warehouse:
                 return self.catalogue_path
 
     def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+        catalogue = self.catalogue_path
         log = path.with_name(f"{path.name}.wal")
         try:
             self._define_all(path, published)
         except duckdb.Error as error:
             problem = f"the catalogue cannot be made: {error}"
-            raise disk_error_in(str(error), self.catalogue_path) or BadInput(
-                problem, path=self.catalogue_path, remedy="What is published is not changed by this."
+            raise disk_error_in(str(error), path if is_remote(catalogue) else catalogue) or BadInput(
+                problem, path=catalogue, remedy="What is published is not changed by this."
             ) from None
         finally:
             with suppress(OSError):
@@ -140,12 +146,12 @@ class Warehouse:
     def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
+            self._let_read(connection)
             define_version(connection, self.root)
             for dataset in SCHEMAS:
-                parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
-                define_dataset(
-                    connection, dataset, [part_file(run.path(dataset, part), dataset) for run, part in parts]
-                )
+                parts = [(run, part) for run in runs for part in PARTS[dataset]]
+                found = for_each(self.root, lambda one: self._part(one[0], dataset, one[1]), parts)  # noqa: B023
+                define_dataset(connection, dataset, [part for part in found if part is not None])
             for one in published:
                 complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
@@ -154,6 +160,18 @@ class Warehouse:
             define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
             # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
             connection.execute("checkpoint")
+
+    def _part(self, run: RunFolder, dataset: str, part: str) -> PartFile | None:
+        """Return a part of a run, if it made one. Raises BadInput for one of another run."""
+        if not run.has(dataset, part):
+            return None
+        run.stamp(dataset, part)  # DuckDB looks at the first file only
+        return part_file(run.path(dataset, part), dataset)
+
+    def _let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read where the datasets are; of a folder it can by itself."""
+        if is_remote(self.root):
+            connection.register_filesystem(self.root.fs)
 
     def query(self, sql: str) -> pa.Table:
         """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
@@ -180,11 +198,8 @@ class Warehouse:
         A catalogue of an older version, or from before the folder moved, is made again. Raises BadInput without a
         catalogue, and NewerVersion.
         """
-        if not self.catalogue_path.is_file():
-            raise BadInput(
-                "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
-            )
-        if not is_current(self.catalogue_path, self.root):
+        catalogue = self.catalogue_here()
+        if not is_current(catalogue, self.root):
             known = [path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")]
             try:
                 self.rebuild_catalogue(known)
@@ -194,11 +209,13 @@ class Warehouse:
                     path=self.catalogue_path,
                     remedy="Run `cj-pipeline warehouse migrate` as somebody who may write there.",
                 ) from None
+            catalogue = self.catalogue_here()
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
         try:
-            connection.execute(f"attach {quoted(str(self.catalogue_path))} as warehouse (read_only)")
+            self._let_read(connection)
+            connection.execute(f"attach {quoted(str(catalogue))} as warehouse (read_only)")
             connection.execute("use warehouse")
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
@@ -208,3 +225,25 @@ class Warehouse:
                 "made again of what is stored."
             ) from None
         return connection
+
+    def catalogue_here(self) -> Path:
+        """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it.
+
+        Raises BadInput where there is none.
+        """
+        path = self.catalogue_path
+        try:
+            if is_remote(path):
+                content = read_whole(path)
+                copy = Path(_copies().name) / f"{sha256(content).hexdigest()}.duckdb"
+                return copy if copy.is_file() else replace_whole(copy, lambda temporary: temporary.write_bytes(content))
+            if path.is_file():
+                return path
+        except FileNotFoundError:
+            pass
+        raise BadInput("no catalogue.", path=path, remedy="Run `make parity`, or materialise a scenario.")
+
+
+@cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="cj-pipeline-")  # removed when the process ends

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from cj_pipeline.eng5.alignment.case import AlignmentCase
 from cj_pipeline.eng5.alignment.result import AlignmentResult, GradedAnchor, Interval
 from cj_pipeline.eng5.alignment.targets import targets
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.runs.record import Side
 from cj_pipeline.warehouse.run_folder import RunFolder
 
 
-def store_alignment(run: RunFolder, side: Side, case: AlignmentCase, result: AlignmentResult | None) -> Path:
+def store_alignment(run: RunFolder, side: Side, case: AlignmentCase, result: AlignmentResult | None) -> DataPath:
     """Write one row per graded essay; no rows where there is no alignment."""
     rows = [
         {"scenario_id": run.scenario_id, "side": side.value, **anchor_row(anchor, case.labels)}

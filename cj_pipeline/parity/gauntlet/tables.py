@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.parity.gauntlet.gauntlet import Gauntlet
 from cj_pipeline.runs.record import Side
 from cj_pipeline.warehouse.rows import Row
@@ -11,7 +10,7 @@ from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import GAUNTLET, PARITY_PART
 
 
-def store_gauntlet(run: RunFolder, gauntlet: Gauntlet) -> Path:
+def store_gauntlet(run: RunFolder, gauntlet: Gauntlet) -> DataPath:
     """Write a row for each wrong mock, and return the file."""
     origin = run.origin(*(("runs", side) for side in Side))
     return run.write(GAUNTLET, PARITY_PART, gauntlet_rows(gauntlet), origin)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.parity.history.changes import alarm_threshold, find_changes
@@ -126,7 +126,7 @@ class ScenarioHistory:
         return tuple(one for one in self.shifts if one.found_run == self.nights[-1].run_id)
 
 
-def load_history(root: Path, scenario_id: str) -> ScenarioHistory | None:
+def load_history(root: DataPath, scenario_id: str) -> ScenarioHistory | None:
     """Return the history of a scenario; None before its first published run. root: the data folder.
 
     Raises BadInput naming a file that is no history.
