@@ -27,13 +27,13 @@ from dagster._core.remote_origin import (
 from dagster._core.run_coordinator import SubmitRunContext
 
 from assets.jobs import ALL_JOB
+from assets.night import PARTITION_TAG, WILL_RETRY_TAG
 from cj_pipeline.instance import URL_VARIABLE
 from cj_pipeline.local.server import Server, ServerSpec
 from tests.house import REPOSITORY
 
 BROKER_VARIABLE = "CJ_PIPELINE_CELERY_URL"
 LOCATION = "cj_pipeline"
-PARTITION_TAG = "dagster/partition"
 
 _BINARIES = Path(sys.executable).parent
 _START_S = 180.0
@@ -86,8 +86,12 @@ class Machines:
 
     def daemon(self) -> Server:
         """Return the daemon, which starts a code server of its own."""
-        command = [_BINARIES / "dagster-daemon", "run", "-w", REPOSITORY / "workspace.yaml"]
-        return self.process("daemon", command, ready=lambda log: "Instance is configured" in log)
+        return self.program("daemon", "dagster-daemon", "run", ready="Instance is configured")
+
+    def program(self, name: str, program: str, *words: object, ready: str) -> Server:
+        """Return one of Dagster's programs over the workspace, which is up when its log says a word."""
+        command = [_BINARIES / program, *words, "-w", REPOSITORY / "workspace.yaml"]
+        return self.process(name, command, ready=lambda log: ready in log)
 
     def worker(self, name: str, *, processes: int = 1, **environment: str) -> Server:
         """Return a Celery worker, started as docs/nightly.md says. environment: of this one alone."""
@@ -168,6 +172,11 @@ def runs_of(instance: DagsterInstance, backfill_id: str) -> list[RunRecord]:
     """Return every run of a backfill, those that were launched again too, the oldest first."""
     filters = RunsFilter(tags={"dagster/backfill": backfill_id})
     return list(instance.get_run_records(filters, ascending=True))
+
+
+def settled(run: DagsterRun) -> bool:
+    """Return whether a run has ended and is not to be launched again, which Dagster says a moment later."""
+    return run.is_finished and (run.status is not DagsterRunStatus.FAILURE or run.tags.get(WILL_RETRY_TAG) == "false")
 
 
 def scenario_of(record: RunRecord) -> str:

@@ -14,8 +14,8 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun,
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
+from assets.night import PARTITION_TAG
 from cj_pipeline.instance import LPS_TAG, URL_VARIABLE
-from tests.dagster_floor.machines import PARTITION_TAG
 from tests.house import REPOSITORY
 
 ORIGIN = RemoteJobOrigin(

@@ -23,7 +23,7 @@ class RedisServer:
 
     def __init__(self, binary: str, folder: Path) -> None:
         self._binary = binary
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ class RedisServer:
         self.kill()
 
     def start(self) -> None:
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         how = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]
         self._process = subprocess.Popen([self._binary, *where, *how], stdout=subprocess.DEVNULL)
         for _ in range(500):
