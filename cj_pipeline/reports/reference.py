@@ -28,6 +28,7 @@ from cj_pipeline.reports.licences import licence_list
 from cj_pipeline.reports.mode_reference import mode_keys
 from cj_pipeline.reports.observability.tables import alert_list, panel_list
 from cj_pipeline.reports.rooms import REPOSITORY, room_picture
+from cj_pipeline.reports.run_series import run_series_table
 from cj_pipeline.reports.service_reference import (
     cj_metrics,
     cj_settings,
@@ -197,6 +198,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "format-list": format_list,
     "alert-list": alert_list,
     "panel-list": panel_list,
+    "run-series": run_series_table,
 }
 
 
