@@ -1,19 +1,17 @@
-"""This module holds the assets of parity: the checks as rows, the report that people read, and the suite.
+"""This module holds the assets of one scenario's parity: the checks as rows, and the report that people read.
 
 The gates are checks on `parity/report`, on which nothing depends. Rows, suite and catalogue depend on `parity/checks`
 instead: a blocking check that fails skips whatever is downstream, and a failure is when one wants to read them.
 """
 
 import base64
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     Config,
-    FreshnessPolicy,
     MarkdownMetadataValue,
     MaterializeResult,
     MetadataValue,
@@ -24,11 +22,9 @@ from dagster import (
 from pydantic import Field
 
 from assets.sides import side_key
-from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, TRACE, Group, about, asset_spec, stored, table
-from cj_pipeline.foundation.text import markdown_text
+from assets.specs import CHECKS, REPORT, TRACE, Group, about, asset_spec, stored, table
 from cj_pipeline.parity.compare import ParityReport
-from cj_pipeline.parity.tables import check_row, compare_stored, store_report, stored_verdicts
-from cj_pipeline.parity.verdict import Parity
+from cj_pipeline.parity.tables import check_row, compare_stored, store_report
 from cj_pipeline.reports.headline import headline_lines
 from cj_pipeline.reports.parity_report import as_markdown
 from cj_pipeline.reports.plots import latency_plot, theta_plot
@@ -38,9 +34,6 @@ from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
 
 PARITY_OP = "parity"
-
-EVERY_NIGHT = FreshnessPolicy.cron(deadline_cron="0 5 * * *", lower_bound_delta=timedelta(hours=2), timezone="UTC")
-"""The night begins at 03:00 UTC. A suite that is not of this night by five is shown as stale."""
 
 
 class ParityConfig(Config):
@@ -93,12 +86,13 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         provenances = [recording.provenance for recording in trace_store.recordings(context.partition_key)]
         report = compare_stored(run, scenario, scenario_file=file, strict=config.strict, provenances=provenances)
         path = store_report(run, report)
-        verdict = verdict_metadata(report)
-        yield MaterializeResult(asset_key=CHECKS, metadata={**stored(path, len(report.results)), **verdict})
+        rows = {**stored(path, len(report.results)), "verdict": report.verdict.value}
+        yield MaterializeResult(asset_key=CHECKS, metadata=rows)
         yield MaterializeResult(
             asset_key=REPORT,
             metadata={
-                **verdict,
+                **verdict_metadata(report),
+                **counts_of(report),
                 "scales": picture("both scales", theta_plot(scenario, report.recorded, report.live)),
                 "latencies": picture("both latencies", latency_plot(report.recorded, report.live)),
                 "report": MetadataValue.md(as_markdown(report)),
@@ -109,72 +103,26 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     return parity
 
 
-def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
-    """Declare `parity/suite`."""
-    spec = asset_spec(
-        SUITE,
-        "Every scenario that has a published comparison, one line each.",
-        # The catalogue's step publishes; a suite before it would show the run before this one.
-        computed_by="parity",
-        reads=[CHECKS, CATALOGUE],
-        group=Group.PARITY,
-        freshness=EVERY_NIGHT,
-    )
-
-    @multi_asset(name="parity_suite", specs=[spec])
-    def suite(warehouse: WarehouseResource) -> MaterializeResult[None]:
-        verdicts = stored_verdicts(warehouse.open(), scenarios.get_partition_keys())
-        lines = [
-            {
-                "scenario": one.scenario_id,
-                "verdict": one.words,
-                "failing": ", ".join(one.failing),
-                "reasons": " ".join(reason.sentence for reason in one.reasons),
-                "gates_failed": len(one.failing),
-                "checks_on": one.checks_on,
-                "checks_off": one.checks_off,
-                "inconclusive": one.inconclusive,
-                "run": one.run_id,
-            }
-            for one in verdicts
-        ]
-        return MaterializeResult(
-            metadata={
-                "scenarios": table(lines),
-                "scenarios_compared": len(verdicts),
-                **{
-                    f"scenarios_{verdict.name.lower()}": sum(one.verdict is verdict for one in verdicts)
-                    for verdict in Parity
-                },
-                "scenarios_unexpected": sum(not one.as_expected for one in verdicts),
-            }
-        )
-
-    return suite
-
-
 def verdict_metadata(report: ParityReport) -> dict[str, Any]:
-    """Return the verdict, its headline and reasons, and how many gates could have failed, did, or settle nothing."""
+    """Return the verdict, its headline, and what it rests on: a table, since the UI hides Markdown of this length."""
+    first, *rest = headline_lines(report)
     return {
+        "headline": about(report.scenario.scenario_id, first),
         "verdict": report.verdict.value,
         "expected": report.expected.value,
-        "headline": MetadataValue.md(_listed(_lines(report))),
-        "reasons": MetadataValue.md("\n".join(f"- {markdown_text(one.sentence)}" for one in report.reasons) or "none"),
+        "in_words": table({"sentence": line} for line in rest),
+    }
+
+
+def counts_of(report: ParityReport) -> dict[str, int]:
+    """Return how many gates could have failed, did, or settle nothing. On one asset alone: each number is a plot."""
+    return {
         "recordings": report.recordings,
         "gates_could_fail": len(report.could_fail),
         "gates_failed": len(report.failed),
         "checks_off": len(report.results) - len(report.on),
         "inconclusive": len(report.inconclusive),
     }
-
-
-def _lines(report: ParityReport) -> list[str]:
-    first, *rest = headline_lines(report)
-    return [about(report.scenario.scenario_id, first), *rest]
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {markdown_text(line)}" for line in lines)
 
 
 def verdict_table(report: ParityReport) -> TableMetadataValue:

@@ -24,13 +24,14 @@ from dagster import (
 )
 
 from assets.parity import BOTH_RUNS, verdict_metadata
+from assets.published import published_report
 from assets.specs import REPORT, about, table
-from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.compare import ALL_CHECKS, CheckResult, ParityReport, Verdict
 from cj_pipeline.parity.tables import check_row, load_report
 from cj_pipeline.parity.verdict import Parity
 from cj_pipeline.reports.headline import headline, off_lines
 from cj_pipeline.reports.parity_report import VERDICT, expected_failure
+from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
 from resources.cj_engine import CjEngineResource
 from resources.trace_store import TraceStoreResource
 from resources.warehouse import WarehouseResource
@@ -60,13 +61,14 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
         engine: CjEngineResource,
         warehouse: WarehouseResource,
     ) -> Iterator[AssetCheckResult]:
-        scenario = engine.configured(trace_store.scenario(context.partition_key))
-        report = load_report(warehouse.run(context.partition_key), scenario)
+        run = warehouse.run(context.partition_key)
+        if run.has(REPORTS, PARITY_PART):
+            scenario = engine.configured(trace_store.scenario(context.partition_key))
+            report = load_report(run, scenario)
+        else:  # gates alone, without the comparison in front of them
+            report = published_report(context.partition_key, trace_store, engine, warehouse)
         wanted = {key.name for key in context.selected_asset_check_keys}
-        results = [
-            outcome_of(result, context.partition_key, may_fail=expected_failure(report)) for result in report.results
-        ]
-        results = [one for one in (*results, verdict_of(report)) if one.check_name in wanted]
+        results = [one for one in results_of(report) if one.check_name in wanted]
         red = [one for one in results if not one.passed and one.severity is AssetCheckSeverity.ERROR]
         # Dagster has no colour for off. A check without a result is grey in a run that succeeds, and red in one that
         # fails, where it is shown as a warning instead.
@@ -75,6 +77,13 @@ def parity_checks(scenarios: PartitionsDefinition[str]) -> AssetChecksDefinition
             raise GatesFailed(report, red)
 
     return gates
+
+
+def results_of(report: ParityReport) -> list[AssetCheckResult]:
+    """Return a result for each gate of a report, and one for its verdict."""
+    may_fail = expected_failure(report)
+    gates = (outcome_of(one, report.scenario.scenario_id, may_fail=may_fail) for one in report.results)
+    return [*gates, verdict_of(report)]
 
 
 def _is_off(one: AssetCheckResult) -> bool:
@@ -103,55 +112,55 @@ class GatesFailed(Failure):
 def outcome_of(result: CheckResult, scenario_id: str, *, may_fail: bool = False) -> AssetCheckResult:
     """Return a check's result as Dagster's; one that is off has not passed. may_fail: failing is expected."""
     failed = result.verdict is Verdict.FAIL
-    off = "off: " if result.verdict is Verdict.OFF else ""
+    sentence = about(scenario_id, f"{'off: ' if result.verdict is Verdict.OFF else ''}{result.sentence}")
     return AssetCheckResult(
         asset_key=REPORT,
         check_name=result.check.name,
         passed=result.verdict is Verdict.PASS and not result.proven_different,
         severity=AssetCheckSeverity.ERROR if failed and not may_fail else AssetCheckSeverity.WARN,
-        description=about(scenario_id, f"{off}{result.sentence}"),
-        metadata={"verdict": result.verdict.value, "sentence": result.sentence, **_measured(result)},
+        description=sentence,
+        # The log of a run shows the metadata, and not the description.
+        metadata={"sentence": sentence, "verdict": result.verdict.value, **_measured(result)},
     )
 
 
 def verdict_of(report: ParityReport) -> AssetCheckResult:
     """Return the verdict as a check: passed when it is the expected one; CANNOT TELL is a WARN where PARITY was."""
     doubtful = report.verdict is Parity.CANNOT_TELL and report.expected is Parity.PARITY
-    off = "\n".join(f"- {markdown_text(line)}" for line in off_lines(report)) or "none"
+    off = ({"check": line} for line in off_lines(report))
     return AssetCheckResult(
         asset_key=REPORT,
         check_name=VERDICT,
         passed=report.as_expected,
         severity=AssetCheckSeverity.WARN if doubtful or report.as_expected else AssetCheckSeverity.ERROR,
         description=about(report.scenario.scenario_id, headline(report)),
-        metadata={**verdict_metadata(report), "off": MetadataValue.md(off)},
+        metadata={**verdict_metadata(report), "off": table(off), **_failed_gates(report)},
     )
 
 
+def _failed_gates(report: ParityReport) -> dict[str, int]:
+    """Return the number of gates that failed as any check's value, and its limit where none is to fail."""
+    ceiling = {"ceiling": 0} if report.expected is Parity.PARITY else {}
+    return {"value": len(report.failed), **ceiling}
+
+
 def _measured(result: CheckResult) -> dict[str, str | float]:
-    """Return what was measured, as numbers where there are some: Dagster plots those over time."""
+    """Return what was measured, as numbers where there are some: Dagster plots those over time, the limits beside."""
     if (outcome := result.outcome) is None:
         return {"reason": result.reason}
-    numbers = {"value": outcome.value, "recorded": outcome.recorded, "live": outcome.live}
+    numbers = {"value": outcome.value, "floor": outcome.floor, "ceiling": outcome.ceiling}
+    numbers |= {"recorded": outcome.recorded, "live": outcome.live}
     words = {"tolerance": outcome.tolerance, "unit": outcome.unit}
     if (evidence := outcome.evidence) is not None:
-        numbers |= {
-            "difference": evidence.difference,
-            "low": evidence.low,
-            "high": evidence.high,
-            # What the gate goes by: the larger of margin and noise. In the unit of `value`, and plotted beside it.
-            "floor": min(evidence.margin.low, evidence.noise.low),
-            "ceiling": max(evidence.margin.high, evidence.noise.high),
-            "margin_low": evidence.margin.low,
-            "margin_high": evidence.margin.high,
-            "noise_low": evidence.noise.low,
-            "noise_high": evidence.noise.high,
-            "p": evidence.p,
-            "detectable": evidence.detectable,
-            "n_recorded": evidence.observations[0],
-            "n_live": evidence.observations[1],
+        # Each number is a plot: what repeats another one, or hardly ever changes, is in the words.
+        numbers |= {"low": evidence.low, "high": evidence.high, "p": evidence.p, "detectable": evidence.detectable}
+        words |= {
+            "margin": f"{evidence.margin.low:.4g} to {evidence.margin.high:.4g}",
+            "noise": f"{evidence.noise.low:.4g} to {evidence.noise.high:.4g}",
+            "observations": f"{evidence.observations[0]} recorded, {evidence.observations[1]} live",
+            "evidence": evidence.verdict.value,
+            "evidence_in_words": evidence.sentence(outcome.unit),
         }
-        words |= {"evidence": evidence.verdict.value, "evidence_in_words": evidence.sentence(outcome.unit)}
     if outcome.details:
         words["details"] = "; ".join(outcome.details)
     # Six digits: the UI shows every one it is given, and further ones say nothing.

@@ -26,6 +26,7 @@ from assets.edits import edits_sensor
 from assets.eng5 import eng5_jobs
 from assets.eng5_experiment import cells_job, experiment_asset, plan_job
 from assets.executor import in_process_unless_asked
+from assets.gate import gate_job
 from assets.gauntlet import gauntlet_asset
 from assets.history import history_asset
 from assets.jobs import ALL_JOB, parity_jobs
@@ -33,7 +34,7 @@ from assets.kafka_topic import hourly_observation, kafka_topic, observe_kafka
 from assets.mode import mode_asset
 from assets.night import night_tags, night_watch, nightly_schedule
 from assets.outcome import Events, outcome_of
-from assets.parity import PARITY_OP, parity_asset, suite_asset
+from assets.parity import PARITY_OP, parity_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import ScenarioPartitions
 from assets.record import record_job
@@ -41,6 +42,8 @@ from assets.retention import retention_job, retention_schedule
 from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
+from assets.suite import suite_asset
+from assets.suite_upkeep import suite_job, suite_sensor
 from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.alerts.night import Outcome
 from cj_pipeline.foundation.secret_files import read_secret_files
@@ -75,12 +78,11 @@ def build_defs(
         *(asset for side in Side for asset in side_assets(side, scenarios)),
         parity_asset(scenarios),
         gauntlet_asset(scenarios),
-        suite_asset(scenarios),
     ]
     with warnings.catch_warnings():
         # Checks with partitions are a preview of Dagster 1.13; its warning does not help a user of the command line.
         warnings.simplefilter("ignore", PreviewWarning)
-        assets += [alignment_asset(scenarios), calibration_asset(scenarios)]
+        assets += [suite_asset(scenarios), alignment_asset(scenarios), calibration_asset(scenarios)]
         history = history_asset(scenarios)
         checks = [
             checksums_check(scenarios),
@@ -103,6 +105,8 @@ def build_defs(
         executor=in_process_unless_asked,
         jobs=[
             *parity_jobs(),
+            gate_job(scenarios),
+            suite_job(),
             capture_job(),
             record_job(),
             *eng5_jobs(),
@@ -115,6 +119,7 @@ def build_defs(
         sensors=[
             new_traces_sensor(scenarios),
             edits_sensor(scenarios),
+            suite_sensor(scenarios),
             night_watch(scenarios, settings.data_dir.absolute(), settings.data_address),
         ],
         resources={

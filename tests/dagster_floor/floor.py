@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetCheckEvaluation, AssetKey, DagsterInstance, ExecuteInProcessResult
 
-from assets.specs import ALIGNMENT
+from assets.specs import ALIGNMENT, REPORT, SUITE
 from cj_pipeline.definitions import build_defs
+from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.warehouse import WarehouseResource
 from tests.house import REPOSITORY
@@ -61,12 +62,20 @@ def run_of(result: ExecuteInProcessResult, data_dir: Path, scenario_id: str) -> 
 
 
 def red_checks(result: ExecuteInProcessResult) -> set[str]:
-    """`asset: check` of everything that did not pass, but for the agreement with grades, whose checks only warn."""
+    """`asset: check` of everything that failed.
+
+    Left out are the agreement with grades, whose checks only warn, what is off, and the suite, which repeats the rest.
+    """
     return {
         f"{check.asset_key.to_user_string()}: {check.check_name}"
         for check in result.get_asset_check_evaluations()
-        if not check.passed and check.asset_key != ALIGNMENT
+        if not check.passed and check.asset_key not in (ALIGNMENT, SUITE) and not _is_off(check)
     }
+
+
+def _is_off(check: AssetCheckEvaluation) -> bool:
+    verdict = check.metadata.get("verdict")
+    return check.asset_key != REPORT and verdict is not None and verdict.value == Verdict.OFF.value
 
 
 def materialised(result: ExecuteInProcessResult) -> set[str]:

@@ -24,6 +24,7 @@ from assets.alignment import TARGETS
 from assets.calibrate import QUESTIONS
 from assets.code_versions import DIGITS
 from assets.history import NO_CHANGE
+from assets.suite import ALL_AS_EXPECTED
 from cj_pipeline.definitions import build_defs, defs
 from cj_pipeline.parity.compare import ALL_CHECKS
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -100,7 +101,12 @@ def test_nothing_hangs_on_the_report_that_a_red_check_would_skip() -> None:
 
 MATERIALISED = set(GRAPH) - {"kafka/callbacks", "eng5/experiment"}
 # The first gauntlet of a scenario takes ten seconds or more; a night goes without it.
-ONLY_SHOWN = {AssetKey("calibration"), AssetKey(["eng5", "alignment"]), AssetKey(["parity", "history"])}
+ONLY_SHOWN = {
+    AssetKey("calibration"),
+    AssetKey(["eng5", "alignment"]),
+    AssetKey(["parity", "history"]),
+    AssetKey(["parity", "suite"]),
+}
 BY_NIGHT = MATERIALISED - {"parity/gauntlet"}
 
 
@@ -162,6 +168,7 @@ def test_the_checks_are_parity_s_own_three_on_the_recording_those_of_the_held_ou
         ("recorded/callbacks", "quarantine"),
         ("parity/report", "verdict"),
         ("parity/history", NO_CHANGE),
+        ("parity/suite", ALL_AS_EXPECTED),
         *(("calibration", name) for name in QUESTIONS),
         *(("eng5/alignment", f"{side}_{name}") for side in ("recorded", "live") for name in TARGETS),
         *(("parity/report", check.name) for check in ALL_CHECKS),
@@ -171,7 +178,7 @@ def test_the_checks_are_parity_s_own_three_on_the_recording_those_of_the_held_ou
 
 
 def test_every_check_is_partitioned_and_described_and_gates_are_those_of_the_recording_and_of_parity() -> None:
-    # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario.
+    # Dagster: only blocking checks change the exit code, only partitioned ones are kept per scenario. One is over all.
     # The quarantine's gate is parity's recorded_lines; what is in a partial trace is true all the same.
     # Neither the held-out fit nor the agreement with teachers says anything about whether the mock is faithful.
     graph = defs.resolve_asset_graph()
@@ -179,7 +186,8 @@ def test_every_check_is_partitioned_and_described_and_gates_are_those_of_the_rec
         node = graph.get(key)
         only_told = key.name in {"quarantine", "complete"} or key.asset_key in ONLY_SHOWN
         assert node.blocking is not only_told, key
-        assert node.partitions_def == graph.get(AssetKey("trace")).partitions_def, key
+        over_all = key.asset_key == AssetKey(["parity", "suite"])
+        assert node.partitions_def == (None if over_all else graph.get(AssetKey("trace")).partitions_def), key
         assert node.description, key
 
 
@@ -187,7 +195,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     parity = {"parity_all", "parity_judge", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
     eng5 = {"eng5_plan", "eng5_dry_run", "eng5_execute", "eng5_anchor_align_test", "eng5_boundary_test"}
-    others = {"parity_gauntlet", "capture_callbacks", "observe_kafka", "record_judge"}
+    others = {"parity_gauntlet", "parity_gate", "suite_refresh", "capture_callbacks", "observe_kafka", "record_judge"}
     experiments = {"eng5_experiment_plan", "eng5_experiment_cells"}
     assert set(jobs) == parity | eng5 | experiments | others
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
@@ -195,7 +203,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     for job in (jobs[name] for name in parity):
         assert set(job.asset_layer.selected_asset_keys) == everything - {AssetKey(["parity", "gauntlet"])}
         assert (
-            len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 5
+            len(job.asset_layer.asset_graph.asset_check_keys) == len(ALL_CHECKS) + len(QUESTIONS) + 2 * len(TARGETS) + 6
         )
 
 

@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from assets.alignment import TARGETS
 from assets.calibrate import QUESTIONS
 from assets.parity_checks import outcome_of
-from assets.specs import REPORT
+from assets.specs import REPORT, SUITE
 from cj_pipeline.definitions import materialise
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import load_mode
@@ -69,13 +69,14 @@ def told(result: ExecuteInProcessResult, name: str) -> dict[str, object]:
 def test_a_faithful_mock_materialises_everything_and_every_check_passes(faithful: ExecuteInProcessResult) -> None:
     assert faithful.success
     assert materialised(faithful) == BY_NIGHT
-    # Of the trace three, of the verdict and of the history one each; a check that is off has no result.
+    # Of the trace three, of the verdict, of the history and of the suite one each; a gate that is off has no result.
     off = metadata(faithful, "parity/report")["checks_off"]
     assert isinstance(off, int)
     assert off > 0
     found = faithful.get_asset_check_evaluations()
-    assert len(found) == len(ALL_CHECKS) - off + len(QUESTIONS) + 2 * len(TARGETS) + 5
-    assert all(str(check.description).startswith(f"{LOWER5}: ") for check in found)
+    assert len(found) == len(ALL_CHECKS) - off + len(QUESTIONS) + 2 * len(TARGETS) + 6
+    about_it = [check for check in found if check.asset_key != SUITE]
+    assert all(str(check.description).startswith(f"{LOWER5}: ") for check in about_it)
     assert red_checks(faithful) == set()
 
 
@@ -290,7 +291,7 @@ def test_a_trace_without_one_usable_line_cannot_tell(tmp_path: Path) -> None:
     assert red_checks(result) == {"recorded/callbacks: quarantine", *doubtful}
     assert {evaluation(result, name).severity for name in ("quarantine", "verdict")} == {AssetCheckSeverity.WARN}
     assert metadata(result, "parity/report")["verdict"] == "CANNOT TELL"
-    assert "a recording holds no usable callback" in str(metadata(result, "parity/report")["reasons"])
+    assert "a recording holds no usable callback" in str(metadata(result, "parity/report")["in_words"])
     assert materialised(result) == BY_NIGHT
     assert result.success
 

@@ -41,7 +41,7 @@ def test_the_graph_judges_by_both_recordings(result: ExecuteInProcessResult, tra
         if event.asset_key == AssetKey(["parity", "report"])
     )
     assert shown["recordings"].value == 2
-    assert "(and 1 more recording)" in str(shown["headline"].value)
+    assert "(and 1 more recording)" in str(shown["in_words"].value)
 
 
 def test_graph_and_terminal_give_the_same_numbers(
