@@ -12,7 +12,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CATALOGUE, asset_spec
+from assets.specs import CATALOGUE, Group, asset_spec
 from cj_pipeline.warehouse.publishing import NotPublished, publish
 from cj_pipeline.warehouse.schemas import SCHEMAS
 from resources.trace_store import TraceStoreResource
@@ -34,7 +34,7 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
         "This step also publishes the run that it is part of, if that is whole and no trial.",
         computed_by="catalogue",
         reads=last,
-        group="warehouse",
+        group=Group.PARITY,
         kinds=["duckdb"],
     )
 
@@ -53,6 +53,8 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
                 context.log.info(published)
         if ignored := opened.first_edition():
             context.log.warning(ignored)
+        for problem in opened.sound(scenarios.get_partition_keys())[1]:
+            context.log.warning(f"left out: {problem}")
         path = opened.rebuild_catalogue(scenarios.get_partition_keys())
         return MaterializeResult(
             metadata={"path": MetadataValue.path(str(path)), "views": len(SCHEMAS), "published": published}

@@ -37,6 +37,7 @@ from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.channels import channels_of
 from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, read_night, unusable
+from cj_pipeline.alerts.night_settings import night_settings
 from cj_pipeline.alerts.outbox import send_waiting
 from cj_pipeline.alerts.settings import alert_settings
 from cj_pipeline.foundation.clock import utc_now
@@ -64,6 +65,11 @@ def night_tags(night: date) -> Mapping[str, str]:
     return {NIGHT_TAG: night.isoformat()}
 
 
+def night_lps(night: date, url: str | None) -> dict[str, str]:
+    """Return the configuration of the LPS in a night. url: of a deployed one; None for the embedded one."""
+    return {"night": night.isoformat(), **({} if url is None else {"url": url})}
+
+
 def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
     """Declare the run of every usable scenario, every night."""
 
@@ -78,7 +84,7 @@ def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
         description="Parity of every usable scenario at 03:00 UTC, one run each, with the date as the mock's seed.",
     )
     def parity_nightly(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
-        night = context.scheduled_execution_time.date()
+        night, deployed = context.scheduled_execution_time.date(), night_settings().lps
         found = arrivals(scenarios.traces_dir, {})
         for scenario_id, place in found.broken.items():
             context.log.warning(f"{scenario_id} cannot be used ({place}), and is not run")
@@ -87,7 +93,7 @@ def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
                 # With a key, a tick that is evaluated twice launches once.
                 run_key=f"{night}/{scenario_id}",
                 partition_key=scenario_id,
-                run_config={"resources": {"lps": {"config": {"night": night.isoformat()}}}},
+                run_config={"resources": {"lps": {"config": night_lps(night, deployed.get(scenario_id))}}},
                 tags=night_tags(night),
             )
 
@@ -142,7 +148,9 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
             ),
             *(unusable(name, place) for name, place in found.broken.items()),
         ]
-        alert, problems = conclude(data_dir, night, outcomes, channels, now, ui_url=settings.ui_url)
+        alert, problems = conclude(
+            data_dir, night, outcomes, channels, now, ui_url=settings.ui_url, datasets=data_root(datasets)
+        )
         for problem in problems:
             context.log.warning(problem)
         return _skip(

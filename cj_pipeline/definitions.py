@@ -21,6 +21,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.code_references import with_code_references
 from assets.edits import edits_sensor
 from assets.eng5 import eng5_jobs
 from assets.eng5_experiment import cells_job, experiment_asset, plan_job
@@ -36,6 +37,7 @@ from assets.parity import PARITY_OP, parity_asset, suite_asset
 from assets.parity_checks import parity_checks
 from assets.partitions import ScenarioPartitions
 from assets.record import record_job
+from assets.retention import retention_job, retention_schedule
 from assets.sensors import new_traces_sensor
 from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
@@ -87,17 +89,29 @@ def build_defs(
             parity_checks(scenarios),
         ]
     return Definitions(
-        assets=[
-            *assets,
-            catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
-            history,
-            kafka_topic(),
-            experiment_asset(),
-        ],
+        assets=with_code_references(
+            [
+                *assets,
+                catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
+                history,
+                kafka_topic(),
+                experiment_asset(),
+            ],
+            settings.code_url,
+        ),
         asset_checks=checks,
         executor=in_process_unless_asked,
-        jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), plan_job(), cells_job(), observe_kafka],
-        schedules=[nightly_schedule(scenarios), hourly_observation()],
+        jobs=[
+            *parity_jobs(),
+            capture_job(),
+            record_job(),
+            *eng5_jobs(),
+            plan_job(),
+            cells_job(),
+            observe_kafka,
+            retention_job(settings.data_address),
+        ],
+        schedules=[nightly_schedule(scenarios), hourly_observation(), retention_schedule()],
         sensors=[
             new_traces_sensor(scenarios),
             edits_sensor(scenarios),
@@ -113,6 +127,9 @@ def build_defs(
             **(resource_overrides or {}),
         },
     )
+
+
+NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +171,7 @@ def materialise(
     night: date | None = None,
     realtime: bool = False,
     strict: bool = False,
+    deployed: Mapping[str, str] = NONE,
     data_dir: Path | None = None,
     traces_dir: Path | None = None,
     instance: DagsterInstance | None = None,
@@ -161,7 +179,8 @@ def materialise(
     """Materialise and check every asset of some scenarios in this process, and yield each result as it ends.
 
     mode, seed, realtime: of the live side, see LpsResource; night: whose date is the mock's seed, and whose tag each
-    run has; strict: see ParityConfig; the folders default to PipelineSettings. instance: where runs and events are
+    run has; strict: see ParityConfig; deployed: URL of the LPS that is asked for a scenario, where it is not the
+    embedded one; the folders default to PipelineSettings. instance: where runs and events are
     kept, as the UI shows them; without one they are forgotten. Dagster's own log is kept off the terminal.
     Raises BadInput when there is no such scenario, before anything is materialised.
     """
@@ -171,15 +190,23 @@ def materialise(
     for scenario_id in wanted:
         TraceStore(traces).scenario(scenario_id)
     data = data_root(settings.data_address if data_dir is None else str(data_dir.absolute()))
-    lps = LpsResource(
-        bus=BusResource(), mode=mode or "", seed=seed, night=night.isoformat() if night else "", realtime=realtime
-    )
-    overrides = {"lps": lps, "warehouse": WarehouseResource(root=str(data))}
+    lps: dict[str, Any] = {"mode": mode or "", "night": night.isoformat() if night else "", "realtime": realtime}
+    lps |= {} if seed is None else {"seed": seed}
+    overrides = {"lps": LpsResource(bus=BusResource(), **lps), "warehouse": WarehouseResource(root=str(data))}
     job = build_defs(resource_overrides=overrides, traces_dir=traces).resolve_job_def(ALL_JOB)
     with nullcontext(instance) if instance is not None else DagsterInstance.ephemeral() as kept:
         for scenario_id in wanted:
             result = job.execute_in_process(
-                run_config={**QUIET, "ops": {PARITY_OP: {"config": {"strict": strict}}}},
+                run_config={
+                    **QUIET,
+                    "ops": {PARITY_OP: {"config": {"strict": strict}}},
+                    # It takes the place of the resource's own, whole.
+                    **(
+                        {"resources": {"lps": {"config": {**lps, "url": url}}}}
+                        if (url := deployed.get(scenario_id))
+                        else {}
+                    ),
+                },
                 partition_key=scenario_id,
                 instance=kept,
                 raise_on_error=False,

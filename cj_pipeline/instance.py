@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +20,21 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from cj_pipeline.foundation.clock import utc_now
-from cj_pipeline.foundation.errors import shortened
+from cj_pipeline.foundation.errors import CjPipelineError, shortened
 from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.local.folder_lock import folder_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
     from dagster_postgres import DagsterPostgresStorage
+    from sqlalchemy.engine import Dialect
 
 URL_VARIABLE = "CJ_PIPELINE_POSTGRES_URL"
 
@@ -74,7 +78,8 @@ def _with_pool(storage: DagsterPostgresStorage) -> DagsterPostgresStorage:
     Dagster opens a connection for each statement: the 330 events of a parity run cost the server seven seconds of a
     processor, and one second with a pool.
     """
-    for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+    parts: tuple[Any, ...] = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
+    for part in parts:
         part._engine = _engine(storage.postgres_url, os.getpid())
     return storage
 
@@ -86,7 +91,29 @@ def _engine(url: str, _process_id: int) -> Engine:
     Each is tried before it is used, so a restart of the server costs a new connection and no event. A forked process
     has connections of its own.
     """
-    return create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    event.listen(engine, "do_connect", _connect_patiently)
+    return engine
+
+
+DATABASE_AWAY_S = 20.0
+"""How long one attempt to connect waits for a database that is being started again. Dagster makes six attempts."""
+
+
+_NOT_AWAY = ("authentication failed", "does not exist")
+
+
+def _connect_patiently(dialect: Dialect, record: object, arguments: list[Any], named: dict[str, Any]) -> Any:
+    """Connect, as SQLAlchemy would, and wait where nobody answers."""
+    refused: type[Exception] = dialect.loaded_dbapi.OperationalError
+    deadline = time.monotonic() + DATABASE_AWAY_S
+    while True:
+        try:
+            return dialect.connect(*arguments, **named)
+        except refused as problem:
+            if time.monotonic() > deadline or any(words in str(problem) for words in _NOT_AWAY):
+                raise
+            time.sleep(0.5)
 
 
 def with_driver(url: str) -> str:
@@ -107,6 +134,19 @@ def instance_at_home() -> DagsterInstance:
             shutil.copy(given, home)
     os.environ["DAGSTER_HOME"] = str(home)
     return DagsterInstance.from_config(str(home))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what Dagster's storage says of a full disk, a missing right or a lost server into a sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = bool(os.environ.get(URL_VARIABLE))
+        place = URL_VARIABLE if url else Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+        problem = " ".join(str(error.orig).split())
+        remedy = "Is the server there?" if url else "Make room there, or let this user write there."
+        raise CjPipelineError(f"{place}: Dagster's storage cannot be used: {problem}. {remedy}") from None
 
 
 LPS_TAG = "cj_pipeline/lps"

@@ -60,7 +60,7 @@ class ProcessRuns(DefaultRunLauncher):
 
     def _code_server_has(self, run: DagsterRun) -> bool | None:
         """Return whether its code server has the run; None where it does not answer."""
-        client = self._get_grpc_client_for_termination(run.run_id)
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:  # a command runs it, or it has ended
             return True
         try:

@@ -8,9 +8,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 import asyncpg
@@ -18,36 +19,65 @@ import asyncpg
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
-@contextmanager
-def throw_away_server() -> Iterator[str]:
-    """The URL of a fresh cluster on a free port of this machine."""
-    bin_folder = BINARIES[-1].parent
-    # The server refuses to run as root.
-    account = "postgres" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="cj-postgres-"))
-    if account is not None:
-        shutil.chown(folder, account)
+class PostgresServer:
+    """A fresh cluster on a free port of this machine, which can be stopped and started again."""
 
-    def run(program: str, *arguments: str) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
+        self._bin_folder = BINARIES[-1].parent
+        # The server refuses to run as root.
+        self._account = "postgres" if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="cj-postgres-"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"postgresql://cj@127.0.0.1:{self._port}/postgres"
+
+    def __enter__(self) -> Self:
+        try:
+            if self._account is not None:
+                shutil.chown(self._folder, self._account)
+            self._run("initdb", "--username=cj", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8")
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if (self._folder / "data/postmaster.pid").exists():
+                self.stop()
+        finally:
+            shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        """Return once it takes connections."""
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={self._port} -c fsync=off -c unix_socket_directories={self._folder}"
+        )
+        self._run("pg_ctl", "start", "--wait", "--silent", "--log", str(self._folder / "log"), "--options", options)
+
+    def stop(self) -> None:
+        """End it as a crash would: clients lose their connections, and the next start recovers from the log."""
+        self._run("pg_ctl", "stop", "--mode=immediate", "--silent")
+
+    def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [bin_folder / program, "-D", folder / "data", *arguments],
-            user=account,
-            cwd=folder,
+            [self._bin_folder / program, "-D", self._folder / "data", *arguments],
+            user=self._account,
+            cwd=self._folder,
+            env=self._environment,
             check=True,
             stdout=subprocess.DEVNULL,
         )
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    try:
-        run("initdb", "--username=cj", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -c unix_socket_directories={folder}"
-        run("pg_ctl", "start", "--wait", "--silent", "--log", str(folder / "log"), "--options", options)
-        yield f"postgresql://cj@127.0.0.1:{port}/postgres"
-        run("pg_ctl", "stop", "--mode=immediate", "--silent")
-    finally:
-        shutil.rmtree(folder)
+
+@contextmanager
+def throw_away_server() -> Iterator[str]:
+    """The URL of a fresh cluster on a free port of this machine."""
+    with PostgresServer() as server:
+        yield server.url
 
 
 def fresh_database(server_url: str) -> str:

@@ -20,6 +20,7 @@ import pytest
 from cj_pipeline.local import small_judge
 from tests.deploy.compose import compose_command
 from tests.kafka import what_is_missing
+from tests.nights import clock
 from tests.postgres import BINARIES
 from tests.reports.page import browser
 from tests.services.lps.redis_server import redis_binary
@@ -44,7 +45,9 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
     "kafka": what_is_missing,
     "browser": browser.missing,
     "celery": lambda: None if find_spec("dagster_celery") else "dagster-celery is not installed (make celery)",
+    "dg": lambda: None if find_spec("dagster_dg_cli") else "dagster-dg-cli is not installed (make setup)",
     "judge": small_judge.missing,
+    "faketime": clock.missing,
     "redis": lambda: None if redis_binary() else "redis-server is not installed (apt-get install redis-server)",
     "prometheus": lambda: (
         None if shutil.which("prometheus") and shutil.which("promtool") else _NOT_INSTALLED.format("prometheus")

@@ -15,13 +15,8 @@ import resources
 from cj_pipeline.reports.rooms import FLOORS, PACKAGES, arrows, imports, modules, reachable, reduced, room_of
 from tests.house import REPOSITORY
 
+KNOW_DAGSTER = {f"cj_pipeline.{module}" for module in ("definitions", "instance", "celery_runs", "process_runs")}
 KNOWS_S3FS = "cj_pipeline.warehouse.object_storage"
-KNOW_DAGSTER = {
-    "cj_pipeline.definitions",
-    "cj_pipeline.instance",
-    "cj_pipeline.celery_runs",
-    "cj_pipeline.process_runs",
-}
 
 
 def may_import(room: str, other: str) -> bool:

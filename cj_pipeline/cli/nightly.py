@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cj_pipeline.alerts.channels import Channel
     from cj_pipeline.alerts.night import Outcome
+    from cj_pipeline.alerts.night_settings import NightSettings
     from cj_pipeline.definitions import Materialised
     from cj_pipeline.parity.compare import ParityReport
 
@@ -60,11 +61,12 @@ def nightly(
 
     Runs and events are kept in the Dagster instance (DAGSTER_HOME, or .dagster here), where the UI shows them. A
     scenario that cannot be used, or whose run breaks off, does not keep the others from running. The message goes where
-    CJ_PIPELINE_ALERT_* says (docs/nightly.md).
+    CJ_PIPELINE_ALERT_* says; CJ_PIPELINE_NIGHT_* names deployed services, and how much is kept (docs/nightly.md).
 
     Exits as `materialize` does; with 2 also where a scenario cannot be used.
     """
     from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.night_settings import night_settings
     from cj_pipeline.alerts.settings import alert_settings
     from cj_pipeline.cli.warehouse import checks_of, code_of, print_failed, print_suite, suite_row
     from cj_pipeline.foundation.settings import PipelineSettings
@@ -83,7 +85,8 @@ def nightly(
     channels = {} if no_alerts else channels_of(alerts)
     _check_outputs(junit, markdown, html)
     night = utc_now().date() if given is None else given.date()
-    results = _run(tuple(found.new), night, strict)
+    own = night_settings()
+    results = _run(tuple(found.new), night, strict, own.lps)
     stored = [checks_of(result) for result in results]
     rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
     if not as_json:
@@ -108,6 +111,7 @@ def nightly(
 
         folders = {result.scenario_id: settings.traces_dir / result.scenario_id for result in results}
         say(f"The page over all scenarios is {write_pages(html, results, folders)}.", err=True)
+    _retain(own)
     codes = [code_of(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     sys.exit(worst_code([*codes, *(exit_codes.BAD_INPUT for _ in found.broken)]))
 
@@ -128,15 +132,19 @@ def _check_outputs(junit: Path | None, markdown: Path | None, html: Path | None)
             raise BadInput(problem, path=folder, field=option, remedy="Make the folder, or name another.") from None
 
 
-def _run(scenario_ids: tuple[str, ...], night: date, strict: bool) -> list[Materialised]:
+def _run(scenario_ids: tuple[str, ...], night: date, strict: bool, deployed: Mapping[str, str]) -> list[Materialised]:
     try:
         from cj_pipeline.definitions import materialise
-        from cj_pipeline.instance import instance_at_home
+        from cj_pipeline.instance import instance_at_home, storage_errors
     except ModuleNotFoundError as error:
         raise CjPipelineError(f"{error}. A night needs Dagster: install cj-pipeline[dagster].") from None
     results = []
-    with instance_at_home() as instance, progress_bar(f"night of {night}", len(scenario_ids)) as progress:
-        for result in materialise(scenario_ids, night=night, strict=strict, instance=instance):
+    with (
+        storage_errors(),
+        instance_at_home() as instance,
+        progress_bar(f"night of {night}", len(scenario_ids)) as progress,
+    ):
+        for result in materialise(scenario_ids, night=night, strict=strict, deployed=deployed, instance=instance):
             results.append(result)
             progress(1)
     return results
@@ -153,9 +161,12 @@ def _conclude(
     """Conclude the night, send its message, and return the outcomes with their dates, and what was told, in words."""
     from cj_pipeline.alerts.conclude import conclude
     from cj_pipeline.alerts.night import read_night, unusable
+    from cj_pipeline.warehouse.data_root import data_root
 
     outcomes = [result.outcome for result in results] + [unusable(*one) for one in broken.items()]
-    alert, problems = conclude(data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=ui_url)
+    alert, problems = conclude(
+        data_dir.absolute(), night, outcomes, channels, utc_now(), ui_url=ui_url, datasets=data_root()
+    )
     for problem in problems:
         say(f"warning: {problem}", err=True)
     try:
@@ -167,6 +178,21 @@ def _conclude(
         return dated, f"Night of {night}: all {len(dated)} scenarios are as expected, as they were."
     to = f"for {', '.join(channels)}" if channels else "kept in the data folder; CJ_PIPELINE_ALERT_* names no channel"
     return dated, f"{alert.subject}. Message {alert.id}: {to}."
+
+
+def _retain(settings: NightSettings) -> None:
+    """Remove old runs as far as the settings say; what cannot be removed is no fault of the night."""
+    if settings.keep_runs is None and settings.keep_days is None:
+        return
+    from assets.retention import retain
+    from cj_pipeline.instance import instance_at_home
+    from cj_pipeline.warehouse.data_root import data_root
+
+    try:
+        with instance_at_home() as instance:
+            say(retain(instance, data_root(), settings, utc_now()), err=True)
+    except (CjPipelineError, OSError) as problem:
+        say(f"warning: old runs were not removed: {problem}", err=True)
 
 
 def _write(

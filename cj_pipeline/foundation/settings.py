@@ -20,7 +20,9 @@ class PipelineSettings(BaseSettings):
     data_place: `CJ_PIPELINE_DATA_DIR`, a folder or s3://BUCKET/PREFIX;
     local_dir: what stays on this machine where the data is on object storage (docs/object-storage.md);
     cache_dir: of what follows from its inputs alone; `cache/` below `data_dir` unless it is given;
-    storage_timeout_s: for one request to object storage, its retries included.
+    storage_timeout_s: for one request to object storage, its retries included;
+    code_url: where a reader of the UI finds this folder of code, as https://host/owner/project/blob/main; unset: on
+    this machine; empty: nowhere, and assets have no link.
     """
 
     model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_", frozen=True)
@@ -29,6 +31,7 @@ class PipelineSettings(BaseSettings):
     local_dir: Path = Path("data")
     traces_dir: Path = Path("traces")
     cache_dir: Path | None = None
+    code_url: str | None = None
     storage_timeout_s: float = Field(default=60.0, gt=0)
 
     @model_validator(mode="after")

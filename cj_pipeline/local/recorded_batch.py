@@ -115,11 +115,12 @@ class _Draft:
         if self._path.exists():
             try:
                 self._notes = read_marked(BATCH_NOTES, self._path.read_bytes(), self._path)
-            except ValueError:
+                begun_with = self._notes["identity"]
+            except (ValueError, KeyError):
                 raise BadInput(
                     "does not say what was asked for.", path=self._path, remedy="Begin again with --restart."
                 ) from None
-            if self._notes["identity"] != identity:
+            if begun_with != identity:
                 raise _of_another(self.folder)
         else:
             self._write()

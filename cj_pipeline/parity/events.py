@@ -25,11 +25,14 @@ def counts(case: Case, limits: Limits) -> Outcome:
     """Did as many callbacks come as comparisons were asked?"""
     asked = min(len(case.recorded.callbacks), case.scenario.engine.max_pairwise_comparisons)
     came = len(case.live.callbacks)
+    bound = case.scenario.engine.pairing is Pairing.RECORDED
     return Outcome(
-        passed=came == asked or case.scenario.engine.pairing is not Pairing.RECORDED,
+        passed=came == asked or not bound,
         recorded=asked,
         live=came,
         value=came - asked,
+        floor=0 if bound else None,
+        ceiling=0 if bound else None,
         unit="callbacks",
         tolerance="equal",
         sentence=f"{asked} comparisons asked, {came} callbacks came",
@@ -52,6 +55,7 @@ def _lines(lines: int, side: str) -> Outcome:
     return Outcome(
         passed=lines == 0,
         value=lines,
+        ceiling=0,
         unit="lines",
         tolerance="0 lines in quarantine",
         sentence=f"{lines} lines of the {side} could not be used and are in quarantine"
@@ -76,6 +80,7 @@ def schema(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=not differences,
         value=len(differences),
+        ceiling=0,
         unit="differences",
         tolerance="identical fields, types and nullability",
         sentence=("; ".join(differences[:3]) or f"same shape for {', '.join(common)}")

@@ -23,6 +23,7 @@ from cj_pipeline.parity.margins import REASONS, limits_in_words
 from cj_pipeline.parity.power import WrongMock
 from cj_pipeline.parity.verdict import ACCEPTABLE, Doubt, Parity, exit_code
 from cj_pipeline.reports.advice import advice_rows
+from cj_pipeline.reports.format_list import format_list
 from cj_pipeline.reports.licences import licence_list
 from cj_pipeline.reports.mode_reference import mode_keys
 from cj_pipeline.reports.observability.tables import alert_list, panel_list
@@ -193,6 +194,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cj-metrics": cj_metrics,
     "kafka-settings": kafka_settings,
     "licence-list": licence_list,
+    "format-list": format_list,
     "alert-list": alert_list,
     "panel-list": panel_list,
 }

@@ -78,7 +78,7 @@ def migrate(warehouse: Warehouse, known: Collection[str] = ()) -> Migration:
             problems.append(str(damaged))
     if plan.catalogue or done or problems:
         try:
-            warehouse.rebuild_catalogue(known, leave_out=True)
+            warehouse.rebuild_catalogue(known)
         except BadInput as damaged:
             problems += [] if str(damaged) in problems else [str(damaged)]
     return Migration(tuple(done), plan.current, plan.catalogue, tuple(problems))

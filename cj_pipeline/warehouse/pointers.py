@@ -71,15 +71,35 @@ def pointers(root: DataPath, known: Collection[str] = ()) -> tuple[Pointer, ...]
     return tuple(one for one in all_pointers(root) if one.scenario_id in known or Path(one.scenario_folder).is_dir())
 
 
+def readable_pointers(root: DataPath, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
+    """Return what `pointers` does of the files that can be read, and a sentence for each that cannot.
+
+    Raises NewerVersion.
+    """
+
+    def read(path: DataPath) -> Pointer | str:
+        try:
+            return _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as problem:
+            return str(problem)
+
+    found = for_each(root, read, _files(root))
+    there = [one for one in found if isinstance(one, Pointer)]
+    problems = [one for one in found if isinstance(one, str)]
+    return tuple(one for one in there if one.scenario_id in known or Path(one.scenario_folder).is_dir()), problems
+
+
 def all_pointers(root: DataPath) -> tuple[Pointer, ...]:
     """Return the published runs, also of scenarios that are gone. Raises BadInput for a file that is no pointer."""
-    return tuple(for_each(root, _read, matching(root / PUBLISHED_FOLDER, "[!.]*.json")))
+    return tuple(for_each(root, _read, _files(root)))
 
 
 def pointer_problems(root: DataPath) -> list[str]:
     """Return a sentence about each file that is no pointer. Raises NewerVersion."""
     problems = []
-    for path in matching(root / PUBLISHED_FOLDER, "[!.]*.json"):
+    for path in _files(root):
         try:
             _read(path)
         except NewerVersion:
@@ -109,6 +129,10 @@ def is_published(root: DataPath, scenario_id: str, run_id: str) -> bool:
     except BadInput:
         return False
     return pointer is not None and pointer.run_id == run_id
+
+
+def _files(root: DataPath) -> list[DataPath]:
+    return matching(root / PUBLISHED_FOLDER, "[!.]*.json")
 
 
 def _file(root: DataPath, scenario_id: str) -> DataPath:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from cj_pipeline.foundation.data_path import DataPath, is_remote
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.data_root import local_folder
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -24,13 +26,21 @@ if TYPE_CHECKING:
 YOUNGEST = timedelta(days=1)
 """A younger folder may be of a run that is not over."""
 
+_LOCK = ".pruning.lock"
+
 
 def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder, ...]:
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed publishers prepared for the history. now: aware.
+    that broke off, are removed, and what killed publishers prepared for the history. Of two processes of one machine
+    that prune at once, one waits. now: aware.
     """
+    with file_lock(local_folder(warehouse.root) / _LOCK):
+        return _pruned(warehouse, now, keep)
+
+
+def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, ...]:
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []

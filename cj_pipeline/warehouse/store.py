@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,11 +32,13 @@ from cj_pipeline.warehouse.catalogue import (
 )
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
-from cj_pipeline.warehouse.history import complete_history, history_files
+from cj_pipeline.warehouse.history import complete_history, history_files, read_history
 from cj_pipeline.warehouse.parts import PartFile, part_file
-from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
+from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
+
+_BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
 
 class QueryFailed(CjPipelineError):
@@ -71,6 +73,38 @@ class Warehouse:
             )
         return self.run(pointer.run_id, scenario_id)
 
+    def sound(self, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
+        """Return the published runs of which every part says who made it, and a sentence for each damaged file.
+
+        known: see `pointers`. One scenario's damage is no reason to lose sight of the others. Raises NewerVersion.
+        """
+        found, problems = readable_pointers(self.root, known)
+        sound = []
+        for pointer in found:
+            run = self.run(pointer.run_id, pointer.scenario_id)
+            try:
+                for_each(self.root, lambda one: run.stamp(*one), run.parts())  # noqa: B023
+            except NewerVersion:
+                raise
+            except BadInput as problem:
+                problems.append(str(problem))
+            else:
+                sound.append(pointer)
+        return tuple(sound), problems
+
+    def damage(self) -> list[str]:
+        """Return a sentence for each file of published runs and their history that cannot be read to its end."""
+        found, problems = readable_pointers(self.root)
+        for pointer in found:
+            run = self.run(pointer.run_id, pointer.scenario_id)
+            reads = [partial(run.read_columns, *one) for one in run.parts()]
+            for read in (*reads, partial(read_history, self.root, pointer.scenario_id)):
+                try:
+                    read()
+                except (BadInput, OSError) as problem:
+                    problems.append(str(problem))
+        return problems
+
     def first_edition(self) -> str:
         """Return a sentence about parts in the layout of the first edition, which are ignored; empty without any."""
         if is_remote(self.root):  # the first edition knew folders only
@@ -82,24 +116,24 @@ class Warehouse:
             "ignored; materialise the scenarios again, and remove the old folders"
         )
 
-    def rebuild_catalogue(self, known: Collection[str] = (), *, leave_out: bool = False) -> DataPath:
+    def rebuild_catalogue(self, known: Collection[str] = ()) -> DataPath:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
-        known: see `pointers`; leave_out: runs that cannot be read. Raises BadInput naming a file that is no part of its
-        run where these are not left out; the old catalogue then stays.
+        known: see `pointers`. A run with a damaged file is left out (`sound` names it). Raises DiskError, and BadInput
+        where DuckDB cannot make it, or a newer program wrote a file (NewerVersion); the old catalogue then stays.
         """
         while True:
-            found = self.published(known)
-            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found, leave_out))  # noqa: B023
+            found, _ = self.sound(known)
+            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
-            if self.published(known) == found:
+            if self.sound(known)[0] == found:
                 return self.catalogue_path
 
-    def _build(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
+    def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
         catalogue = self.catalogue_path
         log = path.with_name(f"{path.name}.wal")
         try:
-            self._define_all(path, published, leave_out)
+            self._define_all(path, published)
         except duckdb.Error as error:
             problem = f"the catalogue cannot be made: {error}"
             raise disk_error_in(str(error), path if is_remote(catalogue) else catalogue) or BadInput(
@@ -109,9 +143,8 @@ class Warehouse:
             with suppress(OSError):
                 log.unlink()  # DuckDB leaves it where the disk is full
 
-    def _define_all(self, path: Path, published: tuple[Pointer, ...], leave_out: bool) -> None:
+    def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
-        runs = [run for run in runs if not leave_out or _can_be_read(run)]
         with duckdb.connect(str(path)) as connection:
             self._let_read(connection)
             define_version(connection, self.root)
@@ -149,7 +182,15 @@ class Warehouse:
                     raise QueryFailed(f"The query gives no rows.\nTables: {', '.join((*SCHEMAS, HISTORY))}")
                 return relation.to_arrow_table()
             except duckdb.Error as error:
-                raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
+                raise self.query_failed(error) from None
+
+    def query_failed(self, error: Exception) -> QueryFailed:
+        """Return the error of a query in DuckDB's words, with the tables there are and the files that are damaged."""
+        moved = "Was the data folder moved? Materialise a scenario: the catalogue is then made again."
+        hints = [moved] if isinstance(error, duckdb.PermissionException | duckdb.IOException) else []
+        if not isinstance(error, _BAD_SQL):  # which is no reason to read all files
+            hints += self.damage()
+        return QueryFailed("\n".join([str(error), *hints, f"Tables: {', '.join((*SCHEMAS, HISTORY))}"]))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a connection on which every dataset is a read-only table.
@@ -159,7 +200,15 @@ class Warehouse:
         """
         catalogue = self.catalogue_here()
         if not is_current(catalogue, self.root):
-            self.rebuild_catalogue([path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")])
+            known = [path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")]
+            try:
+                self.rebuild_catalogue(known)
+            except OSError as error:
+                raise BadInput(
+                    f"is of an older version or another folder, and cannot be made again here ({error.strerror}).",
+                    path=self.catalogue_path,
+                    remedy="Run `cj-pipeline warehouse migrate` as somebody who may write there.",
+                ) from None
             catalogue = self.catalogue_here()
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
@@ -171,7 +220,10 @@ class Warehouse:
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
             connection.close()
-            raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
+            raise QueryFailed(
+                f"{self.catalogue_path}: is damaged, or is no catalogue ({error}). Materialise a scenario: it is then "
+                "made again of what is stored."
+            ) from None
         return connection
 
     def catalogue_here(self) -> Path:
@@ -195,14 +247,3 @@ class Warehouse:
 @cache
 def _copies() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="cj-pipeline-")  # removed when the process ends
-
-
-def _can_be_read(run: RunFolder) -> bool:
-    """Return whether every part that a run has is one of it. Raises NewerVersion."""
-    try:
-        run.origin(*((dataset, part) for dataset, parts in PARTS.items() for part in parts if run.has(dataset, part)))
-    except NewerVersion:
-        raise
-    except BadInput:
-        return False
-    return True

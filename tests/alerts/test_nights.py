@@ -9,7 +9,7 @@ import pytest
 
 from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.message import Alert, alert_of
-from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night
+from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night, was_concluded
 from cj_pipeline.alerts.outbox import outbox
 from cj_pipeline.parity.history.history import Night as HistoryNight
 from cj_pipeline.parity.history.history import ScenarioHistory
@@ -180,3 +180,28 @@ def test_a_folder_in_the_place_of_a_night_is_told_and_keeps_no_message_back(tmp_
     assert sent == [alert]
     assert problem == f"the night of 2026-05-03 was not recorded: {place}: Is a directory."
     assert last_night(tmp_path, NIGHT + timedelta(days=1)) is None
+
+
+@pytest.mark.parametrize("of", [NIGHT, NIGHT - timedelta(days=1)])
+def test_a_night_of_a_newer_version_is_named_and_left_and_keeps_no_message_back(tmp_path: Path, of: date) -> None:
+    place = tmp_path / f"nights/{of}.json"
+    place.parent.mkdir()
+    place.write_text('{"schema_version": 2, "of_tomorrow": true}')
+    sent: list[Alert] = []
+    alert, (problem,) = conclude(tmp_path, NIGHT, [RED], {"other": sent.append}, NOW)
+    assert sent == [alert]
+    assert problem.startswith(f"{place}: is version 2 of the record of a night, which a newer cj-pipeline wrote")
+    assert place.read_text() == '{"schema_version": 2, "of_tomorrow": true}'
+    assert was_concluded(tmp_path, NIGHT)
+
+
+def test_a_message_that_a_newer_version_keeps_is_not_written_again(tmp_path: Path) -> None:
+    alert = told(tmp_path, NIGHT, RED)
+    assert alert is not None
+    place = tmp_path / f"alerts/{alert.id}.json"
+    place.write_text('{"schema_version": 3, "of_tomorrow": true}')
+    (tmp_path / f"nights/{NIGHT}.json").unlink()
+    again, (problem,) = conclude(tmp_path, NIGHT, [RED], {}, NOW, ui_url="http://ui:3000/")
+    assert again == alert
+    assert problem.startswith(f"{place}: is version 3 of a kept message")
+    assert place.read_text() == '{"schema_version": 3, "of_tomorrow": true}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from dagster import AssetKey, DagsterInstance, RunsFilter
 
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.instance import URL_VARIABLE
+from resources.lps import LpsResource
 from tests.alerts.receivers import webhook
 from tests.cli.terminal import Terminal
 from tests.house import REPOSITORY
@@ -70,6 +73,29 @@ def test_a_night_runs_what_it_can_and_says_what_is_red_to_people_ci_and_a_webhoo
     assert run.tags["dagster/partition"] == LOWER5
     listed = cj_pipeline("alerts", "list", "--json").document
     assert [(kept["alert"]["id"], list(kept["channels"])) for kept in listed] == [(body["id"], ["webhook"])]
+
+
+def test_a_night_asks_the_deployed_lps_and_removes_old_runs(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(self: LpsResource, *_: object) -> None:
+        asked.append(f"{self.url} {self.night}")
+        raise BadInput("is another service.", path=self.url)
+
+    monkeypatch.setattr(LpsResource, "answers", away)
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", f"{LOWER5}=http://lps:8080")
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_KEEP_RUNS", "3")
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
+    old = tmp_path / "data/runs/old" / LOWER5 / "callbacks"
+    old.mkdir(parents=True)
+    os.utime(old.parent, (1.7e9, 1.7e9))
+    answer = cj_pipeline("nightly", "--night", "2026-05-03", "--no-alerts")
+    assert asked == ["http://lps:8080 2026-05-03"]
+    assert "live_callbacks: http://lps:8080: is another service." in " ".join(answer.out.split())
+    assert "1 runs were removed from the data folder." in answer.err
+    assert not old.exists()
 
 
 def test_a_folder_without_scenarios_is_named(cj_pipeline: Terminal, traces: Path) -> None:

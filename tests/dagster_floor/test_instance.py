@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance, MaterializeResult, asset, materialize
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import NullPool, create_engine, event, text
 
+from cj_pipeline import instance as instance_module
 from cj_pipeline.instance import URL_VARIABLE, with_driver
 from tests.house import REPOSITORY
 
@@ -33,11 +35,11 @@ def remembers(home: Path) -> bool:
     with loaded(home) as instance:
         assert materialize([something], instance=instance).success
     with loaded(home) as instance:
-        event = instance.get_latest_materialization_event(AssetKey("something"))
+        found = instance.get_latest_materialization_event(AssetKey("something"))
         runs = instance.get_runs_count()
-    assert event is not None
-    assert event.asset_materialization is not None
-    return event.asset_materialization.metadata["answer"].value == 42 and runs == 1
+    assert found is not None
+    assert found.asset_materialization is not None
+    return found.asset_materialization.metadata["answer"].value == 42 and runs == 1
 
 
 def test_without_a_url_events_are_in_sqlite_under_dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +118,50 @@ def test_events_go_through_connections_that_stay_open_and_a_broken_one_costs_no_
     assert [entry.is_dagster_event and entry.get_dagster_event().event_type for entry in stored].count(
         DagsterEventType.ASSET_MATERIALIZATION
     ) == 1
+
+
+class Refusing:
+    """A dialect in front of a database that refuses some connections. loaded_dbapi: as SQLAlchemy names it."""
+
+    class loaded_dbapi:  # noqa: N801
+        OperationalError = ConnectionRefusedError
+
+    def __init__(self, refusals: int, words: str = "Connection refused") -> None:
+        self.refusals = refusals
+        self.words = words
+
+    def connect(self, where: str, *, password: str) -> str:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionRefusedError(self.words)
+        return f"{where} {password}"
+
+
+def test_a_database_that_is_started_again_is_waited_for_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(instance_module.time, "sleep", slept.append)
+    assert instance_module._connect_patiently(Refusing(3), None, ["here"], {"password": "p"}) == "here p"  # type: ignore[arg-type]
+    assert len(slept) == 3
+    with pytest.raises(ConnectionRefusedError):  # no time mends it
+        instance_module._connect_patiently(
+            Refusing(1, 'password authentication failed for user "cj"'),  # type: ignore[arg-type]
+            None,
+            ["here"],
+            {"password": "p"},
+        )
+    assert len(slept) == 3
+    monkeypatch.setattr(instance_module, "DATABASE_AWAY_S", -1.0)
+    with pytest.raises(ConnectionRefusedError):
+        instance_module._connect_patiently(Refusing(1), None, ["here"], {"password": "p"})  # type: ignore[arg-type]
+
+
+def test_every_part_of_the_storage_waits_for_its_database(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, postgres_url)
+    with loaded(tmp_path / "home") as instance:
+        parts: list[Any] = [instance.event_log_storage, instance.run_storage, instance.schedule_storage]
+        assert all(event.contains(part._engine, "do_connect", instance_module._connect_patiently) for part in parts)
 
 
 AT_ONCE = """

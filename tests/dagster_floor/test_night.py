@@ -26,6 +26,7 @@ from cj_pipeline.alerts.night import Night, Outcome, State, read_night, unusable
 from cj_pipeline.alerts.outbox import outbox
 from cj_pipeline.alerts.settings import PREFIX
 from cj_pipeline.definitions import build_defs, defs, materialise
+from cj_pipeline.instance import lps_url
 from tests.alerts.receivers import webhook
 from tests.dagster_floor.floor import LOWER5, ROUNDTRIP, copied_trace
 
@@ -114,6 +115,22 @@ def test_the_schedule_launches_every_usable_scenario_and_tags_its_run(traces: Pa
         requests = schedule.evaluate_tick(tick).run_requests or []
     assert [request.partition_key for request in requests] == [ROUNDTRIP, LOWER5]
     assert {request.tags[NIGHT_TAG] for request in requests} == {"2026-05-03"}
+
+
+def test_the_schedule_names_the_deployed_lps_of_a_scenario_which_the_queue_limits(
+    traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", f"{LOWER5}=http://lps:8080")
+    made = build_defs(traces_dir=traces)
+    with DagsterInstance.ephemeral() as instance:
+        tick = build_schedule_context(
+            instance, repository_def=made.get_repository_def(), scheduled_execution_time=THREE
+        )
+        requests = made.resolve_schedule_def("parity_nightly").evaluate_tick(tick).run_requests or []
+    assert {request.partition_key: lps_url(request.run_config) for request in requests} == {
+        LOWER5: "http://lps:8080",
+        ROUNDTRIP: "",
+    }
 
 
 def test_the_sensor_runs_by_default() -> None:
@@ -214,6 +231,18 @@ def test_what_ends_after_it_was_told_as_late_is_told(watch: Watch, instance: Dag
     watch()
     assert {one.state for one in watch.night().outcomes if one.scenario_id == LOWER5} == {State.BROKE_OFF}
     assert watch() == "The night of 2026-05-03 has been told."
+
+
+def test_a_worker_that_died_is_told_with_its_signal(watch: Watch, instance: DagsterInstance) -> None:
+    run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
+    died = run(instance, LOWER5, DagsterRunStatus.STARTED)
+    instance.report_engine_event("Started process for run", died)
+    said = f"Run execution process for {died.run_id} was terminated by signal 9 (SIGKILL)."
+    instance.report_engine_event(said, died, cls=DagsterInstance)  # Dagster puts the class before it
+    instance.report_run_failed(died)
+    watch()
+    (found,) = (one for one in watch.night().outcomes if one.scenario_id == LOWER5)
+    assert found.sentences == ("run: Run execution process was terminated by signal 9 (SIGKILL).",)
 
 
 def test_a_run_that_a_person_executed_again_is_not_of_the_night(watch: Watch, instance: DagsterInstance) -> None:

@@ -1,4 +1,4 @@
-"""What deploy/compose.yaml promises: an order of starts, time to end, secrets from files, ports of this machine alone."""
+"""What deploy/compose.yaml promises: an order of starts, time to end, secrets from files, ports of this machine."""
 
 from __future__ import annotations
 

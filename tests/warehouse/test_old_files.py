@@ -52,13 +52,13 @@ def test_an_old_message_is_sent_by_the_channel_that_did_not_take_it(night: Path)
     assert kept.waiting == ("webhook", "email")
     assert send_waiting(night, {"webhook": lambda alert: sent.append(alert.id)}, NOW) == []
     assert sent == [kept.alert.id]
-    (path,) = (night / "alerts").iterdir()
+    (path,) = (night / "alerts").glob("*.json")
     assert json.loads(path.read_bytes())["schema_version"] == 2
     assert outbox(night)[0].waiting == ("email",)
 
 
 def test_a_message_of_a_newer_version_is_named_and_kept(night: Path) -> None:
-    (path,) = (night / "alerts").iterdir()
+    (path,) = (night / "alerts").glob("*.json")
     newer(path)
     before = path.read_bytes()
     (problem,) = send_waiting(night, {}, NOW)

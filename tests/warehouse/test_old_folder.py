@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -246,3 +247,16 @@ def test_a_part_that_was_not_written_as_it_was_read_does_not_replace_the_old_one
     monkeypatch.setattr(migration, "_same", lambda *_: False)
     assert len(migrate(old).problems) == len(before)
     assert {path: path.read_bytes() for path in parts_of(old)} == before
+
+
+def test_an_old_catalogue_in_a_folder_that_cannot_be_written_says_who_can_help(
+    old: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("cj_pipeline.warehouse.store.replace_whole", full)
+    with pytest.raises(
+        BadInput, match=r"warehouse\.duckdb: is of an older version .*Read-only.* `cj-pipeline warehouse"
+    ):
+        old.query("select * from judges")

@@ -1,0 +1,47 @@
+"""This module says what a night does beside running every scenario, from the environment; nothing is set by default."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cj_pipeline.foundation.environment import read_environment
+
+PREFIX = "CJ_PIPELINE_NIGHT_"
+
+
+def _by_scenario(given: object) -> object:
+    """Read `scenario=URL,scenario=URL`."""
+    if not isinstance(given, str):
+        return given
+    found = {}
+    for part in given.split(","):
+        scenario_id, equals, url = (word.strip() for word in part.partition("="))
+        if not scenario_id or not equals:
+            raise ValueError(f"'{part.strip()}' is not of the form scenario=URL")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"'{url}' is no URL; it begins with https:// or http://")
+        found[scenario_id] = url
+    return found
+
+
+class NightSettings(BaseSettings):
+    """From `CJ_PIPELINE_NIGHT_` and the name of a field in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    lps: Annotated[dict[str, str], NoDecode, BeforeValidator(_by_scenario)] = {}
+    """Deployed LPS that is asked for a scenario, instead of the embedded one: scenario=URL, with commas between."""
+    keep_runs: int | None = Field(default=None, ge=1)
+    """Whole runs of a scenario that stay in the data folder; empty: all."""
+    keep_days: int | None = Field(default=None, ge=7)
+    """Days for which Dagster keeps runs of nights with their events, at least a week; empty: for ever."""
+
+
+def night_settings() -> NightSettings:
+    """Read the environment. Raises BadInput naming the variable."""
+    return read_environment(NightSettings)
