@@ -11,6 +11,7 @@ import click
 
 from cj_pipeline.cli.output import print_csv, print_json, print_table, say_wrapped
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.cli.sources import Source
@@ -40,14 +41,14 @@ def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, a
     arguments = (source, "--between")
     if shown.markdown is not None:
         text = "\n".join(as_markdown(one.report, arguments) for one in reports)
-        shown.markdown.write_text(text, encoding="utf-8")
+        write_output(shown.markdown, text)
     if shown.junit is not None:
-        shown.junit.write_text(as_junit([one.report for one in reports]), encoding="utf-8")
+        write_output(shown.junit, as_junit([one.report for one in reports]))
     if shown.html is not None:
         from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
 
         pages = [Compared(one.report, (), arguments, f"{one.judged} by {one.fitted}") for one in reports]
-        shown.html.write_text(parity_page(pages), encoding="utf-8")
+        write_output(shown.html, parity_page(pages))
     code = worst_code(
         exit_code(one.report.verdict, one.report.reasons, accept_unproven=accept_unproven) for one in reports
     )

@@ -8,6 +8,7 @@ import click
 
 from cj_pipeline.cli.database_option import database_of, database_option
 from cj_pipeline.cli.output import json_text, say, width
+from cj_pipeline.warehouse.files import write_output
 
 FILE_WIDTH = 100
 
@@ -30,7 +31,6 @@ def extract(batch: str, form: str, output: Path | None, database: str | None) ->
     """
     from cj_pipeline.eng5.diagnostics.extract import extracted
     from cj_pipeline.eng5.diagnostics.state import batch_report
-    from cj_pipeline.foundation.errors import BadInput
     from cj_pipeline.traces.importing.cj_database import cj_rows
 
     rows = cj_rows(database_of(database), batch)
@@ -44,9 +44,5 @@ def extract(batch: str, form: str, output: Path | None, database: str | None) ->
     if output is None:
         click.echo(text) if form == "json" else say(text)
         return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot be written ({error.strerror}).", path=output, field="output",
-                       remedy="Name a file in a folder that is there.") from None  # fmt: skip
+    write_output(output, text + "\n")
     say(f"written: {output}", err=True)

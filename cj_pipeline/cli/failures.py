@@ -9,6 +9,7 @@ import click
 
 from cj_pipeline.cli.output import say
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.disk import os_error_sentence
 from cj_pipeline.foundation.errors import CjPipelineError
 
 DEBUG_VARIABLE = "CJ_PIPELINE_DEBUG"
@@ -46,7 +47,7 @@ def _sentence(error: BaseException) -> str | None:
     if isinstance(error, CjPipelineError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}." if error.filename and error.strerror else f"{error}."
+        return os_error_sentence(error)
     if isinstance(error, UnicodeError):
         return f"text that cannot be read or written: {error}. Save files as UTF-8."
     # Whoever raised it has imported pydantic; `--help` does without.

@@ -19,6 +19,7 @@ from cj_pipeline.cli.output import (
     say_wrapped,
 )
 from cj_pipeline.traces.scenario import Profile
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.cli.sources import Source
@@ -81,7 +82,7 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
         )
     add = partial(command_for_more, found.scenario, source) if found.recordings else None
     if markdown is not None:
-        markdown.write_text(f"# {found.scenario.title}\n\n{as_markdown(result, add)}", encoding="utf-8")
+        write_output(markdown, f"# {found.scenario.title}\n\n{as_markdown(result, add)}")
     if as_json:
         print_json(json_document(result, add))
     elif as_csv:

@@ -15,6 +15,7 @@ from cj_pipeline.cli.parity_options import accept_option, strict_option
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,9 +178,9 @@ def _write(
 
     if junit is not None:
         reports = [_report(traces_dir, result) for result in results if result.compared]
-        junit.write_text(night_junit(reports, outcomes), encoding="utf-8")
+        write_output(junit, night_junit(reports, outcomes))
     if markdown is not None:
-        markdown.write_text(night_markdown(f"Parity, night of {night}", rows, outcomes), encoding="utf-8")
+        write_output(markdown, night_markdown(f"Parity, night of {night}", rows, outcomes))
 
 
 def _report(traces_dir: Path, result: Materialised) -> ParityReport:

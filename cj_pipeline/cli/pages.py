@@ -12,6 +12,7 @@ from cj_pipeline.parity.tables import load_report
 from cj_pipeline.reports.page.page import Compared, parity_page
 from cj_pipeline.reports.page.suite import SuiteEntry, entry_of, suite_page
 from cj_pipeline.traces.store import trace_recordings
+from cj_pipeline.warehouse.files import write_output
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -41,7 +42,7 @@ def write_published_pages(target: Path, warehouse: Warehouse, scenario_ids: Coll
 def _written(target: Path, entries: Iterable[SuiteEntry]) -> Path:
     (target / SCENARIOS).mkdir(parents=True, exist_ok=True)
     index = target / INDEX
-    index.write_text(suite_page(list(entries)), encoding="utf-8")
+    write_output(index, suite_page(list(entries)))
     return index
 
 

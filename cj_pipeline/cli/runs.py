@@ -25,6 +25,7 @@ from cj_pipeline.cli.output import (
 )
 from cj_pipeline.cli.parity_options import SEED, accept_option, profile_option, strict_option
 from cj_pipeline.cli.what_if import markdown_option, seeds_option, show_what_if, what_if_option
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.cli.sources import Source
@@ -243,13 +244,13 @@ def parity(
     mode = () if expression is None else ("--mode", expression)
     arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:
-        markdown.write_text(as_markdown(report, arguments, found.provenances), encoding="utf-8")
+        write_output(markdown, as_markdown(report, arguments, found.provenances))
     if html is not None:
         from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
 
-        html.write_text(parity_page([Compared(report, found.provenances, arguments)]), encoding="utf-8")
+        write_output(html, parity_page([Compared(report, found.provenances, arguments)]))
     if junit is not None:
-        junit.write_text(as_junit([report]), encoding="utf-8")
+        write_output(junit, as_junit([report]))
     if as_json:
         found_first = {"first_divergence": None if divergence is None else asdict(divergence)} if diverges else {}
         print_json(report_json(report, arguments) | found_first)

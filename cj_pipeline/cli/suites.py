@@ -11,6 +11,7 @@ import click
 
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table, say_wrapped
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.suites.result import SuiteResult
@@ -121,7 +122,7 @@ def cj_suite(
 
 def _end(result: SuiteResult, junit: Path | None, as_json: bool, as_csv: bool) -> None:
     if junit is not None:
-        junit.write_text(result.as_junit(), encoding="utf-8")
+        write_output(junit, result.as_junit())
     if as_json:
         print_json(result.as_json())
     elif as_csv:

@@ -10,6 +10,7 @@ import click
 
 from cj_pipeline.cli.output import print_csv, print_json, print_table, progress_bar, say_wrapped
 from cj_pipeline.runs.what_if_grid import ALIASES
+from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.cli.sources import Source
@@ -54,7 +55,7 @@ def show_what_if(
     with progress_bar(f"{found.scenario.scenario_id}: what if", len(variants) * len(chosen)) as progress:
         result = what_if(found.scenario, found.events, variants, seeds=chosen, progress=progress)
     if markdown is not None:
-        markdown.write_text(as_markdown(result), encoding="utf-8")
+        write_output(markdown, as_markdown(result))
     if json_asked:
         print_json(as_json(result))
         return

@@ -23,6 +23,7 @@ from cj_pipeline.contracts.reasons import CONFIDENCE_KNOWN
 from cj_pipeline.eng5.design import boundary_pairs
 from cj_pipeline.eng5.facts import Asked, RunFacts
 from cj_pipeline.foundation.text import markdown_text
+from cj_pipeline.warehouse.files import write_output
 
 # Of the standard normal distribution.
 Z95 = 1.959963984540054
@@ -141,8 +142,7 @@ def write_boundary(facts: RunFacts, asked: Asked, moment: datetime) -> tuple[Pat
     title = markdown_text(f"Boundary test of {facts.options.batch_id}")
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", facts.options.batch_id).strip("._")[:80] or "run"
     path = facts.options.output_dir / f"boundary_{label}_{moment:%Y%m%dT%H%M%SZ}.md"
-    path.write_text(f"# {title}\n\n{boundary_markdown(boundary_of(facts), labels)}", encoding="utf-8")
-    return (path,)
+    return (write_output(path, f"# {title}\n\n{boundary_markdown(boundary_of(facts), labels)}"),)
 
 
 def boundary_markdown(found: Boundary, labels: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from cj_pipeline.eng5.diagnostics.extract import extracted
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.importing.cj_database import cj_rows
+from cj_pipeline.warehouse.files import write_output
 
 OUTPUT_FORMAT = "json"
 
@@ -27,7 +28,7 @@ def extract(url: str | None, batch: str, folder: Path) -> dict[str, Any]:
         document = extracted(cj_rows(url, batch))
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "cj_batch.json"
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        write_output(path, json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
     except (CjPipelineError, OSError) as error:
         outcome |= {"status": "failed", "output_path": None, "exit_code": 2, "error": str(error)}
     else:

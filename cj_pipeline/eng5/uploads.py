@@ -15,6 +15,7 @@ import httpx
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.runs.remote import ServiceUnreachable
+from cj_pipeline.warehouse.files import write_output
 
 CACHE_FILE = "content_upload_cache.json"
 AT_A_TIME = 10
@@ -79,6 +80,4 @@ def _write(path: Path, url: str, entries: Mapping[str, str]) -> None:
         "updated_at": utc_now().isoformat(),
         "entries": dict(sorted(entries.items())),
     }
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_output(path, json.dumps(document, indent=2) + "\n")

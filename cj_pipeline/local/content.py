@@ -7,10 +7,8 @@ The id is the SHA-256 of the text: equal texts have one id in every stack. The s
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cj_pipeline.local.ports import LOOPBACK
+from cj_pipeline.warehouse.files import replace_whole
 
 CONTENT_PATH = "/v1/content"
 
@@ -68,11 +67,7 @@ def _store(folder: Path, text: bytes) -> str:
     """Store a text and return its id; written to another name and renamed, so that nobody reads half of it."""
     storage_id = sha256(text).hexdigest()
     if not (folder / storage_id).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        Path(name).rename(folder / storage_id)
+        replace_whole(folder / storage_id, lambda temporary: temporary.write_bytes(text))
     return storage_id
 
 

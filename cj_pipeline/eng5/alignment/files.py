@@ -14,6 +14,7 @@ from cj_pipeline.eng5.alignment.ladder import ladder_png
 from cj_pipeline.eng5.alignment.markdown import markdown_of
 from cj_pipeline.eng5.alignment.page import html_of
 from cj_pipeline.eng5.alignment.result import evaluate
+from cj_pipeline.warehouse.files import write_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,12 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     picture = ladder_png(sides)
     ladder = folder / f"{kind}_ladder_{label}_{stamp}.png"
-    ladder.write_bytes(picture)
+    write_output(ladder, picture)
     written = []
     for full in (False, True):
         report = report_of(sides, full=full)
         stem = f"{kind}_full_{label}_{stamp}" if full else f"{kind}_{label}_{stamp}"
         for ending, text in (("md", markdown_of(report, ladder.name)), ("html", html_of(report, picture))):
             path = folder / f"{stem}.{ending}"
-            path.write_text(text, encoding="utf-8")
-            written.append(path)
+            written.append(write_output(path, text))
     return WrittenReport((*written, ladder), sides)

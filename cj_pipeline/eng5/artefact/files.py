@@ -6,9 +6,6 @@ There is one rule for the checksum: the SHA-256 of the JSON text, indented by tw
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -21,6 +18,7 @@ from cj_pipeline.eng5.inputs import UNKNOWN_CHECKSUM
 from cj_pipeline.eng5.options import RunnerMode
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.provenance import file_sha256
+from cj_pipeline.warehouse.files import write_output
 
 SCHEMA_FILE = "assessment_run.schema.json"
 REQUESTS, COMPARISONS = "requests", "events/comparisons"
@@ -128,11 +126,6 @@ def _text(document: Block) -> str:
 
 
 def replace_file(path: Path, text: str) -> Path:
-    """Write a file to another name and rename it, so that nobody reads half of it."""
+    """Write a file whole, in a folder that is made where it is not there. Raises DiskError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    shutil.copymode(path, name) if path.exists() else Path(name).chmod(0o644)
-    Path(name).rename(path)
-    return path
+    return write_output(path, text)

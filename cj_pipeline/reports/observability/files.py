@@ -11,6 +11,7 @@ import yaml
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.reports.observability.dashboard import dashboard
+from cj_pipeline.warehouse.files import write_output
 
 PROMETHEUS, ALERTS, DASHBOARD = "prometheus.yml", "alerts.yml", "dashboard.json"
 
@@ -63,7 +64,7 @@ def write_files(
                     remedy="Name another folder, or replace it with --force.",
                 )
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_output(folder / name, text)
     except OSError as error:
         raise BadInput(
             f"cannot be written to: {error.strerror}.", path=folder, remedy="Name a folder of your own."
