@@ -114,7 +114,8 @@ def materialize(
                     f"{result.scenario_id} was a trial, which is not published. Ask it with: cj-pipeline sql "
                     f"\"from '{result.run.path(CHECKS, PARITY_PART)}'\""
                 )
-        say_wrapped(f"What is published is in {data.catalogue_path}; ask it with: cj-pipeline sql")
+        if data.catalogue_path.is_file():
+            say_wrapped(f"What is published is in {data.catalogue_path}; ask it with: cj-pipeline sql")
     codes = [code_of(*one, accept_unproven) for one in zip(results, stored, strict=True)]
     if not (as_json or as_csv):
         _print_unexpected(rows, codes)
@@ -186,7 +187,7 @@ def print_failed(rows: Iterable[tuple[Mapping[str, Any], Sequence[Row]]]) -> Non
 def _print_unexpected(rows: Sequence[Mapping[str, Any]], codes: Sequence[int]) -> None:
     """Name the scenarios that decide about an exit code other than 0."""
     for row, code in zip(rows, codes, strict=True):
-        if code and row["verdict"] is not None:
+        if code and row["verdict"] != row["expected"]:
             say_wrapped(f"Not as expected: {row['scenario']} is {row['verdict']}, expected {row['expected']}.")
     if exit_codes.CANNOT_TELL in codes:
         say_wrapped("What a recording cannot tell, its scenario.yaml may expect: docs/parity.md, `expect`.")

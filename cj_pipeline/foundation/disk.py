@@ -52,15 +52,28 @@ def os_error_sentence(error: OSError) -> str:
     return (f"{place}: " if place else "") + f"{problem.rstrip('.')}. {remedy}".rstrip()
 
 
+def is_of_disk(error: BaseException) -> bool:
+    """Return whether an error is one that the system gives of files, folders and devices, and no damaged content."""
+    return isinstance(error, OSError) and error.errno in _REMEDIES
+
+
+def disk_error_in(text: str, path: Path) -> DiskError | None:
+    """Return the error of the system that a library (DuckDB) tells in a text only; None where it tells another."""
+    codes = (code for code in _REMEDIES if os.strerror(code).casefold() in text.casefold())
+    return next((DiskError(code, os.strerror(code), str(path)) for code in codes), None)
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise what the system refuses in here as a DiskError about `path`: Arrow and `write` do not name the file."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _REMEDIES or isinstance(error, DiskError):
+        if not is_of_disk(error) or isinstance(error, DiskError):
             raise
-        raise DiskError(error.errno, os.strerror(error.errno), str(path)) from error
+        code = error.errno or 0
+        # Not `from error`: Dagster shows the first cause, which does not name the file.
+        raise DiskError(code, os.strerror(code), str(path)) from None
 
 
 def _free(path: Path) -> str:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.run_folder import RunFolder
@@ -30,6 +29,7 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"cj_pipeline_history_schema"
 _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
+_REMEDY = "Move it out of the history."
 
 
 def history_folder(root: Path, scenario_id: str) -> Path:
@@ -67,7 +67,7 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     path = _pending(run.root, run.scenario_id, run.run_id)
     table = table_of(HISTORY_SCHEMA, rows, path, of_run)
     table = table.replace_schema_metadata({VERSION_KEY: json.dumps(SCHEMA_VERSION)})
-    return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return write_parquet(path, table)
 
 
 def enter_history(root: Path, scenario_id: str, run_id: str) -> None:
@@ -125,12 +125,11 @@ def _pending(root: Path, scenario_id: str, run_id: str) -> Path:
 
 def _read(path: Path) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
-            version = json.loads((file.schema_arrow.metadata or {})[VERSION_KEY])
-            if version == SCHEMA_VERSION:
-                return file.read().cast(HISTORY_SCHEMA)
-    except (pa.ArrowException, KeyError, ValueError):
-        raise BadInput("is no history of a run.", path=path, remedy="Move it out of the history.") from None
+        version = json.loads(parquet_metadata(path, remedy=_REMEDY)[VERSION_KEY])
+    except (KeyError, ValueError):
+        raise BadInput("is no history of a run.", path=path, remedy=_REMEDY) from None
+    if version == SCHEMA_VERSION:
+        return read_parquet(path, HISTORY_SCHEMA, remedy=_REMEDY)
     raise BadInput(
         f"has schema {version} of the history; this version of cj-pipeline reads {SCHEMA_VERSION}.",
         path=path,

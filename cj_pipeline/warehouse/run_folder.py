@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_version
+from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -70,7 +69,7 @@ class RunFolder:
             origin=origin,
         )
         table = table.replace_schema_metadata({METADATA_KEY: stamp.model_dump_json()})
-        return replace_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        return write_parquet(path, table)
 
     def read(self, dataset: str, part: str) -> list[dict[str, Any]]:
         """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""
@@ -80,8 +79,7 @@ class RunFolder:
     def read_columns(self, dataset: str, part: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part as a table, all its columns by default. Raises BadInput as `stamp` does."""
         self.stamp(dataset, part)
-        path = self.path(dataset, part)
-        return pq.read_table(path, schema=_schema(self.root, dataset), columns=columns, partitioning=None)
+        return read_parquet(self.path(dataset, part), _schema(self.root, dataset), columns, remedy=_REMEDY)
 
     def stamp(self, dataset: str, part: str) -> Stamp:
         """Return what one part says about itself.
@@ -94,8 +92,8 @@ class RunFolder:
         if not path.is_file():
             raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY)
         try:
-            stamp = Stamp.model_validate_json((pq.read_schema(path).metadata or {})[METADATA_KEY])
-        except (pa.ArrowInvalid, KeyError, ValueError):
+            stamp = Stamp.model_validate_json(parquet_metadata(path, remedy=_REMEDY)[METADATA_KEY])
+        except (KeyError, ValueError):
             raise BadInput("does not say which run made it.", path=path, remedy=_REMEDY) from None
         if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):
             raise BadInput(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files
@@ -77,6 +79,19 @@ class Warehouse:
                 return self.catalogue_path
 
     def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+        log = path.with_name(f"{path.name}.wal")
+        try:
+            self._define_all(path, published)
+        except duckdb.Error as error:
+            problem = f"the catalogue cannot be made: {error}"
+            raise disk_error_in(str(error), self.catalogue_path) or BadInput(
+                problem, path=self.catalogue_path, remedy="What is published is not changed by this."
+            ) from None
+        finally:
+            with suppress(OSError):
+                log.unlink()  # DuckDB leaves it where the disk is full
+
+    def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
             for dataset, schema in SCHEMAS.items():
@@ -92,6 +107,8 @@ class Warehouse:
             self._define(
                 connection, HISTORY, HISTORY_SCHEMA, [f"{_literal_glob(folder)}/*.parquet" for folder in sorted(past)]
             )
+            # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
+            connection.execute("checkpoint")
 
     @staticmethod
     def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[str]) -> None:

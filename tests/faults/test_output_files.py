@@ -96,8 +96,8 @@ def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_every_error_of_a_disk_has_its_file_the_system_s_words_and_a_remedy(code: int, remedy: str) -> None:
-    sentence = os_error_sentence(OSError(code, os.strerror(code), "/tmp/some/file"))
-    assert sentence.startswith(f"/tmp/some/file: {os.strerror(code)}")
+    sentence = os_error_sentence(OSError(code, os.strerror(code), "/srv/some/file"))
+    assert sentence.startswith(f"/srv/some/file: {os.strerror(code)}")
     assert remedy in sentence
 
 

@@ -147,5 +147,5 @@ def test_another_file_is_refused_by_name(warehouse: Warehouse, metadata: dict[by
         read_history(warehouse.root, "anchors")
     assert refusal.value.path == path
     path.write_bytes(b"no Parquet")
-    with pytest.raises(BadInput, match="is no history of a run"):
+    with pytest.raises(BadInput, match="is damaged, or is no Parquet file"):
         read_history(warehouse.root, "anchors")

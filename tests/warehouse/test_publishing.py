@@ -108,7 +108,7 @@ def test_parts_of_one_run_that_are_made_of_other_answers_are_refused(warehouse: 
 def test_a_parquet_file_without_a_run_is_refused(warehouse: Warehouse) -> None:
     run = made(warehouse.run("r1", "anchors"))
     run.path("runs", "live").write_bytes(b"no Parquet")
-    with pytest.raises(BadInput, match="does not say which run made it"):
+    with pytest.raises(BadInput, match=r"live\.parquet: is damaged, or is no Parquet file"):
         run.read("runs", "live")
 
 
