@@ -53,6 +53,8 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
                 context.log.info(published)
         if ignored := opened.first_edition():
             context.log.warning(ignored)
+        for problem in opened.sound(scenarios.get_partition_keys())[1]:
+            context.log.warning(f"left out: {problem}")
         path = opened.rebuild_catalogue(scenarios.get_partition_keys())
         return MaterializeResult(
             metadata={"path": MetadataValue.path(path), "views": len(SCHEMAS), "published": published}

@@ -10,6 +10,7 @@ from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
 from dagster._core.events import RunFailureReason
 
 from cj_pipeline.alerts.night import Outcome, State
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.parity.tables import CHECKS, stored_verdict
 from cj_pipeline.warehouse.rows import Row
@@ -64,7 +65,11 @@ class Events:
 
 def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
     """Return what came of a run that has ended. succeeded: as Dagster has it."""
-    rows = run.read(CHECKS, PARITY_PART) if run.has(CHECKS, PARITY_PART) else []
+    try:
+        rows = run.read(CHECKS, PARITY_PART) if run.has(CHECKS, PARITY_PART) else []
+    except (BadInput, OSError) as problem:  # one damaged file must not keep the message of the night back
+        sentences = _short([str(problem)])
+        return Outcome(scenario_id=run.scenario_id, state=State.BROKE_OFF, run_id=run.run_id, sentences=sentences)
     if not rows or events.problems:
         stops = [f"{step}: {cause}" for step, cause in events.problems]
         stops += [f"{name}: {events.failed_checks[name]}" for name in sorted(events.blocking) if not rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass
+from sqlalchemy.exc import DBAPIError
 
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.local.folder_lock import folder_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
@@ -75,6 +78,19 @@ def instance_at_home() -> DagsterInstance:
             shutil.copy(given, home)
     os.environ["DAGSTER_HOME"] = str(home)
     return DagsterInstance.from_config(str(home))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what Dagster's storage says of a full disk, a missing right or a lost server into a sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = bool(os.environ.get(URL_VARIABLE))
+        place = URL_VARIABLE if url else Path(os.environ.get("DAGSTER_HOME") or HOME).absolute()
+        problem = " ".join(str(error.orig).split())
+        remedy = "Is the server there?" if url else "Make room there, or let this user write there."
+        raise CjPipelineError(f"{place}: Dagster's storage cannot be used: {problem}. {remedy}") from None
 
 
 LPS_TAG = "cj_pipeline/lps"

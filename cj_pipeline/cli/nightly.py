@@ -130,11 +130,15 @@ def _check_outputs(junit: Path | None, markdown: Path | None, html: Path | None)
 def _run(scenario_ids: tuple[str, ...], night: date, strict: bool) -> list[Materialised]:
     try:
         from cj_pipeline.definitions import materialise
-        from cj_pipeline.instance import instance_at_home
+        from cj_pipeline.instance import instance_at_home, storage_errors
     except ModuleNotFoundError as error:
         raise CjPipelineError(f"{error}. A night needs Dagster: install cj-pipeline[dagster].") from None
     results = []
-    with instance_at_home() as instance, progress_bar(f"night of {night}", len(scenario_ids)) as progress:
+    with (
+        storage_errors(),
+        instance_at_home() as instance,
+        progress_bar(f"night of {night}", len(scenario_ids)) as progress,
+    ):
         for result in materialise(scenario_ids, night=night, strict=strict, instance=instance):
             results.append(result)
             progress(1)

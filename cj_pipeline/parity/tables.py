@@ -130,12 +130,12 @@ def load_report(run: RunFolder, scenario: Scenario) -> ParityReport:
 
 
 def stored_verdicts(warehouse: Warehouse, scenario_ids: Collection[str]) -> tuple[StoredVerdict, ...]:
-    """Return what the published reports say, of those scenarios that have one."""
+    """Return what the published reports say, of those scenarios that have one that can be read."""
     from cj_pipeline.warehouse.schemas import PARITY_PART
 
     runs = (
         warehouse.run(pointer.run_id, pointer.scenario_id)
-        for pointer in warehouse.published(scenario_ids)
+        for pointer in warehouse.sound(scenario_ids)[0]
         if pointer.scenario_id in scenario_ids
     )
     return tuple(

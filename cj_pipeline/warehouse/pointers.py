@@ -46,9 +46,20 @@ def pointers(root: Path, known: Collection[str] = ()) -> tuple[Pointer, ...]:
     return tuple(one for one in all_pointers(root) if one.scenario_id in known or Path(one.scenario_folder).is_dir())
 
 
+def readable_pointers(root: Path, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
+    """Return what `pointers` does of the files that can be read, and a sentence for each that cannot."""
+    found, problems = [], []
+    for path in _files(root):
+        try:
+            found.append(_read(path))
+        except BadInput as problem:
+            problems.append(str(problem))
+    return tuple(one for one in found if one.scenario_id in known or Path(one.scenario_folder).is_dir()), problems
+
+
 def all_pointers(root: Path) -> tuple[Pointer, ...]:
     """Return the published runs, also of scenarios that are gone. Raises BadInput for a file that is no pointer."""
-    return tuple(_read(path) for path in sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json")))
+    return tuple(_read(path) for path in _files(root))
 
 
 def pointer_of(root: Path, scenario_id: str) -> Pointer | None:
@@ -64,6 +75,10 @@ def is_published(root: Path, scenario_id: str, run_id: str) -> bool:
     except BadInput:
         return False
     return pointer is not None and pointer.run_id == run_id
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json"))
 
 
 def _file(root: Path, scenario_id: str) -> Path:

@@ -13,7 +13,6 @@ from typing import Any
 
 import duckdb
 
-from cj_pipeline.warehouse.schemas import HISTORY, SCHEMAS
 from cj_pipeline.warehouse.store import QueryFailed, Warehouse, quoted
 
 MOST_ROWS = 100_000
@@ -62,7 +61,7 @@ def ask(warehouse: Warehouse, sql: str, *, seconds: float = MOST_SECONDS) -> Ans
         except (duckdb.OutOfMemoryException, MemoryError):
             raise QueryFailed(f"The query needs more than {MOST_MEMORY} of memory; ask for less.") from None
         except (duckdb.Error, RuntimeError, ValueError, OverflowError) as error:
-            raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
+            raise warehouse.query_failed(error) from None
         finally:
             late.cancel()
 

@@ -19,7 +19,7 @@ from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_versi
 from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
-from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS, SCHEMAS
 
 RUNS_FOLDER = "runs"
 
@@ -46,6 +46,11 @@ class RunFolder:
     def has(self, dataset: str, part: str) -> bool:
         """Return whether this run made that part."""
         return self.path(dataset, part).is_file()
+
+    def parts(self) -> list[tuple[str, str]]:
+        """Return (dataset, part) of every part that this run made, and of those that a whole run has."""
+        every = ((dataset, part) for dataset, parts in PARTS.items() for part in parts)
+        return [(dataset, part) for dataset, part in every if dataset not in OPTIONAL or self.has(dataset, part)]
 
     def write(self, dataset: str, part: str, rows: Sequence[Row], origin: Origin) -> Path:
         """Write one part of a dataset (no rows is a valid part). origin: what the rows are made of.

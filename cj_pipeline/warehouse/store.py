@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -17,12 +18,15 @@ import pyarrow as pa
 from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.warehouse.files import replace_whole
-from cj_pipeline.warehouse.history import complete_history, history_files
-from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers
+from cj_pipeline.warehouse.history import complete_history, history_files, read_history
+from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
 
 CATALOGUE_FILE = "warehouse.duckdb"
+
+
+_BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
 
 class QueryFailed(CjPipelineError):
@@ -57,6 +61,37 @@ class Warehouse:
             )
         return self.run(pointer.run_id, scenario_id)
 
+    def sound(self, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
+        """Return the published runs of which every part says who made it, and a sentence for each damaged file.
+
+        known: see `pointers`. One scenario's damage is no reason to lose sight of the others.
+        """
+        found, problems = readable_pointers(self.root, known)
+        sound = []
+        for pointer in found:
+            run = self.run(pointer.run_id, pointer.scenario_id)
+            try:
+                for dataset, part in run.parts():
+                    run.stamp(dataset, part)
+            except BadInput as problem:
+                problems.append(str(problem))
+            else:
+                sound.append(pointer)
+        return tuple(sound), problems
+
+    def damage(self) -> list[str]:
+        """Return a sentence for each file of published runs and their history that cannot be read to its end."""
+        found, problems = readable_pointers(self.root)
+        for pointer in found:
+            run = self.run(pointer.run_id, pointer.scenario_id)
+            reads = [partial(run.read_columns, *one) for one in run.parts()]
+            for read in (*reads, partial(read_history, self.root, pointer.scenario_id)):
+                try:
+                    read()
+                except (BadInput, OSError) as problem:
+                    problems.append(str(problem))
+        return problems
+
     def first_edition(self) -> str:
         """Return a sentence about parts in the layout of the first edition, which are ignored; empty without any."""
         if not any(next((self.root / name).glob("*/*.parquet"), None) for name in SCHEMAS if name != RUNS_FOLDER):
@@ -69,13 +104,14 @@ class Warehouse:
     def rebuild_catalogue(self, known: Collection[str] = ()) -> Path:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
-        known: see `pointers`. Raises BadInput naming a file that is no part of its run; the old catalogue then stays.
+        known: see `pointers`. A run with a damaged file is left out (`sound` names it). Raises DiskError, and BadInput
+        where DuckDB cannot make it; the old catalogue then stays.
         """
         while True:
-            found = self.published(known)
+            found, _ = self.sound(known)
             replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
-            if self.published(known) == found:
+            if self.sound(known)[0] == found:
                 return self.catalogue_path
 
     def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
@@ -96,8 +132,6 @@ class Warehouse:
         with duckdb.connect(str(path)) as connection:
             for dataset, schema in SCHEMAS.items():
                 parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
-                for run, part in parts:
-                    run.stamp(dataset, part)  # DuckDB looks at the first file only
                 files = [_literal_glob(run.path(dataset, part)) for run, part in parts]
                 self._define(connection, dataset, schema, files)
             for one in published:
@@ -135,7 +169,15 @@ class Warehouse:
                     raise QueryFailed(f"The query gives no rows.\nTables: {', '.join((*SCHEMAS, HISTORY))}")
                 return relation.to_arrow_table()
             except duckdb.Error as error:
-                raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
+                raise self.query_failed(error) from None
+
+    def query_failed(self, error: Exception) -> QueryFailed:
+        """Return the error of a query in DuckDB's words, with the tables there are and the files that are damaged."""
+        moved = "Was the data folder moved? Materialise a scenario: the catalogue is then made again."
+        hints = [moved] if isinstance(error, duckdb.PermissionException | duckdb.IOException) else []
+        if not isinstance(error, _BAD_SQL):  # which is no reason to read all files
+            hints += self.damage()
+        return QueryFailed("\n".join([str(error), *hints, f"Tables: {', '.join((*SCHEMAS, HISTORY))}"]))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
@@ -152,7 +194,10 @@ class Warehouse:
             connection.execute("set timezone = 'UTC'")  # else instants are shown in the machine's own zone
         except duckdb.Error as error:
             connection.close()
-            raise QueryFailed(f"{error}\nTables: {', '.join((*SCHEMAS, HISTORY))}") from None
+            raise QueryFailed(
+                f"{self.catalogue_path}: is damaged, or is no catalogue ({error}). Materialise a scenario: it is then "
+                "made again of what is stored."
+            ) from None
         return connection
 
 

@@ -130,12 +130,17 @@ def test_nothing_but_the_catalogue_is_left_behind(two_scenarios: Warehouse) -> N
     assert left == ["history", "published", "runs", "warehouse.duckdb"]
 
 
-def test_a_broken_part_is_named_and_the_old_catalogue_stays(two_scenarios: Warehouse) -> None:
+def test_a_run_with_a_broken_part_is_named_and_left_out_and_the_others_stay(two_scenarios: Warehouse) -> None:
     path = two_scenarios.run("r1", "anchors").path("bt_fit", "live")
     path.write_bytes(b"no Parquet")
-    with pytest.raises(BadInput, match=r"bt_fit.*live\.parquet"):
-        two_scenarios.rebuild_catalogue()
-    assert counted(two_scenarios) == 3
+    (left,), (problem,) = two_scenarios.sound()
+    assert problem.startswith(f"{path}: is damaged, or is no Parquet file.")
+    assert (left.scenario_id, counted(two_scenarios)) == ("lower5", 3)
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 1
+    published(two_scenarios.run("r3", "anchors"), {"service_metrics": [metric("anchors", 3.0)]})
+    two_scenarios.rebuild_catalogue()
+    assert counted(two_scenarios) == 2
     assert sorted(path.name for path in two_scenarios.root.glob("*.duckdb*")) == ["warehouse.duckdb"]
 
 
