@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from assets.parity import BOTH_RUNS, picture
-from assets.specs import ALIGNMENT, about, asset_spec
+from assets.specs import ALIGNMENT, Group, about, asset_spec
 from cj_pipeline.eng5.alignment.case import case_of_record, has_order
 from cj_pipeline.eng5.alignment.document import Side as ReportSide
 from cj_pipeline.eng5.alignment.document import report_of
@@ -27,6 +27,7 @@ from cj_pipeline.eng5.alignment.markdown import markdown_of
 from cj_pipeline.eng5.alignment.result import AlignmentResult, evaluate
 from cj_pipeline.eng5.alignment.stored import store_alignment
 from cj_pipeline.eng5.alignment.targets import Target, targets
+from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import load_run
 from resources.trace_store import TraceStoreResource
@@ -47,7 +48,7 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "Rank against grade of every graded anchor, on both sides. No rows where no two grades differ.",
         computed_by="agreement",
         reads=BOTH_RUNS,
-        group="eng5",
+        group=Group.ENG5,
         partitions=scenarios,
         dataset="alignment",
     )
@@ -87,16 +88,28 @@ def alignment_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def target_results(scenario_id: str, found: Mapping[Side, AlignmentResult | None]) -> Iterator[AssetCheckResult]:
-    """Yield one result for each target on each side; where no two grades differ it is passed, and says so."""
+    """Yield one result for each target on each side; where no two grades differ it has not passed, and says so."""
     for side, result in found.items():
         if result is None:
             for name in TARGETS:
-                yield _result(f"{side}_{name}", True, about(scenario_id, "off: no two grades of this net differ."))
+                sentence = about(scenario_id, "off: no two grades of this net differ.")
+                yield _result(f"{side}_{name}", False, sentence, verdict=Verdict.OFF.value)
             continue
         for target in targets(result):
             yield _result(
-                f"{side}_{target.name}", target.met, about(scenario_id, _sentence(target)), settled=target.settled
+                f"{side}_{target.name}",
+                target.met,
+                about(scenario_id, _sentence(target)),
+                verdict=(Verdict.PASS if target.met else Verdict.FAIL).value,
+                settled=target.settled,
+                **_numbers(target),
             )
+
+
+def _numbers(target: Target) -> dict[str, float]:
+    """Return the numbers of a target, which Dagster plots."""
+    numbers = {"value": target.number, "floor": target.floor, "ceiling": target.ceiling}
+    return {name: float(number) for name, number in numbers.items() if number is not None}
 
 
 def _sentence(target: Target) -> str:
@@ -107,7 +120,7 @@ def _sentence(target: Target) -> str:
     )
 
 
-def _result(name: str, passed: bool, sentence: str, **metadata: bool) -> AssetCheckResult:
+def _result(name: str, passed: bool, sentence: str, **metadata: bool | float | str) -> AssetCheckResult:
     return AssetCheckResult(
         asset_key=ALIGNMENT,
         check_name=name,

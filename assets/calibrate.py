@@ -21,10 +21,11 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CALIBRATION, TRACE, about, asset_spec, table
+from assets.specs import CALIBRATION, TRACE, Group, about, asset_spec, table
 from cj_pipeline.mock.mode.held_out import MEASURES, HeldOutCheck, held_out_checks
 from cj_pipeline.mock.mode.mode import Mode
 from cj_pipeline.mock.mode.text import mode_text
+from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.runs.calibration import HEADING, calibrated, recording_of, subject_of
 from resources.trace_store import TraceStoreResource
 
@@ -49,7 +50,7 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "foretells answers that it was not fitted to. `cj-pipeline calibrate SCENARIO -o FILE` writes it.",
         computed_by="calibration",
         reads=[TRACE],
-        group="judges",
+        group=Group.RECORDED,
         partitions=scenarios,
     )
     checks = [
@@ -76,7 +77,7 @@ def calibration_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def held_out_results(scenario_id: str, mode: Mode | None) -> Iterator[AssetCheckResult]:
-    """Yield one result for each check; one that cannot be measured here is passed, and says why it is off."""
+    """Yield one result for each check; one that cannot be measured here has not passed: it warns, and says why."""
     held = None if mode is None else mode.held_out
     rows = {} if held is None else {row.name: row for row in held_out_checks(held)}
     for name in QUESTIONS:
@@ -93,18 +94,27 @@ def _result(scenario_id: str, name: str, row: HeldOutCheck | None, reason: str) 
         return AssetCheckResult(
             asset_key=CALIBRATION,
             check_name=name,
-            passed=True,
+            passed=False,
             severity=AssetCheckSeverity.WARN,
             description=about(scenario_id, f"off: {reason}."),
+            metadata={"verdict": Verdict.OFF.value},
         )
+    # A distance may be at most so large; a log-likelihood must be at least so large.
+    side = "ceiling" if name in MEASURES else "floor"
     return AssetCheckResult(
         asset_key=CALIBRATION,
         check_name=name,
-        passed=row.passed,
+        passed=row.passed and row.judged,
         severity=AssetCheckSeverity.WARN,
         description=about(scenario_id, row.sentence),
-        metadata={"value": row.value, "limit": row.limit},
+        metadata={"verdict": _verdict(row).value, "value": row.value, side: row.limit},
     )
+
+
+def _verdict(row: HeldOutCheck) -> Verdict:
+    if not row.judged:
+        return Verdict.OFF
+    return Verdict.PASS if row.passed else Verdict.FAIL
 
 
 def _shown(mode: Mode) -> dict[str, Any]:

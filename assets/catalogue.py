@@ -12,7 +12,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CATALOGUE, asset_spec
+from assets.specs import CATALOGUE, Group, asset_spec
 from cj_pipeline.warehouse.publishing import NotPublished, publish
 from cj_pipeline.warehouse.schemas import SCHEMAS
 from resources.trace_store import TraceStoreResource
@@ -34,7 +34,7 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
         "This step also publishes the run that it is part of, if that is whole and no trial.",
         computed_by="catalogue",
         reads=last,
-        group="warehouse",
+        group=Group.PARITY,
         kinds=["duckdb"],
     )
 

@@ -1,6 +1,7 @@
 """This module gives assets their code version: a digest of the rooms whose code decides what they contain.
 
-A commit that changes the engine makes the runs stale, and not the traces. What an asset shows, and how, does not count.
+A commit that changes the engine makes the runs stale, and the answers of the mock, since the engine chooses the pairs;
+it leaves the traces and what is read of them. What an asset shows, and how, does not count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ ROOMS = {
     "traces": ("traces", *_BELOW),
     "modes": ("mock", "bt", *_BELOW),
     "calibration": ("runs", "mock", "traces", "bt", *_BELOW),
-    "answers": ("runs", "services", "mock", "traces", "bus", "bt", *_BELOW),
+    "recording": ("runs", "traces", *_BELOW),
+    "answers": ("runs", "engine", "services", "mock", "traces", "bus", "bt", *_BELOW),
     "runs": ("runs", "engine", "bt", "traces", *_BELOW),
     "parity": ("parity", "runs", "engine", "mock", "bt", "traces", *_BELOW),
     "agreement": ("eng5", "parity", "runs", "engine", "bt", "traces", *_BELOW),

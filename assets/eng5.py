@@ -23,7 +23,7 @@ from dagster import (
     op,
 )
 
-from assets.eng5_config import Eng5Config
+from assets.eng5_config import EXAMPLES, Eng5Config
 from assets.parity import picture
 from cj_pipeline.eng5.artefact.files import read_document
 from cj_pipeline.eng5.asking import OnProgress, Progress
@@ -85,6 +85,7 @@ def _job(mode: RunnerMode) -> JobDefinition:
         name=eng5_job_name(mode),
         description=f"{ABOUT[mode]} Embedded on the mock unless the configuration says otherwise (docs/eng5.md).",
         executor_def=in_process_executor,
+        config={"ops": {op_name(mode): {"config": dict(EXAMPLES[mode])}}},
     )
     def eng5_job() -> None:
         eng5_op()

@@ -1,12 +1,14 @@
 """This module holds the run configuration of the ENG5 jobs, and translates it into the options of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from dagster import Config
 from pydantic import Field
 
+from assets.new_trace_config import choice
 from cj_pipeline.bus.factory import create_bus
 from cj_pipeline.contracts.enums import LLMBatchingMode, OutputVerbosity, Provider, ReasoningEffort
 from cj_pipeline.eng5.deployed_run import DeployedServices
@@ -22,10 +24,30 @@ from cj_pipeline.eng5.options import (
     RunnerOptions,
 )
 from cj_pipeline.eng5.prompts import PromptKind, prompt_path
-from cj_pipeline.foundation.errors import BadInput, did_you_mean
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.services.cj.admin_client import CjAdmin, token_of_environment
 
-Word = TypeVar("Word", Provider, ReasoningEffort, OutputVerbosity, LLMBatchingMode, JudgeKind)
+if TYPE_CHECKING:
+    ProviderChoice: TypeAlias = str
+    EffortChoice: TypeAlias = str
+    VerbosityChoice: TypeAlias = str
+    BatchingChoice: TypeAlias = str
+    JudgeChoice: TypeAlias = str
+else:
+    ProviderChoice, EffortChoice, VerbosityChoice = choice(Provider), choice(ReasoningEffort), choice(OutputVerbosity)
+    BatchingChoice, JudgeChoice = choice(LLMBatchingMode), choice(JudgeKind)
+
+_BATCH = {"batch_id": "autumn_pilot", "judge": "mock"}
+_TEST = {**_BATCH, "reasoning_effort": "low", "output_verbosity": "low"}
+
+EXAMPLES: Mapping[RunnerMode, Mapping[str, Any]] = {
+    RunnerMode.PLAN: _BATCH,
+    RunnerMode.DRY_RUN: _BATCH,
+    RunnerMode.EXECUTE: {**_BATCH, "max_comparisons": 60},
+    RunnerMode.ANCHOR_ALIGN: _TEST,
+    RunnerMode.BOUNDARY: {**_TEST, "repetitions": DEFAULT_REPETITIONS},
+}
+"""What the launchpads begin with: a run on the mock, which costs nothing."""
 
 
 class Eng5Config(Config):
@@ -44,21 +66,25 @@ class Eng5Config(Config):
     org_id: str | None = Field(default=None, description="The same.")
     course_code: str = Field(default="ENG5", description="Of the request.")
     language: str = Field(default="en", description="Of the request.")
-    llm_provider: str | None = Field(default=None, description="Empty: anthropic.")
+    llm_provider: ProviderChoice | None = Field(default=None, description="Empty: anthropic.")
     llm_model: str | None = Field(default=None, description="Empty: the provider's default.")
     llm_temperature: float | None = Field(default=None, description="0 to 2; empty: as the LPS is set.")
     llm_max_tokens: int | None = Field(default=None, description="That an answer may have.")
-    reasoning_effort: str | None = Field(default=None, description="Of the tests of anchors: none, low, medium, high.")
-    output_verbosity: str | None = Field(default=None, description="The same: low, medium, high.")
+    reasoning_effort: EffortChoice | None = Field(
+        default=None, description="Of the tests of anchors: none, low, medium, high."
+    )
+    output_verbosity: VerbosityChoice | None = Field(default=None, description="The same: low, medium, high.")
     cj_system_prompt: bool = Field(default=True, description="The built-in system prompt, where no file has another.")
     system_prompt: str | None = Field(default=None, description="File of a system prompt, or its number.")
     rubric: str | None = Field(default=None, description="File of a rubric, or its number.")
     max_comparisons: int | None = Field(default=None, description="At least 2.")
     completion_timeout: float = Field(default=DEFAULT_TIMEOUT_S, description="Seconds.")
-    llm_batching_mode: str | None = Field(default=None, description="A hint to the CJ service.")
+    llm_batching_mode: BatchingChoice | None = Field(default=None, description="A hint to the CJ service.")
     pairs: list[str] = Field(default=[], description="Of boundary-test: NAME:NAME; empty: all neighbouring grades.")
     repetitions: int = Field(default=DEFAULT_REPETITIONS, description="Of boundary-test, in each order.")
-    judge: str = Field(default=JudgeKind.MOCK.value, description="Of an embedded run: mock, local, provider.")
+    judge: JudgeChoice = Field(
+        default=JudgeChoice(JudgeKind.MOCK.value), description="Of an embedded run: mock, local, provider."
+    )
     mock_mode: str = Field(default=DEFAULT_MOCK_MODE, description="Mode of the mock.")
     seed: int = Field(default=42, description="Of pairs, sides and the mock.")
     concurrency: int = Field(default=1, description="Asked at the same time.")
@@ -75,7 +101,7 @@ class Eng5Config(Config):
 
     def options(self, mode: RunnerMode, data_dir: Path) -> RunnerOptions:
         """Return the options of a run. Raises BadInput naming the field that cannot be used."""
-        judge = _word(JudgeKind, "judge", self.judge)
+        judge = JudgeKind(self.judge)
         if judge is JudgeKind.PROVIDER and self.budget_usd is None:
             # Nobody sits at a job to be asked.
             raise refusal("budget_usd", "is missing, and a call may cost money.", "Say how much may be spent.")
@@ -96,25 +122,19 @@ class Eng5Config(Config):
             org_id=self.org_id,
             course_code=self.course_code.upper(),
             language=self.language.lower(),
-            provider=None if self.llm_provider is None else _word(Provider, "llm_provider", self.llm_provider.lower()),
+            provider=None if self.llm_provider is None else Provider(self.llm_provider),
             model=self.llm_model,
             temperature=self.llm_temperature,
             max_tokens=self.llm_max_tokens,
-            effort=None if self.reasoning_effort is None else _word(
-                ReasoningEffort, "reasoning_effort", self.reasoning_effort
-            ),
-            verbosity=None if self.output_verbosity is None else _word(
-                OutputVerbosity, "output_verbosity", self.output_verbosity
-            ),
+            effort=None if self.reasoning_effort is None else ReasoningEffort(self.reasoning_effort),
+            verbosity=None if self.output_verbosity is None else OutputVerbosity(self.output_verbosity),
             canonical_prompt=self.cj_system_prompt,
             max_comparisons=self.max_comparisons,
             timeout_s=self.completion_timeout,
             await_completion=True,
             auto_extract=self.database_url is not None,
             force_reupload=self.force_reupload,
-            batching_mode=None if self.llm_batching_mode is None else _word(
-                LLMBatchingMode, "llm_batching_mode", self.llm_batching_mode
-            ),
+            batching_mode=None if self.llm_batching_mode is None else LLMBatchingMode(self.llm_batching_mode),
             system_prompt=prompt_path(self.system_prompt, PromptKind.SYSTEM),
             rubric=prompt_path(self.rubric, PromptKind.RUBRIC),
             judging=Judging(
@@ -144,13 +164,6 @@ class Eng5Config(Config):
 def refusal(field: str, problem: str, remedy: str) -> BadInput:
     """Return the error about a field of the run's configuration."""
     return BadInput(problem, path="run configuration", field=field, remedy=remedy)
-
-
-def _word(kind: type[Word], field: str, given: str) -> Word:
-    try:
-        return kind(given)
-    except ValueError:
-        raise refusal(field, f"'{given}' is not known.", did_you_mean(given, kind)) from None
 
 
 def _uuid(field: str, text: str | None) -> UUID | None:

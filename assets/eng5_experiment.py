@@ -26,8 +26,8 @@ from dagster import (
 )
 
 from assets.eng5 import log_now_and_then
-from assets.eng5_experiment_config import ExperimentConfig, TableConfig
-from assets.specs import EXPERIMENT, asset_spec, table
+from assets.eng5_experiment_config import EXAMPLE, ExperimentConfig, TableConfig
+from assets.specs import EXPERIMENT, Group, asset_spec, table
 from cj_pipeline.eng5.asking import OUT_OF_MONEY
 from cj_pipeline.eng5.experiments.experiment import (
     Experiment,
@@ -80,6 +80,7 @@ def plan_job() -> JobDefinition:
         name=PLAN_JOB,
         description="Plans an experiment: configurations of a judge, asked the same pairs (docs/experiments.md).",
         executor_def=in_process_executor,
+        config={"ops": {PLAN_OP: {"config": EXAMPLE}}},
     )
     def plan_experiment() -> None:
         plan_op()
@@ -138,7 +139,7 @@ def experiment_asset() -> AssetsDefinition:
         "Of the experiment that was planned last, unless the configuration names one.",
         computed_by="agreement",
         reads=[],
-        group="eng5",
+        group=Group.ENG5,
     )
 
     @multi_asset(name="eng5_experiment", specs=[spec])

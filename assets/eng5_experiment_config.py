@@ -5,10 +5,14 @@ from pathlib import Path
 from dagster import Config
 from pydantic import Field
 
+from assets.eng5_config import BatchingChoice, EffortChoice, JudgeChoice, ProviderChoice, VerbosityChoice
 from cj_pipeline.eng5.experiments.grid import AXES, GridSource, grid_of_options, read_grid
 from cj_pipeline.eng5.options import JudgeKind
 
 WHERE = "run configuration"
+
+EXAMPLE = {"name": "effort_and_prompt", "judge": "mock", "effort": ["none", "low"], "prompt": ["003", "006"]}
+"""What the launchpad begins with: the one of docs/experiments.md, on the mock, which costs nothing."""
 
 
 class ExperimentConfig(Config):
@@ -17,15 +21,15 @@ class ExperimentConfig(Config):
     grid_file: str | None = Field(default=None, description="YAML file of a grid; then nothing else is to be given.")
     name: str = Field(default="experiment", description="Of the experiment and its folder.")
     about: str = Field(default="", description="For its reader.")
-    judge: str = Field(default=JudgeKind.MOCK.value, description="mock or provider.")
-    provider: list[str] = Field(default=[], description="Whose API is asked.")
+    judge: JudgeChoice = Field(default=JudgeChoice(JudgeKind.MOCK.value), description="mock or provider.")
+    provider: list[ProviderChoice] = Field(default=[], description="Whose API is asked.")
     model: list[str] = Field(default=[], description="As the provider calls them.")
     temperature: list[float] = Field(default=[], description="0 to 2.")
     max_tokens: list[int] = Field(default=[], description="That an answer may have.")
-    effort: list[str] = Field(default=[], description="none, low, medium, high.")
-    verbosity: list[str] = Field(default=[], description="low, medium, high.")
+    effort: list[EffortChoice] = Field(default=[], description="none, low, medium, high.")
+    verbosity: list[VerbosityChoice] = Field(default=[], description="low, medium, high.")
     prompt: list[str] = Field(default=[], description="Numbers (003, 007+006), variants, or files.")
-    batching: list[str] = Field(default=[], description="per_request, serial_bundle, provider_batch_api.")
+    batching: list[BatchingChoice] = Field(default=[], description="per_request, serial_bundle, provider_batch_api.")
     mock_mode: list[str] = Field(default=[], description="Of judge: mock.")
     repeat: list[int] = Field(default=[], description="Numbers: the same, asked again.")
     base: dict[str, str] = Field(default={}, description="Choices of the cell that others are held against.")

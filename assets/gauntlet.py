@@ -14,8 +14,8 @@ from dagster import (
     multi_asset,
 )
 
-from assets.parity import BOTH_RUNS
-from assets.specs import GAUNTLET, about, asset_spec, stored, table
+from assets.parity import WHAT_IS_COMPARED
+from assets.specs import GAUNTLET, Group, about, asset_spec, stored, table
 from cj_pipeline.parity.gauntlet.gauntlet import run_gauntlet
 from cj_pipeline.parity.gauntlet.tables import store_gauntlet
 from cj_pipeline.parity.tables import stored_case
@@ -34,8 +34,8 @@ def gauntlet_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "Every wrong mock against the comparison of a scenario: how often it is found, by which check, which would get "
         "past, and which recording would close that blind spot.",
         computed_by="parity",
-        reads=BOTH_RUNS,
-        group="parity",
+        reads=WHAT_IS_COMPARED,
+        group=Group.PARITY,
         partitions=scenarios,
         dataset="gauntlet",
     )

@@ -14,7 +14,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import CATALOGUE, HISTORY, about, asset_spec, table
+from assets.specs import CATALOGUE, HISTORY, Group, about, asset_spec, table
 from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.history.history import load_history
 from cj_pipeline.parity.history.tables import CHECK_COLUMNS, check_rows, sentences
@@ -31,7 +31,7 @@ def history_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "own past, which begins afresh wherever mode, recording, code or scenario file change.",
         computed_by="parity",
         reads=[CATALOGUE],  # its step publishes the run, which adds it to the history
-        group="parity",
+        group=Group.PARITY,
         partitions=scenarios,
     )
     question = "Does this run go on as the ones before it, or did something change that has no name?"

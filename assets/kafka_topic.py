@@ -22,7 +22,7 @@ from dagster import (
     multi_observable_source_asset,
 )
 
-from assets.specs import asset_spec, table
+from assets.specs import Group, asset_spec, table
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.traces.capture.lag import captures_in, lag
 from resources.kafka import KafkaResource
@@ -40,7 +40,7 @@ def kafka_topic() -> AssetsDefinition:
         "Nothing is read but offsets.",
         computed_by="traces",
         reads=[],
-        group="kafka",
+        group=Group.RECORDED,
         kinds=["kafka"],
     )
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import MODE, asset_spec
+from assets.specs import MODE, Group, asset_spec
 from resources.lps import LpsResource
 from resources.trace_store import TraceStoreResource
 
@@ -23,7 +23,7 @@ def mode_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "Nothing is written: the mode is observed, and the SHA-256 of its content is the data version.",
         computed_by="modes",
         reads=[],
-        group="judges",
+        group=Group.LIVE,
         kinds=["file"],
         partitions=scenarios,
     )

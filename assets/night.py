@@ -36,10 +36,11 @@ from assets.outcome import TELLING, Events, outcome_of
 from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.channels import channels_of
 from cj_pipeline.alerts.conclude import conclude
-from cj_pipeline.alerts.night import Outcome, State, due_night, is_over, read_night, unusable
+from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, read_night, unusable
 from cj_pipeline.alerts.outbox import send_waiting
 from cj_pipeline.alerts.settings import alert_settings
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.traces.arrivals import arrivals
 from cj_pipeline.warehouse.run_folder import RunFolder
 from resources.warehouse import folder_run_id
@@ -54,6 +55,7 @@ GRACE = timedelta(minutes=10)
 
 PARTITION_TAG = "dagster/partition"
 WILL_RETRY_TAG = "dagster/will_retry"
+PARENT_TAG, RETRY_NUMBER_TAG = "dagster/parent_run_id", "dagster/retry_number"
 
 
 def night_tags(night: date) -> Mapping[str, str]:
@@ -108,15 +110,21 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefiniti
             context.log.warning(problem)
         night = due_night(now)
         runs = runs_of(context.instance, night)
-        memory = _Memory.read(context.cursor, night)
+        memory = _Memory.read(context.cursor, night, now)
         if runs and memory.before >= night:  # the very first look was while they were being launched
             memory = replace(memory, before=night - timedelta(days=1))
         if night <= memory.before:
             return _skip(f"The night of {night} began before this instance did.", memory)
-        if read_night(data_dir, night) is not None:
-            return _skip(f"The night of {night} has been told.", replace(memory, late_since=None))
         found = arrivals(scenarios.traces_dir, {})
-        open_runs = [name for name in found.new if name not in runs or is_open(runs[name])]
+        try:
+            told = read_night(data_dir, night)
+        except NewerVersion:
+            return _skip(f"A newer program has told the night of {night}.", replace(memory, late_since=None))
+        if told is not None and not _is_news(told, {name: runs[name] for name in found.new if name in runs}):
+            return _skip(f"The night of {night} has been told.", replace(memory, late_since=None))
+        # What a command has told of a scenario that has no run here stays.
+        known = {} if told is None else {one.scenario_id: one for one in told.outcomes if one.run_id}
+        open_runs = [name for name in found.new if (is_open(runs[name]) if name in runs else name not in known)]
         if open_runs:
             if is_over(night, now) and memory.late_since is None:
                 memory = replace(memory, late_since=now)
@@ -124,7 +132,10 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefiniti
                 words = f"The night of {night}: {len(open_runs)} of {len(found.new)} have not ended."
                 return _skip(words, memory)
         outcomes = [
-            *(_outcome(context.instance, data_dir, name, runs.get(name)) for name in found.new),
+            *(
+                known[name] if name in known and name not in runs else _outcome(context.instance, data_dir, name, run)
+                for name, run in ((name, runs.get(name)) for name in found.new)
+            ),
             *(unusable(name, place) for name, place in found.broken.items()),
         ]
         alert, problems = conclude(data_dir, night, outcomes, channels, now, ui_url=settings.ui_url)
@@ -139,13 +150,33 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path) -> SensorDefiniti
 
 
 def runs_of(instance: DagsterInstance, night: date) -> dict[str, RunRecord]:
-    """Return the newest run of each scenario in a night: a run that was tried again is the last attempt."""
+    """Return the newest run of each scenario in a night: a run that was tried again is the last attempt.
+
+    A run that a person executed again, perhaps under another configuration, has the tags of a night and is not of it.
+    """
     found: dict[str, RunRecord] = {}
     for record in instance.get_run_records(RunsFilter(tags=dict(night_tags(night)))):  # the newest first
-        scenario_id = record.dagster_run.tags.get(PARTITION_TAG)
-        if scenario_id is not None:
-            found.setdefault(scenario_id, record)
+        tags = record.dagster_run.tags
+        by_a_person = PARENT_TAG in tags and RETRY_NUMBER_TAG not in tags
+        if PARTITION_TAG in tags and not by_a_person:
+            found.setdefault(tags[PARTITION_TAG], record)
     return found
+
+
+def _is_news(told: Night, runs: Mapping[str, RunRecord]) -> bool:
+    """Return whether runs of a night that has been told are newer than what was told, or have ended since.
+
+    A command concludes a night whose runs the daemon launches later; a clock that was ahead called a night missing.
+    """
+
+    def is_new(record: RunRecord, one: Outcome | None) -> bool:
+        run = record.dagster_run
+        # An attempt that went on with the files of the first one is told by the id of that one.
+        if one is None or one.run_id not in (run.run_id, run.root_run_id):
+            return True
+        return one.state is State.DID_NOT_END and not is_open(record)
+
+    return any(is_new(record, told.of(scenario_id)) for scenario_id, record in runs.items())
 
 
 def is_open(record: RunRecord) -> bool:
@@ -178,21 +209,30 @@ def _skip(words: str, memory: _Memory) -> SensorResult:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """The cursor. before: the newest night that was before this instance; late_since: when a look found one late."""
+    """The cursor. before: the newest night that was before this instance; late_since: when a look found this one late.
 
+    night: the one that is looked at.
+    """
+
+    night: date
     before: date
     late_since: datetime | None = None
 
     @classmethod
-    def read(cls, cursor: str | None, night: date) -> _Memory:
-        """Read the cursor; without one, a night that has begun is not this instance's."""
+    def read(cls, cursor: str | None, night: date, now: datetime) -> _Memory:
+        """Read the cursor; without one, a night that has begun is not this instance's.
+
+        Forgotten is when another night was late, and a time that is yet to come: the clock was ahead.
+        """
         if cursor is None:
-            return cls(night)
+            return cls(night, night)
         known = json.loads(cursor)
-        late = known["late_since"]
-        return cls(date.fromisoformat(known["before"]), late and datetime.fromisoformat(late))
+        late = datetime.fromisoformat(known["late_since"]) if known["late_since"] else None
+        of_this = known.get("night") == night.isoformat() and late is not None and late <= now
+        return cls(night, date.fromisoformat(known["before"]), late if of_this else None)
 
     def written(self) -> str:
         """Return the cursor."""
         late = None if self.late_since is None else self.late_since.isoformat()
-        return json.dumps({"before": self.before.isoformat(), "late_since": late})
+        named = {"night": self.night.isoformat(), "before": self.before.isoformat()}
+        return json.dumps({**named, "late_since": late})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
-from dagster._core.events import RunFailureReason
+from dagster._core.events import JobFailureData, RunFailureReason
 
 from cj_pipeline.alerts.night import Outcome, State
 from cj_pipeline.foundation.errors import BadInput
@@ -20,11 +21,19 @@ from cj_pipeline.warehouse.schemas import PARITY_PART
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
-TELLING = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
+TELLING = {
+    DagsterEventType.STEP_FAILURE,
+    DagsterEventType.RUN_FAILURE,
+    DagsterEventType.ASSET_CHECK_EVALUATION,
+    DagsterEventType.ENGINE_EVENT,
+}
 """The events that `Events.of` reads."""
 
 GATES_FAILED = "assets.parity_checks.GatesFailed"
 """How Dagster writes the error with which the step of the gates ends, once it has yielded every check."""
+
+FROM_OUTSIDE = "This run has been marked as failed from outside the execution context."
+"""What Dagster says of a run whose worker died; the event before it says how."""
 
 # How Dagster writes the classes of errors that a user can correct.
 MENDABLE = ("cj_pipeline.", "OSError", "PermissionError", "FileNotFoundError")
@@ -71,7 +80,7 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
         sentences = _short([str(problem)])
         return Outcome(scenario_id=run.scenario_id, state=State.BROKE_OFF, run_id=run.run_id, sentences=sentences)
     if not rows or events.problems:
-        stops = [f"{step}: {cause}" for step, cause in events.problems]
+        stops = [f"{step}: {_OWN_CLASS.sub('', cause)}" for step, cause in events.problems]
         stops += [f"{name}: {events.failed_checks[name]}" for name in sorted(events.blocking) if not rows]
         state = State.AS_EXPECTED if succeeded else State.BROKE_OFF
         return Outcome(scenario_id=run.scenario_id, state=state, run_id=run.run_id, sentences=_short(stops))
@@ -90,6 +99,10 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
 
 
 _GATES = "parity/report: "
+_ID_OF_RUN = re.compile(r" for [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OWN_CLASS = re.compile(r"^cj_pipeline(\.\w+)+: ")
+"""How Dagster writes the class of an error of ours, whose sentence needs none."""
+
 _LONGEST = 400
 
 
@@ -108,16 +121,21 @@ def _short(sentences: Iterable[str]) -> tuple[str, ...]:
 
 def _problems(events: Iterable[DagsterEvent]) -> Iterator[tuple[str, str]]:
     """Yield (step, error) of each step that broke off, or (`run`, error) of a run that did before its first step."""
+    noted = ""
     for event in events:
-        if event.is_step_failure:
+        if event.is_engine_event:
+            noted = _ID_OF_RUN.sub("", event.message or "")  # the same news has the same words
+        elif event.is_step_failure:
             cause = _first_cause(event.step_failure_data.error)
             # A check that failed is not a step that broke off, though Dagster ends its step with an error.
             if "DagsterAssetCheckFailedError" not in cause and GATES_FAILED not in cause:
                 yield event.step_key or "run", cause
         elif event.event_type is DagsterEventType.RUN_FAILURE:
-            data = event.job_failure_data
-            if data.failure_reason is not RunFailureReason.STEP_FAILURE:
-                yield "run", _first_cause(data.error) or event.message or ""
+            data = event.event_specific_data  # none, where a worker died
+            failure = data if isinstance(data, JobFailureData) else JobFailureData(error=None)
+            if failure.failure_reason is not RunFailureReason.STEP_FAILURE:
+                said = "" if event.message in (None, FROM_OUTSIDE) else event.message
+                yield "run", _first_cause(failure.error) or said or noted or FROM_OUTSIDE
 
 
 def _first_cause(error: SerializableErrorInfo | None) -> str:

@@ -24,7 +24,7 @@ from dagster import (
 from pydantic import Field
 
 from assets.sides import side_key
-from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, about, asset_spec, stored, table
+from assets.specs import CATALOGUE, CHECKS, REPORT, SUITE, TRACE, Group, about, asset_spec, stored, table
 from cj_pipeline.foundation.text import markdown_text
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.parity.tables import check_row, compare_stored, store_report, stored_verdicts
@@ -53,6 +53,9 @@ class ParityConfig(Config):
 
 BOTH_RUNS = [side_key(side, "run") for side in Side]
 
+# The trace too: margins are in its scenario.yaml.
+WHAT_IS_COMPARED = [TRACE, *BOTH_RUNS]
+
 
 def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
     """Declare `parity/checks` and `parity/report`: one comparison, for machines and for people."""
@@ -60,8 +63,8 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         CHECKS,
         "Every parity check of a scenario as a row: verdict, both values, tolerance, evidence.",
         computed_by="parity",
-        reads=BOTH_RUNS,
-        group="parity",
+        reads=WHAT_IS_COMPARED,
+        group=Group.PARITY,
         partitions=scenarios,
         dataset="parity_checks",
     )
@@ -70,8 +73,8 @@ def parity_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "The parity report of a scenario, with both scales and both latencies as pictures. Its checks are the gates: "
         "one that fails turns the run red, and `dagster asset materialize` exits with 1.",
         computed_by="parity",
-        reads=BOTH_RUNS,
-        group="parity",
+        reads=WHAT_IS_COMPARED,
+        group=Group.PARITY,
         kinds=["python", "markdown"],
         partitions=scenarios,
     )
@@ -114,7 +117,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         # The catalogue's step publishes; a suite before it would show the run before this one.
         computed_by="parity",
         reads=[CHECKS, CATALOGUE],
-        group="parity",
+        group=Group.PARITY,
         freshness=EVERY_NIGHT,
     )
 

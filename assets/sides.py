@@ -23,7 +23,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import MODE, TRACE, about, asset_spec, stored, table
+from assets.specs import MODE, TRACE, Group, about, asset_spec, stored, table
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.remote import ServiceUnreachable
 from cj_pipeline.runs.tables import (
@@ -52,7 +52,7 @@ class Judge:
     """Who answers on one side.
 
     reads: the assets that it answers from; resource: what asks it; by_product: the asset, and `dataset`, that comes
-    with its callbacks.
+    with its callbacks; computed_by: see assets/code_versions.py.
     """
 
     reads: tuple[AssetKey, ...]
@@ -60,6 +60,7 @@ class Judge:
     by_product: str
     dataset: str
     what: str
+    computed_by: str
 
 
 JUDGES = {
@@ -69,6 +70,7 @@ JUDGES = {
         by_product="quarantine",
         dataset="quarantine",
         what="Lines of the trace that are no usable callback, with number, reason and bytes; usually none.",
+        computed_by="recording",
     ),
     # The trace too: the mock is asked the pairs that were recorded.
     Side.LIVE: Judge(
@@ -77,6 +79,7 @@ JUDGES = {
         by_product="metrics",
         dataset="service_metrics",
         what="What the service's /metrics showed when the last answer was in.",
+        computed_by="answers",
     ),
 }
 
@@ -96,7 +99,13 @@ def _callbacks(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefini
     callbacks_key, by_product_key = side_key(side, "callbacks"), side_key(side, judge.by_product)
     specs = [
         asset_spec(
-            key, what, computed_by="answers", reads=judge.reads, group=side.value, partitions=scenarios, dataset=dataset
+            key,
+            what,
+            computed_by="answers",
+            reads=judge.reads,
+            group=Group(side.value),
+            partitions=scenarios,
+            dataset=dataset,
         )
         for key, what, dataset in (
             (callbacks_key, f"What the {side} judge answered, callback by callback.", "callbacks"),
@@ -137,7 +146,7 @@ def _summary(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefiniti
         "Counts, winners, errors, latency and tokens of the batch itself, without its repeats.",
         computed_by="traces",
         reads=[side_key(side, "callbacks")],
-        group=side.value,
+        group=Group(side.value),
         partitions=scenarios,
         dataset="summaries",
     )
@@ -172,7 +181,7 @@ def _run(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
         "The callbacks through the CJ engine: waves, decisions, coverage, and the fit at the end.",
         computed_by="runs",
         reads=[side_key(side, "callbacks"), side_key(side, JUDGES[side].by_product)],
-        group=side.value,
+        group=Group(side.value),
         partitions=scenarios,
         dataset="runs",
     )
@@ -210,7 +219,7 @@ def _bt_fit(side: Side, scenarios: PartitionsDefinition[str]) -> AssetsDefinitio
         "The Bradley-Terry scale of the run: theta and standard error (logits) of each essay.",
         computed_by="runs",
         reads=[side_key(side, "run")],
-        group=side.value,
+        group=Group(side.value),
         partitions=scenarios,
         dataset="bt_fit",
     )

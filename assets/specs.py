@@ -1,8 +1,9 @@
-"""This module holds what every asset says about itself: owner, group, kinds, columns."""
+"""This module holds what every asset says about itself: owner, group, kinds, tags, columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,19 @@ from cj_pipeline.warehouse.schemas import describe
 
 OWNER = "team:assessment-platform"
 
+SCOPE_TAG = "scope"
+"""Asset tag: whether a materialisation is about one scenario, or about whatever there is."""
+
+
+class Group(StrEnum):
+    """The boxes of the lineage page: the two sides, what compares them, and the runner's own."""
+
+    RECORDED = "recorded"
+    LIVE = "live"
+    PARITY = "parity"
+    ENG5 = "eng5"
+
+
 TRACE = AssetKey("trace")
 MODE = AssetKey("mode")
 CALIBRATION = AssetKey("calibration")
@@ -43,7 +57,7 @@ def asset_spec(
     *,
     computed_by: str,
     reads: Sequence[AssetKey],
-    group: str,
+    group: Group,
     kinds: Sequence[str] = ("python",),
     partitions: PartitionsDefinition[str] | None = None,
     dataset: str | None = None,
@@ -58,9 +72,10 @@ def asset_spec(
         key=key,
         description=description,
         deps=reads,
-        group_name=group,
+        group_name=group.value,
         kinds={*kinds, *(("parquet",) if dataset else ())},
         owners=[OWNER],
+        tags={SCOPE_TAG: "all" if partitions is None else "scenario"},
         partitions_def=partitions,
         metadata={} if dataset is None else {"dagster/table_name": dataset, "dagster/column_schema": columns(dataset)},
         code_version=code_version(computed_by),

@@ -24,7 +24,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.specs import TRACE, about, asset_spec, table
+from assets.specs import TRACE, Group, about, asset_spec, table
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.parity.origin import missing_parts
 from cj_pipeline.traces.completeness import completeness_in_words
@@ -44,7 +44,7 @@ def trace_spec(scenarios: PartitionsDefinition[str]) -> AssetSpec:
         "the files are observed, and their SHA-256 is the data version.",
         computed_by="traces",
         reads=[],
-        group="judges",
+        group=Group.RECORDED,
         kinds=["file"],
         partitions=scenarios,
     )

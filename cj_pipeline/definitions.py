@@ -6,6 +6,7 @@ process unless the run's configuration asks for more: assets/executor.py.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from assets.alignment import alignment_asset
 from assets.calibrate import calibration_asset
 from assets.capture import capture_job
 from assets.catalogue import catalogue_asset
+from assets.code_references import with_code_references
 from assets.edits import edits_sensor
 from assets.eng5 import eng5_jobs
 from assets.eng5_experiment import cells_job, experiment_asset, plan_job
@@ -40,6 +42,7 @@ from assets.sides import quarantine_check, side_assets
 from assets.specs import CHECKS
 from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.alerts.night import Outcome
+from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
@@ -84,13 +87,16 @@ def build_defs(
             parity_checks(scenarios),
         ]
     return Definitions(
-        assets=[
-            *assets,
-            catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
-            history,
-            kafka_topic(),
-            experiment_asset(),
-        ],
+        assets=with_code_references(
+            [
+                *assets,
+                catalogue_asset([spec for asset in assets for spec in asset.specs], scenarios),
+                history,
+                kafka_topic(),
+                experiment_asset(),
+            ],
+            settings.code_url,
+        ),
         asset_checks=checks,
         executor=in_process_unless_asked,
         jobs=[*parity_jobs(), capture_job(), record_job(), *eng5_jobs(), plan_job(), cells_job(), observe_kafka],
@@ -199,5 +205,8 @@ def _materialised(run: RunFolder, result: ExecuteInProcessResult) -> Materialise
         outcome=outcome_of(run, events, succeeded=result.success),
     )
 
+
+# Before a sensor or a resource of this process looks for a password.
+read_secret_files(os.environ)
 
 defs = build_defs()

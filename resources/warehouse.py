@@ -8,6 +8,7 @@ from uuid import uuid4
 from dagster import ConfigurableResource, DagsterInstance, DagsterRun, InitResourceContext
 from pydantic import Field, PrivateAttr
 
+from cj_pipeline.warehouse.deployment import require_same_deployment
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.store import Warehouse
 
@@ -19,10 +20,14 @@ class WarehouseResource(ConfigurableResource[None]):
     _run_id: str = PrivateAttr(default="")
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Take note of the run whose folder the steps write and read."""
+        """Take note of the run whose folder the steps write and read.
+
+        Raises BadInput on a machine that has other code, or another folder, than the one that launched the run.
+        """
         if context.run is None or context.instance is None:
             self._run_id = str(uuid4())
         else:
+            require_same_deployment(context.run.tags, Path(self.root))
             self._run_id = folder_run_id(context.run, context.instance)
 
     def open(self) -> Warehouse:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from cj_pipeline.local import small_judge
+from tests.deploy.compose import compose_command
 from tests.kafka import what_is_missing
 from tests.postgres import BINARIES
 from tests.reports.page import browser
@@ -48,6 +49,10 @@ REASON_TO_SKIP: Mapping[str, Callable[[], str | None]] = {
         None if shutil.which("prometheus") and shutil.which("promtool") else _NOT_INSTALLED.format("prometheus")
     ),
     "jq": lambda: None if shutil.which("jq") else _NOT_INSTALLED.format("jq"),
+    "compose": lambda: (
+        None if compose_command() else "docker-compose is not installed (apt-get install docker-compose)"
+    ),
+    "systemd": lambda: None if shutil.which("systemd-analyze") else _NOT_INSTALLED.format("systemd"),
     "services": lambda: None,  # our own, as processes; those that take long
     "postgresql": lambda: None if BINARIES else "PostgreSQL is not installed (apt-get install postgresql)",
 }

@@ -14,7 +14,7 @@ import resources
 from cj_pipeline.reports.rooms import FLOORS, PACKAGES, arrows, imports, modules, reachable, reduced, room_of
 from tests.house import REPOSITORY
 
-KNOW_DAGSTER = {"cj_pipeline.definitions", "cj_pipeline.instance", "cj_pipeline.celery_runs"}
+KNOW_DAGSTER = {f"cj_pipeline.{module}" for module in ("definitions", "instance", "celery_runs", "process_runs")}
 
 
 def may_import(room: str, other: str) -> bool:

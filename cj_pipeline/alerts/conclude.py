@@ -1,19 +1,22 @@
 """This module concludes a night: it dates what is red, writes the message, records the night, and sends.
 
-In this order: killed before the record, the night is concluded again and gives the same message under the same id.
+In this order: killed before the record, the night is concluded again and gives the same message under the same id. Of
+two processes that conclude at once, one waits for the other, and tells what is other news alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from cj_pipeline.alerts.channels import Channel
 from cj_pipeline.alerts.message import Alert, alert_of
-from cj_pipeline.alerts.night import Night, Outcome, State, last_night, write_night
-from cj_pipeline.alerts.outbox import keep, send_waiting
+from cj_pipeline.alerts.night import Night, Outcome, State, last_night, read_night, write_night
+from cj_pipeline.alerts.outbox import OUTBOX_FOLDER, keep, send_waiting
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.file_lock import file_lock
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.parity.history.history import load_history
 
 
@@ -31,28 +34,39 @@ def conclude(
     root: the data folder. outcomes: of every scenario there is; `since` is filled in here. What was not sent is kept,
     and tried again.
     """
-    before = last_night(root, night)
-    dated = tuple(_dated(root, night, one, before) for one in outcomes)
-    changes = tuple(sentence for one in dated for sentence in _changes(root, one))
-    concluded = Night(night=night, concluded_at=now, outcomes=dated, changes=changes)
-    alert = alert_of(concluded, before, ui_url)
-    if alert is not None:
-        keep(root, alert, channels, now)
     problems = []
-    try:
-        write_night(root, concluded)
-    except OSError as error:  # what could not be recorded is concluded again, and must not keep the message back
-        problems.append(
-            f"the night of {night} was not recorded: {error.filename2 or error.filename}: {error.strerror}."
-        )
+    with file_lock(root / OUTBOX_FOLDER / ".concluding.lock"):
+        try:
+            earlier, before = read_night(root, night), last_night(root, night - timedelta(days=1))
+        except NewerVersion as newer:  # must not keep the message back; `since` counts from the history alone
+            earlier = before = None
+            problems.append(str(newer))
+        dated = tuple(_dated(root, night, one, earlier, before) for one in outcomes)
+        changes = tuple(sentence for one in dated for sentence in _changes(root, one))
+        concluded = Night(night=night, concluded_at=now, outcomes=dated, changes=changes)
+        alert = alert_of(concluded, before, ui_url, earlier=earlier)
+        if alert is not None:
+            keep(root, alert, channels, now)
+        try:
+            write_night(root, concluded)
+        except NewerVersion as newer:
+            if str(newer) not in problems:
+                problems.append(str(newer))
+        except OSError as error:  # what could not be recorded is concluded again, and must not keep the message back
+            problems.append(
+                f"the night of {night} was not recorded: {error.filename2 or error.filename}: {error.strerror}."
+            )
     return alert, [*problems, *send_waiting(root, channels, now)]
 
 
-def _dated(root: Path, night: date, one: Outcome, before: Night | None) -> Outcome:
-    """Return an outcome with its `since`: of the night before where it was red already, else as the history has it."""
+def _dated(root: Path, night: date, one: Outcome, *known: Night | None) -> Outcome:
+    """Return an outcome with its `since`: of a known night where it was red already, else as the history has it.
+
+    known: what this night was concluded as before, and the night before it; the first that has the scenario counts.
+    """
     if one.good:
         return one
-    earlier = None if before is None else before.of(one.scenario_id)
+    earlier = next((found for other in known if other and (found := other.of(one.scenario_id))), None)
     since = None if earlier is None or earlier.good else earlier.since
     if since is None and one.state is State.NOT_AS_EXPECTED:
         try:

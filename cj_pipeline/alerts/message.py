@@ -47,13 +47,15 @@ class Alert(FileModel):
         return "\n".join((self.subject, "", *self.lines))
 
 
-def alert_of(night: Night, before: Night | None, ui_url: str = "") -> Alert | None:
+def alert_of(night: Night, before: Night | None, ui_url: str = "", *, earlier: Night | None = None) -> Alert | None:
     """Return the message about a night; None when all is as expected and was before.
 
-    before: the night that was concluded before it. ui_url: base of the Dagster UI, for links.
+    before: the night that was concluded before it; earlier: what this one was concluded as before, where it is
+    concluded again. ui_url: base of the Dagster UI, for links.
     """
     red = [one for one in night.outcomes if not one.good]
-    was_red = {one.scenario_id for one in before.outcomes if not one.good} if before else set()
+    known = [one for other in (before, earlier) if other for one in other.outcomes]
+    was_red = {one.scenario_id for one in known if not one.good}
     recovered = [one for one in night.outcomes if one.good and one.scenario_id in was_red]
     if not red and not recovered and not night.changes:
         return None

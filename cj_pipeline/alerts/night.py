@@ -5,14 +5,15 @@ The night after it reads the file to say what is new, what still is, and what ha
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
-
-from pydantic import ValidationError
 
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import NIGHT
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.warehouse.files import replace_whole
 
 NIGHTS_FOLDER = "nights"
@@ -64,7 +65,6 @@ def unusable(scenario_id: str, place: str) -> Outcome:
 class Night(FileModel):
     """One night. changes: sentences about checks that changed although nothing with a name did."""
 
-    schema_version: Literal[1] = 1
     night: date
     concluded_at: datetime
     outcomes: tuple[Outcome, ...]
@@ -90,21 +90,28 @@ def is_over(night: date, now: datetime) -> bool:
 
 
 def read_night(root: Path, night: date) -> Night | None:
-    """Return a concluded night; None for another, and where its file is damaged. root: the data folder."""
+    """Return a concluded night; None for another, and where its file is damaged. root: the data folder.
+
+    Raises NewerVersion.
+    """
     path = _file(root, night)
     return _read(path) if path.is_file() else None
 
 
 def last_night(root: Path, upto: date) -> Night | None:
-    """Return the newest night that was concluded, up to and with a date; None where there is none."""
+    """Return the newest night that was concluded, up to and with a date; None where there is none.
+
+    Raises NewerVersion where a newer program concluded it.
+    """
     files = sorted((root / NIGHTS_FOLDER).glob("[0-9]*.json"), reverse=True)
     nights = (_read(path) for path in files if path.stem <= upto.isoformat())
     return next((night for night in nights if night is not None), None)
 
 
 def write_night(root: Path, night: Night) -> Path:
-    """Write a night, whole, in the place of what the same date had."""
-    text = night.model_dump_json(indent=1) + "\n"
+    """Write a night, whole, in the place of what the same date had. Raises NewerVersion."""
+    read_night(root, night.night)  # refuses to replace a newer one
+    text = json.dumps(marked(NIGHT, night.model_dump(mode="json")), indent=1) + "\n"
 
     def write(path: Path) -> None:
         path.write_text(text, encoding="utf-8")
@@ -118,6 +125,8 @@ def _file(root: Path, night: date) -> Path:
 
 def _read(path: Path) -> Night | None:
     try:
-        return Night.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):  # a damaged file, or a folder, must not keep tonight's message back
+        return Night.model_validate(read_marked(NIGHT, path.read_bytes(), path))
+    except NewerVersion:
+        raise
+    except (BadInput, ValueError, OSError):  # a damaged file, or a folder, must not keep tonight's message back
         return None

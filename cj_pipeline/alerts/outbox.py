@@ -1,22 +1,25 @@
 """This module keeps messages in `alerts/<id>.json` until each channel has taken them.
 
 A message is written before it is sent and marked after it: a process that dies between the two loses none, and may send
-one twice, under the same id.
+one twice, under the same id. Of several processes, one at a time sends a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from cj_pipeline.alerts.channels import Channel, NotSent
 from cj_pipeline.alerts.message import Alert
 from cj_pipeline.contracts.model import FileModel
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.retrying import Waits, backoff_s
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.foundation.stored_formats import MESSAGE
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
+from cj_pipeline.warehouse.files import create_whole, replace_whole
 
 OUTBOX_FOLDER = "alerts"
 
@@ -52,19 +55,36 @@ class Kept(FileModel):
 
 
 def keep(root: Path, alert: Alert, channels: Mapping[str, Channel], now: datetime) -> Kept:
-    """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder."""
+    """Write a message, to be sent by these channels. The same message again changes nothing. root: the data folder.
+
+    Where a newer program keeps it already, that one sends it.
+    """
     path = _file(root, alert.id)
-    if path.is_file() and (known := _read(path)) is not None:
-        return known
     kept = Kept(alert=alert, written_at=now, channels={name: Attempts() for name in channels})
-    _write(root, kept)
+    if create_whole(path, _writer(kept)):
+        return kept
+    found = _found(path)
+    if isinstance(found, Kept):
+        return found
+    if not isinstance(found, NewerVersion):
+        replace_whole(path, _writer(kept))
     return kept
 
 
 def outbox(root: Path) -> tuple[Kept, ...]:
-    """Return all messages, the oldest first, without damaged files."""
-    found = (_read(path) for path in _files(root))
-    return tuple(sorted((kept for kept in found if kept is not None), key=lambda kept: kept.written_at))
+    """Return all messages, the oldest first, without damaged files and those of a newer program."""
+    found = (_found(path) for path in _files(root))
+    return tuple(sorted((kept for kept in found if isinstance(kept, Kept)), key=lambda kept: kept.written_at))
+
+
+def unusable_messages(root: Path) -> list[str]:
+    """Return a sentence about each file that is no message, and about each that a newer program wrote."""
+    found = ((path, _found(path)) for path in _files(root))
+    return [
+        f"{path} is no message; remove it." if kept is None else str(kept)
+        for path, kept in found
+        if not isinstance(kept, Kept)
+    ]
 
 
 def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> list[str]:
@@ -73,25 +93,38 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> 
     A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
     are removed.
     """
-    problems = [f"{path} is no message; remove it." for path in _files(root) if _read(path) is None]
+    problems = unusable_messages(root)
     working = set(channels)
-    for kept in outbox(root):
-        if now - kept.written_at > REMOVED:
-            _file(root, kept.alert.id).unlink(missing_ok=True)
+    for listed in outbox(root):
+        path = _file(root, listed.alert.id)
+        if now - listed.written_at > REMOVED:
+            path.unlink(missing_ok=True)
+            _lock(path).unlink(missing_ok=True)
+        elif any(name in working and _is_due(listed, name, now) for name in listed.waiting):
+            with file_lock(_lock(path), wait=False) as held:
+                # What another process has sent since it was listed is marked in the file.
+                kept = _found(path) if held else None
+                if isinstance(kept, Kept):
+                    problems += _send(root, kept, channels, working, now)
+    return problems
+
+
+def _send(root: Path, kept: Kept, channels: Mapping[str, Channel], working: set[str], now: datetime) -> list[str]:
+    """Send one message by each channel that is due, and return what failed. working: channels that have not failed."""
+    problems = []
+    for name in kept.waiting:
+        if name not in working or not _is_due(kept, name, now):
             continue
-        for name in kept.waiting:
-            if name not in working or not _is_due(kept, name, now):
-                continue
-            attempts = kept.channels[name]
-            try:
-                channels[name](kept.alert)
-                done = Attempts(failures=attempts.failures, last=now, sent_at=now)
-            except NotSent as problem:
-                done = Attempts(failures=attempts.failures + 1, last=now, problem=str(problem))
-                working.discard(name)  # one that is away would keep the sensor waiting for each message
-                problems.append(f"{kept.alert.id} was not sent by {name}, and is tried again: {problem}.")
-            kept = kept.model_copy(update={"channels": {**kept.channels, name: done}})
-            _write(root, kept)
+        attempts = kept.channels[name]
+        try:
+            channels[name](kept.alert)
+            done = Attempts(failures=attempts.failures, last=now, sent_at=now)
+        except NotSent as problem:
+            done = Attempts(failures=attempts.failures + 1, last=now, problem=str(problem))
+            working.discard(name)  # one that is away would keep the sensor waiting for each message
+            problems.append(f"{kept.alert.id} was not sent by {name}, and is tried again: {problem}.")
+        kept = kept.model_copy(update={"channels": {**kept.channels, name: done}})
+        replace_whole(_file(root, kept.alert.id), _writer(kept))
     return problems
 
 
@@ -99,7 +132,9 @@ def _is_due(kept: Kept, channel: str, now: datetime) -> bool:
     attempts = kept.channels[channel]
     if now - kept.written_at > KEPT:
         return False
-    return attempts.last is None or now - attempts.last >= timedelta(seconds=backoff_s(attempts.failures, WAITS))
+    if attempts.last is None or attempts.last > now:  # the clock has gone back since
+        return True
+    return now - attempts.last >= timedelta(seconds=backoff_s(attempts.failures, WAITS))
 
 
 def _files(root: Path) -> list[Path]:
@@ -110,17 +145,24 @@ def _file(root: Path, alert_id: str) -> Path:
     return root / OUTBOX_FOLDER / f"{alert_id}.json"
 
 
-def _write(root: Path, kept: Kept) -> None:
-    text = kept.model_dump_json(indent=1) + "\n"
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.lock")
+
+
+def _writer(kept: Kept) -> Callable[[Path], None]:
+    text = json.dumps(marked(MESSAGE, kept.model_dump(mode="json")), indent=1) + "\n"
 
     def write(path: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
-    replace_whole(_file(root, kept.alert.id), write)
+    return write
 
 
-def _read(path: Path) -> Kept | None:
+def _found(path: Path) -> Kept | NewerVersion | None:
+    """Return the message of a file, or why it is left alone; None for a damaged file."""
     try:
-        return Kept.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):
+        return Kept.model_validate(read_marked(MESSAGE, path.read_bytes(), path))
+    except NewerVersion as newer:
+        return newer
+    except (BadInput, ValueError, OSError):
         return None

@@ -21,10 +21,12 @@ def alerts() -> None:
 @json_option
 def list_messages(as_json: bool) -> None:
     """Show the messages of the last month, and which channels have taken them."""
-    from cj_pipeline.alerts.outbox import outbox
+    from cj_pipeline.alerts.outbox import outbox, unusable_messages
     from cj_pipeline.foundation.settings import PipelineSettings
 
     found = outbox(PipelineSettings().data_dir)
+    for problem in unusable_messages(PipelineSettings().data_dir):
+        say(f"warning: {problem}", err=True)
     if as_json:
         print_json([kept.model_dump(mode="json") for kept in found])
         return

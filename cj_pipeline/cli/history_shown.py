@@ -91,6 +91,8 @@ def _show_all(as_json: bool, as_csv: bool) -> None:
         print_json([{**_document(row), "sentences": sentences(one)} for row, one in zip(rows, found, strict=True)])
     elif as_csv:
         print_csv(SCENARIO_COLUMNS, rows)
+    elif not rows and names:
+        say(f"What is published in {data.root} is older than the history, which begins with the next run. {_REMEDY}")
     elif not rows:
         say(f"No run is published in {data.root}. {_REMEDY}")
     else:

@@ -15,6 +15,7 @@ from cj_pipeline.cli.on_demand import CommandsOnDemand
 from cj_pipeline.cli.output import say
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.linear_algebra import use_one_thread
+from cj_pipeline.foundation.secret_files import read_secret_files
 
 COMMANDS = {
     "traces": ("cj_pipeline.cli.traces:traces", "Capture, import, redact, list, validate, summarise traces."),
@@ -29,7 +30,7 @@ COMMANDS = {
     "alerts": ("cj_pipeline.cli.alerts:alerts", "Show messages about nights, and try where they go."),
     "history": ("cj_pipeline.cli.history:history", "Show how the verdicts and checks of scenarios went over time."),
     "tolerances": ("cj_pipeline.cli.tolerances:tolerances", "Propose the margins that a recording supports."),
-    "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Remove runs that nobody looks at any more."),
+    "warehouse": ("cj_pipeline.cli.warehouse:warehouse", "Bring the data folder up to date; remove old runs."),
     "sql": ("cj_pipeline.cli.sql:sql", "Ask the warehouse."),
     "bt": ("cj_pipeline.cli.bt:bt", "Fit Bradley-Terry scores to a table of outcomes."),
     "align": ("cj_pipeline.cli.bt:align", "Compare the order of a recording with known grades."),
@@ -40,6 +41,7 @@ COMMANDS = {
     "kafka": ("cj_pipeline.cli.kafka:kafka", "Run a Kafka broker on this machine."),
     "stack": ("cj_pipeline.cli.stack:stack", "Run the whole stack on this machine, and a batch through it."),
     "ui": ("cj_pipeline.cli.ui:ui", "Run Dagster's UI and daemon on this machine."),
+    "health": ("cj_pipeline.cli.health:health", "Say whether the parts of a deployment are ready for work."),
     "doctor": ("cj_pipeline.cli.doctor:doctor", "Show what is configured and whether it works."),
 }
 
@@ -94,6 +96,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     settings: dict[str, Any] = {"debug": False}
     try:
+        read_secret_files(os.environ)
         code = _run(settings)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -40,7 +40,8 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     elif as_csv:
         print_csv(answer.columns, answer.rows)
     else:
-        print_table(f"{len(answer.rows)} rows", answer.columns, answer.rows)
+        rows = len(answer.rows)
+        print_table("1 row" if rows == 1 else f"{rows} rows", answer.columns, answer.rows)
     if answer.more:
         say(f"There are more rows than the {MOST_ROWS:,} shown; ask for less.", err=True)
 

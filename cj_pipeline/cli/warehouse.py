@@ -1,4 +1,4 @@
-"""This module defines `materialize`, which fills the warehouse and prints the parity table, and `warehouse prune`."""
+"""This module defines `materialize`, which fills the warehouse and prints the parity table, and group `warehouse`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cj_pipeline.cli.migrate import migrate_data
 from cj_pipeline.cli.output import (
     csv_option,
     json_option,
@@ -125,6 +126,9 @@ def materialize(
 @click.group()
 def warehouse() -> None:
     """Look after the data folder."""
+
+
+warehouse.add_command(migrate_data)
 
 
 @warehouse.command("prune")

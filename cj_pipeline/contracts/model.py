@@ -23,12 +23,14 @@ class FileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
-def _whole_number(value: object) -> object:
+def _known_version(value: object) -> object:
     # Python takes `true` and 1.0 for 1.
     if type(value) is not int:
         raise ValueError("is a whole number")
+    if value > 1:
+        raise ValueError(f"a newer cj-pipeline wrote version {value}; this one reads version 1: upgrade cj-pipeline")
     return value
 
 
-VersionOne = Annotated[Literal[1], BeforeValidator(_whole_number)]
+VersionOne = Annotated[Literal[1], BeforeValidator(_known_version)]
 """The version of a file's schema, while there is one."""

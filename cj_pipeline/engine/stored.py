@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.engine.invariants import BrokenInvariant, check
@@ -27,10 +27,16 @@ from cj_pipeline.engine.state import (
     Wave,
 )
 from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.stored_formats import ENGINE_STATE
+from cj_pipeline.foundation.versions import NewerVersion
 
 
 class UnreadableState(CjPipelineError):
     """Stored text that is no state of this engine."""
+
+
+class _Mark(BaseModel):
+    version: int = 1
 
 
 class _StoredWave(FileModel):
@@ -78,12 +84,15 @@ def to_json(state: State) -> str:
 def from_json(text: str | bytes) -> State:
     """Return the state that was stored. Raises UnreadableState, naming the place, where the text holds none."""
     try:
+        ENGINE_STATE.known(_Mark.model_validate_json(text).version, "stored state")
         stored = _STORED.validate_json(text)
     except ValidationError as error:
         # Without the input: a state names essays, and a log is no place for them.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UnreadableState(f"stored state: {where}: {first['msg']}. Restore it from an older copy.") from None
+    except NewerVersion as newer:
+        raise UnreadableState(str(newer)) from None
     except UnusableBudget as error:
         raise UnreadableState(f"stored state: batch: {error}") from None
     state = _state(stored)

@@ -14,6 +14,8 @@ class PipelineSettings(BaseSettings):
     """From `CJ_PIPELINE_` and the name of a field in capitals; relative paths count from the working directory.
 
     cache_dir: of what follows from its inputs alone; `cache/` below the data folder unless it is given.
+    code_url: where a reader of the UI finds this folder of code, as https://host/owner/project/blob/main; unset: on
+    this machine; empty: nowhere, and assets have no link.
     """
 
     model_config = SettingsConfigDict(env_prefix="CJ_PIPELINE_", frozen=True)
@@ -21,3 +23,4 @@ class PipelineSettings(BaseSettings):
     data_dir: Path = Path("data")
     traces_dir: Path = Path("traces")
     cache_dir: Path | None = None
+    code_url: str | None = None

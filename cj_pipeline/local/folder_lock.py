@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.local.programs import CannotStart
 
 
@@ -16,10 +16,7 @@ def folder_lock(file: Path, *, in_use: str | None = None) -> Iterator[None]:
 
     in_use: raise CannotStart with this sentence when another process holds it; None waits for that process.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if in_use is None else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise CannotStart(in_use or "") from None
+    with file_lock(file, wait=in_use is None) as held:
+        if not held:
+            raise CannotStart(in_use or "")
         yield

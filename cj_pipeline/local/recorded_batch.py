@@ -33,6 +33,8 @@ from cj_pipeline.contracts.topics import COMPARISON_RESULT_TOPIC
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.seeding import keyed_uuid
+from cj_pipeline.foundation.stored_formats import BATCH_NOTES
+from cj_pipeline.foundation.versions import marked, read_marked
 from cj_pipeline.local.content import CONTENT_PATH
 from cj_pipeline.local.drive import SOURCE_SERVICE
 from cj_pipeline.runs.cj_service import END_TOPICS, CjAnswer, NotFinished, end_of_batch, store_texts
@@ -111,7 +113,12 @@ class _Draft:
             raise _of_another(self.folder)
         self._notes: dict[str, Any] = {"identity": identity, "label": fresh_label(), "runs": {}}
         if self._path.exists():
-            self._notes = json.loads(self._path.read_text())
+            try:
+                self._notes = read_marked(BATCH_NOTES, self._path.read_bytes(), self._path)
+            except ValueError:
+                raise BadInput(
+                    "does not say what was asked for.", path=self._path, remedy="Begin again with --restart."
+                ) from None
             if self._notes["identity"] != identity:
                 raise _of_another(self.folder)
         else:
@@ -151,7 +158,7 @@ class _Draft:
         replace_whole(self._path, self._write_to)
 
     def _write_to(self, path: Path) -> None:
-        path.write_text(json.dumps(self._notes))
+        path.write_text(json.dumps(marked(BATCH_NOTES, self._notes)))
 
 
 def _of_another(folder: Path) -> BadInput:

@@ -115,7 +115,8 @@ class Outcome:
     """The answer of a check.
 
     recorded, live: the two values side by side, None where the check is not about a pair of numbers.
-    value: the number held against the tolerance, in `unit`; tolerance: the limits in words; sentence: the result.
+    value: the number held against the tolerance, in `unit`; tolerance: the limits in words; floor, ceiling: those of
+    `value` as numbers, None where that side has none; sentence: the result.
     """
 
     passed: bool
@@ -124,6 +125,8 @@ class Outcome:
     recorded: float | None = None
     live: float | None = None
     value: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
     unit: str = ""
     evidence: Evidence | None = None
     details: tuple[str, ...] = ()
@@ -181,6 +184,7 @@ def exact(problems: Sequence[str], fine: str) -> Outcome:
     return Outcome(
         passed=not problems,
         value=len(problems),
+        ceiling=0,
         unit="problems",
         tolerance="none",
         sentence=problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "") if problems else fine,

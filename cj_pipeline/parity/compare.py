@@ -257,11 +257,15 @@ def _gate_results(case: Case, expected: Expected, floors: Mapping[str, float]) -
         below_floor = name in floors and live[name] < floors[name] - 1e-9
         failed = bool(one.beyond(np.array([difference]))[0]) or below_floor
         recorded = None if gate.recorded is None else one.reference
+        # A floor of the live value, as a difference like the rest.
+        lowest = max(one.tolerance.low, floors.get(name, -math.inf) - one.reference)
         outcome = Outcome(
             passed=not failed,
             recorded=recorded,
             live=live[name],
             value=difference,
+            floor=_finite(lowest),
+            ceiling=_finite(one.tolerance.high),
             unit=gate.unit,
             tolerance=_tolerance(one, floors.get(name)),
             sentence=_sentence(one, live[name], evidence[name]),
@@ -269,6 +273,10 @@ def _gate_results(case: Case, expected: Expected, floors: Mapping[str, float]) -
         )
         results[name] = CheckResult(BY_NAME[name], Verdict.FAIL if failed else Verdict.PASS, outcome)
     return results
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def _tolerance(noise: Noise, floor: float | None) -> str:

@@ -32,11 +32,13 @@ def coverage(case: Case, limits: Limits) -> Outcome:
     missing = len(recorded - live)
     budget = case.scenario.engine.max_pairwise_comparisons
     used_up = len(case.recorded.callbacks) > budget == len(case.live.callbacks)
+    bound = case.scenario.engine.pairing is Pairing.RECORDED
     return Outcome(
-        passed=missing == 0 or used_up or case.scenario.engine.pairing is not Pairing.RECORDED,
+        passed=missing == 0 or used_up or not bound,
         recorded=len(recorded),
         live=len(live),
         value=-missing,
+        floor=None if used_up or not bound else 0,
         unit="pairs",
         tolerance="no recorded pair is left out",
         sentence=f"{len(recorded)} pairs asked recorded, {len(live)} live, {missing} left out",
@@ -57,6 +59,8 @@ def decisions(case: Case, limits: Limits) -> Outcome:
         recorded=case.recorded.document.iterations,
         live=case.live.document.iterations,
         value=case.live.document.iterations - case.recorded.document.iterations,
+        floor=0,
+        ceiling=0,
         unit="waves",
         tolerance="same kinds in the same order, same end",
         sentence=f"{len(recorded)} decisions, {ends[0]}; {first_divergence_sentence(case)}"
@@ -75,6 +79,7 @@ def bt_flags(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=not differing,
         value=len(differing),
+        ceiling=0,
         unit="flags",
         tolerance="equal",
         sentence=(f"{', '.join(differing)} differ" if differing else f"equal; raised: {', '.join(raised) or 'none'}")
@@ -94,6 +99,8 @@ def small_net(case: Case, limits: Limits) -> Outcome:
         recorded=sides[0][1],
         live=sides[1][1],
         value=sides[1][1] - sides[0][1],
+        floor=0,
+        ceiling=0,
         unit="passes",
         tolerance="equal",
         sentence=f"small net {_yes(sides[0][0])}, {sides[0][1]} passes recorded and {sides[1][1]} live, "

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from cj_pipeline.contracts.callback import CallbackEvent
 from cj_pipeline.contracts.engine_settings import Pairing
+from cj_pipeline.contracts.enums import Provider, Winner
+from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.reasons import ANSWER_MARKS, CONFIDENCE_KNOWN, TOKENS_KNOWN, is_measured
 from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
 
@@ -20,11 +25,14 @@ def counts(case: Case, limits: Limits) -> Outcome:
     """Did as many callbacks come as comparisons were asked?"""
     asked = min(len(case.recorded.callbacks), case.scenario.engine.max_pairwise_comparisons)
     came = len(case.live.callbacks)
+    bound = case.scenario.engine.pairing is Pairing.RECORDED
     return Outcome(
-        passed=came == asked or case.scenario.engine.pairing is not Pairing.RECORDED,
+        passed=came == asked or not bound,
         recorded=asked,
         live=came,
         value=came - asked,
+        floor=0 if bound else None,
+        ceiling=0 if bound else None,
         unit="callbacks",
         tolerance="equal",
         sentence=f"{asked} comparisons asked, {came} callbacks came",
@@ -47,6 +55,7 @@ def _lines(lines: int, side: str) -> Outcome:
     return Outcome(
         passed=lines == 0,
         value=lines,
+        ceiling=0,
         unit="lines",
         tolerance="0 lines in quarantine",
         sentence=f"{lines} lines of the {side} could not be used and are in quarantine"
@@ -71,6 +80,7 @@ def schema(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=not differences,
         value=len(differences),
+        ceiling=0,
         unit="differences",
         tolerance="identical fields, types and nullability",
         sentence=("; ".join(differences[:3]) or f"same shape for {', '.join(common)}")
@@ -113,16 +123,45 @@ def _shapes(events: Sequence[CallbackEvent], bare: bool) -> dict[str, tuple[Shap
     bare: of the verdict alone.
     """
     # Each shape once: a callback has 30 paths, and of 100,000 nearly all have the same.
+    shapes: dict[object, tuple[tuple[str, str], ...]] = {}
     documents: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     unknown: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     for event in events:
         error = event.data.error_detail
         outcome = "success" if error is None else error.error_code
-        document = event.model_dump(mode="json", exclude_unset=True, include={"data"} if bare else None)
+        key = _python_types(event)
+        shape = shapes.get(key)
+        if shape is None:
+            shape = shapes[key] = _shape_of(
+                event.model_dump(mode="json", exclude_unset=True, include={"data"} if bare else None)
+            )
         # An answer whose tokens are not known lacks what says how many they were.
         known = documents if is_measured(event.data.request_metadata) else unknown
-        known.setdefault(outcome, set()).add(_shape_of(document))
+        known.setdefault(outcome, set()).add(shape)
     return {outcome: _merged([dict(shape) for shape in shapes]) for outcome, shapes in (unknown | documents).items()}
+
+
+def _python_types(value: WireModel | dict[str, Any]) -> object:
+    """Return a key of the names and Python types of everything in a value: events with the same key have one shape.
+
+    It takes a tenth of the time of `_shape_of`.
+    """
+    if isinstance(value, WireModel):
+        others = value.model_extra
+        return (
+            type(value),
+            frozenset(value.model_fields_set),
+            _python_types(value.__dict__),
+            _python_types(others) if others else None,
+        )
+    types = tuple(map(type, value.values()))
+    if _LEAVES.issuperset(types):
+        return (*value, types)
+    below = [_python_types(each) for each in value.values() if isinstance(each, (WireModel, dict))]
+    return (*value, types, *below)
+
+
+_LEAVES = frozenset({str, int, float, bool, type(None), list, UUID, datetime, Winner, Provider})
 
 
 def _shape_of(document: dict[str, object]) -> tuple[tuple[str, str], ...]:

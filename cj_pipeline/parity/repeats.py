@@ -28,6 +28,7 @@ def repeat_counts(case: Case, limits: Limits) -> Outcome:
         recorded=None if expected is None else expected * len(sizes),
         live=sum(sizes),
         value=len(short),
+        ceiling=0,
         unit="batches",
         tolerance="every batch complete; no error unless the recording has some",
         sentence=f"{len(sizes)} batches, {sum(sizes)} callbacks, {errors} errors",
@@ -55,6 +56,7 @@ def repeat_share(case: Case, limits: Limits) -> Outcome:
         recorded=recorded,
         live=sum(shares) / len(shares),
         value=drift,
+        ceiling=limits.get("difference"),
         unit="share",
         tolerance=_share_limits(limits),
         sentence=f"A's share runs from {min(shares):.2f} to {max(shares):.2f} over {len(shares)} batches",
@@ -73,6 +75,7 @@ def repeat_pairs(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=incomplete == 0,
         value=incomplete,
+        ceiling=0,
         unit="batches",
         tolerance=f"each of {pairs} pairs once per batch",
         sentence=f"{len(case.live.repeats) - incomplete} of {len(case.live.repeats)} batches ask each pair once",
@@ -90,6 +93,7 @@ def repeat_winners(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=not unstable,
         value=len(unstable),
+        ceiling=0,
         unit="pairs",
         tolerance="0 pairs with two winners",
         sentence=f"{len(unstable)} of {len(winners)} pairs change their winner over {len(case.live.repeats)} batches",
@@ -107,6 +111,7 @@ def repeat_tokens(case: Case, limits: Limits) -> Outcome:
     return Outcome(
         passed=within(max(spreads), limits["spread"]),
         value=max(spreads),
+        ceiling=limits["spread"],
         unit="tokens",
         tolerance=f"means within {limits['spread']:g} of each other",
         sentence=f"largest spread of a mean over {len(case.live.repeats)} batches is {max(spreads):g} tokens",

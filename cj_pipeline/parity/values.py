@@ -85,6 +85,7 @@ IDENTITY: dict[str, Callable[[CallbackEvent], object]] = {
 }
 _OF_ENVELOPE = {"source_service", "schema_version"}
 
+_BATCH_IDS = ("bos_batch_id", "cj_batch_id")
 LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source", "cj_request_type")
 
 
@@ -123,9 +124,10 @@ def ids(case: Case, limits: Limits) -> Outcome:
     problems += _shared_hashes([event for events in case.events for event in events])
     for side, run in case.runs:
         for batch in (run.events, *run.repeats):
-            named = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
-            if len(named) > 1 and not case.several_batches(side):
-                problems.append(f"{side}: one batch came back under {len(named)} batch ids")
+            for key in _BATCH_IDS:
+                named = {str(event.data.request_metadata.get(key)) for event in batch}
+                if len(named) > 1 and not case.several_batches(side):
+                    problems.append(f"{side}: one batch came back under {len(named)} values of {key}")
     for number, batch in enumerate((case.live.events, *case.live.repeats)):
         expected = case.live_batch_ids[number] if number < len(case.live_batch_ids) else None
         found = {str(event.data.request_metadata.get("bos_batch_id")) for event in batch}
@@ -244,7 +246,7 @@ def notes(case: Case) -> tuple[str, ...]:
     if all(digests) and digests[0].isdisjoint(digests[1]):
         found.append("no prompt is the same on both sides (by its hash); pairs and sides are compared instead")
     if not case.live_batch_ids:
-        for name in ("bos_batch_id", "cj_batch_id", *LABELS):
+        for name in (*_BATCH_IDS, *LABELS):
             values = [{event.data.request_metadata.get(name) for event in side} for side in sides]
             if values[0] != values[1]:
                 found.append(f"{name}: recorded {_named(values[0])}, live {_named(values[1])}")
@@ -257,7 +259,7 @@ def notes(case: Case) -> tuple[str, ...]:
 
 # Keys of `request_metadata` that a check looks at, or that belong to one comparison.
 _KNOWN_KEYS = {
-    *IDENTITY, *LABELS, "bos_batch_id", "cj_batch_id", "essay_a_id", "essay_b_id", "prompt_sha256", "cost_known",
+    *IDENTITY, *LABELS, *_BATCH_IDS, "essay_a_id", "essay_b_id", "prompt_sha256", "cost_known",
     "comparison_iteration", "retry_iteration", *ANSWER_MARKS,
 }  # fmt: skip
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.json_lines import BYTE_ORDER_MARK
+from cj_pipeline.foundation.stored_formats import DRAFT
+from cj_pipeline.foundation.versions import NewerVersion, claim_database
 from cj_pipeline.traces.glance import Glance, glance
 
 if TYPE_CHECKING:
@@ -80,17 +82,22 @@ class CallbackDraft:
     """One draft file, held by one process at a time. Nothing is kept before `commit`."""
 
     def __init__(self, path: Path, wait_seconds: float = 3.0) -> None:
-        """Open or make it. Raises BadInput when another process holds it, or it is no draft."""
+        """Open or make it. Raises BadInput when another process holds it, or it is no draft; NewerVersion."""
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, timeout=wait_seconds)
         try:
+            DRAFT.known(self._db.execute("PRAGMA user_version").fetchone()[0] or None, path)
             self._db.executescript(_PRAGMAS)
             # The first write takes the lock, and keeps it until the file is closed.
             self._db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
+            claim_database(DRAFT, self._db, path)
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
+        except NewerVersion:
+            self._db.close()
+            raise
         except sqlite3.OperationalError as error:
             self._db.close()
             if "locked" not in str(error):

@@ -1,4 +1,4 @@
-"""This module replaces a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
+"""This module writes a file whole: a reader sees the old one or the new one, and a killed writer changes nothing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,25 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> Path:
             with suppress(OSError):  # the error that is on its way says more
                 temporary.unlink()
     return path
+
+
+def create_whole(path: Path, write: Callable[[Path], object]) -> bool:
+    """Write a file as `replace_whole` does, unless there is one already; return whether there was none.
+
+    Raises DiskError. Of two processes that create the same file at once, one does.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+    return True
 
 
 def write_output(path: Path, content: str | bytes) -> Path:

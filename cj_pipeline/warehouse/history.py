@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import HISTORY as FORMAT
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
 from cj_pipeline.warehouse.pointers import pointer_of
 from cj_pipeline.warehouse.rows import table_of
@@ -24,8 +26,6 @@ from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY_SCHEMA, PARITY_PART, REPORTS
 
 HISTORY_FOLDER = "history"
-SCHEMA_VERSION = 1
-
 VERSION_KEY = b"cj_pipeline_history_schema"
 _SCENARIO_FILE = "scenario.yaml"
 _PENDING = ".parquet.pending"
@@ -66,8 +66,7 @@ def prepare_history(run: RunFolder, scenario_folder: Path) -> Path:
     rows = [{name: row[name] for name in columns} for row in run.read("parity_checks", PARITY_PART)]
     path = _pending(run.root, run.scenario_id, run.run_id)
     table = table_of(HISTORY_SCHEMA, rows, path, of_run)
-    table = table.replace_schema_metadata({VERSION_KEY: json.dumps(SCHEMA_VERSION)})
-    return write_parquet(path, table)
+    return write_parquet(path, table.replace_schema_metadata({VERSION_KEY: str(FORMAT.version)}))
 
 
 def enter_history(root: Path, scenario_id: str, run_id: str) -> None:
@@ -100,6 +99,19 @@ def read_history(root: Path, scenario_id: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["time"], row["run_id"]))
 
 
+def check_history(root: Path) -> list[str]:
+    """Return a sentence about each file that is no history of a run. Raises NewerVersion."""
+    problems = []
+    for path in history_files(root, history_scenarios(root)):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def history_files(root: Path, scenario_ids: Collection[str]) -> list[Path]:
     """Return the files of some scenarios' history."""
     return [
@@ -113,6 +125,8 @@ def _published_pending(root: Path, scenario_id: str) -> tuple[Path, ...]:
     """Return the prepared file of the published run, which its publisher did not live to rename."""
     try:
         pointer = pointer_of(root, scenario_id)
+    except NewerVersion:
+        raise
     except BadInput:
         return ()  # a damaged pointer names no run
     path = None if pointer is None else _pending(root, scenario_id, pointer.run_id)
@@ -128,13 +142,8 @@ def _read(path: Path) -> pa.Table:
         version = json.loads(parquet_metadata(path, remedy=_REMEDY)[VERSION_KEY])
     except (KeyError, ValueError):
         raise BadInput("is no history of a run.", path=path, remedy=_REMEDY) from None
-    if version == SCHEMA_VERSION:
-        return read_parquet(path, HISTORY_SCHEMA, remedy=_REMEDY)
-    raise BadInput(
-        f"has schema {version} of the history; this version of cj-pipeline reads {SCHEMA_VERSION}.",
-        path=path,
-        remedy="Update cj-pipeline.",
-    )
+    FORMAT.known(version, path)
+    return read_parquet(path, HISTORY_SCHEMA, remedy=_REMEDY)
 
 
 def _digest(path: Path) -> str:

@@ -5,6 +5,7 @@ It is written into each Parquet file's own metadata, so a file that is copied el
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import datetime
 from functools import cache
@@ -66,6 +67,10 @@ class Stamp(FileModel):
     origin: Origin
 
 
+REVISION = "CJ_PIPELINE_REVISION"
+"""Variable that names the commit where the code is no checkout; the image sets it."""
+
+
 @cache
 def code_version() -> CodeVersion:
     """Return the version of the code that runs."""
@@ -73,7 +78,7 @@ def code_version() -> CodeVersion:
         installed = version("cj-pipeline")
     except PackageNotFoundError:
         installed = ""
-    return CodeVersion(version=installed, git_sha=_git_sha(Path(__file__).parents[2]))
+    return CodeVersion(version=installed, git_sha=_git_sha(Path(__file__).parents[2]) or os.environ.get(REVISION, ""))
 
 
 def _git_sha(checkout: Path) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import POINTER
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.origin import CodeVersion, SideAnswers
 
@@ -32,8 +33,9 @@ class Pointer(FileModel):
 
 
 def write_pointer(root: Path, pointer: Pointer) -> Path:
-    """Replace the pointer of a scenario, whole."""
-    text = pointer.model_dump_json(indent=2) + "\n"
+    """Replace the pointer of a scenario, whole. Raises NewerVersion for one that a newer program wrote."""
+    is_published(root, pointer.scenario_id, pointer.run_id)  # refuses to replace a newer one
+    text = json.dumps(marked(POINTER, pointer.model_dump(mode="json")), indent=2) + "\n"
     return replace_whole(_file(root, pointer.scenario_id), lambda temporary: _write(temporary, text))
 
 
@@ -47,11 +49,16 @@ def pointers(root: Path, known: Collection[str] = ()) -> tuple[Pointer, ...]:
 
 
 def readable_pointers(root: Path, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
-    """Return what `pointers` does of the files that can be read, and a sentence for each that cannot."""
+    """Return what `pointers` does of the files that can be read, and a sentence for each that cannot.
+
+    Raises NewerVersion.
+    """
     found, problems = [], []
     for path in _files(root):
         try:
             found.append(_read(path))
+        except NewerVersion:
+            raise
         except BadInput as problem:
             problems.append(str(problem))
     return tuple(one for one in found if one.scenario_id in known or Path(one.scenario_folder).is_dir()), problems
@@ -62,6 +69,19 @@ def all_pointers(root: Path) -> tuple[Pointer, ...]:
     return tuple(_read(path) for path in _files(root))
 
 
+def pointer_problems(root: Path) -> list[str]:
+    """Return a sentence about each file that is no pointer. Raises NewerVersion."""
+    problems = []
+    for path in sorted((root / PUBLISHED_FOLDER).glob("[!.]*.json")):
+        try:
+            _read(path)
+        except NewerVersion:
+            raise
+        except BadInput as damaged:
+            problems.append(str(damaged))
+    return problems
+
+
 def pointer_of(root: Path, scenario_id: str) -> Pointer | None:
     """Return the published run of a scenario; None before the first. Raises BadInput as `pointers` does."""
     path = _file(root, scenario_id)
@@ -69,9 +89,14 @@ def pointer_of(root: Path, scenario_id: str) -> Pointer | None:
 
 
 def is_published(root: Path, scenario_id: str, run_id: str) -> bool:
-    """Return whether this is the run that people look at. A damaged pointer is no run's, so that it can be replaced."""
+    """Return whether this is the run that people look at. A damaged pointer is no run's, so that it can be replaced.
+
+    Raises NewerVersion: what a newer program published is not replaced by what this one knows.
+    """
     try:
         pointer = pointer_of(root, scenario_id)
+    except NewerVersion:
+        raise
     except BadInput:
         return False
     return pointer is not None and pointer.run_id == run_id
@@ -91,6 +116,6 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: Path) -> Pointer:
     try:
-        return Pointer.model_validate_json(path.read_bytes())
-    except ValidationError:
+        return Pointer.model_validate(read_marked(POINTER, path.read_bytes(), path))
+    except ValueError:  # pydantic's ValidationError is one
         raise BadInput("is no pointer to a run.", path=path, remedy="Materialise the scenario again.") from None

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -58,11 +59,16 @@ def _is_run_folder(folder: Path) -> bool:
 
 
 def _is_whole(run: RunFolder) -> bool:
-    """Return whether a run came as far as a report that could be published."""
+    """Return whether a run came as far as a report that could be published.
+
+    Raises NewerVersion: what a newer program made is not removed for what this one cannot read in it.
+    """
     if not run.has(REPORTS, PARITY_PART):
         return False
     try:
         return not run.stamp(REPORTS, PARITY_PART).origin.trial
+    except NewerVersion:
+        raise
     except BadInput:
         return False
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from cj_pipeline.warehouse.store import QueryFailed, Warehouse, quoted
+from cj_pipeline.warehouse.catalogue import quoted
+from cj_pipeline.warehouse.store import QueryFailed, Warehouse
 
 MOST_ROWS = 100_000
 MOST_MEMORY = "1GB"

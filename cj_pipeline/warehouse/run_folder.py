@@ -15,15 +15,14 @@ import pyarrow as pa
 
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
-from cj_pipeline.warehouse.origin import METADATA_KEY, Origin, Stamp, code_version
-from cj_pipeline.warehouse.parquet import parquet_metadata, read_parquet, write_parquet
+from cj_pipeline.warehouse.origin import Origin, Stamp, code_version
+from cj_pipeline.warehouse.parquet import write_parquet
+from cj_pipeline.warehouse.parts import REMEDY, metadata, part_file
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
 from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS, SCHEMAS
 
 RUNS_FOLDER = "runs"
-
-_REMEDY = "Materialise the whole scenario."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class RunFolder:
             raise BadInput(
                 f"run {self.run_id} of '{self.scenario_id}' is published, and is not written again.",
                 path=path,
-                remedy=_REMEDY,
+                remedy=REMEDY,
             )
         table = table_of(_schema(self.root, dataset), rows, path, {"run_id": self.run_id})
         stamp = Stamp(
@@ -73,8 +72,7 @@ class RunFolder:
             code=code_version(),
             origin=origin,
         )
-        table = table.replace_schema_metadata({METADATA_KEY: stamp.model_dump_json()})
-        return write_parquet(path, table)
+        return write_parquet(path, table.replace_schema_metadata(metadata(stamp.model_dump_json())))
 
     def read(self, dataset: str, part: str) -> list[dict[str, Any]]:
         """Return the rows of one part, in the order in which they were written. Raises as read_columns does."""
@@ -84,7 +82,7 @@ class RunFolder:
     def read_columns(self, dataset: str, part: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part as a table, all its columns by default. Raises BadInput as `stamp` does."""
         self.stamp(dataset, part)
-        return read_parquet(self.path(dataset, part), _schema(self.root, dataset), columns, remedy=_REMEDY)
+        return part_file(self.path(dataset, part), dataset).read(columns)
 
     def stamp(self, dataset: str, part: str) -> Stamp:
         """Return what one part says about itself.
@@ -95,17 +93,17 @@ class RunFolder:
         _schema(self.root, dataset)
         path = self.path(dataset, part)
         if not path.is_file():
-            raise BadInput(self._missing(dataset, part), path=path, remedy=_REMEDY)
+            raise BadInput(self._missing(dataset, part), path=path, remedy=REMEDY)
         try:
-            stamp = Stamp.model_validate_json(parquet_metadata(path, remedy=_REMEDY)[METADATA_KEY])
-        except (KeyError, ValueError):
-            raise BadInput("does not say which run made it.", path=path, remedy=_REMEDY) from None
+            stamp = Stamp.model_validate_json(part_file(path, dataset).stamp)
+        except ValueError:
+            raise BadInput("does not say which run made it.", path=path, remedy=REMEDY) from None
         if (stamp.run_id, stamp.scenario_id) != (self.run_id, self.scenario_id):
             raise BadInput(
                 f"run {stamp.run_id} made this {dataset} ({part}) of '{stamp.scenario_id}', and it is read as one of "
                 f"run {self.run_id} of '{self.scenario_id}'. One verdict is about one run.",
                 path=path,
-                remedy=_REMEDY,
+                remedy=REMEDY,
             )
         return stamp
 
@@ -125,7 +123,7 @@ class RunFolder:
                         f"{dataset} {part} is made of other answers ({answers.in_words()}) than {other} "
                         f"({earlier.in_words()}), both in run {self.run_id}.",
                         path=self.path(dataset, part),
-                        remedy=_REMEDY,
+                        remedy=REMEDY,
                     )
                 named.setdefault(side, (dataset, part))
             found = found.joined(origin)

@@ -6,7 +6,6 @@ read-only by everyone else (a DuckDB writer shuts out even readers).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
@@ -17,13 +16,25 @@ import pyarrow as pa
 
 from cj_pipeline.foundation.disk import disk_error_in
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.catalogue import (
+    CATALOGUE_FILE,
+    define,
+    define_dataset,
+    define_version,
+    is_current,
+    literal_glob,
+    quoted,
+)
 from cj_pipeline.warehouse.files import replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
+from cj_pipeline.warehouse.parts import part_file
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
 
-CATALOGUE_FILE = "warehouse.duckdb"
+_BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
 
 _BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
@@ -64,7 +75,7 @@ class Warehouse:
     def sound(self, known: Collection[str] = ()) -> tuple[tuple[Pointer, ...], list[str]]:
         """Return the published runs of which every part says who made it, and a sentence for each damaged file.
 
-        known: see `pointers`. One scenario's damage is no reason to lose sight of the others.
+        known: see `pointers`. One scenario's damage is no reason to lose sight of the others. Raises NewerVersion.
         """
         found, problems = readable_pointers(self.root, known)
         sound = []
@@ -73,6 +84,8 @@ class Warehouse:
             try:
                 for dataset, part in run.parts():
                     run.stamp(dataset, part)
+            except NewerVersion:
+                raise
             except BadInput as problem:
                 problems.append(str(problem))
             else:
@@ -105,7 +118,7 @@ class Warehouse:
         """Write a new catalogue over what is published and exists, and swap it in; open readers keep theirs.
 
         known: see `pointers`. A run with a damaged file is left out (`sound` names it). Raises DiskError, and BadInput
-        where DuckDB cannot make it; the old catalogue then stays.
+        where DuckDB cannot make it, or a newer program wrote a file (NewerVersion); the old catalogue then stays.
         """
         while True:
             found, _ = self.sound(known)
@@ -130,35 +143,20 @@ class Warehouse:
     def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
-            for dataset, schema in SCHEMAS.items():
+            define_version(connection, self.root)
+            for dataset in SCHEMAS:
                 parts = [(run, part) for run in runs for part in PARTS[dataset] if run.has(dataset, part)]
-                files = [_literal_glob(run.path(dataset, part)) for run, part in parts]
-                self._define(connection, dataset, schema, files)
+                define_dataset(
+                    connection, dataset, [part_file(run.path(dataset, part), dataset) for run, part in parts]
+                )
             for one in published:
                 complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
             past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
-            self._define(
-                connection, HISTORY, HISTORY_SCHEMA, [f"{_literal_glob(folder)}/*.parquet" for folder in sorted(past)]
-            )
+            patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted(past)]
+            define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
             # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
             connection.execute("checkpoint")
-
-    @staticmethod
-    def _define(connection: duckdb.DuckDBPyConnection, dataset: str, schema: pa.Schema, files: list[str]) -> None:
-        """Define one dataset in the catalogue: a view over its files, or an empty table while it has none.
-
-        files: as patterns of DuckDB.
-        """
-        if files:
-            listed = ", ".join(quoted(pattern) for pattern in files)
-            # hive_partitioning: a folder named like `run=3` above the data would otherwise become a column.
-            source = f"read_parquet([{listed}], hive_partitioning = false)"
-            connection.execute(f"create view {dataset} as select * from {source}")  # noqa: S608
-            return
-        connection.register("no_rows", schema.empty_table())
-        connection.execute(f"create table {dataset} as select * from no_rows")  # noqa: S608
-        connection.unregister("no_rows")
 
     def query(self, sql: str) -> pa.Table:
         """Run one query on the catalogue, read-only. Raises BadInput without a catalogue, QueryFailed for bad SQL."""
@@ -180,11 +178,17 @@ class Warehouse:
         return QueryFailed("\n".join([str(error), *hints, f"Tables: {', '.join((*SCHEMAS, HISTORY))}"]))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection on which every dataset is a read-only table. Raises BadInput without a catalogue."""
+        """Return a connection on which every dataset is a read-only table.
+
+        A catalogue of an older version, or from before the folder moved, is made again. Raises BadInput without a
+        catalogue, and NewerVersion.
+        """
         if not self.catalogue_path.is_file():
             raise BadInput(
                 "no catalogue.", path=self.catalogue_path, remedy="Run `make parity`, or materialise a scenario."
             )
+        if not is_current(self.catalogue_path, self.root):
+            self.rebuild_catalogue([path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")])
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
         connection = duckdb.connect()
@@ -199,13 +203,3 @@ class Warehouse:
                 "made again of what is stored."
             ) from None
         return connection
-
-
-def quoted(text: str) -> str:
-    """Return text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _literal_glob(folder: Path) -> str:
-    """Return a pattern that matches this folder alone, whatever characters its name has."""
-    return re.sub(r"([*?\[])", r"[\1]", str(folder))

@@ -48,6 +48,7 @@ def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal
         "sql", "select side, count(*) as n from callbacks group by side order by side", "--json"
     ).document
     assert rows == [{"side": "live", "n": 110}, {"side": "recorded", "n": 10}]
+    assert [cj_pipeline("sql", f"from range({n})").out.split("\n")[0].strip() for n in (1, 2)] == ["1 row", "2 rows"]
     best = cj_pipeline("sql", "select label from bt_fit where side = 'recorded' and rank = 1", "--json").document
     assert best == [{"label": "vt_005_D-"}]
     pages = traces.parent / "pages"

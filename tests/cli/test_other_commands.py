@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +33,11 @@ def test_traces_validate_accepts_the_committed_scenarios(cj_pipeline: Terminal) 
     answer = cj_pipeline("traces", "validate", *(TRACES / scenario_id for scenario_id in SCENARIOS), "--json")
     assert answer.code == 0
     assert [row["valid"] for row in answer.document] == [True] * len(SCENARIOS)
+
+
+def test_the_package_is_the_command_too() -> None:
+    answer = subprocess.run([sys.executable, "-m", "cj_pipeline", "--version"], capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout.split(",")[0]) == (0, "cj-pipeline")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dagster import AssetCheckResult, AssetKey, DagsterInstance, materialize
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetKey, DagsterInstance, materialize
 
 from assets.calibrate import QUESTIONS, calibration_asset, held_out_results
 from assets.partitions import ScenarioPartitions
@@ -51,6 +51,8 @@ def test_without_a_held_out_answer_every_check_is_off_and_says_so() -> None:
     results = list(held_out_results("a", None))
     assert [result.check_name for result in results] == list(QUESTIONS)
     assert {result.description for result in results} == {"a: off: too little can be held out."}
+    # Neither green nor red.
+    assert {(result.passed, result.severity) for result in results} == {(False, AssetCheckSeverity.WARN)}
 
 
 def test_the_asset_shows_mode_origins_and_fit() -> None:

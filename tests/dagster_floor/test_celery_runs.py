@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher import LaunchRunContext
 
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.instance import URL_VARIABLE
+from cj_pipeline.warehouse.deployment import require_same_deployment
 from tests.house import REPOSITORY
 
 pytestmark = pytest.mark.servers("celery")
@@ -28,7 +32,9 @@ class Result:
     def state(self) -> str:
         return self._states.pop(0) if len(self._states) > 1 else self._states[0]
 
-    info = {"hostname": "celery@w0", "pid": 7}  # noqa: RUF012
+    @property
+    def info(self) -> dict[str, object] | None:
+        return None if self._states == ["PENDING"] else {"hostname": "celery@w0", "pid": 7}
 
 
 def launcher(
@@ -41,8 +47,8 @@ def launcher(
     monkeypatch.setattr(made.celery, "AsyncResult", lambda _: Result(states))
 
     class Control:
-        def inspect(self, destination: list[str], timeout: float) -> Control:
-            assert (destination, timeout > 0) == (["celery@w0"], True)
+        def inspect(self, destination: list[str] | None, timeout: float) -> Control:
+            assert (destination, timeout > 0) == (None if states == ["PENDING"] else ["celery@w0"], True)
             return self
 
         def active(self) -> dict[str, list[dict[str, str]]] | None:
@@ -83,6 +89,50 @@ def test_a_worker_that_is_silent_is_given_three_looks(monkeypatch: pytest.Monkey
     assert looks == ["RUNNING", "RUNNING", "FAILED", "RUNNING"]
 
 
+def test_a_run_that_redis_has_forgotten_runs_as_long_as_a_worker_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = launcher(monkeypatch, ["PENDING"], {"celery@w0": [], "celery@w1": [{"id": TASK}]})
+    assert [made.check_run_worker_health(run(**GIVEN)).status.value for _ in range(4)] == ["RUNNING"] * 4
+
+
+def test_a_run_that_redis_has_forgotten_and_no_worker_has_is_given_three_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = launcher(monkeypatch, ["PENDING"], {"celery@w0": []})
+    one = run(**GIVEN)
+    looks = [made.check_run_worker_health(one) for _ in range(3)]
+    assert [look.status.value for look in looks] == ["RUNNING", "RUNNING", "FAILED"]
+    assert looks[-1].msg == "Redis no longer knows the task of this run, and 3 times no worker said that it has it."
+
+
+def test_a_task_that_failed_is_a_run_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = launcher(monkeypatch, ["FAILURE"], {"celery@w0": [{"id": TASK}]})
+    assert made.check_run_worker_health(run(**GIVEN)).status.value == "FAILED"
+
+
+def test_a_launched_run_says_which_code_and_which_folder_its_worker_is_to_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
+    from dagster_celery.launcher import CeleryRunLauncher
+    from kombu.exceptions import OperationalError
+
+    made = launcher(monkeypatch, ["PENDING"], None)
+    away = OperationalError("no route to host")
+
+    def gone(*_: object) -> None:
+        raise away
+
+    with DagsterInstance.ephemeral() as instance:
+        made.register_instance(instance)
+        one = instance.add_run(run())
+        monkeypatch.setattr(CeleryRunLauncher, "launch_run", gone)
+        with pytest.raises(DagsterUserCodeUnreachableError, match="broker of the Celery workers is away: no route"):
+            made.launch_run(LaunchRunContext(one, None))
+        kept = instance.get_run_by_id(one.run_id)
+    assert kept is not None
+    require_same_deployment(kept.tags, tmp_path / "data")
+    with pytest.raises(BadInput, match="CJ_PIPELINE_DATA_DIR"):
+        require_same_deployment(kept.tags, tmp_path / "elsewhere")
+
+
 def test_a_run_that_a_command_started_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # Dagster's own launcher fails on it, and would call it lost.
     made = launcher(monkeypatch, ["PENDING"], None)
@@ -106,4 +156,4 @@ def test_the_example_makes_this_launcher(tmp_path: Path, monkeypatch: pytest.Mon
 def test_worker_and_launcher_name_the_same_broker() -> None:
     worker = yaml.safe_load((REPOSITORY / "docs/examples/celery-worker.yaml").read_text())["execution"]["config"]
     instance = yaml.safe_load((REPOSITORY / "docs/examples/dagster-celery.yaml").read_text())
-    assert worker == instance["run_launcher"]["config"]
+    assert {name: worker[name] for name in ("broker", "backend")} == instance["run_launcher"]["config"]

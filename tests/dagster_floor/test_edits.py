@@ -66,8 +66,10 @@ def edits(instance: DagsterInstance, tmp_path: Path) -> Edits:
     return made
 
 
-READERS = {"recorded/callbacks", "recorded/quarantine", "live/callbacks", "live/metrics", "calibration"}
-"""What reads the trace. Dagster shows an asset as stale when what it reads has changed, and not what that reads."""
+COMPARED = {"parity/checks", "parity/report"}
+READERS = {"recorded/callbacks", "recorded/quarantine", "live/callbacks", "live/metrics", "calibration", *COMPARED}
+"""What reads the trace, with the margins in its scenario.yaml. Dagster shows an asset as stale when what it reads has
+changed, and not what that reads."""
 
 
 def test_an_edited_scenario_makes_what_reads_its_trace_stale(edits: Edits) -> None:
@@ -110,7 +112,7 @@ def test_code_of_another_room_makes_nothing_stale(tmp_path: Path, monkeypatch: p
     assert versions() == before
     (tmp_path / "cj_pipeline/engine/more.py").write_text("X = 1\n")
     after = versions()
-    assert {name for name in ROOMS if before[name] != after[name]} == {"runs", "parity", "agreement"}
+    assert {name for name in ROOMS if before[name] != after[name]} == {"answers", "runs", "parity", "agreement"}
     monkeypatch.undo()
     assert versions() == before
 

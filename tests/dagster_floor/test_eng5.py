@@ -48,7 +48,6 @@ def test_each_mode_has_a_job_that_writes_its_artefact(mode: RunnerMode, tmp_path
     ("mode", "config", "words"),
     [
         (RunnerMode.EXECUTE, {"judge": "provider"}, "budget_usd: is missing"),
-        (RunnerMode.EXECUTE, {"judge": "nobody"}, "'nobody' is not known"),
         (RunnerMode.EXECUTE, {"assignment_id": "x"}, "assignment_id: is no UUID"),
         (RunnerMode.BOUNDARY, {"kafka": "nowhere:1"}, "chooses its own pairs"),
         (RunnerMode.BOUNDARY, {"pairs": ["a"]}, "Write NAME:NAME"),

@@ -105,7 +105,6 @@ def test_a_partition_that_ran_out_of_money_fails_and_is_not_tried_again(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"effort": ["lo"]}, "run configuration: effort: Input should be"),
         ({}, "needs axes or cells"),
         ({"effort": ["low"], "judge": "provider"}, "max_usd: is missing"),
         ({"effort": ["low"], "judge": "local"}, "judge: is started by the terminal only"),

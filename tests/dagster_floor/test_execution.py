@@ -179,7 +179,10 @@ def test_machines_faults_are_tried_again_and_nothing_else(tmp_path: Path, monkey
 def test_the_example_for_several_machines_differs_in_the_launcher_and_the_length_of_the_queue_alone() -> None:
     here = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
     there = yaml.safe_load((REPOSITORY / "docs/examples/dagster-celery.yaml").read_text())
-    assert there.pop("run_launcher")["class"] == "CeleryRuns"
+    assert (here.pop("run_launcher")["class"], there.pop("run_launcher")["class"]) == ("ProcessRuns", "CeleryRuns")
+    # A run goes back into the queue while Redis is away.
+    queue = there["run_coordinator"]["config"]
+    assert queue.pop("max_user_code_failure_retries") * queue.pop("user_code_failure_retry_delay") == 300
     assert there["concurrency"]["runs"].pop("max_concurrent_runs") > here["concurrency"]["runs"].pop(
         "max_concurrent_runs"
     )

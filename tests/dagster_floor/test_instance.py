@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, MaterializeResult, asset, materialize
+from dagster import AssetKey, DagsterEventType, DagsterInstance, MaterializeResult, asset, materialize
+from sqlalchemy import NullPool, create_engine, text
 
 from cj_pipeline.instance import URL_VARIABLE, with_driver
 from tests.house import REPOSITORY
@@ -84,6 +85,37 @@ def test_with_a_url_events_are_in_postgresql(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     assert remembers(tmp_path / "home")
     assert not (tmp_path / "home/history").exists()
+
+
+def connections(postgres_url: str, *, end: bool = False) -> set[int]:
+    """Process ids of the server's open connections to a database; `end` breaks them off, as a restart would."""
+    engine = create_engine(with_driver(postgres_url), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    with engine.connect() as connection:
+        found = set(connection.execute(text(f"select pid {others}")).scalars())
+        if end:
+            connection.execute(text(f"select pg_terminate_backend(pid) {others}"))
+    return found
+
+
+def test_events_go_through_connections_that_stay_open_and_a_broken_one_costs_no_event(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, postgres_url)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with loaded(tmp_path / "home") as instance:
+        assert materialize([something], instance=instance).success
+        kept = connections(postgres_url)
+        assert materialize([something], instance=instance).success
+        assert len(kept) in (1, 2)
+        assert connections(postgres_url) == kept
+        assert connections(postgres_url, end=True) == kept
+        result = materialize([something], instance=instance)
+        assert result.success
+        stored = instance.all_logs(result.run_id)
+    assert [entry.is_dagster_event and entry.get_dagster_event().event_type for entry in stored].count(
+        DagsterEventType.ASSET_MATERIALIZATION
+    ) == 1
 
 
 AT_ONCE = """

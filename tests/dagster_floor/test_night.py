@@ -21,7 +21,8 @@ from dagster import (
 from assets import night as night_module
 from assets.night import NIGHT_TAG, night_watch
 from assets.partitions import ScenarioPartitions
-from cj_pipeline.alerts.night import Night, State, read_night
+from cj_pipeline.alerts.conclude import conclude
+from cj_pipeline.alerts.night import Night, Outcome, State, read_night, unusable
 from cj_pipeline.alerts.outbox import outbox
 from cj_pipeline.alerts.settings import PREFIX
 from cj_pipeline.definitions import build_defs, defs, materialise
@@ -96,11 +97,12 @@ def watch(instance: DagsterInstance, traces: Path, tmp_path: Path, clock: Clock)
     return Watch(instance, traces, tmp_path / "data")
 
 
-def run(instance: DagsterInstance, scenario_id: str, status: DagsterRunStatus, **tags: str) -> None:
+def run(instance: DagsterInstance, scenario_id: str, status: DagsterRunStatus, **tags: str) -> DagsterRun:
     """Add a run of the night as the schedule requests it."""
     named = {NIGHT_TAG: NIGHT.isoformat(), "dagster/partition": scenario_id}
     more = {name.replace("_", "/", 1): value for name, value in tags.items()}
-    instance.add_run(DagsterRun(job_name="parity_all", status=status, tags={**named, **more}))
+    ids = {f"{name}_run_id": more.get(f"dagster/{name}_run_id") for name in ("parent", "root")}
+    return instance.add_run(DagsterRun(job_name="parity_all", status=status, tags={**named, **more}, **ids))
 
 
 def test_the_schedule_launches_every_usable_scenario_and_tags_its_run(traces: Path) -> None:
@@ -177,6 +179,115 @@ def test_a_run_that_hangs_keeps_nobody_waiting(watch: Watch, instance: DagsterIn
     watch()
     states = {one.scenario_id: one.state for one in watch.night().outcomes}
     assert states == {LOWER5: State.DID_NOT_END, ROUNDTRIP: State.AS_EXPECTED, "broken": State.UNUSABLE}
+
+
+def test_a_night_that_a_command_has_told_is_told_again_where_the_daemon_s_runs_differ(
+    watch: Watch, instance: DagsterInstance, clock: Clock
+) -> None:
+    clock.now = THREE - timedelta(hours=1)
+    watch()
+    # By hand, at two: the date of the night that is to come.
+    green = [
+        Outcome(scenario_id=name, state=State.AS_EXPECTED, run_id=f"by-hand-{name}") for name in (LOWER5, ROUNDTRIP)
+    ]
+    conclude(watch.data, NIGHT, [*green, unusable("broken", "scenario.yaml")], {}, clock.now)
+    clock.now = THREE + timedelta(minutes=1)
+    assert watch() == "The night of 2026-05-03 has been told."
+    run(instance, LOWER5, DagsterRunStatus.STARTED)
+    assert watch() == "The night of 2026-05-03: 1 of 2 have not ended."
+    run(instance, LOWER5, DagsterRunStatus.FAILURE)
+    assert "2 of 3 scenarios not as expected" in watch()
+    assert watch() == "The night of 2026-05-03 has been told."
+    states = {one.scenario_id: (one.state, one.run_id) for one in watch.night().outcomes}
+    assert states[ROUNDTRIP] == (State.AS_EXPECTED, f"by-hand-{ROUNDTRIP}")  # which the daemon did not run
+    assert states[LOWER5][0] is State.BROKE_OFF
+
+
+def test_what_ends_after_it_was_told_as_late_is_told(watch: Watch, instance: DagsterInstance, clock: Clock) -> None:
+    run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
+    late = run(instance, LOWER5, DagsterRunStatus.STARTED)
+    for minutes in (180, 190):
+        clock.now = THREE + timedelta(minutes=minutes)
+        watch()
+    assert watch() == "The night of 2026-05-03 has been told."
+    instance.report_run_canceled(late)
+    watch()
+    assert {one.state for one in watch.night().outcomes if one.scenario_id == LOWER5} == {State.BROKE_OFF}
+    assert watch() == "The night of 2026-05-03 has been told."
+
+
+def test_a_run_that_a_person_executed_again_is_not_of_the_night(watch: Watch, instance: DagsterInstance) -> None:
+    for scenario_id in (LOWER5, ROUNDTRIP):
+        run(instance, scenario_id, DagsterRunStatus.SUCCESS)
+    watch()
+    told = watch.night()
+    run(instance, LOWER5, DagsterRunStatus.FAILURE, dagster_parent_run_id="r", dagster_root_run_id="r")
+    assert watch() == "The night of 2026-05-03 has been told."
+    assert watch.night() == told
+
+
+def test_a_scenario_that_is_spoilt_after_its_run_is_told_once(
+    watch: Watch, instance: DagsterInstance, traces: Path
+) -> None:
+    for scenario_id in (LOWER5, ROUNDTRIP):
+        run(instance, scenario_id, DagsterRunStatus.SUCCESS)
+    (traces / LOWER5 / "scenario.yaml").write_text("schema_version: 1\n")
+    watch()
+    assert watch() == "The night of 2026-05-03 has been told."
+
+
+def test_a_clock_that_goes_back_in_a_night_keeps_no_message_back(
+    watch: Watch, instance: DagsterInstance, clock: Clock
+) -> None:
+    run(instance, LOWER5, DagsterRunStatus.STARTED)
+    clock.now = THREE + timedelta(hours=2, minutes=1)
+    watch()  # late, by a clock that is an hour ahead
+    clock.now -= timedelta(hours=1)
+    for _ in range(2):
+        assert watch() == "The night of 2026-05-03: 2 of 2 have not ended."
+    clock.now -= timedelta(hours=2)  # before three: the night before, which this instance did not see
+    assert watch() == "The night of 2026-05-02 began before this instance did."
+    clock.now = THREE + timedelta(hours=2, minutes=5)
+    watch()
+    clock.now += timedelta(minutes=9)
+    assert (
+        watch() == "The night of 2026-05-03: 2 of 2 have not ended."
+    )  # ten minutes from the second look, not the first
+    clock.now += timedelta(minutes=1)
+    assert "3 of 3 scenarios not as expected" in watch()
+
+
+def test_a_clock_that_is_a_day_ahead_calls_a_night_missing_and_the_night_is_told_when_it_comes(
+    watch: Watch, instance: DagsterInstance, clock: Clock
+) -> None:
+    clock.now = THREE - timedelta(hours=10)
+    watch()
+    for minutes in (130, 141):  # ahead
+        clock.now = THREE + timedelta(minutes=minutes)
+        watch()
+    assert {one.state for one in watch.night().outcomes} == {State.DID_NOT_RUN, State.UNUSABLE}
+    clock.now = THREE - timedelta(hours=9)  # and put right
+    watch()
+    clock.now = THREE + timedelta(minutes=20)
+    for scenario_id in (LOWER5, ROUNDTRIP):
+        run(instance, scenario_id, DagsterRunStatus.SUCCESS)
+    assert "1 of 3 scenarios not as expected: broken" in watch()
+    assert len(outbox(watch.data)) == 2
+    recovered = [{note.scenario for note in kept.alert.scenarios if note.recovered} for kept in outbox(watch.data)]
+    assert {LOWER5, ROUNDTRIP} in recovered
+
+
+def test_how_late_a_night_was_does_not_count_for_the_next(
+    watch: Watch, instance: DagsterInstance, clock: Clock
+) -> None:
+    watch()
+    clock.now = THREE + timedelta(days=1, hours=2, minutes=1)
+    watch()
+    clock.now += timedelta(days=1)  # nobody looked for a day
+    words = "The night of 2026-05-05: 2 of 2 have not ended."
+    assert watch() == words
+    clock.now += timedelta(minutes=9)
+    assert watch() == words
 
 
 def test_real_runs_are_told_with_their_gates_and_their_causes(

@@ -68,7 +68,7 @@ def edited(edit: Any) -> str:
     [
         ("", "Invalid JSON"),
         ("{}", "batch: Field required"),
-        (edited(lambda d: d.update(version=2)), "version: Input should be 1"),
+        (edited(lambda d: d.update(version=2)), "is version 2 of the state of a batch, which a newer"),
         (edited(lambda d: d.update(total=9)), "total: Extra inputs are not permitted"),
         (edited(lambda d: d["batch"].update(max_pairs_requested=0)), "a budget of 0 comparisons"),
         (edited(lambda d: d.update(status="COMPLETED")), "a finished batch has nothing in flight"),

@@ -132,6 +132,17 @@ def test_a_copy_that_is_wrong_in_one_value_fails_the_check_of_that_value(name: s
     assert found.verdict is Parity.NO_PARITY
 
 
+@pytest.mark.parametrize("key", ["bos_batch_id", "cj_batch_id"])
+def test_a_recorded_batch_has_one_id(key: str, tmp_path: Path) -> None:
+    def of_another_batch(number: int, event: dict) -> None:
+        if number % 2:
+            asked(event)[key] = "9"
+
+    found = compared(changed_copy(RECORDING, tmp_path / "mixed.jsonl", of_another_batch), RECORDING)
+    (said,) = (one.outcome.sentence for one in found.results if one.check.name == "ids")
+    assert f"one batch came back under 2 values of {key}" in said
+
+
 def test_callbacks_under_one_request_id_are_one_callback_and_the_rest_is_said_to_be_missing(tmp_path: Path) -> None:
     same = changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: data(e).update(request_id="same"))
     found = compared(RECORDING, same)

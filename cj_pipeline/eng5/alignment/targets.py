@@ -16,7 +16,8 @@ TARGET_AB_REGRESSION = 0
 class Target:
     """One target. name: of its check; value, interval, repeat, wanted: as people read them; met: of this run.
 
-    settled: whether the interval, or for a count 95 % of the repeats, falls on the same side of it.
+    settled: whether the interval, or for a count 95 % of the repeats, falls on the same side of it. number, floor,
+    ceiling: the value and what is wanted of it as numbers; None where there is none.
     """
 
     name: str
@@ -27,6 +28,9 @@ class Target:
     wanted: str
     met: bool
     settled: bool
+    number: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -53,6 +57,8 @@ def targets(result: AlignmentResult) -> tuple[Target, ...]:
             f"at most {TARGET_AB_REGRESSION}",
             result.ab_regression <= TARGET_AB_REGRESSION,
             True,
+            number=result.ab_regression,
+            ceiling=TARGET_AB_REGRESSION,
         ),
     )
 
@@ -61,16 +67,16 @@ def _tau(result: AlignmentResult) -> Target:
     wanted = f"at least {TARGET_TAU:.2f}"
     tau = result.tau_a
     if tau is None:
-        return Target("tau", "Kendall tau-a", "not defined", "", "", wanted, False, True)
+        return Target("tau", "Kendall tau-a", "not defined", "", "", wanted, False, True, floor=TARGET_TAU)
     met, interval = tau.value >= TARGET_TAU, tau.interval
     settled = interval is None or (interval.low >= TARGET_TAU if met else interval.high < TARGET_TAU)
-    return Target("tau", "Kendall tau-a", *in_words(tau, 3), wanted, met, settled)
+    return Target("tau", "Kendall tau-a", *in_words(tau, 3), wanted, met, settled, number=tau.value, floor=TARGET_TAU)
 
 
 def _at_most(name: str, measure: str, found: Measure, most: int) -> Target:
     met, repeat = found.value <= most, found.repeat
     settled = repeat is None or (repeat.high <= most if met else repeat.low > most)
-    return Target(name, measure, *in_words(found, 0), f"at most {most}", met, settled)
+    return Target(name, measure, *in_words(found, 0), f"at most {most}", met, settled, number=found.value, ceiling=most)
 
 
 def in_words(measure: Measure | None, digits: int) -> tuple[str, str, str]:

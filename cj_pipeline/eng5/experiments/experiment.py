@@ -21,6 +21,8 @@ from cj_pipeline.eng5.experiments.grid import Grid, GridSource
 from cj_pipeline.eng5.experiments.ledger import Ledger
 from cj_pipeline.eng5.options import JudgeKind, RunnerMode
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import EXPERIMENT
+from cj_pipeline.foundation.versions import marked, read_marked
 from cj_pipeline.traces.draft import disk_errors_in_words
 
 EXPERIMENT_FILE, LEDGER_FILE, CELL_FILE, CELLS = "experiment.json", "spent.sqlite", "cell.json", "cells"
@@ -110,13 +112,12 @@ class Experiment:
     def keep(self) -> None:
         """Write the grid down, so that it can be asked for by the experiment's name."""
         document = {
-            "schema_version": 1,
             "root": str(self.source.root),
             "grid": self.grid.model_dump(mode="json", exclude_none=True),
             "cells": [cell.name for cell in self.cells],
         }
         with disk_errors_in_words(self.folder):
-            replace_file(self.folder / EXPERIMENT_FILE, json.dumps(document, indent=2) + "\n")
+            replace_file(self.folder / EXPERIMENT_FILE, json.dumps(marked(EXPERIMENT, document), indent=2) + "\n")
 
 
 def experiment_of(source: GridSource, experiments: Path) -> Experiment:
@@ -130,10 +131,10 @@ def experiment_of(source: GridSource, experiments: Path) -> Experiment:
 
 
 def kept_experiment(name: str, experiments: Path) -> Experiment:
-    """Return an experiment that was begun. name: of its folder. Raises BadInput where there is none of this name."""
+    """Return an experiment that was begun. name: of its folder. Raises BadInput where there is none; NewerVersion."""
     path = experiments / name / EXPERIMENT_FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = read_marked(EXPERIMENT, path.read_bytes(), path)
         grid, root = Grid.model_validate(document["grid"]), Path(document["root"])
     except FileNotFoundError:
         known = ", ".join(kept_names(experiments)) or "none"

@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import LEDGER
+from cj_pipeline.foundation.versions import claim_database
 from cj_pipeline.runs.recording.spending import Purse
 
 # For other processes, whose transactions take a millisecond each.
@@ -22,11 +24,17 @@ class Ledger:
     """What each cell can have spent at most, US dollars."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file where there is none. This and all that is asked of it raises BadInput for a damaged one."""
+        """Make the file where there is none. This and all that is asked of it raises BadInput for a damaged one.
+
+        Raises NewerVersion.
+        """
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._opened() as db:
+            db.execute("BEGIN IMMEDIATE")
+            claim_database(LEDGER, db, path)
             db.execute("CREATE TABLE IF NOT EXISTS spent (cell TEXT PRIMARY KEY, usd REAL NOT NULL)")
+            db.execute("COMMIT")
 
     def of(self, cell: str) -> float:
         """Return what one cell can have spent."""

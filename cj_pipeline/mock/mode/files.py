@@ -179,6 +179,8 @@ def _complaint(error: ValidationError, files: Sequence[YamlFile]) -> BadInput:
     told = error.errors(include_url=False)
     # A misspelt key also leaves the right one missing; the misspelling is what the reader can see.
     first = next((problem for problem in told if problem["type"] == "extra_forbidden"), told[0])
+    # A newer mode has keys that nobody here knows; its version says why.
+    first = next((problem for problem in told if problem["loc"] == ("schema_version",)), first)
     keys, _ = _walk(first["loc"])
     problem, remedy = _in_words(first)
     if first["type"].startswith("union_tag"):

@@ -81,13 +81,17 @@ class HeldOut(FileModel):
 
 
 class HeldOutCheck(FileModel):
-    """One row of the held-out fit: what was measured, what it is held against, and whether it will do."""
+    """One row of the held-out fit: what was measured, what it is held against, and whether it will do.
+
+    judged: False where it is only shown.
+    """
 
     name: str
     passed: bool
     value: float
     limit: float
     sentence: str
+    judged: bool = True
 
 
 def held_out_checks(held: HeldOut) -> tuple[HeldOutCheck, ...]:
@@ -113,6 +117,7 @@ def held_out_checks(held: HeldOut) -> tuple[HeldOutCheck, ...]:
                 passed=passed,
                 value=distance.value,
                 limit=distance.limit,
+                judged=distance.judged,
                 sentence=f"{MEASURES[name]}: {distance.value:.3g} (two samples of this judge: {distance.typical:.3g}, "
                 f"seldom above {distance.limit:.3g}"
                 + (")." if distance.judged else "; not judged, since the latency is the load of a host).")

@@ -8,6 +8,7 @@ load of a host), those of neighbours are drawn alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -27,7 +28,7 @@ _TAILS = 0.7
 _MOST = np.float32(25.0)  # the logarithm of two years in milliseconds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class MeasureFit:
     """The measures of the recorded answers.
 
@@ -48,6 +49,37 @@ class MeasureFit:
     def answers(self) -> int:
         """How many answers the fit has seen."""
         return len(self.residuals)
+
+    # A large comparison draws in 50 parts, and each needs these.
+
+    @cached_property
+    def kurtosis(self) -> FloatArray:
+        """(3,) as if there were 30 more answers of a normal one: few answers say little about it."""
+        squares = self.residuals**2
+        return np.asarray(((squares**2).sum(axis=0) + 30 * 3.0) / (self.answers + 30))
+
+    @cached_property
+    def by_latency(self) -> RealArray:
+        """(n, 2) residuals of latency and tokens, ascending by latency."""
+        order = np.argsort(self.residuals[:, 0], kind="stable")
+        return np.asarray(self.residuals[order, :2].astype(np.float32))
+
+    @cached_property
+    def confidence(self) -> RealArray:
+        """(n,) residuals of confidence, ascending."""
+        return np.asarray(np.sort(self.residuals[:, 2]).astype(np.float32))
+
+    @cached_property
+    def confidence_link(self) -> tuple[float, float]:
+        """Correlation of confidence with the gap, in normal scores, and its standard error."""
+        n = self.answers
+        gaps, scores = normal_scores(self.gap), normal_scores(self.residuals[:, 2])
+        # Few values of confidence hide a part of the link behind ties: the seen one is that much smaller, and less
+        # certain.
+        seen = float((np.sort(scores) * ndtri((np.arange(n) + 0.5) / n)).mean())
+        link = float((gaps * scores).mean()) / seen if seen > 0 else 0.0
+        error = float(np.sqrt((scores**2).mean() / max(n - 3, 1))) / seen if seen > 0 else 1.0
+        return link, error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +131,7 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
     # intervals of 95 % held 93.5 % without it.
     worth = np.maximum(fit.known - 1, 1)
     # One value in all answers has a kurtosis of 0, and then no scale to be uncertain of.
-    freedom = np.maximum((worth - 1) * 2 / np.maximum(_kurtosis(fit.residuals) - 1, 1e-3), 1.0)
+    freedom = np.maximum((worth - 1) * 2 / np.maximum(fit.kurtosis - 1, 1e-3), 1.0)
     scale = np.sqrt(freedom / rng.chisquare(freedom, (draws, 3)))
     variance = np.broadcast_to(1 / worth, (draws, 3)).copy()
     cells = [slow.drawn_cells(draws, rng) for slow in fit.slow]
@@ -145,28 +177,17 @@ def draw_measures(fit: MeasureFit, draws: int, gap: FloatArray, rng: np.random.G
     return MeasureDraws(whole(0), whole(1), confidence)
 
 
-def _kurtosis(residuals: FloatArray) -> FloatArray:
-    """(3,) kurtosis, as if there were 30 more answers of a normal one: few answers say little about it."""
-    return np.asarray(((residuals**4).sum(axis=0) + 30 * 3.0) / (len(residuals) + 30))
-
-
 def _confidence_residuals(fit: MeasureFit, gap: FloatArray, draws: int, rng: np.random.Generator) -> RealArray:
     """(draws, n) residuals of confidence, correlated with the gap as the recorded ones are (a Gaussian copula).
 
     The correlation itself is drawn: 20 answers leave it uncertain by .2.
     """
-    n = fit.answers
-    gaps, scores = normal_scores(fit.gap), normal_scores(fit.residuals[:, 2])
-    # Few values of confidence hide a part of the link behind ties: the seen one is that much smaller, and less certain.
-    seen = float((np.sort(scores) * ndtri((np.arange(n) + 0.5) / n)).mean())
-    link = float((gaps * scores).mean()) / seen if seen > 0 else 0.0
-    error = np.sqrt((scores**2).mean() / max(n - 3, 1)) / seen if seen > 0 else 1.0
+    n, (link, error) = fit.answers, fit.confidence_link
     drawn = np.tanh(np.arctanh(np.clip(link, -0.99, 0.99)) + error * rng.standard_normal((draws, 1)))
     score = rng.standard_normal((draws, len(gap)), dtype=np.float32)
     score *= np.sqrt(1 - drawn**2).astype(np.float32)
     score += drawn.astype(np.float32) * normal_scores(gap).astype(np.float32)
-    ordered = np.sort(fit.residuals[:, 2]).astype(np.float32)
-    return np.asarray(ordered[np.minimum((normal_share(score) * n).astype(np.int32), n - 1)])
+    return np.asarray(fit.confidence[np.minimum((normal_share(score) * n).astype(np.int32), n - 1)])
 
 
 def normal_scores(values: FloatArray) -> FloatArray:
@@ -184,11 +205,10 @@ def _shapes(fit: MeasureFit, draws: int, rng: np.random.Generator) -> RealArray:
     """
     n = fit.answers
     shapes = min(draws, _SHAPES)
-    order = np.argsort(fit.residuals[:, 0], kind="stable")
-    rows = order[None] if n < LEAST_SHAPE else order[np.sort(rng.integers(0, n, (shapes, n)), axis=1)]
-    found: RealArray = np.moveaxis(fit.residuals[:, :2].astype(np.float32)[rows], -1, 0)
     if n < LEAST_SHAPE:
-        return found
+        return np.asarray(fit.by_latency.T[:, None])
+    rows = np.sort(rng.integers(0, n, (shapes, n)), axis=1)
+    found: RealArray = np.stack([column[rows] for column in fit.by_latency.T])
     # No resample reaches beyond the recorded answers; how heavy the tails are, n of them leave uncertain by this much.
     heavier = np.abs(rng.normal(0, _TAILS / np.sqrt(n), (1, shapes, 1))).astype(np.float32)
     found = found * np.exp(np.minimum(heavier * found**2 / 2, 1))

@@ -25,6 +25,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.foundation.errors import BadInput, CjPipelineError
+from cj_pipeline.foundation.stored_formats import CJ_DATABASE
 from cj_pipeline.services.cj.store import sqlite_driver as inline_sqlite
 from cj_pipeline.services.cj.store.migrations import migrate
 from cj_pipeline.services.cj.store.tables import SCHEMA_VERSION, metadata, schema_versions
@@ -158,10 +159,7 @@ class Database:
                     await connection.execute(schema_versions.insert(), row)
                 elif max(version) != SCHEMA_VERSION:
                     if not await connection.run_sync(migrate, max(version), SCHEMA_VERSION):
-                        raise OtherSchema(
-                            f"The database has schema version {max(version)}, this program needs {SCHEMA_VERSION}. "
-                            "Run the program that made it, or one that is newer."
-                        )
+                        raise OtherSchema(f"The database {CJ_DATABASE.too_new(max(version))} Upgrade cj-pipeline.")
                     row = {"version": SCHEMA_VERSION, "applied_at": clock.now()}
                     await connection.execute(schema_versions.insert(), row)
                     _log.info("the database was brought from schema %d to %d", max(version), SCHEMA_VERSION)

@@ -33,7 +33,9 @@ from sqlalchemy import (
     func,
 )
 
-SCHEMA_VERSION = 3
+from cj_pipeline.foundation.stored_formats import CJ_DATABASE
+
+SCHEMA_VERSION = CJ_DATABASE.version
 
 metadata = MetaData()
 

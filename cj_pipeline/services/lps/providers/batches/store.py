@@ -5,6 +5,7 @@ A file holds ids and no text of any essay. Instances that share a queue share th
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Collection
@@ -12,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from pydantic import ValidationError
-
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import JOB
+from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.services.lps.providers.batches.job import Job
 
 _log = logging.getLogger(__name__)
@@ -40,14 +41,19 @@ class JobStore:
             ) from None
 
     def jobs(self) -> list[Job]:
-        """Return the open jobs, oldest first; a file that cannot be read is named in the log and left where it is."""
+        """Return the open jobs, oldest first; a file that cannot be read is named in the log and left where it is.
+
+        So is a newer version's: instances share the folder, and the one that wrote it collects its answers.
+        """
         found = []
         for path in sorted(self._folder.glob("*.json")):
             try:
-                found.append(Job.model_validate_json(path.read_bytes()))
+                found.append(_read(path))
             except FileNotFoundError:
                 continue
-            except ValidationError:
+            except NewerVersion as newer:
+                _log.error("%s", newer)
+            except (BadInput, ValueError):
                 _log.error("'%s' is no stored job; move it away", path)
         return sorted(found, key=lambda job: (job.created_at, job.job_id))
 
@@ -55,7 +61,7 @@ class JobStore:
         """Store a job, so that it survives a kill and a loss of power."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=self._folder, prefix=".job-", delete=False) as file:
-            file.write(job.model_dump_json().encode())
+            file.write(json.dumps(marked(JOB, job.model_dump(mode="json"))).encode())
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(self._path(job))
@@ -64,8 +70,8 @@ class JobStore:
     def drop(self, job: Job, custom_ids: Collection[str]) -> Job | None:
         """Forget requests of a job: their answers were collected. Returns the job as it was when none is left."""
         try:
-            stored = Job.model_validate_json(self._path(job).read_bytes())
-        except (FileNotFoundError, ValidationError):
+            stored = _read(self._path(job))
+        except (FileNotFoundError, BadInput, ValueError):
             return None
         left = tuple(custom_id for custom_id in stored.custom_ids if custom_id not in custom_ids)
         if left:
@@ -86,3 +92,8 @@ class JobStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _read(path: Path) -> Job:
+    """Return the job of a file. Raises NewerVersion, BadInput, ValueError, FileNotFoundError."""
+    return Job.model_validate(read_marked(JOB, path.read_bytes(), path))

@@ -13,11 +13,9 @@ from typing import Protocol
 from uuid import UUID
 
 from cj_pipeline.contracts.comparison import ComparisonRequest
+from cj_pipeline.foundation.stored_formats import QUEUE_RECORD
 from cj_pipeline.services.lps.queue.queued_request import QueuedRequest
 from cj_pipeline.services.lps.queue.trace_context import TraceContext
-
-# Of the record. A process that finds another one puts the record aside instead of guessing.
-VERSION = 1
 
 
 class Revive(Protocol):
@@ -52,7 +50,7 @@ class Records:
     def written(self, request: QueuedRequest) -> bytes:
         """What is stored of a request."""
         head = {
-            "version": VERSION,
+            "version": QUEUE_RECORD.version,
             "correlation_id": str(request.correlation_id),
             "requested_at": request.requested_at.isoformat(),
             "enqueued_at": request.enqueued_at + self._epoch_s,
@@ -69,7 +67,8 @@ class Records:
         try:
             head_line, _, body = record.partition(b"\n")
             head = json.loads(head_line)
-            if head["version"] != VERSION:
+            # A process that finds another version puts the record aside instead of guessing.
+            if head["version"] != QUEUE_RECORD.version:
                 raise UnreadableRecord("another version")
             request = self._revive(
                 ComparisonRequest.model_validate_json(body),

@@ -1,0 +1,124 @@
+"""This module tests the launcher of processes: whether it notices that a code server is gone with its runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.events import EngineEventData
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.types import CanCancelExecutionResult
+from dagster._serdes import serialize_value
+
+from cj_pipeline.instance import URL_VARIABLE
+from cj_pipeline.process_runs import ProcessRuns
+from tests.house import REPOSITORY
+
+
+class CodeServer:
+    """What a code server says about a run, in turn: whether it has it, or nothing. The last answer stays."""
+
+    def __init__(self, *answers: bool | None) -> None:
+        self._answers = list(answers)
+
+    def can_cancel_execution(self, *_: object, **__: object) -> str:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer is None:
+            raise DagsterUserCodeUnreachableError("nobody answers")
+        return serialize_value(CanCancelExecutionResult(can_cancel=answer))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    with DagsterInstance.from_config(str(tmp_path)) as made:
+        yield made
+
+
+def ended_process() -> int:
+    """The id of a process that was."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def looks(
+    instance: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    *answers: bool | None,
+    pid: int | None = None,
+    host: str = "127.0.0.1",
+    times: int = 4,
+) -> list[tuple[str, str | None]]:
+    """What the launcher says of a run, look by look. pid: of its worker."""
+    launcher = instance.run_launcher
+    assert isinstance(launcher, ProcessRuns)
+    assert launcher.supports_check_run_worker_health
+    server = CodeServer(*answers)
+    monkeypatch.setattr(launcher, "_get_grpc_client_for_termination", lambda _: server)
+    tags = {GRPC_INFO_TAG: json.dumps({"host": host, "port": 1})}
+    run = instance.add_run(DagsterRun(job_name="parity_all", status=DagsterRunStatus.STARTED, tags=tags))
+    instance.report_engine_event("another event", run)
+    if pid is not None:
+        instance.report_engine_event("Started process for run", run, EngineEventData.in_process(pid))
+    found = [launcher.check_run_worker_health(run) for _ in range(times)]
+    return [(one.status.value, one.msg) for one in found]
+
+
+RUNS = ("RUNNING", None)
+
+
+def test_a_run_that_its_code_server_has_runs(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looks(instance, monkeypatch, True) == [RUNS] * 4
+
+
+def test_a_code_server_that_was_started_again_has_lost_its_run(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = ("FAILED", "The code server was started again, and no longer has this run.")
+    assert looks(instance, monkeypatch, False, pid=ended_process(), times=1) == [lost]
+    assert looks(instance, monkeypatch, False, pid=None, times=1) == [lost]
+    # The number of a process says nothing about another machine.
+    assert looks(instance, monkeypatch, False, pid=os.getpid(), host="code-server", times=1) == [lost]
+
+
+def test_a_worker_that_outlives_its_code_server_goes_on(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert looks(instance, monkeypatch, False, pid=os.getpid()) == [RUNS] * 4
+    assert looks(instance, monkeypatch, None, pid=os.getpid()) == [RUNS] * 4
+
+
+def test_a_worker_that_ended_and_that_nobody_has_asked_about_does_not_run(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    ((status, _),) = looks(instance, monkeypatch, False, pid=zombie.pid, times=1)
+    zombie.wait()
+    assert status == "FAILED"
+
+
+def test_a_code_server_that_is_silent_is_given_three_looks(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = ("FAILED", "The code server of this run did not answer 3 times.")
+    assert looks(instance, monkeypatch, None) == [RUNS, RUNS, silent, RUNS]
+    assert looks(instance, monkeypatch, None, None, True, None, times=5) == [RUNS] * 5
+
+
+def test_a_run_that_a_command_started_is_left_alone(instance: DagsterInstance) -> None:
+    launcher: Any = instance.run_launcher
+    run = instance.add_run(DagsterRun(job_name="parity_all", status=DagsterRunStatus.STARTED))
+    assert launcher.check_run_worker_health(run).status.value == "RUNNING"
