@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,9 @@ from uuid import uuid4
 
 from cj_pipeline.foundation.disk import disk_errors
 from cj_pipeline.foundation.errors import BadInput
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.wal)?")
+"""The second ending is DuckDB's."""
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> Path:
@@ -25,6 +29,15 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> Path:
             with suppress(OSError):  # the error that is on its way says more
                 temporary.unlink()
     return path
+
+
+def abandoned_files(root: Path) -> list[Path]:
+    """Return what writers that were killed have left below a data folder; or are writing. Folders of runs are not read.
+
+    Those of runs that broke off are removed whole.
+    """
+    places = (path for pattern in (".*", "*/.*", "*/*/.*") for path in root.glob(pattern))
+    return [path for path in places if _TEMPORARY.fullmatch(path.name) and path.is_file()]
 
 
 def create_whole(path: Path, write: Callable[[Path], object]) -> bool:

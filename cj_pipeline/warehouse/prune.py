@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.versions import NewerVersion
+from cj_pipeline.warehouse.files import abandoned_files
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -23,7 +25,7 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed publishers prepared for the history. now: aware.
+    that broke off, are removed, and what killed writers have left. now: aware.
     """
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
@@ -46,9 +48,10 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
         removed += [run for written, run in spare if now.timestamp() - written > YOUNGEST.total_seconds()]
     for run in removed:
         _remove(run.folder)
-    for path in pending_files(warehouse.root):
-        if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
-            path.unlink(missing_ok=True)
+    for path in (*pending_files(warehouse.root), *abandoned_files(warehouse.root)):
+        with suppress(FileNotFoundError):  # its writer has renamed it meanwhile
+            if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
+                path.unlink()
     return tuple(removed)
 
 
