@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,10 @@ from cj_pipeline.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from upath import UPath
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.wal)?")
+"""The second ending is DuckDB's."""
+
 
 AnyPath = TypeVar("AnyPath", bound="DataPath")
 
@@ -97,6 +102,15 @@ def _replace_there(path: UPath, write: Callable[[Path], object]) -> None:
         here = Path(folder) / path.name
         write(here)
         upload(path, here)
+
+
+def abandoned_files(root: Path) -> list[Path]:
+    """Return what writers that were killed have left below a data folder; or are writing. Folders of runs are not read.
+
+    Those of runs that broke off are removed whole.
+    """
+    places = (path for pattern in (".*", "*/.*", "*/*/.*") for path in root.glob(pattern))
+    return [path for path in places if _TEMPORARY.fullmatch(path.name) and path.is_file()]
 
 
 def create_whole(path: Path, write: Callable[[Path], object]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.data_root import local_folder
+from cj_pipeline.warehouse.files import abandoned_files
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -33,8 +35,8 @@ def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder,
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed publishers prepared for the history. Of two processes of one machine
-    that prune at once, one waits. now: aware.
+    that broke off, are removed, and what killed writers have left. Of two processes of one machine that prune at once,
+    one waits. now: aware.
     """
     with file_lock(local_folder(warehouse.root) / _LOCK):
         return _pruned(warehouse, now, keep)
@@ -59,9 +61,10 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
         removed += [run for written, run in spare if now.timestamp() - written > YOUNGEST.total_seconds()]
     for run in removed:
         _remove(run.folder)
-    for path in pending_files(warehouse.root):
-        if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
-            path.unlink(missing_ok=True)
+    for path in (*pending_files(warehouse.root), *abandoned_files(local_folder(warehouse.root))):
+        with suppress(FileNotFoundError):  # its writer has renamed it meanwhile
+            if now.timestamp() - path.stat().st_mtime > YOUNGEST.total_seconds():
+                path.unlink()
     return tuple(removed)
 
 

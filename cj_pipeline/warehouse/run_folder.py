@@ -22,7 +22,7 @@ from cj_pipeline.warehouse.parquet import write_parquet
 from cj_pipeline.warehouse.parts import REMEDY, metadata, part_file
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
-from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS, SCHEMAS
+from cj_pipeline.warehouse.schemas import NEW, OPTIONAL, PARTS, SCHEMAS
 
 RUNS_FOLDER = "runs"
 
@@ -51,8 +51,9 @@ class RunFolder:
     def parts(self) -> list[tuple[str, str]]:
         """Return (dataset, part) of every part that this run made, and of those that a whole run has."""
         every = [(dataset, part) for dataset, parts in PARTS.items() for part in parts]
-        optional = set(self.made(one for one in every if one[0] in OPTIONAL))
-        return [one for one in every if one[0] not in OPTIONAL or one in optional]
+        extra = OPTIONAL | NEW
+        made = set(self.made(one for one in every if one[0] in extra))
+        return [one for one in every if one[0] not in extra or one in made]
 
     def made(self, parts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return those of some (dataset, part) that this run made."""

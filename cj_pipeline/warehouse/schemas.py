@@ -296,6 +296,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 OPTIONAL = frozenset({GAUNTLET})
 """Datasets without which a run is whole all the same."""
 
+NEW = frozenset({DETECTION_LIMITS})
+"""Datasets that runs of older versions lack."""
+
 
 def describe(dataset: str) -> list[tuple[str, str, bool, str]]:
     """Return (name, type, nullable, description) of each column of a dataset, in order."""

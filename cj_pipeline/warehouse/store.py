@@ -41,6 +41,9 @@ from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMA
 _BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
 
+_BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
+
+
 class QueryFailed(CjPipelineError):
     """A query that DuckDB refused, in DuckDB's words."""
 

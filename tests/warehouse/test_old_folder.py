@@ -217,7 +217,7 @@ def test_a_damaged_part_is_named_and_other_runs_are_migrated_and_asked(old: Ware
     damaged.write_bytes(damaged.read_bytes()[:-9])
     done = migrate(old)
     (problem,) = done.problems
-    assert problem == f"{damaged}: does not say which run made it. Materialise the whole scenario."
+    assert problem == f"{damaged}: is damaged, or is no Parquet file. Materialise the whole scenario."
     assert len(done.parts) == 17
     assert old.query("select scenario_id from service_metrics").to_pylist() == [{"scenario_id": "anchors"}]
     assert migrate(old).problems == (problem,)
