@@ -61,10 +61,9 @@ class Machines:
             made.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("CJ_PIPELINE_", "DAGSTER_"))},
-            # Beside each other in a checkout, whatever is installed; its bytecode goes elsewhere.
+            # This checkout, whatever is installed. With bytecode, since half a dozen processes import all of it.
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", str(folder / "bytecode")),
             "PYTHONWARNINGS": "ignore",
             "PATH": f"{_BINARIES}{os.pathsep}{os.environ['PATH']}",
             "OPENBLAS_NUM_THREADS": "1",

@@ -244,7 +244,7 @@ def test_a_worker_with_other_code_says_so(deployment: Deployment, tmp_path: Path
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "assets/jobs.py").open("a") as file:
         file.write("# edited\n")
-    with deployment.only("yesterday", PYTHONPATH=str(tmp_path), PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode")):
+    with deployment.only("yesterday", PYTHONPATH=str(tmp_path)):
         run = deployment.launch(SCENARIOS[0])
         deployment.until("settled", lambda: deployment.settled(run))
     assert deployment.run(run).status is DagsterRunStatus.FAILURE
