@@ -62,9 +62,11 @@ SERIES = {
         Series("own-2", "Dagster's own launcher, two runs at once", at_once=2),
         Series("celery-1", "Celery, one worker with one process", at_once=1, workers=1),
         Series("celery-2", "Celery, two workers with one process each", at_once=2, workers=2),
-        Series("celery-2-killed", "the same, one worker killed in the middle", at_once=2, workers=2, kill=True),
+        Series("celery-2-killed", "Celery, two such, one killed in the middle", at_once=2, workers=2, kill=True),
         Series("page", "Dagster's own launcher, two at once, a page of runs every 2 s", at_once=2, page=True),
-        Series("page-sqlite", "the same, on SQLite", at_once=2, page=True, sqlite=True),
+        Series(
+            "page-sqlite", "Dagster's own launcher, two at once, that page, SQLite", at_once=2, page=True, sqlite=True
+        ),
     )
 }
 
