@@ -64,9 +64,7 @@ SERIES = {
         Series("celery-2", "Celery, two workers with one process each", at_once=2, workers=2),
         Series("celery-2-killed", "Celery, two such, one killed in the middle", at_once=2, workers=2, kill=True),
         Series("page", "Dagster's own launcher, two at once, a page of runs every 2 s", at_once=2, page=True),
-        Series(
-            "page-sqlite", "Dagster's own launcher, two at once, that page, SQLite", at_once=2, page=True, sqlite=True
-        ),
+        Series("page-sqlite", "Dagster's own, two at once, that page, SQLite", at_once=2, page=True, sqlite=True),
     )
 }
 
