@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from dagster._serdes import deserialize_value
 
 ANSWER_S = 5
 
-# Looks, half a minute apart: a code server that is being started again imports for some seconds.
-SILENT_LOOKS = 3
+# Looks, half a minute apart, before a run is given up. Dagster tries it again at once, and never after that: until then
+# its daemon must have seen that the code server is back.
+LOOKS = 3
 
 _RUNS = CheckRunHealthResult(WorkerStatus.RUNNING)
 
@@ -32,7 +34,7 @@ class ProcessRuns(DefaultRunLauncher):
 
     def __init__(self, inst_data: Any = None) -> None:
         super().__init__(inst_data)
-        self._silent: dict[str, int] = {}
+        self._without: dict[str, int] = {}
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -41,26 +43,24 @@ class ProcessRuns(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Return how the worker of a run is; a run that no code server was given is taken to run."""
-        has = self._code_server_has(run)
-        if has is not False:
-            looks = 0 if has else self._silent.get(run.run_id, 0) + 1
-            self._silent[run.run_id] = looks
-            if looks < SILENT_LOOKS:
-                return _RUNS
-        # A code server that is killed alone leaves its workers behind, which go on.
-        if _is_here(run) and (pid := self._process_of(run)) is not None and _is_alive(pid):
+        has, where = self._code_server_has(run), json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+        if has:
+            self._without.pop(run.run_id, None)
             return _RUNS
-        self._silent.pop(run.run_id, None)
-        problem = (
-            "The code server was started again, and no longer has this run."
-            if has is False
-            else f"The code server of this run did not answer {SILENT_LOOKS} times."
-        )
-        return CheckRunHealthResult(WorkerStatus.FAILED, problem)
+        if has is None and "socket" not in where:  # it is waited for; one behind a socket comes back behind another
+            return _RUNS
+        # A code server that is killed alone leaves its workers behind, which go on.
+        if _is_here(where) and (pid := self._process_of(run)) is not None and _is_alive(pid):
+            return _RUNS
+        self._without[run.run_id] = looks = self._without.get(run.run_id, 0) + 1
+        if looks < LOOKS:
+            return _RUNS
+        del self._without[run.run_id]
+        return CheckRunHealthResult(WorkerStatus.FAILED, "The code server was started again, and lost this run.")
 
     def _code_server_has(self, run: DagsterRun) -> bool | None:
         """Return whether its code server has the run; None where it does not answer."""
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
+        client: Any = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:  # a command runs it, or it has ended
             return True
         try:
@@ -77,10 +77,9 @@ class ProcessRuns(DefaultRunLauncher):
         return None
 
 
-def _is_here(run: DagsterRun) -> bool:
-    """Return whether the code server of a run is on this machine."""
-    where = json.loads(run.tags[GRPC_INFO_TAG])
-    return where.get("socket") is not None or where.get("host") in {"localhost", "127.0.0.1", "::1"}
+def _is_here(where: Mapping[str, Any]) -> bool:
+    """Return whether a code server is on this machine. where: as Dagster tags a run with it."""
+    return "socket" in where or where.get("host") in {"localhost", "127.0.0.1", "::1"}
 
 
 def _is_alive(pid: int) -> bool:
