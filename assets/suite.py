@@ -66,16 +66,16 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
 
 def _line(one: StoredVerdict) -> dict[str, str | int]:
+    # The UI cuts off what does not fit beside its menus: what people look for comes first.
     return {
-        SCENARIO: one.scenario_id,
         "verdict": one.words,
+        SCENARIO: one.scenario_id,
         "gates_failed": len(one.failing),
         "failing": ", ".join(one.failing),
         "inconclusive": one.inconclusive,
         "checks_on": one.checks_on,
         "checks_off": one.checks_off,
         "run": one.run_id,
-        "reasons": " ".join(reason.sentence for reason in one.reasons),
     }
 
 
