@@ -22,7 +22,8 @@ _START_S = 600.0
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65_535), default=DEFAULT_PORT, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The UI has no log-in: others reach all of it.")
-def ui(port: int, host: str) -> None:
+@click.option("--read-only", is_flag=True, help="Only look: nothing can be launched or changed, and no daemon runs.")
+def ui(port: int, host: str, read_only: bool) -> None:
     """Run Dagster's UI and daemon on this machine, until Ctrl-C or a SIGTERM.
 
     Needs dagster.yaml and workspace.yaml in this folder. Runs and events are below DAGSTER_HOME [.dagster here].
@@ -46,13 +47,13 @@ def ui(port: int, host: str) -> None:
     if not (home / "dagster.yaml").exists() or home == here / ".dagster":
         shutil.copyfile(here / "dagster.yaml", home / "dagster.yaml")
     url = f"http://{host}:{port}"
-    program = str(Path(sys.executable).with_name("dagster"))
+    log = home / ("viewer.log" if read_only else "ui.log")
     server = Server(
         ServerSpec(
             name="dagster",
             address=url,
-            log=home / "ui.log",
-            command=lambda: [program, "dev", "-h", host, "-p", str(port), "-w", str(here / "workspace.yaml")],
+            log=log,
+            command=lambda: [*_program(read_only), "-h", host, "-p", str(port), "-w", str(here / "workspace.yaml")],
             answers=lambda: http_answers(port, f"http://127.0.0.1:{port}/server_info"),
             environment={
                 **os.environ,
@@ -61,7 +62,7 @@ def ui(port: int, host: str) -> None:
                 "CJ_PIPELINE_DATA_DIR": settings.data_address,
                 "CJ_PIPELINE_LOCAL_DIR": str(settings.local_dir.absolute()),
                 "CJ_PIPELINE_TRACES_DIR": str(settings.traces_dir.absolute()),
-                # Of this version's own commands, which name a successor that is not installed.
+                # Of this version's own commands, which name a successor (docs/commands.md).
                 "PYTHONWARNINGS": "ignore",
             },
             folder=home,
@@ -78,3 +79,9 @@ def ui(port: int, host: str) -> None:
             wait_for_an_end([server])
     except KeyboardInterrupt:
         click.echo("stopped")
+
+
+def _program(read_only: bool) -> list[str]:
+    """Return the command in front of its options: the webserver alone, or with the daemon."""
+    folder = Path(sys.executable).parent
+    return [str(folder / "dagster-webserver"), "--read-only"] if read_only else [str(folder / "dagster"), "dev"]

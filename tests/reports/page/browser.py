@@ -10,7 +10,7 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-_FLAGS = (
+FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--allow-file-access-from-files",
@@ -60,7 +60,7 @@ def _run(folder: Path, page: Path, what: str, *, dark: bool, size: tuple[int, in
     profile = f"--user-data-dir={folder / 'profile'}"
     command = [
         str(browser_binary()),
-        *_FLAGS,
+        *FLAGS,
         scheme,
         profile,
         what,
