@@ -18,7 +18,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge celery s3 record test test-servers lint types kafka stack nightly ui audit docs bench soak lock clean
+.PHONY: help setup parity judge celery s3 record test test-servers lint types kafka stack nightly ui pictures audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -89,6 +89,9 @@ profile-%: $(RUNTIME)  ## hold a running LPS against a profile: make profile-eng
 
 nightly: $(RUNTIME)  ## do once what happens at 03:00 UTC: every usable scenario, kept where `make ui` shows it, and one message
 	@$(BIN)/cj-pipeline nightly
+
+pictures: $(DEVELOPMENT)  ## take the pictures of the Dagster UI in docs/images anew (needs a browser)
+	CJ_PIPELINE_PICTURES=docs/images $(BIN)/python -m pytest -q -m servers tests/dagster_ui/test_in_a_browser.py
 
 ui: $(RUNTIME)  ## open the Dagster webserver (PORT=3000) until Ctrl-C or a SIGTERM
 	@$(BIN)/cj-pipeline ui --port $(PORT)
