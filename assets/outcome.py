@@ -76,10 +76,7 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
     """Return what came of a run that has ended. succeeded: as Dagster has it."""
     try:
         rows = run.read(CHECKS, PARITY_PART) if run.has(CHECKS, PARITY_PART) else []
-    except (
-        CjPipelineError,
-        OSError,
-    ) as problem:  # a damaged file, or storage away, must not keep the message of the night back
+    except (CjPipelineError, OSError) as problem:  # damage, or storage away, must not keep the night from being told
         sentences = _short([str(problem)])
         return Outcome(scenario_id=run.scenario_id, state=State.BROKE_OFF, run_id=run.run_id, sentences=sentences)
     if not rows or events.problems:
