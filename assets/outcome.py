@@ -11,7 +11,7 @@ from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
 from dagster._core.events import JobFailureData, RunFailureReason
 
 from cj_pipeline.alerts.night import Outcome, State
-from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.parity.tables import CHECKS, stored_verdict
 from cj_pipeline.warehouse.rows import Row
@@ -76,7 +76,7 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
     """Return what came of a run that has ended. succeeded: as Dagster has it."""
     try:
         rows = run.read(CHECKS, PARITY_PART) if run.has(CHECKS, PARITY_PART) else []
-    except (BadInput, OSError) as problem:  # one damaged file must not keep the message of the night back
+    except (CjPipelineError, OSError) as problem:  # damage, or storage away, must not keep the night from being told
         sentences = _short([str(problem)])
         return Outcome(scenario_id=run.scenario_id, state=State.BROKE_OFF, run_id=run.run_id, sentences=sentences)
     if not rows or events.problems:

@@ -30,8 +30,10 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     from cj_pipeline.warehouse.read_only import MOST_ROWS, ask
     from cj_pipeline.warehouse.store import Warehouse
 
+    data = Warehouse(data_root())
+    data.catalogue_here()  # before the clock runs: object storage has a limit of its own, and says what is wrong
     with _ended_when_late():
-        answer = ask(Warehouse(data_root()), query)
+        answer = ask(data, query)
     if as_json:
         twice = [column for column in answer.columns if answer.columns.count(column) > 1]
         if twice:

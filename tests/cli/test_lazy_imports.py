@@ -13,8 +13,9 @@ from cj_pipeline.foundation import exit_codes
 from tests.house import REPOSITORY
 
 HEAVY = {
-    "confluent_kafka", "dagster", "duckdb", "httpx", "matplotlib", "networkx", "numpy", "openpyxl", "pandas",
-    "prometheus_client", "pyarrow", "redis", "rich", "rustworkx", "scipy", "sqlalchemy", "starlette", "uvicorn",
+    "botocore", "confluent_kafka", "dagster", "duckdb", "fsspec", "httpx", "matplotlib", "networkx", "numpy",
+    "openpyxl", "pandas", "prometheus_client", "pyarrow", "redis", "rich", "rustworkx", "s3fs", "scipy", "sqlalchemy",
+    "starlette", "upath", "uvicorn",
 }  # fmt: skip
 
 TWO_RUNS = ("149_gpt51_none", "150_gpt51_none")
