@@ -24,6 +24,8 @@ from cj_pipeline.warehouse.schemas import OPTIONAL, PARTS
 from cj_pipeline.warehouse.store import Warehouse
 from tests.sides import LOWER5, TRACES
 
+pytestmark = pytest.mark.servers("services")  # three runs, and a look at a hundred copies: 20 s
+
 SCENARIO_FOLDER = TRACES / LOWER5
 
 
