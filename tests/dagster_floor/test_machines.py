@@ -125,7 +125,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redi
         postgres=postgres_url,
         broker=redis.url,
         concurrency__runs__max_concurrent_runs=2,
-        run_monitoring__poll_interval_seconds=1,
+        # Three looks take longer than a worker waits before it calls a Redis that is back, at most 12 s here.
+        run_monitoring__poll_interval_seconds=5,
         run_coordinator__config__user_code_failure_retry_delay=1,
     )
     machines.environment["DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"] = "1"  # looks for runs to launch again
