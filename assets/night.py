@@ -30,6 +30,7 @@ from dagster import (
     schedule,
     sensor,
 )
+from dagster._core.events import RunFailureReason
 
 from assets.jobs import ALL_JOB
 from assets.outcome import TELLING, Events, outcome_of
@@ -57,6 +58,10 @@ GRACE = timedelta(minutes=10)
 
 PARTITION_TAG = "dagster/partition"
 WILL_RETRY_TAG = "dagster/will_retry"
+SCHEDULE_TAG, REASON_TAG = "dagster/schedule_name", "dagster/failure_reason"
+AGAIN_TAG = "cj_pipeline/again"
+"""Run tag: the sensor requested the run, since the one before it was lost and Dagster did not try it again."""
+
 PARENT_TAG, RETRY_NUMBER_TAG = "dagster/parent_run_id", "dagster/retry_number"
 
 
@@ -89,15 +94,19 @@ def nightly_schedule(scenarios: ScenarioPartitions) -> ScheduleDefinition:
         for scenario_id, place in found.broken.items():
             context.log.warning(f"{scenario_id} cannot be used ({place}), and is not run")
         for scenario_id in found.new:
-            yield RunRequest(
-                # With a key, a tick that is evaluated twice launches once.
-                run_key=f"{night}/{scenario_id}",
-                partition_key=scenario_id,
-                run_config={"resources": {"lps": {"config": night_lps(night, deployed.get(scenario_id))}}},
-                tags=night_tags(night),
-            )
+            # With a key, a tick that is evaluated twice launches once.
+            yield _request(night, scenario_id, deployed.get(scenario_id), key=f"{night}/{scenario_id}")
 
     return parity_nightly
+
+
+def _request(night: date, scenario_id: str, url: str | None, *, key: str, **tags: str) -> RunRequest:
+    return RunRequest(
+        run_key=key,
+        partition_key=scenario_id,
+        run_config={"resources": {"lps": {"config": night_lps(night, url)}}},
+        tags={**night_tags(night), **tags},
+    )
 
 
 def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) -> SensorDefinition:
@@ -108,6 +117,7 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
 
     @sensor(
         name=WATCH,
+        job_name=ALL_JOB,
         minimum_interval_seconds=60,
         default_status=DefaultSensorStatus.RUNNING,
         description="Tells, once a night, which scenarios are not as expected, since when, and which have recovered; "
@@ -141,6 +151,14 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
             if memory.late_since is None or now - memory.late_since < GRACE:
                 words = f"The night of {night}: {len(open_runs)} of {len(found.new)} have not ended."
                 return _skip(words, memory)
+        lost = [name for name in found.new if name in runs and is_lost(runs[name])]
+        if lost and not is_over(night, now):
+            deployed = night_settings().lps
+            again = [
+                _request(night, name, deployed.get(name), key=f"{night}/{name}/again", **{AGAIN_TAG: "true"})
+                for name in lost
+            ]
+            return SensorResult(run_requests=again, cursor=memory.written())
         outcomes = [
             *(
                 known[name] if name in known and name not in runs else _outcome(context.instance, datasets, name, run)
@@ -196,6 +214,20 @@ def is_open(record: RunRecord) -> bool:
     run = record.dagster_run
     retried = run.status is DagsterRunStatus.FAILURE and run.tags.get(WILL_RETRY_TAG) == "true"
     return not run.is_finished or retried
+
+
+def is_lost(record: RunRecord) -> bool:
+    """Return whether a machine is at fault for the end of a run, and nothing has tried it again.
+
+    Dagster gives up for ever where the code server does not answer at the moment in which it would.
+    """
+    run = record.dagster_run
+    at_fault = (
+        run.status is DagsterRunStatus.FAILURE and run.tags.get(REASON_TAG) != RunFailureReason.STEP_FAILURE.value
+    )
+    by_the_schedule = run.tags.get(SCHEDULE_TAG) == SCHEDULE
+    tried_again = run.tags.keys() & {RETRY_NUMBER_TAG, AGAIN_TAG}
+    return at_fault and by_the_schedule and not is_open(record) and not tried_again
 
 
 def _outcome(instance: DagsterInstance, datasets: str, scenario_id: str, record: RunRecord | None) -> Outcome:

@@ -13,13 +13,14 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
+    RunRequest,
     SensorDefinition,
     build_schedule_context,
     build_sensor_context,
 )
 
 from assets import night as night_module
-from assets.night import NIGHT_TAG, night_watch
+from assets.night import AGAIN_TAG, NIGHT_TAG, SCHEDULE, night_watch
 from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.night import Night, Outcome, State, read_night, unusable
@@ -76,7 +77,7 @@ class Watch:
 
     def __init__(self, instance: DagsterInstance, traces: Path, data: Path) -> None:
         self.sensor: SensorDefinition = night_watch(ScenarioPartitions(traces), data)
-        self.instance, self.data = instance, data
+        self.instance, self.traces, self.data = instance, traces, data
         self.cursor: str | None = None
 
     def __call__(self) -> str:
@@ -85,6 +86,14 @@ class Watch:
         result = self.sensor.evaluate_tick(context)
         self.cursor = result.cursor
         return result.skip_message or ""
+
+    def requests(self) -> list[RunRequest]:
+        """Tick, and return the runs that it requests."""
+        made = build_defs(traces_dir=self.traces).get_repository_def()
+        context = build_sensor_context(instance=self.instance, cursor=self.cursor, repository_def=made)
+        result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        return list(result.run_requests or [])
 
     def night(self) -> Night:
         """What was concluded."""
@@ -98,10 +107,12 @@ def watch(instance: DagsterInstance, traces: Path, tmp_path: Path, clock: Clock)
     return Watch(instance, traces, tmp_path / "data")
 
 
-def run(instance: DagsterInstance, scenario_id: str, status: DagsterRunStatus, **tags: str) -> DagsterRun:
-    """Add a run of the night as the schedule requests it."""
+def run(
+    instance: DagsterInstance, scenario_id: str, status: DagsterRunStatus, *, again: bool = False, **tags: str
+) -> DagsterRun:
+    """Add a run of the night as the schedule requests it. again: as the sensor does, for a lost one."""
     named = {NIGHT_TAG: NIGHT.isoformat(), "dagster/partition": scenario_id}
-    more = {name.replace("_", "/", 1): value for name, value in tags.items()}
+    more = {name.replace("_", "/", 1): value for name, value in tags.items()} | ({AGAIN_TAG: "true"} if again else {})
     ids = {f"{name}_run_id": more.get(f"dagster/{name}_run_id") for name in ("parent", "root")}
     return instance.add_run(DagsterRun(job_name="parity_all", status=status, tags={**named, **more}, **ids))
 
@@ -231,6 +242,37 @@ def test_what_ends_after_it_was_told_as_late_is_told(watch: Watch, instance: Dag
     watch()
     assert {one.state for one in watch.night().outcomes if one.scenario_id == LOWER5} == {State.BROKE_OFF}
     assert watch() == "The night of 2026-05-03 has been told."
+
+
+def test_a_run_that_was_lost_and_not_tried_again_is_requested_once(
+    watch: Watch, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", f"{LOWER5}=http://lps:8080")
+    run(instance, ROUNDTRIP, DagsterRunStatus.FAILURE, dagster_failure_reason="STEP_FAILURE")
+    run(
+        instance,
+        LOWER5,
+        DagsterRunStatus.FAILURE,
+        dagster_schedule_name=SCHEDULE,
+        dagster_failure_reason="START_TIMEOUT",
+    )
+    for _ in range(2):  # the same key, which Dagster launches once
+        (request,) = watch.requests()
+        assert (request.run_key, request.partition_key) == (f"2026-05-03/{LOWER5}/again", LOWER5)
+        assert (request.tags[NIGHT_TAG], request.tags[AGAIN_TAG]) == ("2026-05-03", "true")
+        assert lps_url(request.run_config) == "http://lps:8080"
+    run(instance, LOWER5, DagsterRunStatus.FAILURE, again=True)
+    assert watch.requests() == []
+    assert {one.state for one in watch.night().outcomes} == {State.BROKE_OFF, State.UNUSABLE}
+
+
+def test_a_run_that_was_lost_is_told_and_not_requested_once_the_night_is_over(
+    watch: Watch, instance: DagsterInstance, clock: Clock
+) -> None:
+    run(instance, ROUNDTRIP, DagsterRunStatus.SUCCESS)
+    run(instance, LOWER5, DagsterRunStatus.FAILURE, dagster_schedule_name=SCHEDULE)
+    clock.now = THREE + timedelta(hours=2)
+    assert "2 of 3 scenarios not as expected" in watch()
 
 
 def test_a_worker_that_died_is_told_with_its_signal(watch: Watch, instance: DagsterInstance) -> None:

@@ -19,7 +19,7 @@ from tests.dagster_floor.folders import recording
 from tests.house import REPOSITORY
 from tests.nights.deployment import Deployment, wait_until
 
-pytestmark = [pytest.mark.servers("faketime", "postgresql"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.servers("faketime", "postgresql"), pytest.mark.timeout(1800)]
 
 FIRST, SECOND = date(2026, 12, 31), date(2027, 1, 1)
 
