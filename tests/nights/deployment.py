@@ -145,10 +145,11 @@ class Deployment:
         wait_until(lambda: self.have_ended(night), f"the runs of {night} end", self, timeout_s=600.0)
 
         def look() -> bool:
-            self.clock.pass_on(timedelta(seconds=10))
+            if self.have_ended(night):  # and the sensor has not requested a lost one again
+                self.clock.pass_on(timedelta(seconds=10))
             return read_night(self.data, night) is not None
 
-        wait_until(look, f"night {night} is concluded", self)
+        wait_until(look, f"night {night} is concluded", self, timeout_s=600.0)
         wait_until(lambda: not any(kept.waiting for kept in outbox(self.data)), "messages are sent", self)
         found = read_night(self.data, night)
         assert found is not None
