@@ -112,8 +112,8 @@ def _workspace(data: Mapping[str, Any]) -> tuple[bool, str]:
 def _code_server(address: str, live: bool) -> tuple[bool, str]:
     """Dagster's code server says that it serves once it has imported the code, so that both questions are one."""
     try:
-        import grpc  # type: ignore[import-untyped]
-        from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
     except ModuleNotFoundError as error:
         raise CjPipelineError(f"{error}. A code server needs Dagster: install cj-pipeline[dagster].") from None
     question = health_pb2.HealthCheckRequest(service="DagsterApi")

@@ -33,13 +33,11 @@ from cj_pipeline.warehouse.catalogue import (
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
+from cj_pipeline.warehouse.parquet import is_parquet
 from cj_pipeline.warehouse.parts import PartFile, part_file
 from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
-
-_BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
-
 
 _BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
@@ -158,9 +156,13 @@ class Warehouse:
             for one in published:
                 complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
-            past = {path.parent for path in history_files(self.root, [one.scenario_id for one in published])}
-            patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted(past)]
-            define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
+            past = history_files(self.root, [one.scenario_id for one in published])
+            patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted({path.parent for path in past})]
+            try:
+                define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
+            except duckdb.Error:  # one that is damaged, and `damage` names, is left out alone
+                whole = [literal_glob(path) for path in past if is_parquet(path)]
+                define(connection, HISTORY, HISTORY_SCHEMA, {(): whole} if whole else {})
             # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
             connection.execute("checkpoint")
 
