@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from assets.outcome import Events, outcome_of
+from cj_pipeline.alerts.night import State
 from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.parity.history.history import load_history
 from cj_pipeline.warehouse.store import Warehouse
@@ -149,3 +151,12 @@ def test_foreign_files_in_the_folders_of_runs_are_passed_over(cj_pipeline: Termi
     assert Warehouse(data).damage() == []
     for command in COMMANDS:
         assert cj_pipeline(*command).code == 0 or command[0] == "doctor"
+
+
+def test_a_damaged_report_is_told_of_its_scenario_and_keeps_no_message_back(data: Path) -> None:
+    run = Warehouse(data).run("run_of_anchors", "anchors")
+    run.path("parity_checks", "parity").write_bytes(b"PAR1")
+    told = outcome_of(run, Events((), {}, frozenset()), succeeded=True)
+    assert told.state is State.BROKE_OFF
+    (sentence,) = told.sentences
+    assert "parity_checks/parity.parquet" in sentence

@@ -53,7 +53,11 @@ class KeptReplies:
     def _write(self, file: Path, content: bytes) -> None:
         kept = self._files()
         file.touch(mode=0o600)
-        file.write_bytes(content)
+        try:
+            file.write_bytes(content)
+        except OSError:
+            file.unlink(missing_ok=True)  # half a reply is none
+            raise
         kept.append((file, len(content)))
         self._bytes += len(content)
         while self._bytes > self._most_bytes and len(kept) > 1:

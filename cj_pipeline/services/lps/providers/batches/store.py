@@ -17,6 +17,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import JOB
 from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
 from cj_pipeline.services.lps.providers.batches.job import Job
+from cj_pipeline.warehouse.files import replace_whole
 
 _log = logging.getLogger(__name__)
 
@@ -58,13 +59,9 @@ class JobStore:
         return sorted(found, key=lambda job: (job.created_at, job.job_id))
 
     def put(self, job: Job) -> None:
-        """Store a job, so that it survives a kill and a loss of power."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=self._folder, prefix=".job-", delete=False) as file:
-            file.write(json.dumps(marked(JOB, job.model_dump(mode="json"))).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self._path(job))
+        """Store a job, so that it survives a kill and a loss of power. Raises DiskError; what was stored then stays."""
+        content = json.dumps(marked(JOB, job.model_dump(mode="json"))).encode()
+        replace_whole(self._path(job), lambda temporary: _write(temporary, content))
         self._sync()
 
     def drop(self, job: Job, custom_ids: Collection[str]) -> Job | None:
@@ -92,6 +89,14 @@ class JobStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # its owner's alone
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> Job:
