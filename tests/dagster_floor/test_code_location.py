@@ -196,6 +196,7 @@ def test_there_is_a_job_for_everything_and_one_for_each_profile() -> None:
     parity = {"parity_all", "parity_judge", "parity_generic", "parity_eng5_anchor", "parity_eng5_lower5"}
     eng5 = {"eng5_plan", "eng5_dry_run", "eng5_execute", "eng5_anchor_align_test", "eng5_boundary_test"}
     others = {"parity_gauntlet", "parity_gate", "suite_refresh", "capture_callbacks", "observe_kafka", "record_judge"}
+    others |= {"retention"}
     experiments = {"eng5_experiment_plan", "eng5_experiment_cells"}
     assert set(jobs) == parity | eng5 | experiments | others
     everything = {AssetKey(name.split("/")) for name in MATERIALISED}
