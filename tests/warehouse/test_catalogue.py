@@ -92,10 +92,8 @@ def test_a_run_that_is_published_while_the_catalogue_is_built_is_in_it(
     build = Warehouse._build
     runs = iter(["r3"])
 
-    def build_while_another_run_publishes(
-        self: Warehouse, path: Path, found: tuple[Pointer, ...], leave_out: bool
-    ) -> None:
-        build(self, path, found, leave_out)
+    def build_while_another_run_publishes(self: Warehouse, path: Path, found: tuple[Pointer, ...]) -> None:
+        build(self, path, found)
         for run_id in runs:
             published(self.run(run_id, "lower5"), {"service_metrics": [metric("lower5")] * 9})
 
