@@ -19,6 +19,7 @@ from dagster import (
 )
 from pydantic import Field
 
+from assets.jobs import LIMITS
 from assets.parity_checks import GatesFailed, results_of
 from assets.partitions import ScenarioPartitions
 from assets.published import published_report
@@ -83,6 +84,7 @@ def gate_job(scenarios: ScenarioPartitions) -> JobDefinition:
         description="One gate alone, against the published run of a scenario: after a margin was edited, say.",
         executor_def=in_process_executor,
         partitions_def=scenarios,
+        tags=LIMITS,
     )
     def parity_gate() -> None:
         gate()

@@ -136,6 +136,8 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
         if night <= memory.before:
             return _skip(f"The night of {night} began before this instance did.", memory)
         found = arrivals(scenarios.traces_dir, {})
+        if not found.present:  # a folder that is not mounted, say: nothing is as expected there
+            return _skip(f"{scenarios.traces_dir} holds no scenario: the night of {night} is not concluded.", memory)
         try:
             told = read_night(data_dir, night)
         except NewerVersion:

@@ -25,7 +25,7 @@ from dagster import (
 )
 
 from assets.jobs import LIMITS
-from assets.night import NIGHT_TAG, PARTITION_TAG
+from assets.night import NIGHT_TAG, PARENT_TAG, PARTITION_TAG, RETRY_NUMBER_TAG
 from cj_pipeline.alerts.night_settings import NightSettings, night_settings
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.data_path import DataPath
@@ -74,7 +74,11 @@ def _nights(instance: DagsterInstance) -> Iterator[RunRecord]:
     """Yield the runs of all nights, the newest first."""
     cursor = None
     while page := instance.get_run_records(RunsFilter(), limit=_PAGE, cursor=cursor):
-        yield from (record for record in page if NIGHT_TAG in record.dagster_run.tags)
+        for record in page:
+            tags = record.dagster_run.tags
+            by_a_person = PARENT_TAG in tags and RETRY_NUMBER_TAG not in tags
+            if NIGHT_TAG in tags and not by_a_person:
+                yield record
         cursor = page[-1].dagster_run.run_id
 
 

@@ -48,7 +48,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
 
     @multi_asset(name="parity_suite", specs=[spec], check_specs=[check])
     def suite(warehouse: WarehouseResource) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        verdicts = stored_verdicts(warehouse.open(), scenarios.get_partition_keys())
+        verdicts, damaged = stored_verdicts(warehouse.open(), scenarios.get_partition_keys())
         yield MaterializeResult(
             asset_key=SUITE,
             metadata={
@@ -60,7 +60,7 @@ def suite_asset(scenarios: PartitionsDefinition[str]) -> AssetsDefinition:
                 },
             },
         )
-        yield rolled_up(verdicts)
+        yield rolled_up(verdicts, damaged)
 
     return suite
 
@@ -79,16 +79,19 @@ def _line(one: StoredVerdict) -> dict[str, str | int]:
     }
 
 
-def rolled_up(verdicts: Sequence[StoredVerdict]) -> AssetCheckResult:
-    """Return one result over all scenarios: CANNOT TELL where PARITY was expected warns, as in its own run."""
+def rolled_up(verdicts: Sequence[StoredVerdict], damaged: Sequence[str] = ()) -> AssetCheckResult:
+    """Return one result over all scenarios: CANNOT TELL where PARITY was expected warns, as in its own run.
+
+    damaged: a sentence for each file that cannot be read. Its verdict is not known, so the check fails.
+    """
     red = [one for one in verdicts if not one.as_expected]
-    doubtful = all(one.verdict is Parity.CANNOT_TELL and one.expected is Parity.PARITY for one in red)
-    named = "; ".join(f"{one.scenario_id}: {one.words}" for one in red)
+    doubtful = not damaged and all(one.verdict is Parity.CANNOT_TELL and one.expected is Parity.PARITY for one in red)
+    named = "; ".join([*(f"{one.scenario_id}: {one.words}" for one in red), *(text.rstrip(".") for text in damaged)])
     return AssetCheckResult(
         asset_key=SUITE,
         check_name=ALL_AS_EXPECTED,
-        passed=not red,
+        passed=not named,
         severity=AssetCheckSeverity.WARN if doubtful else AssetCheckSeverity.ERROR,
-        description=f"{named}." if red else f"All of {len(verdicts)} scenarios are as expected.",
-        metadata={"value": len(red), "ceiling": 0},
+        description=f"{named}." if named else f"All of {len(verdicts)} scenarios are as expected.",
+        metadata={"value": len(red) + len(damaged), "ceiling": 0},
     )

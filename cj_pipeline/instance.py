@@ -91,7 +91,14 @@ def _engine(url: str, _process_id: int) -> Engine:
     Each is tried before it is used, so a restart of the server costs a new connection and no event. A forked process
     has connections of its own.
     """
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=2,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10},
+    )
     event.listen(engine, "do_connect", _connect_patiently)
     return engine
 

@@ -65,7 +65,10 @@ def alert_of(night: Night, before: Night | None, ui_url: str = "", *, earlier: N
     ]
     # Without the ids of runs, and what follows from them: the same night run again is the same news.
     facts = [(note.scenario, note.state, note.sentences, note.recovered) for note in notes]
-    news = repr((night.night, facts, night.changes))
+    # What was told otherwise meanwhile is news again, although the same was told before that.
+    told = [] if earlier is None else [(one.scenario_id, one.good) for one in earlier.outcomes]
+    otherwise = told if told != [(one.scenario_id, one.good) for one in night.outcomes] else []
+    news = repr((night.night, facts, night.changes, *([otherwise] if otherwise else [])))
     return Alert(
         id=f"night-{night.night}-{sha256(news.encode()).hexdigest()[:8]}",
         night=night.night,
@@ -81,7 +84,7 @@ def _subject(night: Night, red: list[Outcome], recovered: list[Outcome]) -> str:
         named = ", ".join(one.scenario_id for one in red[:3]) + (f" and {len(red) - 3} more" if len(red) > 3 else "")
         words = f"{len(red)} of {total} scenarios not as expected: {named}"
     elif recovered:
-        words = f"all {total} scenarios as expected again"
+        words = f"{len(recovered)} of {total} scenarios as expected again, and so all are"
     else:
         words = f"{total} scenarios as expected, and something changed without a name"
     return f"CJ Pipeline, night of {night.night}: {words}"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pydantic import AwareDatetime
+
 from cj_pipeline.alerts.channels import Channel, NotSent
 from cj_pipeline.alerts.message import Alert
 from cj_pipeline.contracts.model import FileModel
@@ -36,8 +38,8 @@ class Attempts(FileModel):
     """What became of a message in one channel. problem: of the last attempt, in words."""
 
     failures: int = 0
-    last: datetime | None = None
-    sent_at: datetime | None = None
+    last: AwareDatetime | None = None
+    sent_at: AwareDatetime | None = None
     problem: str = ""
 
 
@@ -45,7 +47,7 @@ class Kept(FileModel):
     """A message in the outbox, with what became of it by channel."""
 
     alert: Alert
-    written_at: datetime
+    written_at: AwareDatetime
     channels: dict[str, Attempts]
 
     @property

@@ -44,6 +44,8 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     else:
         rows = len(answer.rows)
         print_table("1 row" if rows == 1 else f"{rows} rows", answer.columns, answer.rows)
+    for problem in answer.damaged:
+        say(f"warning: not in the answer: {problem}", err=True)
     if answer.more:
         say(f"There are more rows than the {MOST_ROWS:,} shown; ask for less.", err=True)
 

@@ -5,6 +5,7 @@ Containers and systemd hand over secrets as files, since `docker inspect` and `s
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def secret_files(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _content(variable: str, path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is no regular file")
         found = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no UTF-8 text"

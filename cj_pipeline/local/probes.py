@@ -52,7 +52,7 @@ def _service(path: str, live_path: str) -> Callable[[str, bool], tuple[bool, str
         try:
             answer = httpx.get(f"http://{address}{live_path if live else path}", timeout=TIMEOUT_S, trust_env=False)
             told = answer.json()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return False, _no_answer(address, error)
         except ValueError:
             return False, f"What listens at {address} is no service of ours."
@@ -82,14 +82,17 @@ def _webserver(address: str, live: bool) -> tuple[bool, str]:
             return answer.status_code == httpx.codes.OK, f"HTTP {answer.status_code}"
         answer = httpx.post(f"http://{address}/graphql", json={"query": _QUESTION}, timeout=TIMEOUT_S, trust_env=False)
         told = answer.json()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return False, _no_answer(address, error)
     except ValueError:
         return False, f"What listens at {address} is no Dagster webserver."
     data = told.get("data") if isinstance(told, dict) else None
     if not data:
         return False, f"The webserver cannot answer: {_first_error(told)}"
-    return _workspace(data)
+    try:
+        return _workspace(data)
+    except (KeyError, TypeError, AttributeError):
+        return False, f"What listens at {address} is no Dagster webserver."
 
 
 def _workspace(data: Mapping[str, Any]) -> tuple[bool, str]:
@@ -128,7 +131,7 @@ def _code_server(address: str, live: bool) -> tuple[bool, str]:
     return True, "The code is imported."
 
 
-def _no_answer(address: str, error: httpx.HTTPError) -> str:
+def _no_answer(address: str, error: httpx.HTTPError | httpx.InvalidURL) -> str:
     return f"Nothing answers at {address}: {shortened(str(error) or type(error).__name__)}."
 
 

@@ -130,18 +130,21 @@ def load_report(run: RunFolder, scenario: Scenario) -> ParityReport:
     return report_of(run.read(REPORTS, PARITY_PART)[0]["document"], scenario, recorded, live)
 
 
-def stored_verdicts(warehouse: Warehouse, scenario_ids: Collection[str]) -> tuple[StoredVerdict, ...]:
-    """Return what the published reports say, of those scenarios that have one that can be read."""
+def stored_verdicts(
+    warehouse: Warehouse, scenario_ids: Collection[str]
+) -> tuple[tuple[StoredVerdict, ...], tuple[str, ...]]:
+    """Return what the published reports say, of scenarios with one that can be read, and a sentence for other files."""
     from cj_pipeline.warehouse.schemas import PARITY_PART
 
+    published, problems = warehouse.sound(scenario_ids)
     runs = (
         warehouse.run(pointer.run_id, pointer.scenario_id)
-        for pointer in warehouse.sound(scenario_ids)[0]
+        for pointer in published
         if pointer.scenario_id in scenario_ids
     )
-    return tuple(
-        stored_verdict(run.scenario_id, run.read(CHECKS, PARITY_PART)) for run in runs if run.has(CHECKS, PARITY_PART)
-    )
+    found = [run for run in runs if run.has(CHECKS, PARITY_PART)]
+    verdicts = (stored_verdict(run.scenario_id, run.read(CHECKS, PARITY_PART)) for run in found)
+    return tuple(verdicts), tuple(problems)
 
 
 def stored_verdict(scenario_id: str, rows: Sequence[Row]) -> StoredVerdict:

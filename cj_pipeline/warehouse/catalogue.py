@@ -25,11 +25,14 @@ CATALOGUE_FILE = "warehouse.duckdb"
 _MADE_AGAIN = "Run `cj-pipeline warehouse migrate`, which makes it again."
 
 
-def define_version(connection: duckdb.DuckDBPyConnection, root: DataPath) -> None:
-    """Write down which version a new catalogue is, and of which folder."""
+def define_version(connection: duckdb.DuckDBPyConnection, root: DataPath, left_out: Iterable[str]) -> None:
+    """Write down which version a new catalogue is, of which folder, and a sentence for each file that is not in it."""
     connection.execute("create schema catalogue")
     connection.execute("create table catalogue.version (version integer, root varchar)")
     connection.execute("insert into catalogue.version values (?, ?)", [CATALOGUE.version, str(root)])
+    connection.execute("create table catalogue.left_out (problem varchar)")
+    for problem in left_out:
+        connection.execute("insert into catalogue.left_out values (?)", [problem])
 
 
 def define_dataset(connection: duckdb.DuckDBPyConnection, dataset: str, parts: Sequence[PartFile]) -> None:

@@ -96,18 +96,23 @@ def _is_outdated(warehouse: Warehouse) -> bool:
 
 
 def _rewrite(part: PartFile) -> None:
-    table = part.read().replace_schema_metadata(metadata(part.stamp))
     # An object has the time of its writing, and no other.
     times = None if is_remote(part.path) else part.path.stat()
+    part = part_file(part.path, part.dataset)
+    if part.version == PART.version:  # its run went on meanwhile
+        return
+    table = part.read().replace_schema_metadata(metadata(part.stamp))
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         if not _same(pq.read_table(temporary, partitioning=None), table):
             raise BadInput("was not written as it was read.", path=part.path, remedy="Look at the disk; try again.")
         if times is not None:
+            if part.path.stat().st_mtime_ns != times.st_mtime_ns:
+                raise BadInput("was written meanwhile.", path=part.path, remedy="Try again when its run is over.")
             os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))  # `prune` keeps the newest runs
 
     replace_whole(part.path, write)

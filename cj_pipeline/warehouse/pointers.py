@@ -85,7 +85,7 @@ def readable_pointers(root: DataPath, known: Collection[str] = ()) -> tuple[tupl
         except BadInput as problem:
             return str(problem)
 
-    found = for_each(root, read, _files(root))
+    found = for_each(root, read, pointer_files(root))
     there = [one for one in found if isinstance(one, Pointer)]
     problems = [one for one in found if isinstance(one, str)]
     return tuple(one for one in there if one.scenario_id in known or Path(one.scenario_folder).is_dir()), problems
@@ -93,13 +93,13 @@ def readable_pointers(root: DataPath, known: Collection[str] = ()) -> tuple[tupl
 
 def all_pointers(root: DataPath) -> tuple[Pointer, ...]:
     """Return the published runs, also of scenarios that are gone. Raises BadInput for a file that is no pointer."""
-    return tuple(for_each(root, _read, _files(root)))
+    return tuple(for_each(root, _read, pointer_files(root)))
 
 
 def pointer_problems(root: DataPath) -> list[str]:
     """Return a sentence about each file that is no pointer. Raises NewerVersion."""
     problems = []
-    for path in _files(root):
+    for path in pointer_files(root):
         try:
             _read(path)
         except NewerVersion:
@@ -131,7 +131,8 @@ def is_published(root: DataPath, scenario_id: str, run_id: str) -> bool:
     return pointer is not None and pointer.run_id == run_id
 
 
-def _files(root: DataPath) -> list[DataPath]:
+def pointer_files(root: DataPath) -> list[DataPath]:
+    """Return the files of all pointers, also of scenarios that are gone."""
     return matching(root / PUBLISHED_FOLDER, "[!.]*.json")
 
 

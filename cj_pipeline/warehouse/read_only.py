@@ -7,7 +7,7 @@ SELECT is run: with COPY, a folder that may be read could be written too.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Timer
 from typing import Any
 
@@ -32,11 +32,16 @@ _AS_TEXT = ("DATE", "TIME", "INTERVAL")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of one query; `more`: whether there are others, which the limit left out."""
+    """The rows of one query.
+
+    more: whether there are others, which the limit left out. damaged: a sentence for each file that the catalogue
+    leaves out.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     more: bool
+    damaged: tuple[str, ...] = ()
 
 
 def ask(warehouse: Warehouse, sql: str, *, seconds: float = MOST_SECONDS) -> Answer:
@@ -47,6 +52,7 @@ def ask(warehouse: Warehouse, sql: str, *, seconds: float = MOST_SECONDS) -> Ans
     with warehouse.connect() as connection:
         late = Timer(seconds, connection.interrupt)
         try:
+            damaged = tuple(text for (text,) in connection.execute("from catalogue.left_out").fetchall())
             _lock(connection, warehouse)
             explained = _EXPLAIN.match(sql)
             statements = connection.extract_statements(sql[explained.end() :] if explained else sql)
@@ -56,7 +62,7 @@ def ask(warehouse: Warehouse, sql: str, *, seconds: float = MOST_SECONDS) -> Ans
             if explained:
                 plans = connection.execute(sql).fetchall()
                 return Answer(("plan",), [(line,) for _, plan in plans for line in plan.splitlines()], more=False)
-            return _answer(connection.sql(sql))
+            return replace(_answer(connection.sql(sql)), damaged=damaged)
         except duckdb.InterruptException:
             raise QueryFailed(f"The query took more than {seconds:g} s; ask for less.") from None
         except (duckdb.OutOfMemoryException, MemoryError):

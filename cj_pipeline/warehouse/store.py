@@ -35,7 +35,7 @@ from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
 from cj_pipeline.warehouse.parquet import is_parquet
 from cj_pipeline.warehouse.parts import PartFile, part_file
-from cj_pipeline.warehouse.pointers import Pointer, pointer_of, pointers, readable_pointers
+from cj_pipeline.warehouse.pointers import Pointer, pointer_files, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
 from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
 
@@ -124,17 +124,17 @@ class Warehouse:
         where DuckDB cannot make it, or a newer program wrote a file (NewerVersion); the old catalogue then stays.
         """
         while True:
-            found, _ = self.sound(known)
-            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found))  # noqa: B023
+            found, left_out = self.sound(known)
+            replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found, left_out))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
             if self.sound(known)[0] == found:
                 return self.catalogue_path
 
-    def _build(self, path: Path, published: tuple[Pointer, ...]) -> None:
+    def _build(self, path: Path, published: tuple[Pointer, ...], left_out: list[str]) -> None:
         catalogue = self.catalogue_path
         log = path.with_name(f"{path.name}.wal")
         try:
-            self._define_all(path, published)
+            self._define_all(path, published, left_out)
         except duckdb.Error as error:
             problem = f"the catalogue cannot be made: {error}"
             raise disk_error_in(str(error), path if is_remote(catalogue) else catalogue) or BadInput(
@@ -144,11 +144,11 @@ class Warehouse:
             with suppress(OSError):
                 log.unlink()  # DuckDB leaves it where the disk is full
 
-    def _define_all(self, path: Path, published: tuple[Pointer, ...]) -> None:
+    def _define_all(self, path: Path, published: tuple[Pointer, ...], left_out: list[str]) -> None:
         runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
         with duckdb.connect(str(path)) as connection:
             self._let_read(connection)
-            define_version(connection, self.root)
+            define_version(connection, self.root, left_out)
             for dataset in SCHEMAS:
                 parts = [(run, part) for run in runs for part in PARTS[dataset]]
                 found = for_each(self.root, lambda one: self._part(one[0], dataset, one[1]), parts)  # noqa: B023
@@ -200,20 +200,22 @@ class Warehouse:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a connection on which every dataset is a read-only table.
 
-        A catalogue of an older version, or from before the folder moved, is made again. Raises BadInput without a
-        catalogue, and NewerVersion.
+        A catalogue of an older version, from before the folder moved, or before a run was published, is made again.
+        Raises BadInput without a catalogue, and NewerVersion.
         """
         catalogue = self.catalogue_here()
-        if not is_current(catalogue, self.root):
+        current = is_current(catalogue, self.root)
+        if not current or self._is_behind():
             known = [path.parent.name for path in PipelineSettings().traces_dir.glob("*/scenario.yaml")]
             try:
                 self.rebuild_catalogue(known)
             except OSError as error:
-                raise BadInput(
-                    f"is of an older version or another folder, and cannot be made again here ({error.strerror}).",
-                    path=self.catalogue_path,
-                    remedy="Run `cj-pipeline warehouse migrate` as somebody who may write there.",
-                ) from None
+                if not current:
+                    raise BadInput(
+                        f"is of an older version or another folder, and cannot be made again here ({error.strerror}).",
+                        path=self.catalogue_path,
+                        remedy="Run `cj-pipeline warehouse migrate` as somebody who may write there.",
+                    ) from None
             catalogue = self.catalogue_here()
         # Attached, not connected to: DuckDB keeps one instance per path and process, so as long as anybody here has the
         # catalogue open, a new connection would be given the one from before the swap.
@@ -230,6 +232,16 @@ class Warehouse:
                 "made again of what is stored."
             ) from None
         return connection
+
+    def _is_behind(self) -> bool:
+        """Return whether a run was published after the catalogue was made: its publisher broke off in between.
+
+        Of a folder; what it costs to ask object storage at each query is more than it is worth.
+        """
+        if is_remote(self.root):
+            return False
+        made = self.catalogue_path.stat().st_mtime_ns
+        return any(path.stat().st_mtime_ns > made for path in pointer_files(self.root))
 
     def catalogue_here(self) -> Path:
         """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it.

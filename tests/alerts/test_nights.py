@@ -9,7 +9,7 @@ import pytest
 
 from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.message import Alert, alert_of
-from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night, was_concluded
+from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, last_night, read_night
 from cj_pipeline.alerts.outbox import outbox
 from cj_pipeline.parity.history.history import Night as HistoryNight
 from cj_pipeline.parity.history.history import ScenarioHistory
@@ -68,7 +68,7 @@ def test_red_keeps_its_first_date_and_recovery_is_told_once(tmp_path: Path) -> N
     assert still.scenarios[0].since == "2026-05-03"
     again = told(tmp_path, days[2], GREEN)
     assert again is not None
-    assert again.subject == "CJ Pipeline, night of 2026-05-05: all 1 scenarios as expected again"
+    assert again.subject == "CJ Pipeline, night of 2026-05-05: 1 of 1 scenarios as expected again, and so all are"
     assert again.lines[0] == "a: as expected again. PARITY, 0 of 45 gates failed"
     assert told(tmp_path, days[3], GREEN) is None
 
@@ -192,7 +192,6 @@ def test_a_night_of_a_newer_version_is_named_and_left_and_keeps_no_message_back(
     assert sent == [alert]
     assert problem.startswith(f"{place}: is version 2 of the record of a night, which a newer cj-pipeline wrote")
     assert place.read_text() == '{"schema_version": 2, "of_tomorrow": true}'
-    assert was_concluded(tmp_path, NIGHT)
 
 
 def test_a_message_that_a_newer_version_keeps_is_not_written_again(tmp_path: Path) -> None:
@@ -205,3 +204,20 @@ def test_a_message_that_a_newer_version_keeps_is_not_written_again(tmp_path: Pat
     assert again == alert
     assert problem.startswith(f"{place}: is version 3 of a kept message")
     assert place.read_text() == '{"schema_version": 3, "of_tomorrow": true}'
+
+
+def test_what_is_red_again_within_a_night_is_told_again(tmp_path: Path) -> None:
+    first, good, again = (told(tmp_path, NIGHT, one) for one in (RED, GREEN, RED))
+    assert first is not None
+    assert good is not None
+    assert again is not None
+    assert len({first.id, good.id, again.id}) == 3
+    assert told(tmp_path, NIGHT, RED) == first  # which was sent
+
+
+def test_a_message_whose_time_has_no_zone_keeps_no_other_back(tmp_path: Path) -> None:
+    alert = told(tmp_path, NIGHT, RED)
+    assert alert is not None
+    place = tmp_path / f"alerts/{alert.id}.json"
+    (tmp_path / "alerts/spoilt.json").write_text(place.read_text().replace("+00:00", "").replace('00Z"', '00"'))
+    assert [kept.alert.id for kept in outbox(tmp_path)] == [alert.id]

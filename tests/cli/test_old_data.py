@@ -58,6 +58,11 @@ def test_a_folder_is_migrated_once_and_a_trial_of_it_changes_nothing(old: Wareho
     assert "18 parts of version 2; nothing to do" in again.out
 
 
+def contents(root: Path) -> dict[Path, bytes]:
+    """Every file but those that processes only lock."""
+    return {one: one.read_bytes() for one in root.rglob("*") if one.is_file() and one.suffix != ".lock"}
+
+
 PART = f"runs/*/{PILOT}/runs/live.parquet"
 POINTER = f"published/{PILOT}.json"
 
@@ -83,12 +88,12 @@ def test_what_a_newer_version_wrote_is_refused_and_left(
     monkeypatch.chdir(tmp_path)
     (path,) = old.root.glob(file)
     newer(path)
-    before = {one: one.read_bytes() for one in old.root.rglob("*") if one.is_file()}
+    before = contents(old.root)
     answer = cj_pipeline(*command)
     assert answer.code == exit_codes.BAD_INPUT
     assert f"{path}: is version 9 of {named}, which a newer cj-pipeline wrote" in answer.err
     assert answer.err.endswith("Upgrade cj-pipeline.")
-    assert {one: one.read_bytes() for one in old.root.rglob("*") if one.is_file()} == before
+    assert contents(old.root) == before
 
 
 def write_listed(path: Path, text: str) -> None:
@@ -137,9 +142,15 @@ def test_a_damaged_part_is_named_with_its_remedy_and_other_runs_stay_readable(
     published(old.run("r2", "anchors"), {"service_metrics": [metric("anchors")]})
     path = old.published_run(PILOT).path("callbacks", "live")
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    for command in (("history", "--html", tmp_path / "pages"), ("sql", "from callbacks"), ("warehouse", "migrate")):
+    bad = exit_codes.BAD_INPUT
+    commands = {
+        ("history", "--html", tmp_path / "pages"): bad,
+        ("sql", "from callbacks"): 0,
+        ("warehouse", "migrate"): bad,
+    }
+    for command, code in commands.items():
         answer = cj_pipeline(*command)
-        assert answer.code == exit_codes.BAD_INPUT
+        assert answer.code == code
         assert str(path) in answer.err
         assert named in answer.err
     answer = cj_pipeline("sql", "select scenario_id from service_metrics", "--json")
@@ -153,7 +164,8 @@ def test_a_pointer_that_was_cut_off_is_named_and_the_others_are_migrated(
     path = old.root / POINTER
     path.write_text(text, encoding="utf-8")
     sql, migrated = cj_pipeline("sql", "from runs"), cj_pipeline("warehouse", "migrate")
-    assert (sql.code, migrated.code) == (exit_codes.BAD_INPUT, exit_codes.BAD_INPUT)
+    assert (sql.code, migrated.code) == (0, exit_codes.BAD_INPUT)
+    assert sql.err.startswith("warning: not in the answer: ")
     for answer in (sql, migrated):
         assert f"{path}: is no pointer to a run. Materialise the scenario again." in answer.err
     assert "18 parts are version 2" in migrated.out

@@ -121,7 +121,7 @@ def test_a_table_shows_the_characters_that_it_holds(
     answer = cj_pipeline("sql", query)
     assert answer.code == 0
     assert answer.out.splitlines()[1].strip() == heading
-    assert printed_rows(answer.out, "1 rows") == [[cell]]
+    assert printed_rows(answer.out, "1 row") == [[cell]]
 
 
 @pytest.mark.parametrize("text", ["[/red]", "a :x: b :b: c", "[/]", r"\e[31m"])

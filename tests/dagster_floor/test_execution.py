@@ -115,7 +115,7 @@ def test_every_door_has_this_executor(job: str) -> None:
 
 def test_a_parity_run_has_an_hour() -> None:
     jobs = [job for job in defs.resolve_all_job_defs() if job.name.startswith("parity_")]
-    assert len(jobs) == 6
+    assert len(jobs) == 7
     assert {job.tags["dagster/max_runtime"] for job in jobs} == {"3600"}
 
 

@@ -12,11 +12,12 @@ from dagster import materialize
 from assets.history import NO_CHANGE, history_asset
 from assets.partitions import ScenarioPartitions
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.stored_formats import HISTORY
 from cj_pipeline.parity.history.history import load_history
 from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import load_run
 from cj_pipeline.traces.store import TraceStore
-from cj_pipeline.warehouse.history import SCHEMA_VERSION, VERSION_KEY, history_folder
+from cj_pipeline.warehouse.history import VERSION_KEY, history_folder
 from cj_pipeline.warehouse.rows import table_of
 from cj_pipeline.warehouse.schemas import HISTORY_SCHEMA
 from resources.bus import BusResource
@@ -55,7 +56,7 @@ def planted(data: Path, nights: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         numbers = dict.fromkeys(("recorded", "live", "value", "margin_low", "margin_high"))
         table = table_of(HISTORY_SCHEMA, [{**row, **numbers, "noise_low": None, "noise_high": None}], path, {})
-        pq.write_table(table.replace_schema_metadata({VERSION_KEY: str(SCHEMA_VERSION)}), path)
+        pq.write_table(table.replace_schema_metadata({VERSION_KEY: str(HISTORY.version)}), path)
 
 
 def test_the_run_that_shows_a_change_is_warned_of_and_the_next_is_not(tmp_path: Path) -> None:

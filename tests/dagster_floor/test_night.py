@@ -76,7 +76,7 @@ class Watch:
     """The sensor, tick by tick, with the cursor of the tick before."""
 
     def __init__(self, instance: DagsterInstance, traces: Path, data: Path) -> None:
-        self.sensor: SensorDefinition = night_watch(ScenarioPartitions(traces), data)
+        self.sensor: SensorDefinition = night_watch(ScenarioPartitions(traces), data, str(data))
         self.instance, self.traces, self.data = instance, traces, data
         self.cursor: str | None = None
 

@@ -86,7 +86,7 @@ def test_the_job_removes_what_is_beyond_and_nothing_that_is_published_or_being_w
 ) -> None:
     monkeypatch.setenv(f"{PREFIX}KEEP_RUNS", "2")
     assert defs.resolve_job_def(RETENTION_JOB).tags["dagster/max_runtime"] == "3600"
-    assert retention_job(data).execute_in_process(instance=instance).success
+    assert retention_job(str(data)).execute_in_process(instance=instance).success
     assert left(data) == {"published", "whole-4", "running"}
 
 

@@ -37,6 +37,9 @@ def test_the_check_over_all_scenarios_names_those_that_are_not_as_expected() -> 
     assert (found.passed, found.severity) == (False, AssetCheckSeverity.ERROR)
     assert found.description == "b: NO PARITY."
     assert rolled_up([fine, verdict("c", Parity.NO_PARITY, Parity.NO_PARITY)]).passed
+    damaged = rolled_up([fine], ["published/b.json: is no pointer to a run."])
+    assert (damaged.passed, damaged.severity) == (False, AssetCheckSeverity.ERROR)
+    assert damaged.description == "published/b.json: is no pointer to a run."
     doubtful = rolled_up([fine, verdict("d", Parity.CANNOT_TELL)])
     assert (doubtful.passed, doubtful.severity) == (False, AssetCheckSeverity.WARN)
 

@@ -105,7 +105,7 @@ def test_at_every_moment_one_whole_verdict_is_published_and_in_the_history(watch
 def one_whole_verdict(warehouse: Warehouse) -> str:
     """The run that people look at, by every way of looking."""
     (pointer,), problems = warehouse.sound([LOWER5])
-    (verdict,) = stored_verdicts(warehouse, [LOWER5])
+    (verdict,), _ = stored_verdicts(warehouse, [LOWER5])
     history = load_history(warehouse.root, LOWER5)
     assert history is not None
     assert (problems, warehouse.damage(), verdict.words) == ([], [], "PARITY")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,6 +58,12 @@ def test_a_file_that_cannot_be_used_is_named(content: bytes | None, told: str, t
     with pytest.raises(BadInput) as raised:
         read_secret_files({f"{NAME}_FILE": str(path)})
     assert str(raised.value).startswith(told.format(path=path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="it is no regular file"):
+        read_secret_files({"OPENAI_API_KEY_FILE": str(tmp_path / "pipe")})
 
 
 def test_a_secret_that_is_given_twice_is_refused_without_being_quoted(tmp_path: Path) -> None:

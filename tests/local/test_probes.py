@@ -63,6 +63,11 @@ def test_a_part_that_is_away_neither_lives_nor_is_ready(part: str, live: bool) -
     assert "answer" in found.detail
 
 
+def test_an_address_that_is_none_is_told() -> None:
+    assert not probe(CJ, "foo:bar").good
+    assert not probe(WEBSERVER, "::1:3000").good
+
+
 @pytest.mark.parametrize("part", [LPS, CJ, WEBSERVER])
 def test_another_program_at_the_port_is_no_part(part: str) -> None:
     with answering(200, "<html>welcome</html>") as address:

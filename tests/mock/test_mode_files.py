@@ -119,7 +119,7 @@ def test_an_unknown_name_gets_a_suggestion_and_the_command_that_lists_them(expre
 @pytest.mark.parametrize(
     ("old", "new", "field", "line", "problem"),
     [
-        ("schema_version: 1", "schema_version: 2", "schema_version", 1, "Input should be 1"),
+        ("schema_version: 1", "schema_version: 2", "schema_version", 1, "a newer cj-pipeline wrote version 2"),
         ("name: sample", "name: Sample!", "name", 2, "is not a mode's name: it has 'S'"),
         ("  model: ability", "  model: abilty", "winner.model", 5, "Did you mean 'ability'?"),
         ("  model: ability\n", "", "winner.model", 4, "missing."),

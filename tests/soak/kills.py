@@ -157,7 +157,7 @@ def _materialised(folder: Path, environment: Mapping[str, str]) -> tuple[int, fl
 def _wrong_verdict(data: Path) -> list[str]:
     try:
         warehouse = Warehouse(data)
-        (verdict,) = stored_verdicts(warehouse, [SCENARIO])
+        (verdict,), _ = stored_verdicts(warehouse, [SCENARIO])
         rows = warehouse.query("select count(*) as rows, count(distinct run_id) as runs from parity_checks").to_pylist()
     except Exception as error:
         return [f"the warehouse cannot be read: {type(error).__name__}: {error}"]
