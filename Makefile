@@ -18,7 +18,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity judge celery s3 record test test-servers lint types kafka stack nightly ui pictures audit docs bench soak lock clean
+.PHONY: help setup parity judge celery s3 record test test-servers test-nights lint types kafka stack nightly ui pictures audit docs bench soak lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,7 +69,11 @@ test: $(DEVELOPMENT)  ## run every test that needs no server
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not servers" -n $(WORKERS) --dist worksteal
 
 test-servers: $(DEVELOPMENT) $(CELERY) $(S3_SERVER)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL, S3 and a small LLM; name what is skipped, and why
-	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile --ignore tests/nights
+
+# Apart: a night of a whole deployment takes minutes, and its daemons want a machine that does nothing else.
+test-nights: $(DEVELOPMENT)  ## live through nights of a whole deployment on PostgreSQL, and kill its parts (half an hour)
+	$(BIN)/python -m pytest -v -m servers tests/nights
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format
 	$(BIN)/ruff check .
