@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.reports.page.browser import FLAGS, browser_binary
 
 WIDTH, HEIGHT = 1200, 900
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 # Of the pictures in docs: the UI has few colours, and a third of the bytes will do.
 COLOURS = 128
