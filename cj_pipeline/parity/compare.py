@@ -377,7 +377,7 @@ def _same_files(case: Case) -> Iterator[str]:
         known = set(request_ids(recording))
         # In any order, or in part: a request is answered once, so its id tells.
         if 2 * len(live & known) > min(len(live), len(known)):
-            yield "both sides carry the same request ids: they are one file, or copies of it"
+            yield "both sides are the same file, or one was made of the other: their request ids are equal"
             break
     if len(recordings) <= len(case.further):
         yield "two recordings are the same file, which is no second recording"

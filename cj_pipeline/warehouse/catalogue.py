@@ -17,7 +17,7 @@ import pyarrow as pa
 from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import CATALOGUE
-from cj_pipeline.warehouse.parts import LATER, PartFile
+from cj_pipeline.warehouse.parts import LATER, REMEDY, PartFile
 from cj_pipeline.warehouse.schemas import SCHEMAS
 
 CATALOGUE_FILE = "warehouse.duckdb"
@@ -40,6 +40,17 @@ def define_dataset(connection: duckdb.DuckDBPyConnection, dataset: str, parts: S
     alike = groupby(sorted(parts, key=lambda part: part.lacking), key=lambda part: part.lacking)
     sources = {lacking: [literal_glob(part.path) for part in group] for lacking, group in alike}
     define(connection, dataset, SCHEMAS[dataset], sources)
+
+
+def can_be_read(connection: duckdb.DuckDBPyConnection, path: DataPath) -> bool:
+    """Return whether DuckDB opens a file; one that it does not is noted as left out."""
+    try:
+        connection.execute(f"describe select * from read_parquet({quoted(literal_glob(path))})")  # noqa: S608
+    except duckdb.Error:
+        problem = f"{path}: is damaged, or is no Parquet file. {REMEDY}"
+        connection.execute("insert into catalogue.left_out values (?)", [problem])
+        return False
+    return True
 
 
 def define(

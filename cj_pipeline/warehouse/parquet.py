@@ -43,15 +43,6 @@ def parquet_metadata(path: DataPath, *, remedy: str) -> Mapping[bytes, bytes]:
         return pq.read_schema(source).metadata or {}
 
 
-def is_parquet(path: DataPath) -> bool:
-    """Return whether a file is there and ends as one of Parquet does."""
-    try:
-        parquet_metadata(path, remedy="")
-    except (BadInput, OSError):
-        return False
-    return True
-
-
 @contextmanager
 def damage_named(path: DataPath, remedy: str) -> Iterator[None]:
     """Turn what Arrow says of a file that is no Parquet, or a damaged one, into a BadInput about it."""

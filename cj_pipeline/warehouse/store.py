@@ -23,6 +23,7 @@ from cj_pipeline.foundation.settings import PipelineSettings
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.catalogue import (
     CATALOGUE_FILE,
+    can_be_read,
     define,
     define_dataset,
     define_version,
@@ -33,7 +34,6 @@ from cj_pipeline.warehouse.catalogue import (
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
-from cj_pipeline.warehouse.parquet import is_parquet
 from cj_pipeline.warehouse.parts import PartFile, part_file
 from cj_pipeline.warehouse.pointers import Pointer, pointer_files, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
@@ -152,7 +152,11 @@ class Warehouse:
             for dataset in SCHEMAS:
                 parts = [(run, part) for run in runs for part in PARTS[dataset]]
                 found = for_each(self.root, lambda one: self._part(one[0], dataset, one[1]), parts)  # noqa: B023
-                define_dataset(connection, dataset, [part for part in found if part is not None])
+                made = [part for part in found if part is not None]
+                try:
+                    define_dataset(connection, dataset, made)
+                except duckdb.Error:  # DuckDB reads more of a file than Arrow has until here
+                    define_dataset(connection, dataset, [part for part in made if can_be_read(connection, part.path)])
             for one in published:
                 complete_history(self.root, one.scenario_id)
             # By folder: there is a file for each night.
@@ -161,7 +165,7 @@ class Warehouse:
             try:
                 define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
             except duckdb.Error:  # one that is damaged, and `damage` names, is left out alone
-                whole = [literal_glob(path) for path in past if is_parquet(path)]
+                whole = [literal_glob(path) for path in past if can_be_read(connection, path)]
                 define(connection, HISTORY, HISTORY_SCHEMA, {(): whole} if whole else {})
             # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
             connection.execute("checkpoint")
