@@ -43,7 +43,7 @@ def test_the_lineage_page_has_four_boxes(ui: Served, page: Page, picture: Pictur
 def test_the_suite_names_each_scenario_and_has_one_check_over_all(ui: Served, page: Page, picture: Picture) -> None:
     text = page.open(f"{ui.url}/assets/parity/suite", "Metadata", LOWER5, ROUNDTRIP, "scenarios_compared")
     assert "Freshness policy" in text
-    assert "https://code.example" in str(page.run("document.body.innerHTML"))  # the link to its code
+    page.wait_until(lambda _: "https://code.example" in str(page.run("document.body.innerHTML")), "a link to its code")
     picture("suite")
     page.open(f"{ui.url}/assets/parity/suite?view=checks", "all_as_expected", "All of 2 scenarios are as expected.")
 
