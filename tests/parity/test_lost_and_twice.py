@@ -155,3 +155,11 @@ def test_a_key_that_only_some_answers_of_one_side_have_is_a_difference_of_shape(
     changed = changed_copy(RECORDING, tmp_path / "changed.jsonl", some)
     sides = (changed, RECORDING) if side == "recorded" else (RECORDING, changed)
     assert "schema" in failed(compared(*sides))
+
+
+def test_a_field_with_a_default_that_one_callback_lacks_is_a_difference_of_shape(tmp_path: Path) -> None:
+    def lost(number: int, event: dict) -> None:
+        if number == 5:
+            del event["schema_version"]
+
+    assert "schema" in failed(compared(RECORDING, changed_copy(RECORDING, tmp_path / "lost.jsonl", lost)))
