@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
@@ -20,7 +20,7 @@ from cj_pipeline.foundation.clock import LoopClock
 from cj_pipeline.runs.virtual_time import run_real, run_virtual
 from cj_pipeline.services.cj.batch.stored_batch import StateCache, lock_batch
 from cj_pipeline.services.cj.results.outbox import OutboxRelay, write_event
-from cj_pipeline.services.cj.store.database import Database, OtherSchema
+from cj_pipeline.services.cj.store.database import Database, OtherSchema, is_away
 from cj_pipeline.services.cj.store.tables import (
     SCHEMA_VERSION,
     batch_states,
@@ -109,6 +109,24 @@ def test_three_replicas_on_postgresql(postgres_url: str) -> None:
     run_real(race(postgres_url, 3, 0))
 
 
+def test_a_session_that_is_ended_in_a_transaction_is_an_error_that_trying_again_can_help(postgres_url: str) -> None:
+    async def script() -> None:
+        database = Database(postgres_url)
+        seen: list[tuple[str, float]] = []
+        database.watch(lambda how, took_s: seen.append((how, took_s)), lambda kind: None)
+        with pytest.raises(Exception, match="connection") as raised:
+            async with database.transaction() as transaction:
+                await transaction.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert is_away(raised.value)
+        async with database.transaction() as transaction:
+            assert (await transaction.first(text("SELECT 1"))) is not None
+        await database.aclose()
+        assert [how for how, _ in seen] == ["rollback", "commit"]
+        assert all(0 <= took_s < 60 for _, took_s in seen)
+
+    run_real(script())
+
+
 def test_a_postgresql_that_ends_every_session_again_and_again_costs_nothing(postgres_url: str) -> None:
     async def script() -> None:
         async with world(url=postgres_url, lps={"mock_latency_ms": 5}) as w:
@@ -116,7 +134,7 @@ def test_a_postgresql_that_ends_every_session_again_and_again_costs_nothing(post
             admin = await asyncpg.connect(postgres_url)
             await w.ask(*(request(5, number=number) for number in range(BATCHES)))
             ended = 0
-            async with w.service() as service:
+            async with asyncio.timeout(300), w.service() as service:
                 while len(w.events(OUTPUTS[-1])) < BATCHES:
                     await asyncio.sleep(0.15)
                     if ended < 12:

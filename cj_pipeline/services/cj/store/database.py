@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Executable, Result, Row, Table, event, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -134,12 +135,15 @@ class Database:
         The seconds are those of the loop, and an error is told by its kind.
         """
         engine = self._engine.sync_engine
+        # Not in `connection.info`: a connection that the server has ended has none while it is rolled back, and says so
+        # with an error that hides the server's.
+        began_s: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
         def begin(connection: Connection) -> None:
-            connection.info["began_s"] = asyncio.get_running_loop().time()
+            began_s[connection] = asyncio.get_running_loop().time()
 
         def end(how: str) -> Callable[[Connection], None]:
-            return lambda connection: ended(how, asyncio.get_running_loop().time() - connection.info["began_s"])
+            return lambda connection: ended(how, asyncio.get_running_loop().time() - began_s[connection])
 
         event.listen(engine, "begin", begin)
         event.listen(engine, "commit", end("commit"))
