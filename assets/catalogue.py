@@ -53,9 +53,9 @@ def catalogue_asset(specs: Sequence[AssetSpec], scenarios: PartitionsDefinition[
                 context.log.info(published)
         if ignored := opened.first_edition():
             context.log.warning(ignored)
-        for problem in opened.sound(scenarios.get_partition_keys())[1]:
-            context.log.warning(f"left out: {problem}")
         path = opened.rebuild_catalogue(scenarios.get_partition_keys())
+        for row in opened.query("from catalogue.left_out").to_pylist():
+            context.log.warning(f"left out: {row['problem']}")
         return MaterializeResult(
             metadata={"path": MetadataValue.path(str(path)), "views": len(SCHEMAS), "published": published}
         )

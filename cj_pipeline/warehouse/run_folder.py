@@ -19,7 +19,7 @@ from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import is_there
 from cj_pipeline.warehouse.origin import Origin, Stamp, code_version
 from cj_pipeline.warehouse.parquet import write_parquet
-from cj_pipeline.warehouse.parts import REMEDY, metadata, part_file
+from cj_pipeline.warehouse.parts import REMEDY, PartFile, metadata, part_file
 from cj_pipeline.warehouse.pointers import is_published
 from cj_pipeline.warehouse.rows import Row, table_of
 from cj_pipeline.warehouse.schemas import NEW, OPTIONAL, PARTS, SCHEMAS
@@ -91,8 +91,7 @@ class RunFolder:
 
     def read_columns(self, dataset: str, part: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part as a table, all its columns by default. Raises BadInput as `stamp` does."""
-        self.stamp(dataset, part)
-        return part_file(self.path(dataset, part), dataset).read(columns)
+        return self.file(dataset, part)[0].read(columns)
 
     def stamp(self, dataset: str, part: str) -> Stamp:
         """Return what one part says about itself.
@@ -100,10 +99,15 @@ class RunFolder:
         Raises BadInput when this run did not make the part, naming a run that did, and when the file that is here is
         another run's.
         """
+        return self.file(dataset, part)[1]
+
+    def file(self, dataset: str, part: str) -> tuple[PartFile, Stamp]:
+        """Return the file of one part, and what it says about itself. Raises BadInput as `stamp` does."""
         _schema(self.root, dataset)
         path = self.path(dataset, part)
         try:
-            stamp = Stamp.model_validate_json(part_file(path, dataset).stamp)
+            found = part_file(path, dataset)
+            stamp = Stamp.model_validate_json(found.stamp)
         except FileNotFoundError:
             raise BadInput(self._missing(dataset, part), path=path, remedy=REMEDY) from None
         except BadInput:
@@ -117,7 +121,7 @@ class RunFolder:
                 path=path,
                 remedy=REMEDY,
             )
-        return stamp
+        return found, stamp
 
     def origin(self, *parts: tuple[str, str]) -> Origin:
         """Return what some parts are made of, together. parts: (dataset, part).

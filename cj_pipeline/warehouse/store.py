@@ -34,10 +34,10 @@ from cj_pipeline.warehouse.catalogue import (
 from cj_pipeline.warehouse.data_root import for_each
 from cj_pipeline.warehouse.files import read_whole, replace_whole
 from cj_pipeline.warehouse.history import complete_history, history_files, read_history
-from cj_pipeline.warehouse.parts import PartFile, part_file
+from cj_pipeline.warehouse.parts import PartFile
 from cj_pipeline.warehouse.pointers import Pointer, pointer_files, pointer_of, pointers, readable_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
-from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, PARTS, SCHEMAS
+from cj_pipeline.warehouse.schemas import HISTORY, HISTORY_SCHEMA, SCHEMAS
 
 _BAD_SQL = (duckdb.CatalogException, duckdb.ParserException, duckdb.BinderException, duckdb.SyntaxException)
 
@@ -79,19 +79,24 @@ class Warehouse:
 
         known: see `pointers`. One scenario's damage is no reason to lose sight of the others. Raises NewerVersion.
         """
-        found, problems = readable_pointers(self.root, known)
-        sound = []
-        for pointer in found:
+        there, problems = readable_pointers(self.root, known)
+        found, damaged = self._files(there)
+        return tuple(pointer for pointer, _ in found), [*problems, *damaged]
+
+    def _files(self, published: tuple[Pointer, ...]) -> tuple[list[tuple[Pointer, list[PartFile]]], list[str]]:
+        """Return the files of the published runs that `sound` gives, and a sentence for each damaged one."""
+        found, damaged = [], []
+        for pointer in published:
             run = self.run(pointer.run_id, pointer.scenario_id)
             try:
-                for_each(self.root, lambda one: run.stamp(*one), run.parts())  # noqa: B023
+                files = for_each(self.root, lambda one: run.file(*one)[0], run.parts())  # noqa: B023
             except NewerVersion:
                 raise
             except BadInput as problem:
-                problems.append(str(problem))
+                damaged.append(str(problem))
             else:
-                sound.append(pointer)
-        return tuple(sound), problems
+                found.append((pointer, files))
+        return found, damaged
 
     def damage(self) -> list[str]:
         """Return a sentence for each file of published runs and their history that cannot be read to its end."""
@@ -124,17 +129,19 @@ class Warehouse:
         where DuckDB cannot make it, or a newer program wrote a file (NewerVersion); the old catalogue then stays.
         """
         while True:
-            found, left_out = self.sound(known)
+            there, problems = readable_pointers(self.root, known)
+            found, damaged = self._files(there)
+            left_out = [*problems, *damaged]
             replace_whole(self.catalogue_path, lambda temporary: self._build(temporary, found, left_out))  # noqa: B023
             # Another run may have published and swapped in its own meanwhile: the last one to swap has seen them all.
-            if self.sound(known)[0] == found:
+            if readable_pointers(self.root, known)[0] == there:
                 return self.catalogue_path
 
-    def _build(self, path: Path, published: tuple[Pointer, ...], left_out: list[str]) -> None:
+    def _build(self, path: Path, found: list[tuple[Pointer, list[PartFile]]], left_out: list[str]) -> None:
         catalogue = self.catalogue_path
         log = path.with_name(f"{path.name}.wal")
         try:
-            self._define_all(path, published, left_out)
+            self._define_all(path, found, left_out)
         except duckdb.Error as error:
             problem = f"the catalogue cannot be made: {error}"
             raise disk_error_in(str(error), path if is_remote(catalogue) else catalogue) or BadInput(
@@ -144,23 +151,23 @@ class Warehouse:
             with suppress(OSError):
                 log.unlink()  # DuckDB leaves it where the disk is full
 
-    def _define_all(self, path: Path, published: tuple[Pointer, ...], left_out: list[str]) -> None:
-        runs = [self.run(pointer.run_id, pointer.scenario_id) for pointer in published]
+    def _define_all(self, path: Path, found: list[tuple[Pointer, list[PartFile]]], left_out: list[str]) -> None:
+        by_dataset: dict[str, list[PartFile]] = {dataset: [] for dataset in SCHEMAS}
+        for _, files in found:
+            for file in files:
+                by_dataset[file.dataset].append(file)
         with duckdb.connect(str(path)) as connection:
             self._let_read(connection)
             define_version(connection, self.root, left_out)
-            for dataset in SCHEMAS:
-                parts = [(run, part) for run in runs for part in PARTS[dataset]]
-                found = for_each(self.root, lambda one: self._part(one[0], dataset, one[1]), parts)  # noqa: B023
-                made = [part for part in found if part is not None]
+            for dataset, made in by_dataset.items():
                 try:
                     define_dataset(connection, dataset, made)
                 except duckdb.Error:  # DuckDB reads more of a file than Arrow has until here
                     define_dataset(connection, dataset, [part for part in made if can_be_read(connection, part.path)])
-            for one in published:
-                complete_history(self.root, one.scenario_id)
+            for pointer, _ in found:
+                complete_history(self.root, pointer.scenario_id)
             # By folder: there is a file for each night.
-            past = history_files(self.root, [one.scenario_id for one in published])
+            past = history_files(self.root, [pointer.scenario_id for pointer, _ in found])
             patterns = [f"{literal_glob(folder)}/*.parquet" for folder in sorted({path.parent for path in past})]
             try:
                 define(connection, HISTORY, HISTORY_SCHEMA, {(): patterns} if patterns else {})
@@ -169,13 +176,6 @@ class Warehouse:
                 define(connection, HISTORY, HISTORY_SCHEMA, {(): whole} if whole else {})
             # Closing writes the views as well, and says nothing where there is no room: the catalogue is then empty.
             connection.execute("checkpoint")
-
-    def _part(self, run: RunFolder, dataset: str, part: str) -> PartFile | None:
-        """Return a part of a run, if it made one. Raises BadInput for one of another run."""
-        if not run.has(dataset, part):
-            return None
-        run.stamp(dataset, part)  # DuckDB looks at the first file only
-        return part_file(run.path(dataset, part), dataset)
 
     def _let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read where the datasets are; of a folder it can by itself."""
