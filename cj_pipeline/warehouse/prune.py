@@ -34,9 +34,9 @@ _LOCK = ".pruning.lock"
 def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder, ...]:
     """Remove runs of which nothing was written for a day, and return them.
 
-    Kept are the published run of each scenario and its newest whole runs, `keep` of them together. Trials, and runs
-    that broke off, are removed, and what killed writers have left. Of two processes of one machine that prune at once,
-    one waits. now: aware.
+    Kept are the published run of each scenario and its newest whole runs, `keep` of them together, and runs with a
+    damaged report. Trials, and runs that broke off, are removed, and what killed writers have left. Of two processes of
+    one machine that prune at once, one waits. now: aware. Raises NewerVersion, and removes nothing then.
     """
     with file_lock(local_folder(warehouse.root) / _LOCK):
         return _pruned(warehouse, now, keep)
@@ -50,7 +50,13 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
         run = warehouse.run(run_id, scenario_id)
         if (run.scenario_id, run.run_id) in published:
             continue
-        if _is_whole(run):
+        try:
+            is_whole = _is_whole(run)
+        except NewerVersion:
+            raise
+        except BadInput:  # a damaged report is for people to look at
+            continue
+        if is_whole:
             whole[run.scenario_id].append((written, run))
         elif now.timestamp() - written > YOUNGEST.total_seconds():
             removed.append(run)
@@ -98,18 +104,20 @@ def _is_run_folder(folder: Path) -> bool:
 
 
 def _is_whole(run: RunFolder) -> bool:
-    """Return whether a run came as far as a report that could be published.
+    """Return whether a run came as far as a report that could be published. Raises BadInput for a damaged report.
 
     Raises NewerVersion: what a newer program made is not removed for what this one cannot read in it.
     """
-    if not run.has(REPORTS, PARITY_PART):
-        return False
-    try:
+    if run.has(REPORTS, PARITY_PART):
         return not run.stamp(REPORTS, PARITY_PART).origin.trial
-    except NewerVersion:
-        raise
-    except BadInput:
-        return False
+    for dataset, part in run.parts():
+        try:
+            run.stamp(dataset, part)
+        except NewerVersion:
+            raise
+        except BadInput:  # it broke off, and nobody can use it
+            continue
+    return False
 
 
 def _remove(folder: DataPath) -> None:

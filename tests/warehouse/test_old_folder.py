@@ -23,7 +23,7 @@ from cj_pipeline.runs.record import Side
 from cj_pipeline.runs.tables import load_answers
 from cj_pipeline.warehouse import migration
 from cj_pipeline.warehouse.history import read_history
-from cj_pipeline.warehouse.migration import migrate, planned
+from cj_pipeline.warehouse.migration import Migration, migrate, planned
 from cj_pipeline.warehouse.parts import LATER, part_file
 from cj_pipeline.warehouse.prune import prune
 from cj_pipeline.warehouse.schemas import SCHEMAS
@@ -123,6 +123,21 @@ def test_a_migration_is_done_once_and_loses_nothing(old: Warehouse) -> None:
     again = migrate(old)
     assert (again.parts, again.current, again.catalogue) == ((), len(parts), False)
     assert files_of(old.root) == files
+
+
+def test_a_run_that_is_pruned_meanwhile_is_passed_over(old: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = (old.root / "runs").iterdir()
+    spare = shutil.copytree(run, run.with_name("spare"))
+
+    def then_pruned(warehouse: Warehouse) -> Migration:
+        found = planned(warehouse)
+        shutil.rmtree(spare)
+        return found
+
+    monkeypatch.setattr("cj_pipeline.warehouse.migration.planned", then_pruned)
+    done = migrate(old)
+    assert {part.path for part in done.parts} == set(parts_of(old))
+    assert done.problems == ()
 
 
 KILLED_AT = """

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.warehouse.prune import prune
 from cj_pipeline.warehouse.run_folder import RunFolder
 from cj_pipeline.warehouse.store import Warehouse
+from tests.warehouse.old_folder import newer
 from tests.warehouse.rows import made, origin, published
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -91,3 +96,53 @@ def test_what_is_no_run_folder_stays_and_no_link_is_followed(warehouse: Warehous
     assert removed == {"trial-old", "broken-old"}
     assert all(os.path.lexists(path) for path in others)
     assert any(elsewhere.glob("*/*"))
+
+
+def test_a_run_with_a_damaged_report_stays_for_people_to_look_at(warehouse: Warehouse) -> None:
+    run = warehouse.run("whole-4", "anchors")
+    run.path("parity_reports", "parity").write_bytes(b"PAR1 and no more")
+    aged(run, 4)
+    prune(warehouse, NOW, keep=1)
+    assert left(warehouse) == {"published", "whole-4", "trial-new", "broken-new"}
+
+
+@pytest.mark.parametrize(
+    ("run_id", "part"), [("broken-old", ("callbacks", "live")), ("whole-4", ("parity_reports", "parity"))]
+)
+def test_what_a_newer_program_has_left_is_not_removed(warehouse: Warehouse, run_id: str, part: tuple[str, str]) -> None:
+    run = warehouse.run(run_id, "anchors")
+    newer(run.path(*part))
+    aged(run, 4)
+    before = left(warehouse)
+    with pytest.raises(NewerVersion, match="version 9"):
+        prune(warehouse, NOW, keep=1)
+    assert left(warehouse) == before
+
+
+def test_what_killed_writers_have_left_is_removed_after_a_day(warehouse: Warehouse) -> None:
+    old, young = (warehouse.root / f".catalogue.duckdb.{letter * 32}" for letter in "ab")
+    for path, days in ((old, 2.0), (young, 0.5)):
+        path.touch()
+        then = (NOW - timedelta(days=days)).timestamp()
+        os.utime(path, (then, then))
+    prune(warehouse, NOW, keep=10)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_of_two_that_prune_at_once_one_waits(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on = Event(), Event()
+
+    def slow(*_: object) -> tuple[RunFolder, ...]:
+        assert not inside.is_set()
+        inside.set()
+        assert go_on.wait(60)
+        inside.clear()
+        return ()
+
+    monkeypatch.setattr("cj_pipeline.warehouse.prune._pruned", slow)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(prune, warehouse, NOW, keep=1) for _ in range(2)]
+        assert inside.wait(60)
+        time.sleep(0.2)  # the other one has come as far as the lock
+        go_on.set()
+        assert [one.result(60) for one in both] == [(), ()]
