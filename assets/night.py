@@ -167,6 +167,10 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
                 for name, run in ((name, runs.get(name)) for name in found.new)
             ),
             *(unusable(name, place) for name, place in found.broken.items()),
+            *(
+                Outcome(scenario_id=name, state=State.UNUSABLE, sentences=(words,))
+                for name, words in night_settings().strangers(found.present).items()
+            ),
         ]
         alert, problems = conclude(
             data_dir, night, outcomes, channels, now, ui_url=settings.ui_url, datasets=data_root(datasets)

@@ -43,10 +43,10 @@ def retain(instance: DagsterInstance, datasets: DataPath, settings: NightSetting
     said = []
     if settings.keep_runs is not None:
         removed = prune(Warehouse(datasets), now, keep=settings.keep_runs)
-        said.append(f"{len(removed)} runs were removed from the data folder.")
+        said.append(f"Runs removed from the data folder: {len(removed)}.")
     if settings.keep_days is not None:
         forgotten = _forget(instance, now - timedelta(days=settings.keep_days))
-        said.append(f"{forgotten} runs of nights were removed from Dagster.")
+        said.append(f"Runs of nights removed from Dagster: {forgotten}.")
     return " ".join(said)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cj_pipeline.foundation.environment import read_environment
+from cj_pipeline.foundation.errors import did_you_mean
 
 PREFIX = "CJ_PIPELINE_NIGHT_"
 
@@ -20,9 +22,10 @@ def _by_scenario(given: object) -> object:
     for part in given.split(","):
         scenario_id, equals, url = (word.strip() for word in part.partition("="))
         if not scenario_id or not equals:
-            raise ValueError(f"'{part.strip()}' is not of the form scenario=URL")
+            raise ValueError("a part of it is not of the form scenario=URL")
         if not url.startswith(("http://", "https://")):
-            raise ValueError(f"'{url}' is no URL; it begins with https:// or http://")
+            # Not quoted: it may hold a password.
+            raise ValueError(f"what stands for '{scenario_id}' is no URL; it begins with https:// or http://")
         found[scenario_id] = url
     return found
 
@@ -31,7 +34,7 @@ class NightSettings(BaseSettings):
     """From `CJ_PIPELINE_NIGHT_` and the name of a field in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
     lps: Annotated[dict[str, str], NoDecode, BeforeValidator(_by_scenario)] = {}
@@ -40,6 +43,15 @@ class NightSettings(BaseSettings):
     """Whole runs of a scenario that stay in the data folder; empty: all."""
     keep_days: int | None = Field(default=None, ge=7)
     """Days for which Dagster keeps runs of nights with their events, at least a week; empty: for ever."""
+
+    def strangers(self, scenario_ids: Iterable[str]) -> dict[str, str]:
+        """Return a sentence about each name in `lps` that is none of these scenarios: asked is the embedded LPS."""
+        known = frozenset(scenario_ids)
+        return {
+            name: f"{PREFIX}LPS names '{name}', and there is no such scenario. {did_you_mean(name, known)}".rstrip()
+            for name in self.lps
+            if name not in known
+        }
 
 
 def night_settings() -> NightSettings:

@@ -83,13 +83,19 @@ def send_test() -> None:
 def send_now() -> None:
     """Send what waits and is due. Exits with 3 when something was not taken."""
     from cj_pipeline.alerts.channels import channels_of
-    from cj_pipeline.alerts.outbox import send_waiting
+    from cj_pipeline.alerts.outbox import outbox, send_waiting
     from cj_pipeline.alerts.settings import alert_settings
     from cj_pipeline.foundation.settings import PipelineSettings
 
-    problems = send_waiting(PipelineSettings().data_dir, channels_of(alert_settings()), utc_now())
+    root, channels = PipelineSettings().data_dir, channels_of(alert_settings())
+    waited = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}
+    problems = send_waiting(root, channels, utc_now())
     for problem in problems:
         say(problem, err=True)
+    waits = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}
+    for alert_id, name in sorted(waited - waits):
+        say(f"{alert_id} was taken by {name}.")
+    say(f"Messages that wait: {len({alert_id for alert_id, _ in waits})}.")
     sys.exit(exit_codes.CANNOT_TELL if problems else exit_codes.PASSED)
 
 

@@ -68,7 +68,7 @@ def nightly(
     from cj_pipeline.alerts.channels import channels_of
     from cj_pipeline.alerts.night_settings import night_settings
     from cj_pipeline.alerts.settings import alert_settings
-    from cj_pipeline.cli.warehouse import checks_of, code_of, print_failed, print_suite, suite_row
+    from cj_pipeline.cli.warehouse import checks_of, code_of, print_failed, print_suite, suite_rows
     from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.parity.verdict import worst_code
     from cj_pipeline.traces.arrivals import arrivals
@@ -86,9 +86,11 @@ def nightly(
     _check_outputs(junit, markdown, html)
     night = utc_now().date() if given is None else given.date()
     own = night_settings()
+    for words in own.strangers(found.present).values():
+        raise BadInput(words, path="environment", remedy="Correct the name, or take it out.")
     results = _run(tuple(found.new), night, strict, own.lps)
     stored = [checks_of(result) for result in results]
-    rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
+    rows = suite_rows(results, stored)
     if not as_json:
         print_suite(rows)  # first: whatever breaks off after it, the night is not lost
     outcomes, told = _conclude(settings.data_dir, night, results, found.broken, channels, alerts.ui_url)
@@ -176,8 +178,22 @@ def _conclude(
     dated = tuple(outcomes) if concluded is None else concluded.outcomes
     if alert is None:
         return dated, f"Night of {night}: all {len(dated)} scenarios are as expected, as they were."
-    to = f"for {', '.join(channels)}" if channels else "kept in the data folder; CJ_PIPELINE_ALERT_* names no channel"
-    return dated, f"{alert.subject}. Message {alert.id}: {to}."
+    return (
+        dated,
+        f"{alert.subject}. Message {alert.id}: {_whereabouts(data_dir.absolute(), alert.id, tuple(channels))}.",
+    )
+
+
+def _whereabouts(root: Path, alert_id: str, channels: tuple[str, ...]) -> str:
+    """Say which channels have taken a message, and for which it is kept."""
+    from cj_pipeline.alerts.outbox import outbox
+
+    if not channels:
+        return "kept in the data folder; CJ_PIPELINE_ALERT_* names no channel"
+    waiting = next((kept.waiting for kept in outbox(root) if kept.alert.id == alert_id), channels)
+    taken = [name for name in channels if name not in waiting]
+    told = [f"taken by {', '.join(taken)}"] if taken else []
+    return "; ".join([*told, *([f"kept for {', '.join(waiting)}"] if waiting else [])])
 
 
 def _retain(settings: NightSettings) -> None:

@@ -13,6 +13,7 @@ from dagster import AssetKey, DagsterInstance, RunsFilter
 
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.retrying import Waits
 from cj_pipeline.instance import URL_VARIABLE
 from resources.lps import LpsResource
 from tests.alerts.receivers import webhook
@@ -71,6 +72,7 @@ def test_a_night_runs_what_it_can_and_says_what_is_red_to_people_ci_and_a_webhoo
         assert not instance.telemetry_enabled
         assert instance.get_materialized_partitions(AssetKey(["parity", "report"])) == {LOWER5}
     assert run.tags["dagster/partition"] == LOWER5
+    assert f"Message {body['id']}: taken by webhook." in " ".join(answer.out.split())
     listed = cj_pipeline("alerts", "list", "--json").document
     assert [(kept["alert"]["id"], list(kept["channels"])) for kept in listed] == [(body["id"], ["webhook"])]
 
@@ -94,7 +96,7 @@ def test_a_night_asks_the_deployed_lps_and_removes_old_runs(
     answer = cj_pipeline("nightly", "--night", "2026-05-03", "--no-alerts")
     assert asked == ["http://lps:8080 2026-05-03"]
     assert "live_callbacks: http://lps:8080: is another service." in " ".join(answer.out.split())
-    assert "1 runs were removed from the data folder." in answer.err
+    assert "Runs removed from the data folder: 1." in answer.err
     assert not old.exists()
 
 
@@ -129,6 +131,17 @@ def test_a_mistake_is_told_before_the_night(
     answer = cj_pipeline("nightly", "--night", "2026-05-03", *options)
     assert answer.code == 2
     assert said in " ".join(answer.err.split())
+
+
+def test_a_deployed_lps_for_a_scenario_that_is_not_there_is_refused_before_the_night(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", f"{LOWER5}x=http://user:hidden@lps:8080")
+    monkeypatch.setattr("cj_pipeline.cli.nightly._run", lambda *_: pytest.fail("the night began"))
+    answer = cj_pipeline("nightly", "--night", "2026-05-03")
+    assert answer.code == 2
+    assert f"CJ_PIPELINE_NIGHT_LPS names '{LOWER5}x', and there is no such scenario." in answer.err
+    assert "hidden" not in answer.err
 
 
 def test_the_table_is_printed_though_the_night_cannot_be_kept(
@@ -172,3 +185,22 @@ def test_a_message_can_be_tried(cj_pipeline: Terminal, monkeypatch: pytest.Monke
 def test_every_setting_is_documented() -> None:
     page = (REPOSITORY / "docs/nightly.md").read_text(encoding="utf-8")
     assert [name for name in AlertSettings.model_fields if f"`{name.upper()}`" not in page] == []
+
+
+def test_a_message_that_was_refused_is_told_as_kept_and_sent_later(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with webhook(503) as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        answer = cj_pipeline("nightly", "--night", "2026-05-03")
+    (kept,) = cj_pipeline("alerts", "list", "--json").document
+    message = kept["alert"]["id"]
+    assert f"Message {message}: kept for webhook." in " ".join(answer.out.split())
+    assert f"{message} was not sent by webhook, and is tried again" in answer.err
+    monkeypatch.setattr("cj_pipeline.alerts.outbox.WAITS", Waits(first_s=0.0, most_s=0.0))
+    with webhook() as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        sent = cj_pipeline("alerts", "send")
+    assert (sent.code, sent.out) == (0, f"{message} was taken by webhook.\nMessages that wait: 0.\n")
+    assert [body["id"] for _, body in hook.got] == [message]
+    assert cj_pipeline("alerts", "send").out == "Messages that wait: 0.\n"

@@ -266,6 +266,20 @@ def test_a_run_that_was_lost_and_not_tried_again_is_requested_once(
     assert {one.state for one in watch.night().outcomes} == {State.BROKE_OFF, State.UNUSABLE}
 
 
+def test_a_deployed_lps_for_a_scenario_that_is_not_there_is_told(
+    watch: Watch, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", f"{LOWER5}=http://lps:8080,{ROUNDTRIP}x=http://lps:8080")
+    for scenario_id in (LOWER5, ROUNDTRIP):
+        run(instance, scenario_id, DagsterRunStatus.SUCCESS)
+    watch()
+    (told,) = (one for one in watch.night().outcomes if one.scenario_id == f"{ROUNDTRIP}x")
+    assert told.state is State.UNUSABLE
+    assert told.sentences[0].startswith(
+        f"CJ_PIPELINE_NIGHT_LPS names '{ROUNDTRIP}x', and there is no such scenario. Did you mean '{ROUNDTRIP}'?"
+    )
+
+
 def test_a_run_that_was_lost_is_told_and_not_requested_once_the_night_is_over(
     watch: Watch, instance: DagsterInstance, clock: Clock
 ) -> None:
