@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ ANSWER_S = 5
 # Looks, half a minute apart, before a run is given up. Dagster tries it again at once, and never after that: until then
 # its daemon must have seen that the code server is back.
 LOOKS = 3
+
+# Field 22 of proc_pid_stat(5), counted from field 4: ticks between the start of the machine and that of a process.
+_START = 18
 
 _RUNS = CheckRunHealthResult(WorkerStatus.RUNNING)
 
@@ -50,7 +54,7 @@ class ProcessRuns(DefaultRunLauncher):
         if has is None and "socket" not in where:  # it is waited for; one behind a socket comes back behind another
             return _RUNS
         # A code server that is killed alone leaves its workers behind, which go on.
-        if _is_here(where) and (pid := self._process_of(run)) is not None and _is_alive(pid):
+        if _is_here(where) and (told := self._process_of(run)) is not None and _is_alive(*told):
             return _RUNS
         self._without[run.run_id] = looks = self._without.get(run.run_id, 0) + 1
         if looks < LOOKS:
@@ -69,11 +73,12 @@ class ProcessRuns(DefaultRunLauncher):
             return None
         return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
-    def _process_of(self, run: DagsterRun) -> int | None:
+    def _process_of(self, run: DagsterRun) -> tuple[int, float] | None:
+        """Return the process that a run told of, and when, in seconds since 1970."""
         for entry in self._instance.all_logs(run.run_id):
             event = entry.dagster_event
             if event is not None and event.is_engine_event and (pid := event.engine_event_data.metadata.get("pid")):
-                return int(str(pid.value))
+                return int(str(pid.value)), entry.timestamp
         return None
 
 
@@ -82,8 +87,11 @@ def _is_here(where: Mapping[str, Any]) -> bool:
     return "socket" in where or where.get("host") in {"localhost", "127.0.0.1", "::1"}
 
 
-def _is_alive(pid: int) -> bool:
-    """Return whether a process runs. One that has ended and that nobody has asked about does not."""
+def _is_alive(pid: int, told_at: float) -> bool:
+    """Return whether the process runs that told of itself at a time, in seconds since 1970.
+
+    Not one that has ended and that nobody has asked about, and not a younger one with the same number.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -91,5 +99,8 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     with suppress(OSError):  # without /proc, it is taken to run
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        started_s = float(fields[_START]) / os.sysconf("SC_CLK_TCK")
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+        return state != "Z" and age_s >= time.time() - told_at - 5
     return True

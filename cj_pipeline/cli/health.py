@@ -56,16 +56,21 @@ def health(part: str | None, address: str | None, live: bool, wait_s: float, wit
 
 
 def _asked(part: str, address: str | None, live: bool, within_s: float) -> Health:
-    from cj_pipeline.local.probes import DAEMON, DEFAULT_ADDRESSES, Health, probe
+    from cj_pipeline.local.probes import DAEMON, DAEMON_LIMIT_S, DEFAULT_ADDRESSES, LIMIT_S, Health, probe, within
 
     if part != DAEMON:
-        return probe(part, address or DEFAULT_ADDRESSES[part], live=live)
+        where = address or DEFAULT_ADDRESSES[part]
+        return within(part, LIMIT_S, f"What listens at {where}", lambda: probe(part, where, live=live))
     try:
         from cj_pipeline.instance import daemon_problem
     except ModuleNotFoundError as error:
         raise CjPipelineError(f"{error}. The daemon needs Dagster: install cj-pipeline[dagster].") from None
-    problem = daemon_problem(within_s, errors_too=not live)
-    return Health(DAEMON, not problem, problem or "All its loops gave a sign of life.")
+
+    def look() -> Health:
+        problem = daemon_problem(within_s, errors_too=not live)
+        return Health(DAEMON, not problem, problem or "All its loops gave a sign of life.")
+
+    return within(DAEMON, DAEMON_LIMIT_S, "Its storage", look)
 
 
 def _show(found: list[Health], live: bool, as_json: bool) -> None:

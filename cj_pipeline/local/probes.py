@@ -7,7 +7,9 @@ The daemon has no port; what asks it is in cj_pipeline/instance.py, beside the r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -29,6 +31,9 @@ PARTS = (*DEFAULT_ADDRESSES, DAEMON)
 # Half of what compose gives a whole probe, whose program has to start as well.
 TIMEOUT_S = 10.0
 
+LIMIT_S, DAEMON_LIMIT_S = 15.0, 40.0
+"""For all that one part is asked. A storage that is being started again is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -43,6 +48,26 @@ def probe(part: str, address: str, *, live: bool = False) -> Health:
     """Ask a part at HOST:PORT. live: whether it lives, else whether it is ready. Never raises."""
     good, detail = _PROBES[part](address, live)
     return Health(part, good, detail)
+
+
+def within(part: str, limit_s: float, who: str, ask: Callable[[], Health]) -> Health:
+    """Ask in a thread of its own, and say that a part is not well when no answer has come in time. who: answers.
+
+    A server that sends a byte a second, and a database that accepts and never answers, keep every other limit.
+    """
+    answer: Future[Health] = Future()
+
+    def fulfil() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # raised again where it is waited for
+            answer.set_exception(error)
+
+    Thread(target=fulfil, daemon=True, name=f"probe-{part}").start()
+    try:
+        return answer.result(limit_s)
+    except TimeoutError:
+        return Health(part, False, f"{who} has not answered within {limit_s:g} s.")
 
 
 def _service(path: str, live_path: str) -> Callable[[str, bool], tuple[bool, str]]:

@@ -102,6 +102,14 @@ def test_a_worker_that_outlives_its_code_server_goes_on(
     assert looks(instance, monkeypatch, None, pid=os.getpid(), host="") == [RUNS] * 4
 
 
+def test_a_younger_process_with_the_number_of_a_worker_is_another(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if this process had begun after what the worker told.
+    monkeypatch.setattr("cj_pipeline.process_runs.time.clock_gettime", lambda _: 0.0)
+    assert looks(instance, monkeypatch, False, pid=os.getpid(), times=3) == [RUNS, RUNS, LOST]
+
+
 def test_a_worker_that_ended_and_that_nobody_has_asked_about_does_not_run(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

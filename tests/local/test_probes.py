@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from cj_pipeline.foundation.errors import CjPipelineError
 from cj_pipeline.local.ports import free_port
-from cj_pipeline.local.probes import CJ, CODE_SERVER, LPS, WEBSERVER, Health, probe
+from cj_pipeline.local.probes import CJ, CODE_SERVER, LPS, WEBSERVER, Health, probe, within
 
 
 @contextmanager
@@ -128,3 +129,31 @@ def test_a_code_server_is_ready_when_it_says_that_it_serves(status: str | None, 
         assert probe(CODE_SERVER, f"127.0.0.1:{port}").good is good
     finally:
         server.stop(None).wait()
+
+
+def test_a_part_that_never_ends_its_answer_is_not_waited_for() -> None:
+    never = Event()
+    assert within(LPS, 0.05, "What listens", lambda: Health(LPS, never.wait(), "")) == Health(
+        LPS, False, "What listens has not answered within 0.05 s."
+    )
+    never.set()
+    assert within(LPS, 60.0, "What listens", lambda: Health(LPS, True, "well")) == Health(LPS, True, "well")
+
+
+def test_an_error_of_a_probe_is_raised_where_it_is_waited_for() -> None:
+    def ask() -> Health:
+        raise CjPipelineError("install Dagster")
+
+    with pytest.raises(CjPipelineError, match="install Dagster"):
+        within(CODE_SERVER, 60.0, "What listens", ask)
+
+
+@pytest.mark.parametrize("part", [LPS, CJ, WEBSERVER])
+def test_no_proxy_is_asked_for_what_is_on_this_machine(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(200, json.dumps({"message": "here"})) as address:
+        assert probe(part, address, live=True).good
+        assert "Nothing answers" not in probe(part, address).detail
