@@ -67,6 +67,11 @@ class Events:
         return cls(tuple(_problems(listed)), failed, frozenset(blocking))
 
     @property
+    def causes(self) -> tuple[str, ...]:
+        """`step: error` of each step that broke off, in the words that our errors have."""
+        return tuple(f"{step}: {_OWN_CLASS.sub('', cause)}" for step, cause in self.problems)
+
+    @property
     def defects(self) -> bool:
         """Whether a step broke off by a defect of ours."""
         return any(not cause.startswith(MENDABLE) for _, cause in self.problems)
@@ -80,7 +85,7 @@ def outcome_of(run: RunFolder, events: Events, *, succeeded: bool) -> Outcome:
         sentences = _short([str(problem)])
         return Outcome(scenario_id=run.scenario_id, state=State.BROKE_OFF, run_id=run.run_id, sentences=sentences)
     if not rows or events.problems:
-        stops = [f"{step}: {_OWN_CLASS.sub('', cause)}" for step, cause in events.problems]
+        stops = [*events.causes]
         stops += [f"{name}: {events.failed_checks[name]}" for name in sorted(events.blocking) if not rows]
         state = State.AS_EXPECTED if succeeded else State.BROKE_OFF
         return Outcome(scenario_id=run.scenario_id, state=state, run_id=run.run_id, sentences=_short(stops))

@@ -158,9 +158,14 @@ class Materialised:
         return self.events.failed_checks
 
     @property
+    def stopping_checks(self) -> tuple[str, ...]:
+        """Those of them that stop a run, by name."""
+        return tuple(sorted(self.events.blocking))
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """`step: error` of each step that broke off."""
-        return tuple(f"{step}: {cause}" for step, cause in self.events.problems)
+        return self.events.causes
 
     @property
     def defects(self) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
@@ -219,9 +220,25 @@ def _dagster() -> Finding:
         return Finding("dagster", "absent", "not installed; parity works without it, the graph and the UI do not")
     storage = "PostgreSQL" if os.environ.get("CJ_PIPELINE_POSTGRES_URL") else "SQLite"
     home = os.environ.get("DAGSTER_HOME")
+    if home and not Path(home).is_dir():
+        return Finding("dagster", "missing", f"DAGSTER_HOME '{home}' is no folder; make it, or unset the variable")
     return Finding(
         "dagster", "ok", f"{found}, storage {storage}, DAGSTER_HOME {home or 'not set (throw-away storage)'}"
     )
+
+
+def _alerts() -> Finding:
+    """Find where messages about a night go. Never what the variables say."""
+    from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.settings import PREFIX, alert_settings
+
+    try:
+        channels = channels_of(alert_settings())
+    except CjPipelineError as error:
+        return Finding("alerts", "missing", str(error))
+    if not channels:
+        return Finding("alerts", "absent", f"{PREFIX}* names no channel: a message is kept in the data folder")
+    return Finding("alerts", "ok", f"{', '.join(channels)}; try them: cj-pipeline alerts test")
 
 
 def _kafka() -> Finding:
@@ -300,6 +317,7 @@ LOOKS: tuple[Callable[[], Finding], ...] = (
     _cj_variables,
     _data,
     _dagster,
+    _alerts,
     _kafka,
     _java,
     _maven,

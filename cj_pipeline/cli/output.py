@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ WIDTH = 80
 
 # What click's progress bar takes beside its label.
 _BAR = 60
+
+LINE_EVERY_S = 15.0
 
 _COLOURS = {"pass": "green", "fail": "red", "PARITY": "green", "NO PARITY": "red", "CANNOT TELL": "yellow"}
 
@@ -76,13 +79,26 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a long run is, on standard error, where that is a terminal."""
+    """Show how far a long run is, on standard error: a bar in a terminal, else a line every quarter of a minute."""
     if not sys.stderr.isatty():
-        yield lambda answered: None
+        yield _lines(plain(description), total)
         return
     label = plain(description)[: max(0, width() - _BAR)]
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
         yield bar.update
+
+
+def _lines(label: str, total: int) -> Callable[[int], None]:
+    done, next_at = 0, time.monotonic() + LINE_EVERY_S
+
+    def tell(more: int) -> None:
+        nonlocal done, next_at
+        done += more
+        if (now := time.monotonic()) >= next_at:
+            next_at = now + LINE_EVERY_S
+            click.echo(f"{label}: {done} of {total}", err=True)
+
+    return tell
 
 
 def _coloured(cell: str) -> str:

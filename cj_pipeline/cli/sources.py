@@ -213,4 +213,6 @@ def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
 def names_callbacks(name: str) -> bool:
     """Return whether an argument is a path to callbacks rather than a mode expression."""
     path = Path(name)
+    if path.suffix in {".jsonl", ".json", ".gz", ".zst"}:  # no mode has such a name: a file, there or not
+        return True
     return os.path.isdir(path) or (os.path.isfile(path) and path.suffix != ".yaml")  # noqa: PTH112, PTH113

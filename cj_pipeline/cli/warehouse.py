@@ -96,7 +96,7 @@ def materialize(
                 results.append(result)
                 progress(1)
     stored = [checks_of(result) for result in results]
-    rows = [suite_row(result.scenario_id, checks) for result, checks in zip(results, stored, strict=True)]
+    rows = suite_rows(results, stored)
     if html is not None:
         from cj_pipeline.cli.pages import write_pages  # here: most commands write no page
 
@@ -145,7 +145,7 @@ def prune_runs(keep: int) -> None:
     removed = prune(Warehouse(data_root()), utc_now(), keep=keep)
     for run in removed:
         say(f"removed run {run.run_id} of {run.scenario_id}")
-    say(f"{len(removed)} runs removed")
+    say(f"runs removed: {len(removed)}")
 
 
 def _all_folders() -> list[Path]:
@@ -213,7 +213,7 @@ def code_of(result: Materialised, checks: Sequence[Row], accept_unproven: bool) 
     from cj_pipeline.parity.tables import stored_verdict
     from cj_pipeline.parity.verdict import judged_exit_code
 
-    stops = [] if result.compared else [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
+    stops = [] if result.compared else [f"{name}: {result.failed_checks[name]}" for name in result.stopping_checks]
     for problem in (*result.problems, *stops):
         say(f"{result.scenario_id} broke off: {problem}", err=True)
     if result.defects:
@@ -225,8 +225,16 @@ def code_of(result: Materialised, checks: Sequence[Row], accept_unproven: bool) 
     return code if code or result.success else exit_codes.CHECK_FAILED
 
 
-def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
-    """Return one scenario of the parity table, from its stored checks; without any, its run broke off."""
+def suite_rows(results: Sequence[Materialised], stored: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
+    """Return the parity table: a scenario each. stored: the checks of each result."""
+    return [
+        suite_row(result.scenario_id, checks, broke_off=bool(result.problems))
+        for result, checks in zip(results, stored, strict=True)
+    ]
+
+
+def suite_row(scenario_id: str, checks: Sequence[Row], *, broke_off: bool) -> dict[str, Any]:
+    """Return one scenario of the parity table, from its stored checks. broke_off: whether a step of its run did."""
     from cj_pipeline.parity.tables import stored_verdict
 
     found = stored_verdict(scenario_id, checks) if checks else None
@@ -235,7 +243,7 @@ def suite_row(scenario_id: str, checks: Sequence[Row]) -> dict[str, Any]:
         "scenario": scenario_id,
         "verdict": None if found is None else found.verdict.value,
         "expected": None if found is None else found.expected.value,
-        "words": "broke off" if found is None else found.words,
+        "words": "broke off" if found is None else f"{found.words}, then broke off" if broke_off else found.words,
         "checks_on": 0 if found is None else found.checks_on,
         "checks_off": 0 if found is None else found.checks_off,
         "inconclusive": 0 if found is None else found.inconclusive,

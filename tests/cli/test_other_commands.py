@@ -269,6 +269,26 @@ def test_doctor_finds_everything_here_and_nothing_in_an_empty_folder(
     assert {row["what"] for row in answer.document if row["state"] == "missing"} == {"scenarios"}
 
 
+def test_doctor_says_where_messages_go_and_names_a_dagster_home_that_is_not_there(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("CJ_PIPELINE_ALERT_WEBHOOK", "https://hooks/s3cret")
+    answer = cj_pipeline("doctor", "--json")
+    found = {row["what"]: (row["state"], row["detail"]) for row in answer.document}
+    assert answer.code == 2
+    assert found["dagster"] == (
+        "missing", f"DAGSTER_HOME '{tmp_path}/nowhere' is no folder; make it, or unset the variable"
+    )  # fmt: skip
+    assert found["alerts"] == ("ok", "webhook; try them: cj-pipeline alerts test")
+    assert "s3cret" not in answer.out
+    monkeypatch.delenv("CJ_PIPELINE_ALERT_WEBHOOK")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    answer = cj_pipeline("doctor", "--json")
+    states = {row["what"]: row["state"] for row in answer.document}
+    assert (answer.code, states["dagster"], states["alerts"]) == (0, "ok", "absent")
+
+
 def test_doctor_names_variables_that_no_service_reads_and_never_what_they_say(
     cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

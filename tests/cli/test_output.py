@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cj_pipeline.cli.output import LINE_EVERY_S, progress_bar
 from cj_pipeline.cli.text_table import shown_width, table_lines
 from cj_pipeline.warehouse.store import Warehouse
 from tests.cli.terminal import Terminal, printed_rows
@@ -156,3 +157,14 @@ def test_numbers_that_json_has_not_are_null(cj_pipeline: Terminal, tmp_path: Pat
         {"x": None, "y": None}
     ]
     assert "Two columns are called 'x'" in cj_pipeline("sql", "select 1 as x, 2 as x", "--json").err
+
+
+def test_without_a_terminal_a_long_run_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0.0, 5.0, LINE_EVERY_S, LINE_EVERY_S + 5.0, 2 * LINE_EVERY_S])
+    monkeypatch.setattr("cj_pipeline.cli.output.time.monotonic", lambda: next(moments))
+    with progress_bar("materialising", 8) as progress:
+        for more in (1, 2, 1, 4):
+            progress(more)
+    assert capsys.readouterr().err == "materialising: 3 of 8\nmaterialising: 8 of 8\n"

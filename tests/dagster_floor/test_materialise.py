@@ -354,7 +354,7 @@ def test_materialise_says_what_broke_off_before_the_first_step(tmp_path: Path, m
 
     monkeypatch.setattr(LpsResource, "setup_for_execution", refuse)
     seen = list(materialise([LOWER5], data_dir=tmp_path, traces_dir=TRACES))
-    assert [one.problems for one in seen] == [("run: cj_pipeline.foundation.errors.BadInput: lps: no such host.",)]
+    assert [one.problems for one in seen] == [("run: lps: no such host.",)]
 
 
 def test_materialise_of_an_unknown_scenario_touches_nothing(tmp_path: Path) -> None:
