@@ -26,9 +26,8 @@ from cj_pipeline.engine.state import (
     UploadStatus,
     Wave,
 )
-from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 from cj_pipeline.foundation.stored_formats import ENGINE_STATE
-from cj_pipeline.foundation.versions import NewerVersion
 
 
 class UnreadableState(CjPipelineError):
@@ -91,8 +90,8 @@ def from_json(text: str | bytes) -> State:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UnreadableState(f"stored state: {where}: {first['msg']}. Restore it from an older copy.") from None
-    except NewerVersion as newer:
-        raise UnreadableState(str(newer)) from None
+    except BadInput as version:  # too new, or none at all
+        raise UnreadableState(str(version)) from None
     except UnusableBudget as error:
         raise UnreadableState(f"stored state: batch: {error}") from None
     state = _state(stored)

@@ -66,6 +66,8 @@ def _content(variable: str, path: Path) -> str:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise OSError(errno.EINVAL, "it is no regular file")
         found = path.read_text(encoding="utf-8").strip()
+        if "\0" in found:  # which no variable can hold
+            raise OSError(errno.EINVAL, "it holds a NUL")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no UTF-8 text"
         raise BadInput(

@@ -5,6 +5,7 @@ Settings of a service are in its own settings.py, those of the engine in contrac
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cj_pipeline.foundation.data_path import is_s3, local_only
+from cj_pipeline.foundation.errors import BadInput
 
 
 class PipelineSettings(BaseSettings):
@@ -36,6 +38,13 @@ class PipelineSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _on_this_machine(self) -> Self:
+        if re.match(r"[A-Za-z][\w+.-]+:/", self.data_place) and not is_s3(self.data_place):
+            raise BadInput(
+                f"'{self.data_place}' is neither a folder nor s3://BUCKET/PREFIX.",
+                path="environment",
+                field="CJ_PIPELINE_DATA_DIR",
+                remedy="Write the scheme in small letters, with two slashes.",
+            )
         for name in ("local_dir", "traces_dir", "cache_dir"):
             if (folder := getattr(self, name)) is not None:
                 local_only(folder, f"CJ_PIPELINE_{name.upper()}")

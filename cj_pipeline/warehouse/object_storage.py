@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from fsspec.asyn import sync, sync_wrapper
 from upath import UPath
 
-from cj_pipeline.foundation.errors import CjPipelineError
+from cj_pipeline.foundation.errors import BadInput, CjPipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ class _Body:
 def open_prefix(url: str, limit_s: float) -> UPath:
     """Return a prefix of a bucket as a path. Endpoint, region and keys come from the usual AWS_* variables."""
     fsspec.register_implementation("s3", ObjectStorage, clobber=True)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     options: dict[str, Any] = {
         "use_listings_cache": False,  # other machines write too
@@ -105,6 +106,16 @@ def open_prefix(url: str, limit_s: float) -> UPath:
     path: UPath = UPath(url, **options)
     path.fs.limit_s = limit_s  # all paths below this one have the same file system
     return path
+
+
+def _endpoint() -> str:
+    """Return the URL of a server that is not Amazon's; empty where none is set. Raises BadInput for what is no URL."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(name, ""):
+            if not re.match(r"https?://[^/\s]", url):
+                raise BadInput("is no URL.", path="environment", field=name, remedy="Write https://HOST[:PORT].")
+            return url
+    return ""
 
 
 def upload(path: UPath, source: Path) -> None:

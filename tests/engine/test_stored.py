@@ -69,6 +69,10 @@ def edited(edit: Any) -> str:
         ("", "Invalid JSON"),
         ("{}", "batch: Field required"),
         (edited(lambda d: d.update(version=2)), "is version 2 of the state of a batch, which a newer"),
+        (
+            edited(lambda d: d.update(version=0)),
+            "is version 0 of the state of a batch; this cj-pipeline reads version 1",
+        ),
         (edited(lambda d: d.update(total=9)), "total: Extra inputs are not permitted"),
         (edited(lambda d: d["batch"].update(max_pairs_requested=0)), "a budget of 0 comparisons"),
         (edited(lambda d: d.update(status="COMPLETED")), "a finished batch has nothing in flight"),
@@ -80,7 +84,12 @@ def test_what_is_no_state_is_refused_by_its_place(text: str, named: str) -> None
     with pytest.raises(UnreadableState) as caught:
         from_json(text)
     assert named in str(caught.value)
-    remedies = ("Restore it from an older copy", "Ask for at least one", "Upgrade cj-pipeline")
+    remedies = (
+        "Restore it from an older copy",
+        "Ask for at least one",
+        "Upgrade cj-pipeline",
+        "Use the version of cj-pipeline that wrote it",
+    )
     assert any(remedy in str(caught.value) for remedy in remedies)
 
 

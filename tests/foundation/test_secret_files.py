@@ -48,6 +48,7 @@ def test_other_variables_that_end_so_are_left_alone() -> None:
     [
         (None, f"environment: {NAME}_FILE: '{{path}}' cannot be read: No such file or directory. Name a file"),
         (b"", f"environment: {NAME}_FILE: '{{path}}' is empty. Write the secret into it."),
+        (b"sk-\0", f"environment: {NAME}_FILE: '{{path}}' cannot be read: it holds a NUL. Name a file"),
         (b"sk-\xff", f"environment: {NAME}_FILE: '{{path}}' cannot be read: it is no UTF-8 text."),
     ],
 )
