@@ -48,6 +48,7 @@ from assets.trace import checksums_check, complete_check, trace_asset
 from cj_pipeline.alerts.night import Outcome
 from cj_pipeline.foundation.secret_files import read_secret_files
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.process_runs import keep_watching
 from cj_pipeline.runs.record import Side
 from cj_pipeline.traces.store import TraceStore
 from cj_pipeline.warehouse.data_root import data_root
@@ -242,5 +243,6 @@ def _materialised(run: RunFolder, result: ExecuteInProcessResult) -> Materialise
 
 # Before a sensor or a resource of this process looks for a password.
 read_secret_files(os.environ)
+keep_watching()
 
 defs = build_defs()

@@ -1,4 +1,4 @@
-"""This module launches runs as processes of the code server, and notices when the process of one is gone.
+"""This module launches runs as processes of the code server, and notices when one of both is gone.
 
 `dagster.yaml` names it. The code server tells of a worker that died, but nobody of a code server that died with its
 workers, as in the end of its container or of the machine: its runs would be "started" for an hour.
@@ -7,10 +7,13 @@ workers, as in the end of its container or of the machine: its runs would be "st
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
+
+_log = logging.getLogger(__name__)
 
 ANSWER_S = 5
 
@@ -104,3 +109,24 @@ def _is_alive(pid: int, told_at: float) -> bool:
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
         return state != "Z" and age_s >= time.time() - told_at - 5
     return True
+
+
+def keep_watching() -> None:
+    """In a code server, let the thread that looks after its runs outlive an error of the storage.
+
+    Dagster's ends with the first one. From then on no death of a worker is noticed, and a SIGTERM, after which that
+    thread ends the server, is waited for without an end. In any other process this changes nothing.
+    """
+    servers = sys.modules.get("dagster._grpc.server")
+    if servers is None or hasattr(servers.DagsterApiServer._check_for_orphaned_runs, "__wrapped__"):
+        return
+    look = servers.DagsterApiServer._check_for_orphaned_runs
+
+    @wraps(look)
+    def look_and_go_on(server: Any) -> None:
+        try:
+            look(server)
+        except Exception as error:  # the storage is away: the next look is in a second
+            _log.warning("the runs of this code server could not be looked after: %s", type(error).__name__)
+
+    servers.DagsterApiServer._check_for_orphaned_runs = look_and_go_on

@@ -16,7 +16,7 @@ FLOORS: Mapping[str, int] = {
     "definitions": 8,
     "instance": 8,
     "celery_runs": 8,
-    "process_runs": 8,
+    "process_runs": 7,
     "assets": 7,
     "resources": 7,
     "reports": 6,

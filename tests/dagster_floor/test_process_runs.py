@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc import server as servers
 from dagster._grpc.types import CanCancelExecutionResult
 from dagster._serdes import serialize_value
+from sqlalchemy.exc import DBAPIError
 
 from cj_pipeline.instance import URL_VARIABLE
-from cj_pipeline.process_runs import ProcessRuns
+from cj_pipeline.process_runs import ProcessRuns, keep_watching
 from tests.house import REPOSITORY
 
 
@@ -131,3 +134,52 @@ def test_a_run_that_a_command_started_is_left_alone(instance: DagsterInstance) -
     launcher: Any = instance.run_launcher
     run = instance.add_run(DagsterRun(job_name="parity_all", status=DagsterRunStatus.STARTED))
     assert launcher.check_run_worker_health(run).status.value == "RUNNING"
+
+
+def test_the_watch_of_a_code_server_over_its_runs_outlives_an_error_of_the_storage(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks_of = []
+
+    def away(server: object) -> None:
+        looks_of.append(server)
+        raise DBAPIError("select 1", None, OSError("the server is away"))
+
+    monkeypatch.setattr(servers.DagsterApiServer, "_check_for_orphaned_runs", away)
+    keep_watching()
+    once = servers.DagsterApiServer._check_for_orphaned_runs
+    keep_watching()
+    assert servers.DagsterApiServer._check_for_orphaned_runs is once
+    ends = Event()
+
+    class Server:
+        """As much of Dagster's as its thread needs. It ends at the third look."""
+
+        _server_termination_event = ends
+        _cleanup_thread = servers.DagsterApiServer._cleanup_thread
+
+        def _check_for_orphaned_runs(self) -> None:
+            try:
+                once(self)  # type: ignore[arg-type]
+            finally:
+                if len(looks_of) == 3:
+                    ends.set()
+
+    monkeypatch.setattr(servers, "CLEANUP_TICK", 0.01)
+    Server()._cleanup_thread()  # type: ignore[misc]
+    assert len(looks_of) == 3
+    assert caplog.messages == ["the runs of this code server could not be looked after: DBAPIError"] * 3
+
+
+def test_a_code_server_has_that_watch() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", IN_A_CODE_SERVER], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert said.stdout == "True\n"
+
+
+IN_A_CODE_SERVER = """
+from dagster._grpc.server import DagsterApiServer
+import cj_pipeline.definitions
+print(hasattr(DagsterApiServer._check_for_orphaned_runs, "__wrapped__"))
+"""
