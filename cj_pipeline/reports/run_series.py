@@ -10,10 +10,10 @@ from cj_pipeline.reports.rooms import REPOSITORY
 
 FIGURES = REPOSITORY / "benchmarks" / "figures" / "celery_runs.json"
 
-HEAD = (
-    "| executed by | scenarios | seconds | runs a minute | processor seconds | speed-up | failed | repeated "
-    "| page of runs, s: median, longest |"
-)
+HEAD = ("executed by", "scenarios", "seconds", "runs a minute", "processor seconds", "speed-up", "failed", "repeated")
+PAGE = "page of runs, s: median, longest"
+"""The last column, where one of the series asked for that page."""
+
 NOTHING = "No figures are stored yet: `python -m benchmarks.celery_runs --write` (an hour or more)."
 
 
@@ -27,7 +27,9 @@ def run_series_table(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
     if not rows:
         return NOTHING
     first: dict[int, float] = {}
-    lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    with_page = any("page_median_s" in row for row in rows)
+    head = (*HEAD, PAGE) if with_page else HEAD
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     for row in rows:
         whole = row["ended"] == row["partitions"]
         rate = row["ended"] / row["seconds"] * 60 if row["seconds"] else 0.0
@@ -41,7 +43,8 @@ def run_series_table(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
             f"{rate / base:.2f}" if base else "",
             str(row["failed"]),
             str(row["repeated"]),
-            f"{row['page_median_s']}, {row['page_longest_s']}" if "page_median_s" in row else "",
         )
+        if with_page:
+            cells += (f"{row['page_median_s']}, {row['page_longest_s']}" if "page_median_s" in row else "",)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

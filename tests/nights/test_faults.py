@@ -240,3 +240,26 @@ def test_a_night_that_did_not_run_is_told(deployment: Deployment, hook: Hook) ->
     assert {note["state"] for note in body["scenarios"]} == {"did not run"}
     assert "is the Dagster daemon running" in body["text"]
     deployment.switch_schedule("parity_nightly", on=True)
+
+
+def test_a_code_server_outlives_a_database_that_is_away_for_long(
+    deployment: Deployment, night: date, hook: Hook
+) -> None:
+    run = started(deployment, night)
+    worker = deployment.worker_of(run.run_id)
+    deployment.postgres.stop()
+    os.kill(worker, signal.SIGKILL)
+    log = deployment.folder / "code-server.log"
+    said = "could not be looked after"
+    wait_until(lambda: said in log.read_text(encoding="utf-8"), "the storage is given up once", deployment)
+    deployment.postgres.start()
+    for server in (deployment.webserver, deployment.daemon):
+        server.start()  # where it has ended: what watches over a deployment does
+    assert deployment.concluded(night) == GOOD
+    assert states(deployment, night, run.tags["dagster/partition"]) == [FAILURE, SUCCESS]
+    assert red(hook) == {}
+    # And it still ends when it is asked to.
+    assert deployment.code_server.pid is not None
+    os.kill(deployment.code_server.pid, signal.SIGTERM)
+    wait_until(lambda: deployment.code_server.exit_code is not None, "the code server ends", deployment)
+    assert deployment.code_server.exit_code == 0
