@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,12 @@ guard = servers.Guard()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all tests, and all processes that they start, one cache: most compare with the same few recordings."""
+    """Give all tests, and all processes that they start, one cache: most compare with the same few recordings.
+
+    And Ctrl-C, which a shell takes from what it starts in the background: Dagster ends by a SIGTERM as by a SIGINT.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # xdist's workers inherit it
         folder = tempfile.mkdtemp(prefix="cj-pipeline-cache-")
         os.environ["CJ_PIPELINE_CACHE_DIR"] = folder
