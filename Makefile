@@ -69,11 +69,11 @@ test: $(DEVELOPMENT)  ## run every test that needs no server
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m "not servers" -n $(WORKERS) --dist worksteal
 
 test-servers: $(DEVELOPMENT) $(CELERY) $(S3_SERVER)  ## run the tests with Kafka (Java, Maven), Redis, PostgreSQL, S3 and a small LLM; name what is skipped, and why
-	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile --ignore tests/nights --ignore tests/deploy/test_deployed.py
+	$(BIN)/python -m pytest -q -m servers -n auto --dist loadfile --ignore tests/nights
 
 # Apart: a night of a whole deployment takes minutes, and its daemons want a machine that does nothing else.
-test-nights: $(DEVELOPMENT)  ## live through nights of a whole deployment on PostgreSQL, and kill its parts (half an hour)
-	$(BIN)/python -m pytest -v -m servers tests/nights tests/deploy/test_deployed.py
+test-nights: $(DEVELOPMENT)  ## live through nights of a whole deployment on PostgreSQL, and kill its parts (a quarter of an hour)
+	$(BIN)/python -m pytest -v -m servers tests/nights
 
 lint: $(DEVELOPMENT)  ## ruff, lint and format
 	$(BIN)/ruff check .
