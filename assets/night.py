@@ -38,10 +38,11 @@ from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.channels import channels_of
 from cj_pipeline.alerts.conclude import conclude
 from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, read_night, unusable
-from cj_pipeline.alerts.night_settings import night_settings
+from cj_pipeline.alerts.night_settings import PREFIX, night_settings
 from cj_pipeline.alerts.outbox import send_waiting
 from cj_pipeline.alerts.settings import alert_settings
 from cj_pipeline.foundation.clock import utc_now
+from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.versions import NewerVersion
 from cj_pipeline.traces.arrivals import arrivals
 from cj_pipeline.warehouse.data_root import data_root
@@ -167,10 +168,7 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
                 for name, run in ((name, runs.get(name)) for name in found.new)
             ),
             *(unusable(name, place) for name, place in found.broken.items()),
-            *(
-                Outcome(scenario_id=name, state=State.UNUSABLE, sentences=(words,))
-                for name, words in night_settings().strangers(found.present).items()
-            ),
+            *_unusable_settings(found.present),
         ]
         alert, problems = conclude(
             data_dir, night, outcomes, channels, now, ui_url=settings.ui_url, datasets=data_root(datasets)
@@ -251,6 +249,15 @@ def _outcome(instance: DagsterInstance, datasets: str, scenario_id: str, record:
     if run.status is DagsterRunStatus.CANCELED:
         return Outcome(scenario_id=scenario_id, state=State.BROKE_OFF, run_id=run.run_id, words="it was terminated")
     return outcome_of(folder, events, succeeded=succeeded)
+
+
+def _unusable_settings(present: tuple[str, ...]) -> list[Outcome]:
+    """Return what a night can say of its settings: one that cannot be read keeps the schedule from launching it."""
+    try:
+        wrong = night_settings().strangers(present)
+    except BadInput as problem:
+        wrong = {f"{PREFIX}*": str(problem)}
+    return [Outcome(scenario_id=name, state=State.UNUSABLE, sentences=(words,)) for name, words in wrong.items()]
 
 
 def _skip(words: str, memory: _Memory) -> SensorResult:

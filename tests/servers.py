@@ -1,6 +1,6 @@
 """This module says which tests need a server program, and stops any other test from starting one.
 
-`make test` runs what needs none; `make test-servers` runs the rest but nights, and names what it skips.
+`make test` runs what needs none; `make test-servers` and `make test-nights` run the rest, and name what they skip.
 """
 
 from __future__ import annotations

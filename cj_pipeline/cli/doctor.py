@@ -220,8 +220,10 @@ def _dagster() -> Finding:
         return Finding("dagster", "absent", "not installed; parity works without it, the graph and the UI do not")
     storage = "PostgreSQL" if os.environ.get("CJ_PIPELINE_POSTGRES_URL") else "SQLite"
     home = os.environ.get("DAGSTER_HOME")
+    if home and not Path(home).exists():
+        return Finding("dagster", "absent", f"DAGSTER_HOME '{home}' is not there; make ui and make nightly make it")
     if home and not Path(home).is_dir():
-        return Finding("dagster", "missing", f"DAGSTER_HOME '{home}' is no folder; make it, or unset the variable")
+        return Finding("dagster", "missing", f"DAGSTER_HOME '{home}' is no folder")
     return Finding(
         "dagster", "ok", f"{found}, storage {storage}, DAGSTER_HOME {home or 'not set (throw-away storage)'}"
     )

@@ -110,7 +110,7 @@ def _is_whole(run: RunFolder) -> bool:
     """
     if run.has(REPORTS, PARITY_PART):
         return not run.stamp(REPORTS, PARITY_PART).origin.trial
-    for dataset, part in run.parts():
+    for dataset, part in run.made(run.parts()):
         try:
             run.stamp(dataset, part)
         except NewerVersion:

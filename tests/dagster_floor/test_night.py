@@ -280,6 +280,18 @@ def test_a_deployed_lps_for_a_scenario_that_is_not_there_is_told(
     )
 
 
+def test_settings_that_keep_a_night_from_being_launched_are_told(
+    watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", "autumn")
+    for minutes in (-60, 120, 131):
+        clock.now = THREE + timedelta(minutes=minutes)
+        watch()
+    told = {one.scenario_id: one for one in watch.night().outcomes}
+    assert (told[LOWER5].state, told["CJ_PIPELINE_NIGHT_*"].state) == (State.DID_NOT_RUN, State.UNUSABLE)
+    assert "not of the form scenario=URL" in told["CJ_PIPELINE_NIGHT_*"].sentences[0]
+
+
 def test_a_run_that_was_lost_is_told_and_not_requested_once_the_night_is_over(
     watch: Watch, instance: DagsterInstance, clock: Clock
 ) -> None:
