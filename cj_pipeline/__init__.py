@@ -122,9 +122,10 @@ def parity(
         raise ValueError("Give a live source or a mode, not both.")
     found = find_source(str(recorded))
     if live is None:
-        other = _live_run(found, mode, seed)
+        other, provenances = _live_run(found, mode, seed), found.provenances
     else:
         found_live = find_source(str(live))
+        provenances = found.provenances_beside(found_live)
         scenario = widened(found.scenario, found_live.scenario)
         other = _away_from_the_notebooks_loop(lambda: found_live.replayed(Side.LIVE, scenario))
     return ParityResult(
@@ -135,7 +136,7 @@ def parity(
                 other,
                 scenario_file=found.scenario_file,
                 further=found.further_runs(),
-                provenances=found.provenances,
+                provenances=provenances,
             )
         )
     )

@@ -226,9 +226,11 @@ def parity(
         # What a scenario expects is the verdict on its own mock, and says nothing about another recording.
         scenario = scenario.model_copy(update={"expect": None})
         other = find_source(live_source, Profile(profile))
+        provenances = found.provenances_beside(other)
         run = other.to_compare(Side.LIVE, widened(found.scenario, other.scenario), divergence=diverges)
         _warn_of_quarantine(other.callbacks.path, other.callbacks.quarantined)
     else:
+        provenances = found.provenances
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
     report = compare(
         scenario,
@@ -237,18 +239,18 @@ def parity(
         scenario_file=found.scenario_file,
         further=found.further_runs(),
         strict=strict,
-        provenances=found.provenances,
+        provenances=provenances,
         cached=cache_in(PipelineSettings().data_dir),
     )
     divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
     mode = () if expression is None else ("--mode", expression)
     arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:
-        write_output(markdown, as_markdown(report, arguments, found.provenances))
+        write_output(markdown, as_markdown(report, arguments, provenances))
     if html is not None:
         from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
 
-        write_output(html, parity_page([Compared(report, found.provenances, arguments)]))
+        write_output(html, parity_page([Compared(report, provenances, arguments)]))
     if junit is not None:
         write_output(junit, as_junit([report]))
     if as_json:

@@ -94,6 +94,10 @@ class Source:
         """Return where each recording comes from; none for a file, which does not say."""
         return tuple(recording.provenance for recording in self.recordings)
 
+    def provenances_beside(self, live: Source) -> tuple[Provenance, ...]:
+        """Return where the recordings of a comparison with a live side that is recorded too come from."""
+        return (*self.provenances, *(() if live.provenance is None else (live.provenance,)))
+
     def further_runs(self) -> tuple[RunRecord, ...]:
         """Run every other recording of the scenario through the engine."""
         return further_runs(self.scenario, further_answers(self.scenario, self.recordings))

@@ -196,7 +196,8 @@ def compare(
     results_by_name = _gate_results(case, expected, floors) | off
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
     found = expected.detections if recorded.callbacks else ()
-    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing_parts(provenances))
+    missing = (part.rstrip(".") for part in missing_parts(provenances))
+    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing)
     reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
     return ParityReport(

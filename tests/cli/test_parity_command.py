@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import cj_pipeline as cj_pipeline_api
 from cj_pipeline.parity.compare import ALL_CHECKS
 from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, TRACES, live, trace
@@ -277,3 +278,26 @@ def test_a_mode_of_other_essays_is_named(cj_pipeline: Terminal, tmp_path: Path) 
     answer = cj_pipeline("parity", own, "--mode", "eng5_anchor_ladder")
     assert "knows none of these" in " ".join(answer.err.split())
     assert "knows none of these" not in cj_pipeline("parity", TRACES / LADDER, "--mode", "eng5_anchor_ladder").err
+
+
+def test_a_live_side_that_was_imported_with_broken_lines_is_partial(
+    cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(tmp_path / "traces"))
+    whole = write_again(tmp_path / "whole.jsonl", ANCHORS)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(
+        whole.read_text(encoding="utf-8").replace("again-", "later-") + "garbage\n" * 30, encoding="utf-8"
+    )
+    for name, file in (("mine", whole), ("theirs", broken)):
+        answer = cj_pipeline("traces", "import", name, "--from-folder", file, "--no-redact")
+        assert (tmp_path / "traces" / name / "scenario.yaml").is_file(), answer.err
+    both = [str(tmp_path / "traces" / name) for name in ("mine", "theirs")]
+    for recorded, other in (both, both[::-1]):
+        answer = cj_pipeline("parity", recorded, other, "--json")
+        assert answer.code == 3
+        assert answer.document["verdict"] == "CANNOT TELL"
+        assert [reason["sentence"] for reason in answer.document["reasons"] if reason["doubt"] == "PARTIAL"] == [
+            "the recording is partial: 30 of what was found are no usable callbacks; quarantine.jsonl says why"
+        ]
+        assert cj_pipeline_api.parity(recorded, other).verdict == "CANNOT TELL"
