@@ -7,7 +7,7 @@ one twice, under the same id. Of several processes, one at a time sends a messag
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -89,20 +89,22 @@ def unusable_messages(root: Path) -> list[str]:
     ]
 
 
-def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime) -> list[str]:
+def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime, *, at_once: bool = False) -> list[str]:
     """Send what waits and is due, each message by each channel once, and return what failed, in sentences.
 
-    A channel that fails is tried again after a minute, then two, at last every hour, for a week. Files of a month ago
-    are removed.
+    A channel that fails is tried again after a minute, then two, at last every hour, for a week, and when there is a
+    new message; with all that wait for it, the oldest first: who reads them takes the last one for the newest. at_once:
+    whatever was tried last. Files of a month ago are removed.
     """
     problems = unusable_messages(root)
-    working = set(channels)
-    for listed in outbox(root):
+    waiting = outbox(root)
+    working = {name for name in channels if at_once or _is_due(waiting, name, now)}
+    for listed in waiting:
         path = _file(root, listed.alert.id)
         if now - listed.written_at > REMOVED:
             path.unlink(missing_ok=True)
             _lock(path).unlink(missing_ok=True)
-        elif any(name in working and _is_due(listed, name, now) for name in listed.waiting):
+        elif any(name in working for name in listed.waiting) and now - listed.written_at <= KEPT:
             with file_lock(_lock(path), wait=False) as held:
                 # What another process has sent since it was listed is marked in the file.
                 kept = _found(path) if held else None
@@ -115,7 +117,7 @@ def _send(root: Path, kept: Kept, channels: Mapping[str, Channel], working: set[
     """Send one message by each channel that is due, and return what failed. working: channels that have not failed."""
     problems = []
     for name in kept.waiting:
-        if name not in working or not _is_due(kept, name, now):
+        if name not in working:
             continue
         attempts = kept.channels[name]
         try:
@@ -130,13 +132,16 @@ def _send(root: Path, kept: Kept, channels: Mapping[str, Channel], working: set[
     return problems
 
 
-def _is_due(kept: Kept, channel: str, now: datetime) -> bool:
-    attempts = kept.channels[channel]
-    if now - kept.written_at > KEPT:
-        return False
-    if attempts.last is None or attempts.last > now:  # the clock has gone back since
+def _is_due(messages: Iterable[Kept], channel: str, now: datetime) -> bool:
+    """Return whether a channel is to be tried: nothing has been yet, its wait is over, or there is a new message."""
+    waiting = [kept for kept in messages if channel in kept.waiting and now - kept.written_at <= KEPT]
+    tried = [(one.last, one.failures) for kept in waiting if (one := kept.channels[channel]).last is not None]
+    if not tried:
+        return bool(waiting)
+    last, failures = max((last, failures) for last, failures in tried if last is not None)
+    if last > now or now - last >= timedelta(seconds=backoff_s(failures, WAITS)):  # the clock has gone back, or on
         return True
-    return now - attempts.last >= timedelta(seconds=backoff_s(attempts.failures, WAITS))
+    return any(kept.channels[channel].last is None and kept.written_at > last for kept in waiting)
 
 
 def _files(root: Path) -> list[Path]:

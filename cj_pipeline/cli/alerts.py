@@ -81,7 +81,7 @@ def send_test() -> None:
 
 @alerts.command("send")
 def send_now() -> None:
-    """Send what waits and is due. Exits with 3 when something was not taken."""
+    """Send what waits, whenever it was tried last. Exits with 3 when something was not taken."""
     from cj_pipeline.alerts.channels import channels_of
     from cj_pipeline.alerts.outbox import outbox, send_waiting
     from cj_pipeline.alerts.settings import alert_settings
@@ -89,7 +89,7 @@ def send_now() -> None:
 
     root, channels = PipelineSettings().data_dir, channels_of(alert_settings())
     waited = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}
-    problems = send_waiting(root, channels, utc_now())
+    problems = send_waiting(root, channels, utc_now(), at_once=True)
     for problem in problems:
         say(problem, err=True)
     waits = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}

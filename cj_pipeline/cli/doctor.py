@@ -225,19 +225,29 @@ def _dagster() -> Finding:
     if home and not Path(home).is_dir():
         return Finding("dagster", "missing", f"DAGSTER_HOME '{home}' is no folder")
     return Finding(
-        "dagster", "ok", f"{found}, storage {storage}, DAGSTER_HOME {home or 'not set (throw-away storage)'}"
+        "dagster",
+        "ok",
+        f"{found}, storage {storage}, DAGSTER_HOME {home or 'not set; ui and nightly keep theirs in .dagster'}",
     )
 
 
 def _alerts() -> Finding:
-    """Find where messages about a night go. Never what the variables say."""
+    """Find where messages about a night go, and what it is told. Never what the variables say."""
     from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.night_settings import night_settings
     from cj_pipeline.alerts.settings import PREFIX, alert_settings
+    from cj_pipeline.cli.sources import trace_store
 
     try:
         channels = channels_of(alert_settings())
     except CjPipelineError as error:
         return Finding("alerts", "missing", str(error))
+    try:
+        strangers = night_settings().strangers(trace_store().scenario_ids())
+    except CjPipelineError as error:
+        return Finding("alerts", "missing", str(error))
+    if strangers:
+        return Finding("alerts", "missing", next(iter(strangers.values())))
     if not channels:
         return Finding("alerts", "absent", f"{PREFIX}* names no channel: a message is kept in the data folder")
     return Finding("alerts", "ok", f"{', '.join(channels)}; try them: cj-pipeline alerts test")

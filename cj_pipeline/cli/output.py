@@ -10,9 +10,9 @@ import json
 import math
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 import click
@@ -81,24 +81,33 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far a long run is, on standard error: a bar in a terminal, else a line every quarter of a minute."""
     if not sys.stderr.isatty():
-        yield _lines(plain(description), total)
+        with _lines(plain(description), total) as tell:
+            yield tell
         return
     label = plain(description)[: max(0, width() - _BAR)]
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
         yield bar.update
 
 
-def _lines(label: str, total: int) -> Callable[[int], None]:
-    done, next_at = 0, time.monotonic() + LINE_EVERY_S
+@contextmanager
+def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    done, over = 0, Event()
 
-    def tell(more: int) -> None:
-        nonlocal done, next_at
-        done += more
-        if (now := time.monotonic()) >= next_at:
-            next_at = now + LINE_EVERY_S
+    def tell() -> None:
+        while not over.wait(LINE_EVERY_S):
             click.echo(f"{label}: {done} of {total}", err=True)
 
-    return tell
+    def add(more: int) -> None:
+        nonlocal done
+        done += more
+
+    teller = Thread(target=tell, daemon=True, name="progress")
+    teller.start()
+    try:
+        yield add
+    finally:
+        over.set()
+        teller.join()
 
 
 def _coloured(cell: str) -> str:

@@ -161,6 +161,39 @@ def test_a_channel_that_is_away_is_tried_with_one_message_and_the_others_wait(tm
     assert taken == ids
 
 
+def test_messages_arrive_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    ids = [f"night-2026-05-0{day}-0a1b2c3d" for day in (1, 2, 3)]
+    tried: list[str] = []
+    away = True
+
+    def channel(alert: Alert) -> None:
+        tried.append(alert.id)
+        if away:
+            raise NotSent("nobody answers (ConnectTimeout)")
+
+    def write(number: int, seconds: float) -> None:
+        alert = ALERT.model_copy(update={"id": ids[number]})
+        keep(tmp_path, alert, {"webhook": channel}, NOW + timedelta(seconds=seconds))
+
+    def send(seconds: float, **how: bool) -> list[str]:
+        tried.clear()
+        send_waiting(tmp_path, {"webhook": channel}, NOW + timedelta(seconds=seconds), **how)
+        return tried[:]
+
+    write(0, 0)
+    assert send(0) == ids[:1]
+    write(1, 10)
+    assert send(10) == ids[:1]  # with a new message the oldest is tried again
+    assert send(20) == []  # two failures: two minutes
+    assert send(20, at_once=True) == ids[:1]
+    assert send(139) == []
+    write(2, 140)
+    away = False
+    assert send(140) == ids
+    assert send(141) == []
+    assert send(141, at_once=True) == []
+
+
 def test_a_process_that_dies_after_writing_or_while_sending_loses_no_message(tmp_path: Path) -> None:
     with webhook() as hook:
         channels = channels_of(AlertSettings.model_validate({"webhook": hook.url}))

@@ -13,7 +13,6 @@ from dagster import AssetKey, DagsterInstance, RunsFilter
 
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
-from cj_pipeline.foundation.retrying import Waits
 from cj_pipeline.instance import URL_VARIABLE
 from resources.lps import LpsResource
 from tests.alerts.receivers import webhook
@@ -197,7 +196,6 @@ def test_a_message_that_was_refused_is_told_as_kept_and_sent_later(
     message = kept["alert"]["id"]
     assert f"Message {message}: kept for webhook." in " ".join(answer.out.split())
     assert f"{message} was not sent by webhook, and is tried again" in answer.err
-    monkeypatch.setattr("cj_pipeline.alerts.outbox.WAITS", Waits(first_s=0.0, most_s=0.0))
     with webhook() as hook:
         monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
         sent = cj_pipeline("alerts", "send")

@@ -282,6 +282,13 @@ def test_doctor_says_where_messages_go_and_names_a_dagster_home_that_is_not_ther
     )  # fmt: skip
     assert found["alerts"] == ("ok", "webhook; try them: cj-pipeline alerts test")
     assert "s3cret" not in answer.out
+    monkeypatch.setenv("CJ_PIPELINE_NIGHT_LPS", "nobody=http://s3cret")
+    answer = cj_pipeline("doctor", "--json")
+    found = {row["what"]: (row["state"], row["detail"]) for row in answer.document}
+    assert (answer.code, found["alerts"][0]) == (2, "missing")
+    assert found["alerts"][1].startswith("CJ_PIPELINE_NIGHT_LPS names 'nobody', and there is no such scenario.")
+    assert "s3cret" not in answer.out
+    monkeypatch.delenv("CJ_PIPELINE_NIGHT_LPS")
     monkeypatch.delenv("CJ_PIPELINE_ALERT_WEBHOOK")
     (tmp_path / "file").touch()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))

@@ -8,12 +8,13 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from cj_pipeline.cli.output import LINE_EVERY_S, progress_bar
+from cj_pipeline.cli.output import progress_bar
 from cj_pipeline.cli.text_table import shown_width, table_lines
 from cj_pipeline.warehouse.store import Warehouse
 from tests.cli.terminal import Terminal, printed_rows
@@ -162,9 +163,15 @@ def test_numbers_that_json_has_not_are_null(cj_pipeline: Terminal, tmp_path: Pat
 def test_without_a_terminal_a_long_run_says_now_and_then_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments = iter([0.0, 5.0, LINE_EVERY_S, LINE_EVERY_S + 5.0, 2 * LINE_EVERY_S])
-    monkeypatch.setattr("cj_pipeline.cli.output.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("cj_pipeline.cli.output.LINE_EVERY_S", 0.01)
+    said, deadline = "", time.monotonic() + 60
     with progress_bar("materialising", 8) as progress:
-        for more in (1, 2, 1, 4):
-            progress(more)
-    assert capsys.readouterr().err == "materialising: 3 of 8\nmaterialising: 8 of 8\n"
+        for expected in ("0 of 8", "3 of 8", "8 of 8"):
+            while f"materialising: {expected}\n" not in said:
+                assert time.monotonic() < deadline
+                said += capsys.readouterr().err
+            progress({"0 of 8": 3, "3 of 8": 5}.get(expected, 0))
+    assert set(said.splitlines()) == {f"materialising: {done} of 8" for done in (0, 3, 8)}
+    capsys.readouterr()
+    time.sleep(0.05)
+    assert capsys.readouterr().err == ""

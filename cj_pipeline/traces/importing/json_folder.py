@@ -68,7 +68,7 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def json_folder(path: Path) -> Source:
     """Open the callbacks below a folder, or in one file. Raises BadInput when there is no file to read."""
     if not path.exists():
-        raise BadInput("no such folder.", path=path, remedy="Name the folder that holds the callbacks.")
+        raise BadInput("no such folder or file.", path=path, remedy="Name what holds the callbacks.")
     listed = _listing(path)
     if not listed.files:
         raise BadInput(
