@@ -73,6 +73,8 @@ def ui(port: int, host: str, read_only: bool) -> None:
         )
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell lets what it starts in the background ignore Ctrl-C, and Dagster would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with server:
             click.echo(f"Dagster is on {url}; Ctrl-C stops it, log {server.log}")

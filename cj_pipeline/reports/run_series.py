@@ -34,7 +34,7 @@ def run_series_table(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
         whole = row["ended"] == row["partitions"]
         rate = row["ended"] / row["seconds"] * 60 if row["seconds"] else 0.0
         base = first.setdefault(row["partitions"], rate)
-        cells = (
+        cells = [
             row["what"],
             str(row["partitions"]) if whole else f"{row['ended']} of {row['partitions']}",
             f"{row['seconds'] or 0:,.0f}",
@@ -43,8 +43,8 @@ def run_series_table(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
             f"{rate / base:.2f}" if base else "",
             str(row["failed"]),
             str(row["repeated"]),
-        )
+        ]
         if with_page:
-            cells += (f"{row['page_median_s']}, {row['page_longest_s']}" if "page_median_s" in row else "",)
+            cells.append(f"{row['page_median_s']}, {row['page_longest_s']}" if "page_median_s" in row else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -54,6 +54,8 @@ def test_a_sigterm_ends_the_ui_and_all_that_it_started(tmp_path: Path) -> None:
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
+        # As a script starts it in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert process.stdout is not None
     with process:
@@ -63,5 +65,6 @@ def test_a_sigterm_ends_the_ui_and_all_that_it_started(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert not listens(port)
     log = (tmp_path / "home/ui.log").read_text(encoding="utf-8")
+    assert "Shutting down" in log  # and was not killed, once it had been waited for
     assert "Warning" not in log
     assert "dagster.yaml" not in log  # no complaint of another one
