@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import pytest
 from sqlalchemy import delete, text
+from sqlalchemy.exc import OperationalError
 
 from cj_pipeline.contracts.cj_events import CJ_COMPLETED_TOPIC
 from cj_pipeline.contracts.els_request import ASSESSMENT_REQUEST_TOPIC
@@ -107,6 +109,31 @@ def test_three_replicas_on_sqlite_that_are_answered_at_once(tmp_path: Path) -> N
 
 def test_three_replicas_on_postgresql(postgres_url: str) -> None:
     run_real(race(postgres_url, 3, 0))
+
+
+def test_a_sqlite_that_another_process_holds_is_an_error_that_trying_again_can_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cj_pipeline.services.cj.store.sqlite_driver.PATIENCE_S", 0.05)
+
+    async def script() -> None:
+        database = Database(f"sqlite:///{tmp_path}/cj.db")
+        ends: list[str] = []
+        database.watch(lambda how, _: ends.append(how), lambda kind: None)
+        async with database.transaction() as transaction:
+            await transaction.execute(text("CREATE TABLE a (x integer)"))
+        with closing(sqlite3.connect(tmp_path / "cj.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(OperationalError, match="locked") as raised:
+                async with database.transaction() as transaction:
+                    await transaction.execute(text("INSERT INTO a VALUES (1)"))
+        assert is_away(raised.value)
+        async with database.transaction() as transaction:
+            await transaction.execute(text("INSERT INTO a VALUES (1)"))
+        await database.aclose()
+        assert ends == ["commit", "commit"]
+
+    run_real(script())
 
 
 def test_a_session_that_is_ended_in_a_transaction_is_an_error_that_trying_again_can_help(postgres_url: str) -> None:

@@ -143,7 +143,12 @@ class Database:
             began_s[connection] = asyncio.get_running_loop().time()
 
         def end(how: str) -> Callable[[Connection], None]:
-            return lambda connection: ended(how, asyncio.get_running_loop().time() - began_s[connection])
+            def tell(connection: Connection) -> None:
+                # SQLite begins by taking its lock; a transaction that did not get it is rolled back and never began.
+                if (began := began_s.get(connection)) is not None:
+                    ended(how, asyncio.get_running_loop().time() - began)
+
+            return tell
 
         event.listen(engine, "begin", begin)
         event.listen(engine, "commit", end("commit"))
