@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -14,18 +15,24 @@ from cj_pipeline.foundation.errors import did_you_mean
 PREFIX = "CJ_PIPELINE_NIGHT_"
 
 
+_NAME = re.compile(r"[\w.-]+")
+_URL = re.compile(r"https?://[^\s,/]+(/\S*)?")
+
+
 def _by_scenario(given: object) -> object:
     """Read `scenario=URL,scenario=URL`."""
     if not isinstance(given, str):
         return given
-    found = {}
-    for part in given.split(","):
+    found: dict[str, str] = {}
+    for number, part in enumerate(given.split(","), start=1):
         scenario_id, equals, url = (word.strip() for word in part.partition("="))
-        if not scenario_id or not equals:
-            raise ValueError("a part of it is not of the form scenario=URL")
-        if not url.startswith(("http://", "https://")):
-            # Not quoted: it may hold a password.
-            raise ValueError(f"what stands for '{scenario_id}' is no URL; it begins with https:// or http://")
+        # No message quotes a part: a URL may hold a password, with a comma or an equals sign in it.
+        if not equals or not _NAME.fullmatch(scenario_id):
+            raise ValueError(f"part {number} of it is not of the form scenario=URL")
+        if not _URL.fullmatch(url):
+            raise ValueError(f"part {number} of it has no URL of the form https://HOST[:PORT] or http://HOST[:PORT]")
+        if scenario_id in found:
+            raise ValueError(f"part {number} of it names a scenario that it has named before")
         found[scenario_id] = url
     return found
 

@@ -83,19 +83,22 @@ def send_test() -> None:
 def send_now() -> None:
     """Send what waits, whenever it was tried last. Exits with 3 when something was not taken."""
     from cj_pipeline.alerts.channels import channels_of
-    from cj_pipeline.alerts.outbox import outbox, send_waiting
+    from cj_pipeline.alerts.outbox import KEPT, outbox, send_waiting
     from cj_pipeline.alerts.settings import alert_settings
     from cj_pipeline.foundation.settings import PipelineSettings
 
     root, channels = PipelineSettings().data_dir, channels_of(alert_settings())
-    waited = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}
+    waited = outbox(root)
     problems = send_waiting(root, channels, utc_now(), at_once=True)
     for problem in problems:
         say(problem, err=True)
-    waits = {(kept.alert.id, name) for kept in outbox(root) for name in kept.waiting}
-    for alert_id, name in sorted(waited - waits):
-        say(f"{alert_id} was taken by {name}.")
-    say(f"Messages that wait: {len({alert_id for alert_id, _ in waits})}.")
+    now = utc_now()
+    left = {kept.alert.id: kept for kept in outbox(root)}
+    for before in waited:
+        after = left.get(before.alert.id)
+        for name in [name for name in before.waiting if after is not None and name not in after.waiting]:
+            say(f"{before.alert.id} was taken by {name}.")
+    say(f"Messages that wait: {sum(bool(kept.waiting) and now - kept.written_at <= KEPT for kept in left.values())}.")
     sys.exit(exit_codes.CANNOT_TELL if problems else exit_codes.PASSED)
 
 

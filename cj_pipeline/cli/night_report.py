@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from cj_pipeline.alerts.night import Outcome
+from cj_pipeline.alerts.night import Outcome, State
 from cj_pipeline.foundation.text import markdown_text, plain
 from cj_pipeline.parity.compare import ParityReport
 from cj_pipeline.reports.parity_report import as_junit
@@ -16,18 +16,21 @@ RUN = "run"
 
 
 def night_junit(reports: Sequence[ParityReport], outcomes: Sequence[Outcome]) -> str:
-    """Return JUnit XML: a suite a scenario, a case a check; a scenario without a report has one case, an error.
+    """Return JUnit XML: a suite a scenario, a case a check; one case, an error, of a run that broke off.
 
     outcomes: of all scenarios, those with a report too.
     """
     root = ElementTree.fromstring(as_junit(reports))  # noqa: S314  # our own, of a moment ago
-    compared = {report.scenario.scenario_id for report in reports}
+    suites = {suite.get("name"): suite for suite in root}
     for one in outcomes:
-        if one.scenario_id in compared:
+        suite = suites.get(plain(one.scenario_id))
+        if suite is not None and one.state is not State.BROKE_OFF:
             continue
-        counts = {"tests": "1", "failures": "0", "errors": "0" if one.good else "1", "skipped": "0"}
-        suite = ElementTree.SubElement(root, "testsuite", {"name": plain(one.scenario_id), **counts})
+        if suite is None:
+            suite = ElementTree.SubElement(root, "testsuite", name=plain(one.scenario_id), failures="0", skipped="0")
         case = ElementTree.SubElement(suite, "testcase", classname="parity", name=RUN)
+        suite.set("tests", str(len(suite)))
+        suite.set("errors", "0" if one.good else "1")
         if not one.good:
             message = f"{one.scenario_id}: {one.state.value}. {' '.join(one.sentences)}"
             ElementTree.SubElement(case, "error", message=plain(message), type=one.state.name)

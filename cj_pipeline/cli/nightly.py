@@ -180,20 +180,20 @@ def _conclude(
         return dated, f"Night of {night}: all {len(dated)} scenarios are as expected, as they were."
     return (
         dated,
-        f"{alert.subject}. Message {alert.id}: {_whereabouts(data_dir.absolute(), alert.id, tuple(channels))}.",
+        f"{alert.subject}. Message {alert.id}: {_whereabouts(data_dir.absolute(), alert.id)}.",
     )
 
 
-def _whereabouts(root: Path, alert_id: str, channels: tuple[str, ...]) -> str:
+def _whereabouts(root: Path, alert_id: str) -> str:
     """Say which channels have taken a message, and for which it is kept."""
     from cj_pipeline.alerts.outbox import outbox
 
-    if not channels:
-        return "kept in the data folder; CJ_PIPELINE_ALERT_* names no channel"
-    waiting = next((kept.waiting for kept in outbox(root) if kept.alert.id == alert_id), channels)
-    taken = [name for name in channels if name not in waiting]
+    kept = next((kept for kept in outbox(root) if kept.alert.id == alert_id), None)
+    if kept is None or not kept.channels:  # it was first told where there was none
+        return "kept in the data folder, for no channel"
+    taken = [name for name in kept.channels if name not in kept.waiting]
     told = [f"taken by {', '.join(taken)}"] if taken else []
-    return "; ".join([*told, *([f"kept for {', '.join(waiting)}"] if waiting else [])])
+    return "; ".join([*told, *([f"kept for {', '.join(kept.waiting)}"] if kept.waiting else [])])
 
 
 def _retain(settings: NightSettings) -> None:

@@ -40,10 +40,10 @@ class PipelineSettings(BaseSettings):
     def _on_this_machine(self) -> Self:
         if re.match(r"[A-Za-z][\w+.-]+:/", self.data_place) and not is_s3(self.data_place):
             raise BadInput(
-                f"'{self.data_place}' is neither a folder nor s3://BUCKET/PREFIX.",
+                "is neither a folder nor s3://BUCKET/PREFIX.",  # not quoted: such a URL may hold a key
                 path="environment",
                 field="CJ_PIPELINE_DATA_DIR",
-                remedy="Write the scheme in small letters, with two slashes.",
+                remedy="Name a folder, or write s3:// in small letters and with two slashes.",
             )
         for name in ("local_dir", "traces_dir", "cache_dir"):
             if (folder := getattr(self, name)) is not None:

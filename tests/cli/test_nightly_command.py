@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from dagster import AssetKey, DagsterInstance, RunsFilter
 
+from cj_pipeline.alerts.message import Alert
+from cj_pipeline.alerts.outbox import keep
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.instance import URL_VARIABLE
+from cj_pipeline.warehouse.store import Warehouse
 from resources.lps import LpsResource
 from tests.alerts.receivers import webhook
 from tests.cli.terminal import Terminal
@@ -202,3 +205,46 @@ def test_a_message_that_was_refused_is_told_as_kept_and_sent_later(
     assert (sent.code, sent.out) == (0, f"{message} was taken by webhook.\nMessages that wait: 0.\n")
     assert [body["id"] for _, body in hook.got] == [message]
     assert cj_pipeline("alerts", "send").out == "Messages that wait: 0.\n"
+
+
+def test_a_run_that_broke_off_after_its_verdict_is_an_error_in_junit(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BadInput("cannot be written.", path="warehouse.duckdb")
+
+    monkeypatch.setattr(Warehouse, "rebuild_catalogue", refused)
+    answer = cj_pipeline("nightly", "--night", "2026-05-03", "--no-alerts", "--junit", "junit.xml")
+    assert answer.code == 2
+    suites = {suite.get("name"): suite for suite in ElementTree.parse("junit.xml").getroot()}  # noqa: S314
+    (error,) = suites[LOWER5].iter("error")
+    assert "warehouse.duckdb: cannot be written." in str(error.get("message"))
+    assert (suites[LOWER5].get("errors"), suites[LOWER5].get("tests")) == ("1", str(len(suites[LOWER5])))
+    assert len(suites[LOWER5]) > 40
+
+
+def test_a_message_that_was_told_before_there_was_a_channel_is_not_called_taken(
+    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cj_pipeline("nightly", "--night", "2026-05-03", "--no-alerts")
+    with webhook() as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        answer = cj_pipeline("nightly", "--night", "2026-05-03")
+        sent = cj_pipeline("alerts", "send")
+    assert hook.got == []
+    assert "kept in the data folder, for no channel." in " ".join(answer.out.split())
+    assert sent.out == "Messages that wait: 0.\n"
+
+
+def test_a_message_that_is_too_old_to_be_sent_is_neither_taken_nor_waits(
+    cj_pipeline: Terminal, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    for days in (8, 31):
+        alert = Alert(id=f"old-{days}", night=now.date(), subject="old", scenarios=(), changes=())
+        keep(tmp_path / "data", alert, {"webhook": lambda _: None}, now - timedelta(days=days))
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path / "data"))
+    with webhook() as hook:
+        monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
+        answer = cj_pipeline("alerts", "send")
+    assert (answer.code, answer.out, hook.got) == (0, "Messages that wait: 0.\n", [])

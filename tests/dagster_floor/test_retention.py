@@ -131,8 +131,13 @@ def test_dagster_forgets_old_nights_and_keeps_what_the_ui_shows_of_a_scenario(
     [
         ("KEEP_RUNS", "0", "greater than or equal to 1"),
         ("KEEP_DAYS", "6", "greater than or equal to 7"),
-        ("LPS", "autumn", "a part of it is not of the form scenario=URL"),
-        ("LPS", "autumn=lps:8080", "what stands for 'autumn' is no URL"),
+        ("LPS", "autumn", "part 1 of it is not of the form scenario=URL"),
+        ("LPS", "autumn=lps:8080", "part 1 of it has no URL of the form"),
+        ("LPS", "autumn=http://", "part 1 of it has no URL of the form"),
+        ("LPS", "autumn=http://a:8080 winter=http://b", "part 1 of it has no URL of the form"),
+        ("LPS", "autumn=http://a,autumn=http://b:8080", "part 2 of it names a scenario that it has named before"),
+        ("LPS", "http://user:8080@lps/?a=b", "part 1 of it is not of the form scenario=URL"),
+        ("LPS", "autumn=http://user:80,8080=80@lps", "part 2 of it has no URL of the form"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_named(
