@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import wraps
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ LOOKS = 3
 
 # Field 22 of proc_pid_stat(5), counted from field 4: ticks between the start of the machine and that of a process.
 _START = 18
+
+CLOCK_STEP_S = 60.0
+"""By how much the clock may be set forward before a worker is taken for a younger process."""
 
 _RUNS = CheckRunHealthResult(WorkerStatus.RUNNING)
 
@@ -107,15 +111,20 @@ def _is_alive(pid: int, told_at: float) -> bool:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         started_s = float(fields[_START]) / os.sysconf("SC_CLK_TCK")
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
-        return state != "Z" and age_s >= time.time() - told_at - 5
+        return state != "Z" and age_s >= time.time() - told_at - CLOCK_STEP_S
     return True
+
+
+def _runs_on(worker: BaseProcess) -> bool:
+    return worker.is_alive()
 
 
 def keep_watching() -> None:
     """In a code server, let the thread that looks after its runs outlive an error of the storage.
 
     Dagster's ends with the first one. From then on no death of a worker is noticed, and a SIGTERM, after which that
-    thread ends the server, is waited for without an end. In any other process this changes nothing.
+    thread ends the server, has no end. A server that is to end and has no worker left ends although the storage is
+    away: the daemon finds its runs. In any other process this changes nothing.
     """
     servers = sys.modules.get("dagster._grpc.server")
     if servers is None or hasattr(servers.DagsterApiServer._check_for_orphaned_runs, "__wrapped__"):
@@ -128,5 +137,8 @@ def keep_watching() -> None:
             look(server)
         except Exception as error:  # the storage is away: the next look is in a second
             _log.warning("the runs of this code server could not be looked after: %s", type(error).__name__)
+            workers = [process for process, _ in server._executions.values()]
+            if server._shutdown_once_executions_finish_event.is_set() and not any(map(_runs_on, workers)):
+                server._server_termination_event.set()
 
     servers.DagsterApiServer._check_for_orphaned_runs = look_and_go_on

@@ -45,8 +45,16 @@ class Health:
 
 
 def probe(part: str, address: str, *, live: bool = False) -> Health:
-    """Ask a part at HOST:PORT. live: whether it lives, else whether it is ready. Never raises."""
-    good, detail = _PROBES[part](address, live)
+    """Ask a part at HOST:PORT. live: whether it lives, else whether it is ready.
+
+    Raises CjPipelineError where the code server is asked and Dagster is not installed.
+    """
+    try:
+        good, detail = _PROBES[part](address, live)
+    except CjPipelineError:
+        raise
+    except Exception as error:  # whatever a stranger answers there
+        good, detail = False, f"What listens at {address} cannot be understood: {type(error).__name__}."
     return Health(part, good, detail)
 
 
@@ -67,6 +75,8 @@ def within(part: str, limit_s: float, who: str, ask: Callable[[], Health]) -> He
     try:
         return answer.result(limit_s)
     except TimeoutError:
+        if answer.done():  # its own
+            raise
         return Health(part, False, f"{who} has not answered within {limit_s:g} s.")
 
 

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
@@ -156,6 +157,8 @@ def test_the_watch_of_a_code_server_over_its_runs_outlives_an_error_of_the_stora
         """As much of Dagster's as its thread needs. It ends at the third look."""
 
         _server_termination_event = ends
+        _shutdown_once_executions_finish_event = Event()
+        _executions: ClassVar[dict[str, Any]] = {}
         _cleanup_thread = servers.DagsterApiServer._cleanup_thread
 
         def _check_for_orphaned_runs(self) -> None:
@@ -169,6 +172,26 @@ def test_the_watch_of_a_code_server_over_its_runs_outlives_an_error_of_the_stora
     Server()._cleanup_thread()  # type: ignore[misc]
     assert len(looks_of) == 3
     assert caplog.messages == ["the runs of this code server could not be looked after: DBAPIError"] * 3
+
+
+@pytest.mark.parametrize(("asked", "works", "ends"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_a_code_server_that_is_to_end_does_so_without_workers_though_the_storage_is_away(
+    asked: bool, works: bool, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(server: object) -> None:
+        raise DBAPIError("select 1", None, OSError("the server is away"))
+
+    monkeypatch.setattr(servers.DagsterApiServer, "_check_for_orphaned_runs", away)
+    keep_watching()
+    server = SimpleNamespace(
+        _executions={"run": (SimpleNamespace(is_alive=lambda: works), None)},
+        _shutdown_once_executions_finish_event=Event(),
+        _server_termination_event=Event(),
+    )
+    if asked:
+        server._shutdown_once_executions_finish_event.set()
+    servers.DagsterApiServer._check_for_orphaned_runs(server)  # type: ignore[arg-type]
+    assert server._server_termination_event.is_set() == ends
 
 
 def test_a_code_server_has_that_watch() -> None:

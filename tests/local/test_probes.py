@@ -157,3 +157,19 @@ def test_no_proxy_is_asked_for_what_is_on_this_machine(part: str, monkeypatch: p
     with answering(200, json.dumps({"message": "here"})) as address:
         assert probe(part, address, live=True).good
         assert "Nothing answers" not in probe(part, address).detail
+
+
+@pytest.mark.parametrize(
+    ("part", "body"), [(WEBSERVER, '{"errors": ["x"]}'), (LPS, "[" * 100_000), (CJ, "[" * 100_000)]
+)
+def test_what_a_stranger_answers_is_no_defect(part: str, body: str) -> None:
+    with answering(200, body) as address:
+        assert not probe(part, address).good
+
+
+def test_a_probe_that_gives_up_by_itself_is_not_called_slow() -> None:
+    def ask() -> Health:
+        raise TimeoutError("of the probe")
+
+    with pytest.raises(TimeoutError, match="of the probe"):
+        within(LPS, 60.0, "What listens", ask)
