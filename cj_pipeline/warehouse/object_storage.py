@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import fsspec
 import s3fs
@@ -112,7 +112,12 @@ def _endpoint() -> str:
     """Return the URL of a server that is not Amazon's; empty where none is set. Raises BadInput for what is no URL."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name, ""):
-            if not re.match(r"https?://[^/\s]", url):
+            try:
+                parts = urlsplit(url)
+                usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+            except ValueError:
+                usable = False
+            if not usable:
                 raise BadInput("is no URL.", path="environment", field=name, remedy="Write https://HOST[:PORT].")
             return url
     return ""

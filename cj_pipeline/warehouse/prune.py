@@ -66,6 +66,8 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
         spare = newest_first[max(0, keep - (scenario_id in with_pointer)) :]
         removed += [run for written, run in spare if now.timestamp() - written > YOUNGEST.total_seconds()]
     for run in removed:
+        _refuse_newer(run)
+    for run in removed:
         _remove(run.folder)
     for path in (*pending_files(warehouse.root), *abandoned_files(local_folder(warehouse.root))):
         with suppress(FileNotFoundError):  # its writer has renamed it meanwhile
@@ -108,16 +110,18 @@ def _is_whole(run: RunFolder) -> bool:
 
     Raises NewerVersion: what a newer program made is not removed for what this one cannot read in it.
     """
-    if run.has(REPORTS, PARITY_PART):
-        return not run.stamp(REPORTS, PARITY_PART).origin.trial
+    return run.has(REPORTS, PARITY_PART) and not run.stamp(REPORTS, PARITY_PART).origin.trial
+
+
+def _refuse_newer(run: RunFolder) -> None:
+    """Raise NewerVersion where one of a run's files is of a newer program; a damaged file is of no use to anybody."""
     for dataset, part in run.made(run.parts()):
         try:
             run.stamp(dataset, part)
         except NewerVersion:
             raise
-        except BadInput:  # it broke off, and nobody can use it
+        except BadInput:
             continue
-    return False
 
 
 def _remove(folder: DataPath) -> None:

@@ -149,6 +149,18 @@ def test_trouble_is_named_and_ends_with_exit_code_2(
         assert answer.err.startswith("error: s3://")
 
 
+@pytest.mark.parametrize("url", ["lake:9000", "http://", "http://:9000", "http://[::1", "https://u:secret@lake:9x"])
+def test_an_endpoint_that_is_no_url_is_named_and_not_quoted(
+    url: str, folder: Path, cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del folder
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+    answer = cj_pipeline("sql", "select 1")
+    assert answer.code == 2
+    assert "environment: AWS_ENDPOINT_URL_S3: is no URL. Write https://HOST[:PORT]." in answer.err
+    assert "secret" not in answer.err
+
+
 def test_a_run_that_storage_refuses_breaks_off_and_names_it(
     s3: ObjectServer, folder: Path, address: str, cj_pipeline: Terminal
 ) -> None:

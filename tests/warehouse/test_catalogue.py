@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.pointers import Pointer
-from cj_pipeline.warehouse.schemas import SCHEMAS
+from cj_pipeline.warehouse.schemas import PARTS, SCHEMAS
 from cj_pipeline.warehouse.store import QueryFailed, Warehouse
 from tests.warehouse.rows import made, metric, published, row, scenario_folder
 
@@ -211,3 +214,45 @@ def test_a_star_in_a_folder_name_matches_only_itself(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "data*")
     warehouse.rebuild_catalogue()
     assert counted(warehouse) == 1
+
+
+def test_a_run_that_is_published_while_the_catalogue_is_made_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "data")
+    published(warehouse.run("r1", "anchors"), {"service_metrics": [metric("anchors")]})
+    build, built = Warehouse._build, []
+
+    def slow(self: Warehouse, path: Path, *rest: Any) -> None:
+        build(self, path, *rest)
+        built.append(path)
+        if len(built) == 1:
+            published(warehouse.run("r2", "ladder"), {"service_metrics": [metric("ladder")]})
+
+    monkeypatch.setattr(Warehouse, "_build", slow)
+    warehouse.rebuild_catalogue()
+    assert len(built) == 2
+    found = warehouse.query("select distinct scenario_id from service_metrics order by 1").to_pylist()
+    assert [row["scenario_id"] for row in found] == ["anchors", "ladder"]
+
+
+def test_a_part_whose_columns_have_other_types_is_no_part(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "data")
+    run = published(warehouse.run("r1", "anchors"), {"service_metrics": [metric("anchors")]})
+    path = run.path("service_metrics", PARTS["service_metrics"][0])
+    table = pq.read_table(path, partitioning=None)
+    other = table.schema.set(table.schema.get_field_index("value"), pa.field("value", pa.string()))
+    pq.write_table(table.cast(other), path)
+    assert warehouse.sound()[0] == ()
+    (problem,) = warehouse.sound()[1]
+    assert problem.startswith(f"{path}: value: has not the columns of a part of service_metrics.")
+
+
+def test_a_damaged_pointer_is_among_what_is_not_sound(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "data")
+    published(warehouse.run("r1", "anchors"))
+    (tmp_path / "data/published/ladder.json").write_text("{", encoding="utf-8")
+    sound, problems = warehouse.sound()
+    assert [pointer.scenario_id for pointer in sound] == ["anchors"]
+    (problem,) = problems
+    assert "ladder.json: is no pointer to a run." in problem

@@ -49,11 +49,12 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         data_root(address)
 
 
-@pytest.mark.parametrize("address", ["S3://lake/night", "s3:/lake/night", "gs://lake", "file:///data"])
+@pytest.mark.parametrize("address", ["S3://lake/night", "s3:/lake/night", "gs://lake", "https://key:hidden@lake"])
 def test_an_address_that_would_become_a_folder_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", address)
-    with pytest.raises(BadInput, match=f"CJ_PIPELINE_DATA_DIR: '{address}' is neither a folder nor s3://BUCKET/PREFIX"):
+    with pytest.raises(BadInput, match="CJ_PIPELINE_DATA_DIR: is neither a folder nor s3://BUCKET/PREFIX") as e:
         data_root()
+    assert "hidden" not in str(e.value)
 
 
 @pytest.mark.parametrize("name", ["CJ_PIPELINE_LOCAL_DIR", "CJ_PIPELINE_TRACES_DIR", "CJ_PIPELINE_CACHE_DIR"])

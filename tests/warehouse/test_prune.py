@@ -107,7 +107,13 @@ def test_a_run_with_a_damaged_report_stays_for_people_to_look_at(warehouse: Ware
 
 
 @pytest.mark.parametrize(
-    ("run_id", "part"), [("broken-old", ("callbacks", "live")), ("whole-4", ("parity_reports", "parity"))]
+    ("run_id", "part"),
+    [
+        ("broken-old", ("callbacks", "live")),
+        ("whole-4", ("parity_reports", "parity")),
+        ("whole-4", ("callbacks", "live")),
+        ("trial-old", ("callbacks", "live")),
+    ],
 )
 def test_what_a_newer_program_has_left_is_not_removed(warehouse: Warehouse, run_id: str, part: tuple[str, str]) -> None:
     run = warehouse.run(run_id, "anchors")
