@@ -280,6 +280,13 @@ def test_a_mode_of_other_essays_is_named(cj_pipeline: Terminal, tmp_path: Path) 
     assert "knows none of these" not in cj_pipeline("parity", TRACES / LADDER, "--mode", "eng5_anchor_ladder").err
 
 
+@pytest.mark.parametrize("name", ["nosuch.jsonl", "nosuch.JSON", "nosuch.jsonl.gz"])
+def test_a_file_that_is_not_there_is_named_on_either_side(cj_pipeline: Terminal, name: str) -> None:
+    for sides in ((ANCHORS, name), (name, ANCHORS)):
+        answer = cj_pipeline("parity", *sides)
+        assert (answer.code, f"{name}: no such file." in answer.err) == (2, True), answer.err
+
+
 def test_a_live_side_that_was_imported_with_broken_lines_is_partial(
     cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
