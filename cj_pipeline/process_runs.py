@@ -25,6 +25,8 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
+from cj_pipeline.foundation.clock import utc_now
+
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 5
@@ -111,7 +113,7 @@ def _is_alive(pid: int, told_at: float) -> bool:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         started_s = float(fields[_START]) / os.sysconf("SC_CLK_TCK")
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
-        return state != "Z" and age_s >= time.time() - told_at - CLOCK_STEP_S
+        return state != "Z" and age_s >= utc_now().timestamp() - told_at - CLOCK_STEP_S
     return True
 
 
