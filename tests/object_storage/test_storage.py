@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -197,6 +198,7 @@ def test_prune_removes_what_nobody_looks_at_and_keeps_the_history(root: DataPath
     warehouse = Warehouse(root)
     for name in ("r1", "r2", "r3"):
         publish(made(warehouse.run(name, ANCHORS), CHECKS), scenario)
+        time.sleep(1.1)  # object storage dates by the second
     made(warehouse.run("trial", ANCHORS), trial=True)
     assert prune(warehouse, utc_now(), keep=1) == ()  # all are younger than a day
     removed = prune(warehouse, utc_now() + timedelta(days=2), keep=2)
