@@ -6,8 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.warehouse.store import Warehouse
 from tests.cli.terminal import Terminal, terminal_of
 from tests.sides import TRACES
+
+
+@pytest.fixture
+def no_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step after the verdict breaks off."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise BadInput("cannot be written.", path="warehouse.duckdb")
+
+    monkeypatch.setattr(Warehouse, "rebuild_catalogue", refused)
 
 
 @pytest.fixture

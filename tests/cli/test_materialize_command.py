@@ -10,10 +10,8 @@ import pytest
 
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.definitions import materialise
-from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.mock.mode.files import MODES_FOLDER
 from cj_pipeline.traces.provenance import CHECKSUM_FILE
-from cj_pipeline.warehouse.store import Warehouse
 from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import LOWER5, TRACES
 from tests.traces.folders import checksum_lines
@@ -158,13 +156,8 @@ def test_an_edited_trace_exits_with_2_and_leaves_what_was_stored(
     assert contents(tmp_path / "data") == before
 
 
-def test_a_run_that_broke_off_after_its_verdict_is_shown_so(
-    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise BadInput("cannot be written.", path="warehouse.duckdb")
-
-    monkeypatch.setattr(Warehouse, "rebuild_catalogue", refused)
+@pytest.mark.usefixtures("no_catalogue")
+def test_a_run_that_broke_off_after_its_verdict_is_shown_so(cj_pipeline: Terminal, traces: Path) -> None:
     answer = cj_pipeline("materialize", LOWER5)
     assert answer.code == 2
     assert "PARITY, then broke off" in " ".join(answer.out.split())

@@ -16,7 +16,6 @@ from cj_pipeline.alerts.outbox import keep
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.instance import URL_VARIABLE
-from cj_pipeline.warehouse.store import Warehouse
 from resources.lps import LpsResource
 from tests.alerts.receivers import webhook
 from tests.cli.terminal import Terminal
@@ -207,13 +206,8 @@ def test_a_message_that_was_refused_is_told_as_kept_and_sent_later(
     assert cj_pipeline("alerts", "send").out == "Messages that wait: 0.\n"
 
 
-def test_a_run_that_broke_off_after_its_verdict_is_an_error_in_junit(
-    cj_pipeline: Terminal, traces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise BadInput("cannot be written.", path="warehouse.duckdb")
-
-    monkeypatch.setattr(Warehouse, "rebuild_catalogue", refused)
+@pytest.mark.usefixtures("no_catalogue")
+def test_a_run_that_broke_off_after_its_verdict_is_an_error_in_junit(cj_pipeline: Terminal, traces: Path) -> None:
     answer = cj_pipeline("nightly", "--night", "2026-05-03", "--no-alerts", "--junit", "junit.xml")
     assert answer.code == 2
     suites = {suite.get("name"): suite for suite in ElementTree.parse("junit.xml").getroot()}  # noqa: S314
