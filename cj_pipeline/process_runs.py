@@ -1,4 +1,4 @@
-"""This module launches runs as processes of the code server, and notices when one of both is gone.
+"""This module launches runs as processes of the code server, and notices when a process or that server is gone.
 
 `dagster.yaml` names it. The code server tells of a worker that died, but nobody of a code server that died with its
 workers, as in the end of its container or of the machine: its runs would be "started" for an hour.
@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import wraps
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +116,6 @@ def _is_alive(pid: int, told_at: float) -> bool:
     return True
 
 
-def _runs_on(worker: BaseProcess) -> bool:
-    return worker.is_alive()
-
-
 def keep_watching() -> None:
     """In a code server, let the thread that looks after its runs outlive an error of the storage.
 
@@ -139,8 +134,8 @@ def keep_watching() -> None:
             look(server)
         except Exception as error:  # the storage is away: the next look is in a second
             _log.warning("the runs of this code server could not be looked after: %s", type(error).__name__)
-            workers = [process for process, _ in server._executions.values()]
-            if server._shutdown_once_executions_finish_event.is_set() and not any(map(_runs_on, workers)):
+            at_work = any(worker.is_alive() for worker, _ in server._executions.values())
+            if server._shutdown_once_executions_finish_event.is_set() and not at_work:
                 server._server_termination_event.set()
 
     servers.DagsterApiServer._check_for_orphaned_runs = look_and_go_on

@@ -95,10 +95,11 @@ def send_now() -> None:
     now = utc_now()
     left = {kept.alert.id: kept for kept in outbox(root)}
     for before in waited:
-        after = left.get(before.alert.id)
-        for name in [name for name in before.waiting if after is not None and name not in after.waiting]:
-            say(f"{before.alert.id} was taken by {name}.")
-    say(f"Messages that wait: {sum(bool(kept.waiting) and now - kept.written_at <= KEPT for kept in left.values())}.")
+        if after := left.get(before.alert.id):  # none, where it was too old and has been removed
+            for name in sorted({*before.waiting} - {*after.waiting}):
+                say(f"{before.alert.id} was taken by {name}.")
+    still = [kept for kept in left.values() if kept.waiting and now - kept.written_at <= KEPT]
+    say(f"Messages that wait: {len(still)}.")
     sys.exit(exit_codes.CANNOT_TELL if problems else exit_codes.PASSED)
 
 

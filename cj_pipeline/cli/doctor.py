@@ -240,9 +240,6 @@ def _alerts() -> Finding:
 
     try:
         channels = channels_of(alert_settings())
-    except CjPipelineError as error:
-        return Finding("alerts", "missing", str(error))
-    try:
         strangers = night_settings().strangers(trace_store().scenario_ids())
     except CjPipelineError as error:
         return Finding("alerts", "missing", str(error))

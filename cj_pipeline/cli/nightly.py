@@ -178,10 +178,8 @@ def _conclude(
     dated = tuple(outcomes) if concluded is None else concluded.outcomes
     if alert is None:
         return dated, f"Night of {night}: all {len(dated)} scenarios are as expected, as they were."
-    return (
-        dated,
-        f"{alert.subject}. Message {alert.id}: {_whereabouts(data_dir.absolute(), alert.id)}.",
-    )
+    whereabouts = _whereabouts(data_dir.absolute(), alert.id)
+    return dated, f"{alert.subject}. Message {alert.id}: {whereabouts}."
 
 
 def _whereabouts(root: Path, alert_id: str) -> str:

@@ -36,6 +36,10 @@ from cj_pipeline.traces.store import (
 MOST_REPLAYED = 20_000
 
 
+# What a name ends with that is meant as a file of callbacks, there or not: no scenario and no mode has a dot in it.
+_OF_FILES = frozenset({".jsonl", ".ndjson", ".json", ".gz", ".zst"})
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Callbacks and the scenario they are read under. scenario_file: the file that errors about the scenario name.
@@ -209,19 +213,16 @@ def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
             facts.seen(recorded.event.data)
         scenario = scenario_of_file(path, facts, callbacks.quarantined, profile)
         return Source(scenario, path, callbacks, identity)
-    if path.suffix.lower() in FILES and not os.path.isdir(path):  # noqa: PTH112
+    if path.suffix.lower() in _OF_FILES and not os.path.isdir(path):  # noqa: PTH112
         raise BadInput("no such file.", path=path, remedy="Name a file of callbacks, a trace folder or a scenario.")
     trace = read_trace(scenario_folder(name))
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
     return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity, trace.recordings)
 
 
-FILES = frozenset({".jsonl", ".ndjson", ".json", ".gz", ".zst"})
-
-
 def names_callbacks(name: str) -> bool:
     """Return whether an argument is a path to callbacks rather than a mode expression."""
     path = Path(name)
-    if path.suffix.lower() in FILES:  # no mode has such a name: a file, there or not
+    if path.suffix.lower() in _OF_FILES:
         return True
     return os.path.isdir(path) or (os.path.isfile(path) and path.suffix != ".yaml")  # noqa: PTH112, PTH113
