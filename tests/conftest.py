@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -51,11 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Say which test runs, and leave the process's logging as it was.
+
+    A command that serves sends all logs to standard error, which is the test's own and closed after it.
+    """
     guard.item = item
+    loggers = [logging.getLogger(name) for name in (None, "httpx")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
     try:
         return (yield)
     finally:
         guard.item = None
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
 
 
 @pytest.hookimpl(tryfirst=True)
