@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -48,7 +49,7 @@ def _written(target: Path, entries: Iterable[SuiteEntry]) -> Path:
 
 def _entry(target: Path, result: Materialised, folder: Path) -> SuiteEntry:
     if result.compared:
-        return _run_entry(target, result.run, folder)
+        return replace(_run_entry(target, result.run, folder), problem="; ".join(result.problems))
     stops = [f"{name}: {reason}" for name, reason in result.failed_checks.items()]
     return SuiteEntry(result.scenario_id, (), problem="; ".join((*result.problems, *stops)))
 

@@ -244,6 +244,7 @@ def suite_row(scenario_id: str, checks: Sequence[Row], *, broke_off: bool) -> di
         "verdict": None if found is None else found.verdict.value,
         "expected": None if found is None else found.expected.value,
         "words": "broke off" if found is None else f"{found.words}, then broke off" if broke_off else found.words,
+        "broke_off": found is None or broke_off,
         "checks_on": 0 if found is None else found.checks_on,
         "checks_off": 0 if found is None else found.checks_off,
         "inconclusive": 0 if found is None else found.inconclusive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_one_scenario_fills_every_dataset_and_exits_with_0(cj_pipeline: Terminal
     # A folder is a scenario as well as its id.
     answer = cj_pipeline("materialize", f"{traces / LOWER5}/", "--json", "--html", traces.parent / "pages")
     assert answer.code == 0, answer.err
-    assert [(row["scenario"], row["verdict"], row["failing"]) for row in answer.document] == [(LOWER5, "PARITY", [])]
+    (stored,) = answer.document
+    assert [stored[name] for name in ("scenario", "verdict", "broke_off", "failing")] == [LOWER5, "PARITY", False, []]
     rows = cj_pipeline(
         "sql", "select side, count(*) as n from callbacks group by side order by side", "--json"
     ).document
@@ -158,10 +160,18 @@ def test_an_edited_trace_exits_with_2_and_leaves_what_was_stored(
 
 @pytest.mark.usefixtures("no_catalogue")
 def test_a_run_that_broke_off_after_its_verdict_is_shown_so(cj_pipeline: Terminal, traces: Path) -> None:
+    cause = "warehouse_catalogue: warehouse.duckdb: cannot be written."
     answer = cj_pipeline("materialize", LOWER5)
     assert answer.code == 2
     assert "PARITY, then broke off" in " ".join(answer.out.split())
-    assert answer.err == f"{LOWER5} broke off: warehouse_catalogue: warehouse.duckdb: cannot be written."
+    assert answer.err == f"{LOWER5} broke off: {cause}"
+    pages = traces.parent / "pages"
+    answer = cj_pipeline("materialize", LOWER5, "--csv", "--html", pages)
+    (row,) = csv.DictReader(answer.out.splitlines())
+    assert (answer.code, row["verdict"], row["broke_off"]) == (2, "PARITY", "True")
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    assert "PARITY, then broke off" in index
+    assert cause in index
 
 
 def test_lines_that_are_no_callback_are_in_quarantine_and_cannot_tell(cj_pipeline: Terminal, traces: Path) -> None:

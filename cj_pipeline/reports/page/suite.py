@@ -43,8 +43,8 @@ class PastRun:
 class SuiteEntry:
     """One scenario of the page. runs: the earlier ones and this one last; address: of its own page, empty for none.
 
-    history: with this run as its newest; None where the run is not in it, as a trial. Without a run, `problem` says why
-    there is none.
+    history: with this run as its newest; None where the run is not in it, as a trial. problem: why there is no run, or
+    what broke off after its verdict.
     """
 
     scenario_id: str
@@ -84,10 +84,8 @@ def suite_page(entries: Sequence[SuiteEntry]) -> str:
 _CALM = 3
 _STATES = {Verdict.FAIL.value: "failed", Verdict.PARTIAL.value: "partial"}
 _PLACES = {Parity.NO_PARITY: 1, Parity.CANNOT_TELL: 2, Parity.PARITY: 2}
-_NO_RUN = {
-    "place": 0,
-    "verdict": "",
-    "sign": "✗",
+_BROKE_OFF: dict[str, object] = {"place": 0, "verdict": "", "sign": "✗"}
+_NO_RUN = _BROKE_OFF | {
     "words": "broke off",
     "counts": "",
     "red_since": "",
@@ -103,7 +101,7 @@ _NO_RUN = {
 
 
 def _shown(entry: SuiteEntry) -> dict[str, object]:
-    about = {"scenario": entry.scenario_id, "address": entry.address, "problem": entry.problem}
+    about: dict[str, object] = {"scenario": entry.scenario_id, "address": entry.address, "problem": entry.problem}
     if not entry.runs:
         return _NO_RUN | about
     *earlier, this = entry.runs
@@ -112,7 +110,7 @@ def _shown(entry: SuiteEntry) -> dict[str, object]:
     history = entry.history
     drifts = () if history is None else tuple(one.sentence for one in history.new_shifts)
     place = _PLACES[found.verdict] if not found.as_expected else 2 if drifts else _CALM
-    return about | {
+    shown = about | {
         "place": place,
         "verdict": found.verdict.value,
         "sign": SIGNS[found.verdict],
@@ -129,6 +127,7 @@ def _shown(entry: SuiteEntry) -> dict[str, object]:
         "when": f"{this.written_at:%Y-%m-%d %H:%M} UTC",
         "checks": _checks(entry.runs, history),
     }
+    return shown | _BROKE_OFF | {"words": f"{found.words}, then broke off"} if entry.problem else shown
 
 
 def _named(history: ScenarioHistory | None) -> tuple[str, ...]:

@@ -41,6 +41,14 @@ def test_what_needs_somebody_comes_first() -> None:
     assert "it broke" in text
 
 
+def test_a_run_that_broke_off_after_its_verdict_is_shown_so_and_needs_somebody() -> None:
+    text = text_of(entry("red", inverted()), entry("late", second_run(), problem="no room"))
+    assert text.index("late") < text.index("red")
+    assert text.count("PARITY, then broke off") == 2  # in the table on top, and with its gates
+    assert "no room" in text
+    assert "0 of 2 scenarios came out as expected." in text
+
+
 def test_a_verdict_and_gates_that_changed_are_named_with_the_time_before() -> None:
     text = text_of(entry("red", second_run(), inverted()))
     assert "Since 2026-03-01 02:00 UTC:" in text
