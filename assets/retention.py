@@ -39,10 +39,10 @@ _PAGE = 500
 
 
 def retain(instance: DagsterInstance, datasets: DataPath, settings: NightSettings, now: datetime) -> str:
-    """Remove what the settings let go, and say how much, in a sentence. now: aware."""
-    said = []
+    """Remove what the settings let go, and say in sentences what stays all the same, and how much went. now: aware."""
+    said: list[str] = []
     if settings.keep_runs is not None:
-        removed = prune(Warehouse(datasets), now, keep=settings.keep_runs)
+        removed = prune(Warehouse(datasets), now, keep=settings.keep_runs, on_left=said.append)
         said.append(f"Runs removed from the data folder: {len(removed)}.")
     if settings.keep_days is not None:
         forgotten = _forget(instance, now - timedelta(days=settings.keep_days))

@@ -136,13 +136,16 @@ warehouse.add_command(migrate_data)
 def prune_runs(keep: int) -> None:
     """Remove runs that nobody looks at: trials, runs that broke off, whole runs beyond the newest ones.
 
-    What is published, and what was written within a day, stays.
+    What is published, and what was written within a day, stays; so does a run with a dataset that this program does not
+    know.
     """
     from cj_pipeline.warehouse.data_root import data_root
     from cj_pipeline.warehouse.prune import prune
     from cj_pipeline.warehouse.store import Warehouse
 
-    removed = prune(Warehouse(data_root()), utc_now(), keep=keep)
+    removed = prune(
+        Warehouse(data_root()), utc_now(), keep=keep, on_left=lambda left: say(f"warning: {left}", err=True)
+    )
     for run in removed:
         say(f"removed run {run.run_id} of {run.scenario_id}")
     say(f"runs removed: {len(removed)}")

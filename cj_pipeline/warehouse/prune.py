@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cj_pipeline.foundation.data_path import DataPath, is_remote
+from cj_pipeline.foundation.data_path import DataPath, is_remote, matching
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
 from cj_pipeline.foundation.versions import NewerVersion
@@ -19,7 +19,7 @@ from cj_pipeline.warehouse.files import abandoned_files
 from cj_pipeline.warehouse.history import pending_files
 from cj_pipeline.warehouse.pointers import all_pointers
 from cj_pipeline.warehouse.run_folder import RUNS_FOLDER, RunFolder
-from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS
+from cj_pipeline.warehouse.schemas import PARITY_PART, REPORTS, SCHEMAS
 from cj_pipeline.warehouse.store import Warehouse
 
 if TYPE_CHECKING:
@@ -31,18 +31,21 @@ YOUNGEST = timedelta(days=1)
 _LOCK = ".pruning.lock"
 
 
-def prune(warehouse: Warehouse, now: datetime, *, keep: int) -> tuple[RunFolder, ...]:
+def prune(
+    warehouse: Warehouse, now: datetime, *, keep: int, on_left: Callable[[str], object] = lambda _: None
+) -> tuple[RunFolder, ...]:
     """Remove runs of which nothing was written for a day, and return them.
 
     Kept are the published run of each scenario and its newest whole runs, `keep` of them together, and runs with a
     damaged report. Trials, and runs that broke off, are removed, and what killed writers have left. Of two processes of
-    one machine that prune at once, one waits. now: aware. Raises NewerVersion, and removes nothing then.
+    one machine that prune at once, one waits. now: aware. on_left: is given a sentence about each run that stays for
+    what this program does not know in it. Raises NewerVersion, and removes nothing then.
     """
     with file_lock(local_folder(warehouse.root) / _LOCK):
-        return _pruned(warehouse, now, keep)
+        return _pruned(warehouse, now, keep, on_left)
 
 
-def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, ...]:
+def _pruned(warehouse: Warehouse, now: datetime, keep: int, on_left: Callable[[str], object]) -> tuple[RunFolder, ...]:
     published = {(pointer.scenario_id, pointer.run_id) for pointer in all_pointers(warehouse.root)}
     whole: dict[str, list[tuple[float, RunFolder]]] = defaultdict(list)
     removed = []
@@ -67,6 +70,10 @@ def _pruned(warehouse: Warehouse, now: datetime, keep: int) -> tuple[RunFolder, 
         removed += [run for written, run in spare if now.timestamp() - written > YOUNGEST.total_seconds()]
     for run in removed:
         _refuse_newer(run)
+    unknown = {run: [path for path in matching(run.folder, "[!.]*") if path.name not in SCHEMAS] for run in removed}
+    for first, *_ in filter(None, unknown.values()):
+        on_left(f"{first}: is no dataset that this cj-pipeline knows, so its run stays. Upgrade it, or move that away.")
+    removed = [run for run in removed if not unknown[run]]
     for run in removed:
         _remove(run.folder)
     for path in (*pending_files(warehouse.root), *abandoned_files(local_folder(warehouse.root))):

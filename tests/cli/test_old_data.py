@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_what_a_newer_version_wrote_is_refused_and_left(
     assert f"{path}: is version 9 of {named}, which a newer cj-pipeline wrote" in answer.err
     assert answer.err.endswith("Upgrade cj-pipeline.")
     assert contents(old.root) == before
+
+
+def test_a_run_of_datasets_that_only_a_newer_version_knows_is_not_pruned(old: Warehouse, cj_pipeline: Terminal) -> None:
+    unknown = old.run("tomorrow", PILOT).folder / "forecasts"
+    unknown.mkdir(parents=True)
+    part = unknown / "live.parquet"
+    part.write_bytes(b"PAR1")
+    os.utime(part, (1.7e9, 1.7e9))
+    answer = cj_pipeline("warehouse", "prune")
+    assert (answer.code, answer.out, part.is_file()) == (0, "runs removed: 0\n", True)
+    assert answer.err.startswith(f"warning: {unknown}: is no dataset that this cj-pipeline knows, so its run stays.")
 
 
 def write_listed(path: Path, text: str) -> None:

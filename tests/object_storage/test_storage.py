@@ -200,12 +200,17 @@ def test_prune_removes_what_nobody_looks_at_and_keeps_the_history(root: DataPath
         publish(made(warehouse.run(name, ANCHORS), CHECKS), scenario)
         time.sleep(1.1)  # object storage dates by the second
     made(warehouse.run("trial", ANCHORS), trial=True)
+    (warehouse.run("tomorrow", ANCHORS).folder / "forecasts/live.parquet").write_bytes(b"PAR1")
     assert prune(warehouse, utc_now(), keep=1) == ()  # all are younger than a day
-    removed = prune(warehouse, utc_now() + timedelta(days=2), keep=2)
+    named: list[str] = []
+    removed = prune(warehouse, utc_now() + timedelta(days=2), keep=2, on_left=named.append)
     assert {run.run_id for run in removed} == {"r1", "trial"}
+    assert [sentence.partition("/runs/")[2].partition(":")[0] for sentence in named] == [
+        f"tomorrow/{ANCHORS}/forecasts"
+    ]
     assert is_remote(root)
     left = {name.removeprefix(f"{root.path}/") for name in root.fs.find(root.path)}
-    assert {name.split("/")[1] for name in left if name.startswith("runs/")} == {"r2", "r3"}
+    assert {name.split("/")[1] for name in left if name.startswith("runs/")} == {"r2", "r3", "tomorrow"}
     assert {name for name in left if name.startswith("history/")} == {
         f"history/{ANCHORS}/{run}.parquet" for run in ("r1", "r2", "r3")
     }

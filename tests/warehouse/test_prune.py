@@ -125,6 +125,21 @@ def test_what_a_newer_program_has_left_is_not_removed(warehouse: Warehouse, run_
     assert left(warehouse) == before
 
 
+@pytest.mark.parametrize("run_id", ["tomorrow", "trial-old", "whole-3"])
+def test_a_run_with_a_dataset_of_a_newer_program_is_left_and_named(warehouse: Warehouse, run_id: str) -> None:
+    run = warehouse.run(run_id, "anchors")
+    unknown = run.folder / "forecasts"
+    unknown.mkdir(parents=True)
+    (unknown / "live.parquet").write_bytes(b"PAR1")
+    aged(run, 4)
+    named: list[str] = []
+    removed = prune(warehouse, NOW, keep=1, on_left=named.append)
+    assert (unknown / "live.parquet").is_file()
+    assert {one.run_id for one in removed} == {"trial-old", "broken-old", "whole-3", "whole-4"} - {run_id}
+    (sentence,) = named
+    assert sentence.startswith(f"{unknown}: is no dataset that this cj-pipeline knows")
+
+
 def test_what_killed_writers_have_left_is_removed_after_a_day(warehouse: Warehouse) -> None:
     old, young = (warehouse.root / f".catalogue.duckdb.{letter * 32}" for letter in "ab")
     for path, days in ((old, 2.0), (young, 0.5)):
