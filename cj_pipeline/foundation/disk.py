@@ -57,6 +57,13 @@ def is_of_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _REMEDIES
 
 
+def is_misplaced(error: OSError) -> bool:
+    """Return whether a folder is in the place of a file, a file in that of its folder, or a link leads to no file."""
+    if isinstance(error, FileNotFoundError):
+        return bool(error.filename) and Path(os.fsdecode(error.filename)).is_symlink()
+    return error.errno in {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
+
+
 def disk_error_in(text: str, path: Path) -> DiskError | None:
     """Return the error of the system that a library (DuckDB) tells in a text only; None where it tells another."""
     codes = (code for code in _REMEDIES if os.strerror(code).casefold() in text.casefold())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cj_pipeline.foundation.data_path import DataPath
-from cj_pipeline.foundation.disk import is_of_disk
+from cj_pipeline.foundation.disk import is_misplaced, is_of_disk
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.warehouse.files import readable, replace_whole
 
@@ -45,10 +45,11 @@ def parquet_metadata(path: DataPath, *, remedy: str) -> Mapping[bytes, bytes]:
 
 @contextmanager
 def damage_named(path: DataPath, remedy: str) -> Iterator[None]:
-    """Turn what Arrow says of a file that is no Parquet, or a damaged one, into a BadInput about it."""
+    """Turn what Arrow says of a file that is no Parquet, or a damaged one, or is no file, into a BadInput about it."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        if is_of_disk(error) or isinstance(error, FileNotFoundError):
+        misplaced = isinstance(error, OSError) and is_misplaced(error)
+        if isinstance(error, FileNotFoundError) or (is_of_disk(error) and not misplaced):
             raise
         raise BadInput("is damaged, or is no Parquet file.", path=path, remedy=remedy) from None

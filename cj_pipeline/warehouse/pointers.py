@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.data_path import DataPath, is_remote, matching
+from cj_pipeline.foundation.disk import is_misplaced
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import POINTER
 from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
@@ -149,3 +150,7 @@ def _read(path: DataPath) -> Pointer:
         return Pointer.model_validate(read_marked(POINTER, read_whole(path), path))
     except ValueError:  # pydantic's ValidationError is one
         raise BadInput("is no pointer to a run.", path=path, remedy="Materialise the scenario again.") from None
+    except OSError as error:
+        if not is_misplaced(error):
+            raise
+        raise BadInput("is no file.", path=path, remedy="Move it away, and materialise the scenario again.") from None

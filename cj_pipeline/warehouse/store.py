@@ -245,7 +245,7 @@ class Warehouse:
         if is_remote(self.root):
             return False
         made = self.catalogue_path.stat().st_mtime_ns
-        return any(path.stat().st_mtime_ns > made for path in pointer_files(self.root))
+        return any(path.lstat().st_mtime_ns > made for path in pointer_files(self.root))
 
     def catalogue_here(self) -> Path:
         """Return the catalogue as a file of this machine: a copy where it is an object, one for each version of it.

@@ -126,6 +126,48 @@ def test_no_command_shows_a_traceback_and_a_2_names_a_path_in_the_folder(
             assert answer.code == 0 or str(data) in answer.err, answer.err
 
 
+def as_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("hello")
+
+
+def as_link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+PART_REMEDY = "Materialise the whole scenario."
+POINTER_REMEDY = "Move it away, and materialise the scenario again."
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("runs/run_of_anchors", as_file, PART_REMEDY),
+        ("runs/run_of_anchors/anchors", as_file, PART_REMEDY),
+        ("runs/run_of_anchors/anchors/bt_fit", as_file, PART_REMEDY),
+        ("runs/run_of_anchors/anchors/bt_fit/live.parquet", as_link_to_itself, PART_REMEDY),
+        ("published/anchors.json", as_folder, POINTER_REMEDY),
+        ("published/anchors.json", as_link_to_itself, POINTER_REMEDY),
+        ("published/anchors.json", as_link_to_nothing, POINTER_REMEDY),
+    ],
+)
+def test_what_is_no_file_or_no_folder_costs_its_own_scenario_alone(
+    cj_pipeline: Terminal, data: Path, name: str, kind: Damage, remedy: str
+) -> None:
+    kind(data / name)
+    warehouse = Warehouse(data)
+    warehouse.rebuild_catalogue()
+    assert warehouse.query(COUNT).to_pylist() == [{"n": 1}]
+    (left,), (problem,) = warehouse.sound()
+    assert left.scenario_id == "lower5"
+    assert problem.startswith(str(data / name))
+    assert problem.endswith(remedy)
+    assert warehouse.query("from catalogue.left_out").to_pylist() == [{"problem": problem}]
+    assert problem in warehouse.damage()
+    assert cj_pipeline("sql", COUNT).code == 0
+
+
 def test_a_file_of_another_table_is_named_with_the_column_that_it_lacks(data: Path) -> None:
     run = Warehouse(data).run("run_of_anchors", "anchors")
     shutil.copy(run.path("bt_fit", "live"), run.path("service_metrics", "live"))
