@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cj_pipeline.cli.output import json_option, print_json
+from cj_pipeline.cli.output import json_option, print_json, say_wrapped
 from cj_pipeline.cli.scenario_names import scenario_folder
 from cj_pipeline.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from cj_pipeline.traces.reader import QuarantinedLine
     from cj_pipeline.traces.scenario import Scenario
-    from cj_pipeline.traces.store import Recording
+    from cj_pipeline.traces.store import Quarantine, Recording
 
 
 @click.command()
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
     """Check SCENARIOs (ids or folders; all by default): schema, mode, tolerances, every byte, line and recording.
 
-    Exits with 2 at the first thing that is wrong, naming file, line and key.
+    Says what an import or a capture put into quarantine. Exits with 2 at the first thing that is wrong, naming file,
+    line and key.
     """
     from cj_pipeline.cli.sources import trace_store
     from cj_pipeline.traces.store import MAIN
@@ -39,7 +40,16 @@ def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
                 {
                     "scenario_id": scenario.scenario_id,
                     "sha256": counted[0][0].sha256,
-                    "recordings": [{"name": r.name, "sha256": r.sha256, "callbacks": n} for r, n in counted],
+                    "recordings": [
+                        {
+                            "name": recording.name,
+                            "sha256": recording.sha256,
+                            "callbacks": callbacks,
+                            "quarantined": quarantine.lines,
+                            "quarantine_reasons": quarantine.reasons,
+                        }
+                        for recording, callbacks, quarantine in counted
+                    ],
                     "valid": True,
                 }
                 for scenario, counted in results
@@ -47,24 +57,27 @@ def validate(scenarios: tuple[str, ...], as_json: bool) -> None:
         )
         return
     for scenario, counted in results:
-        for recording, callbacks in counted:
+        for recording, callbacks, quarantine in counted:
             name = scenario.scenario_id + ("" if recording.name == MAIN else f", recording {recording.name}")
             click.echo(f"{name}: {callbacks} callbacks, intact ({recording.sha256})")
+            if quarantine.lines:
+                count = f"quarantined lines of what was {recording.provenance.origin}: {quarantine.lines}"
+                say_wrapped(f"{name}: {count}. The first reasons: {'; '.join(quarantine.reasons)}.", indent="    ")
 
 
-def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int]]]:
+def _validated(folder: Path) -> tuple[Scenario, list[tuple[Recording, int, Quarantine]]]:
     from cj_pipeline.parity.compare import validate_tolerances
     from cj_pipeline.runs.modes import scenario_mode
     from cj_pipeline.traces.carried_hints import require_carried_hints
     from cj_pipeline.traces.scenario import SCENARIO_FILE
-    from cj_pipeline.traces.store import check_callbacks, trace_recordings
+    from cj_pipeline.traces.store import check_callbacks, quarantine_of, trace_recordings
 
     scenario, recordings = trace_recordings(folder)
     path = folder / SCENARIO_FILE
     scenario_mode(scenario, scenario_file=path)
     validate_tolerances(scenario, path)
     require_carried_hints(scenario, path, recordings[0].path)
-    return scenario, [(recording, check_callbacks(recording, scenario)) for recording in recordings]
+    return scenario, [(one, check_callbacks(one, scenario), quarantine_of(one)) for one in recordings]
 
 
 @click.command("summarise")

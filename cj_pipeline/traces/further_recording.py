@@ -11,8 +11,9 @@ from cj_pipeline.foundation.json_lines import read_lines
 from cj_pipeline.foundation.names import RECORDING, require_name, same_name
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario
+from cj_pipeline.traces.scenario_folders import QUARANTINE_FILE
 from cj_pipeline.traces.store import RECORDINGS_FOLDER, Recording, trace_recordings
-from cj_pipeline.traces.writing import QUARANTINE_FILE, FurtherRecording, WrittenLines, WrittenTrace, add_recording
+from cj_pipeline.traces.writing import FurtherRecording, WrittenLines, WrittenTrace, add_recording
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from cj_pipeline.foundation.names import SCENARIO, is_name, require_name
 from cj_pipeline.traces.scenario import SCENARIO_FILE
 
 CALLBACKS_FILE = "llm_callbacks.jsonl"
+QUARANTINE_FILE = "quarantine.jsonl"
 SUMMARY_FILE = "summary.json"
 RECORDINGS_FOLDER = "recordings"
 

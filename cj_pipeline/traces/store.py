@@ -6,19 +6,24 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput
+from cj_pipeline.foundation.input_file import open_input
 from cj_pipeline.foundation.names import RECORDING, require_name
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
 from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
 from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE as CALLBACKS_FILE
+from cj_pipeline.traces.scenario_folders import QUARANTINE_FILE, scenario_folder_below, scenario_ids
 from cj_pipeline.traces.scenario_folders import RECORDINGS_FOLDER as RECORDINGS_FOLDER
 from cj_pipeline.traces.scenario_folders import SUMMARY_FILE as SUMMARY_FILE
-from cj_pipeline.traces.scenario_folders import scenario_folder_below, scenario_ids
 
 MAIN = "main"
 """Name of the recording that lies in the trace folder itself."""
+
+_FIRST_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,14 @@ class Recording:
     def path(self) -> Path:
         """Return the file of its callbacks."""
         return self.folder / CALLBACKS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Lines that an import or a capture could not take. reasons: the first ones, each once."""
+
+    lines: int
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,28 @@ def check_callbacks(recording: Recording, scenario: Scenario) -> int:
             remedy="Capture the trace again, or take the line out and record new checksums.",
         )
     return callbacks
+
+
+class _QuarantineEntry(msgspec.Struct):
+    reason: str
+    field: str = ""
+
+
+def quarantine_of(recording: Recording) -> Quarantine:
+    """Return what the import or capture of a recording put into quarantine. Raises BadInput at a line that is none."""
+    path = recording.folder / QUARANTINE_FILE
+    lines, reasons = 0, list[str]()
+    if path.is_file():
+        with open_input(path) as file:
+            for lines, raw in enumerate(file, start=1):
+                try:
+                    entry = msgspec.json.decode(raw, type=_QuarantineEntry)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    raise BadInput("has no reason.", path=path, line=lines, remedy="Import or capture again.") from None
+                reason = ": ".join(filter(None, (entry.field, entry.reason)))
+                if len(reasons) < _FIRST_REASONS and reason not in reasons:
+                    reasons.append(reason)
+    return Quarantine(lines, tuple(reasons))
 
 
 def require_known(essays: Iterable[str], known: Collection[str], path: Path, line: int) -> None:

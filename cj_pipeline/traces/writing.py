@@ -23,7 +23,7 @@ from cj_pipeline.traces.captured_scenario import FitMode, scenario_text
 from cj_pipeline.traces.glance import glance
 from cj_pipeline.traces.provenance import CHECKSUM_FILE, PROVENANCE_FILE, file_sha256
 from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE
-from cj_pipeline.traces.store import CALLBACKS_FILE, RECORDINGS_FOLDER, SUMMARY_FILE
+from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE, QUARANTINE_FILE, RECORDINGS_FOLDER, SUMMARY_FILE
 from cj_pipeline.traces.summary import Summary, summarise_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from cj_pipeline.traces.provenance import Provenance
     from cj_pipeline.traces.scenario import Scenario
 
-QUARANTINE_FILE = "quarantine.jsonl"
 WRITTEN_FILES = (CALLBACKS_FILE, QUARANTINE_FILE, SUMMARY_FILE, PROVENANCE_FILE, CHECKSUM_FILE)
 
 

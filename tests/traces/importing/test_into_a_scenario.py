@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cj_pipeline.traces.provenance import verify_checksums
+from cj_pipeline.traces.provenance import CHECKSUM_FILE, listed_digests, verify_checksums
 from cj_pipeline.traces.store import read_trace, trace_recordings
 from tests.cli.terminal import Terminal, terminal_of
 from tests.house import REPOSITORY
 from tests.recordings import Event, asked_again
-from tests.traces.folders import LOWER5, copy_of
+from tests.traces.folders import LOWER5, checksum_lines, copy_of
 
 
 @pytest.fixture
@@ -51,6 +51,40 @@ def test_a_recording_is_added_and_nothing_else_changes(cj_pipeline: Terminal, tm
     assert [one.name for one in read_trace(folder).recordings] == ["main", "may", "recording_2"]
     assert cj_pipeline("traces", "list", "--json").document[0]["recordings"] == 3
     assert cj_pipeline("traces", "validate").code == 0
+
+
+def test_what_an_import_put_into_quarantine_is_said_beside_intact(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    again = asked_again(tmp_path / "again.jsonl")
+    with again.open("a", encoding="utf-8") as file:
+        file.write("nonsense\nnonsense\n{}\n")
+    added = cj_pipeline("traces", "import", "--into", LOWER5, "--from-folder", again, "--no-redact")
+    assert added.code == 3, added.err
+    answer = cj_pipeline("traces", "validate")
+    assert answer.code == 0
+    main, second, said = answer.out.splitlines()
+    assert main.startswith(f"{LOWER5}: 10 callbacks, intact")
+    assert ", recording recording_2: 10 callbacks, intact" in second
+    assert said.startswith(f"{LOWER5}, recording recording_2: quarantined lines of what was imported: 3. The first")
+    assert said.count("Invalid JSON: ") == 1
+    assert "event_id: Field required" in said
+    (document,) = cj_pipeline("traces", "validate", "--json").document
+    main, second = document["recordings"]
+    assert (main["quarantined"], main["quarantine_reasons"]) == (0, [])
+    assert second["quarantined"] == 3
+    assert all(reason in said for reason in second["quarantine_reasons"])
+
+
+def test_a_line_of_quarantine_that_is_none_is_named(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    again = asked_again(tmp_path / "again.jsonl")
+    with again.open("a", encoding="utf-8") as file:
+        file.write("nonsense\n")
+    cj_pipeline("traces", "import", "spoilt", "--from-folder", again, "--no-redact", "--like", LOWER5)
+    path = tmp_path / "traces/spoilt/quarantine.jsonl"
+    path.write_text("[]\n")
+    sums = path.with_name(CHECKSUM_FILE)
+    sums.write_text(checksum_lines(path.parent, tuple(listed_digests(path.parent))))
+    answer = cj_pipeline("traces", "validate", "spoilt")
+    assert (answer.code, f"{path}:1: has no reason." in answer.err) == (2, True)
 
 
 def test_an_added_recording_is_verified_byte_by_byte(cj_pipeline: Terminal, tmp_path: Path) -> None:
