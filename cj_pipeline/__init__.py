@@ -121,17 +121,18 @@ def parity(
     if live is not None and mode is not None:
         raise ValueError("Give a live source or a mode, not both.")
     found = find_source(str(recorded))
+    scenario = found.scenario
     if live is None:
         other, provenances = _live_run(found, mode, seed), found.provenances
     else:
         found_live = find_source(str(live))
-        provenances = found.provenances_beside(found_live)
-        scenario = widened(found.scenario, found_live.scenario)
-        other = _away_from_the_notebooks_loop(lambda: found_live.replayed(Side.LIVE, scenario))
+        scenario, provenances = scenario.expecting_nothing(), found.provenances_beside(found_live)
+        wide = widened(scenario, found_live.scenario)
+        other = _away_from_the_notebooks_loop(lambda: found_live.replayed(Side.LIVE, wide))
     return ParityResult(
         _away_from_the_notebooks_loop(
             lambda: compare(
-                found.scenario,
+                scenario,
                 found.replayed(Side.RECORDED),
                 other,
                 scenario_file=found.scenario_file,

@@ -223,11 +223,9 @@ def parity(
     found = find_source(recorded, Profile(profile))
     scenario = found.scenario
     if live_source is not None and names_callbacks(live_source):
-        # What a scenario expects is the verdict on its own mock, and says nothing about another recording.
-        scenario = scenario.model_copy(update={"expect": None})
         other = find_source(live_source, Profile(profile))
-        provenances = found.provenances_beside(other)
-        run = other.to_compare(Side.LIVE, widened(found.scenario, other.scenario), divergence=diverges)
+        scenario, provenances = scenario.expecting_nothing(), found.provenances_beside(other)
+        run = other.to_compare(Side.LIVE, widened(scenario, other.scenario), divergence=diverges)
         _warn_of_quarantine(other.callbacks.path, other.callbacks.quarantined)
     else:
         provenances = found.provenances

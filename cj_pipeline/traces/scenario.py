@@ -170,6 +170,10 @@ class Scenario(FileModel):
         _no_text_but_reasons(self.tolerances)
         return self
 
+    def expecting_nothing(self) -> Self:
+        """Return it for a comparison with another recording: `expect` is about its own mock."""
+        return self.model_copy(update={"expect": None})
+
     def own_limits(self, check: str) -> dict[str, float]:
         """Return the limits that the scenario sets for a check."""
         limits = self.tolerances.get(check, {})

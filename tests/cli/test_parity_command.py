@@ -258,11 +258,15 @@ def test_the_first_divergence_is_said_with_what_it_changes(cj_pipeline: Terminal
 
 def test_another_recording_is_not_held_against_what_the_scenario_expects_of_its_mock(cj_pipeline: Terminal) -> None:
     """Two prompts of one real model: the first scenario expects CANNOT TELL of its own mock."""
-    shown = cj_pipeline("parity", TRACES / "smollm2_plain_v1", TRACES / "smollm2_rubric_v1")
+    both = [TRACES / name for name in ("smollm2_plain_v1", "smollm2_rubric_v1")]
+    shown = cj_pipeline("parity", *both)
     assert shown.code == 1
     assert "NO PARITY: " in shown.out
     assert "tokens_prompt" in shown.out
     assert "expected" not in shown.out.split("Checks")[0].lower()
+    report = cj_pipeline_api.parity(*both)
+    assert report.verdict == "NO PARITY"
+    assert ", expected " not in repr(report)
 
 
 def test_sides_without_a_common_essay_are_refused(cj_pipeline: Terminal, tmp_path: Path) -> None:
