@@ -52,20 +52,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Say which test runs, and leave the process's logging as it was.
-
-    A command that serves sends all logs to standard error, which is the test's own and closed after it.
-    """
     guard.item = item
-    loggers = [logging.getLogger(name) for name in (None, "httpx")]
-    before = [(logger.handlers[:], logger.level) for logger in loggers]
     try:
         return (yield)
     finally:
         guard.item = None
-        for logger, (handlers, level) in zip(loggers, before, strict=True):
-            logger.handlers[:] = handlers
-            logger.setLevel(level)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,6 +81,23 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     stats = reporter.stats if reporter is not None else {}
     if exitstatus == pytest.ExitCode.OK and stats.get("skipped") and not stats.get("passed"):
         session.exitstatus = EVERYTHING_SKIPPED
+
+
+@pytest.fixture(autouse=True)
+def _process_as_found() -> Iterator[None]:
+    """Leave the process's environment and logging as a test found them.
+
+    A command may set variables, and one that serves sends all logs to standard error, which is closed after the test.
+    """
+    environment = {**os.environ}
+    loggers = [logging.getLogger(name) for name in (None, "httpx")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def typed() -> list[Typed]:
 def play(terminal: Terminal, own: Mapping[str, str], may_exit_with_1: tuple[str, ...] = ()) -> list[Answer]:
     """Type every line of the page in this folder, as a shell would, and return what the commands answered.
 
-    own: values of variables that name a deployment, in place of the page's. The caller restores the environment.
+    own: values of variables that name a deployment, in place of the page's.
     """
     answers = []
     for one in typed():

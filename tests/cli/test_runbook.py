@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,7 @@ class Deployed:
 
 
 @pytest.fixture
-def stack(
-    kept: tuple[Kept, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Deployed]:
+def stack(kept: tuple[Kept, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployed:
     """Services that the runner finds behind the addresses of the page; the working folder is the runner's own."""
     database = tmp_path / "cj.db"
     shutil.copyfile(kept[0].url.removeprefix("sqlite:///"), database)
@@ -120,10 +118,7 @@ def stack(
     found = Deployed(tmp_path, database)
     monkeypatch.setattr("cj_pipeline.cli.eng5_run.deployed_services", lambda _: found.services())
     monkeypatch.setattr("cj_pipeline.services.cj.admin_client.CjAdmin", found.admin)
-    before = {**os.environ}
-    yield found
-    os.environ.clear()
-    os.environ.update(before)
+    return found
 
 
 def own(stack: Deployed) -> dict[str, str]:

@@ -24,13 +24,10 @@ MAY_EXIT_WITH_1 = ("cj-pipeline eng5 report", "cj-pipeline eng5 positions")
 
 @pytest.fixture
 def deployment(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    """Services of this test; the environment is as before when it is over."""
-    before = {**os.environ}
+    """Services of this test."""
     monkeypatch.chdir(tmp_path)
     with ExitStack() as started:
         yield Deployment(started, kafka, tmp_path)
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.mark.servers("kafka")
