@@ -89,6 +89,22 @@ def unusable_messages(root: Path) -> list[str]:
     ]
 
 
+def next_try(messages: Iterable[Kept], channel: str, now: datetime) -> datetime | None:
+    """Return when a channel is tried next, in the past where it is due; None where nothing waits for it.
+
+    It is due where nothing has been tried yet, where its wait is over, and where there is a new message.
+    """
+    waiting = [kept for kept in messages if channel in kept.waiting and now - kept.written_at <= KEPT]
+    tried = [(one.last, one.failures) for kept in waiting if (one := kept.channels[channel]).last is not None]
+    if not tried:
+        return min((now, *(kept.written_at for kept in waiting))) if waiting else None
+    last, failures = max((last, failures) for last, failures in tried if last is not None)
+    new = [kept.written_at for kept in waiting if kept.channels[channel].last is None and kept.written_at > last]
+    if new or last > now:  # the clock has gone back
+        return min((now, *new))
+    return last + timedelta(seconds=backoff_s(failures, WAITS))
+
+
 def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime, *, at_once: bool = False) -> list[str]:
     """Send what waits and is due, each message by each channel once, and return what failed, in sentences.
 
@@ -98,7 +114,8 @@ def send_waiting(root: Path, channels: Mapping[str, Channel], now: datetime, *, 
     """
     problems = unusable_messages(root)
     waiting = outbox(root)
-    working = {name for name in channels if at_once or _is_due(waiting, name, now)}
+    due = {name: next_try(waiting, name, now) for name in channels}
+    working = {name for name, at in due.items() if at_once or (at is not None and at <= now)}
     for listed in waiting:
         path = _file(root, listed.alert.id)
         if now - listed.written_at > REMOVED:
@@ -130,18 +147,6 @@ def _send(root: Path, kept: Kept, channels: Mapping[str, Channel], working: set[
         kept = kept.model_copy(update={"channels": {**kept.channels, name: done}})
         replace_whole(_file(root, kept.alert.id), _writer(kept))
     return problems
-
-
-def _is_due(messages: Iterable[Kept], channel: str, now: datetime) -> bool:
-    """Return whether a channel is to be tried: nothing has been yet, its wait is over, or there is a new message."""
-    waiting = [kept for kept in messages if channel in kept.waiting and now - kept.written_at <= KEPT]
-    tried = [(one.last, one.failures) for kept in waiting if (one := kept.channels[channel]).last is not None]
-    if not tried:
-        return bool(waiting)
-    last, failures = max((last, failures) for last, failures in tried if last is not None)
-    if last > now or now - last >= timedelta(seconds=backoff_s(failures, WAITS)):  # the clock has gone back, or on
-        return True
-    return any(kept.channels[channel].last is None and kept.written_at > last for kept in waiting)
 
 
 def _files(root: Path) -> list[Path]:

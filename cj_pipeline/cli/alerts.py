@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,11 @@ from cj_pipeline.cli.output import json_option, print_json, print_table, say, sa
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import BadInput
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cj_pipeline.alerts.outbox import Kept
 
 
 @click.group()
@@ -20,15 +26,32 @@ def alerts() -> None:
 @alerts.command("list")
 @json_option
 def list_messages(as_json: bool) -> None:
-    """Show the messages of the last month, and which channels have taken them."""
-    from cj_pipeline.alerts.outbox import outbox, unusable_messages
+    """Show the messages of the last month, which channels have taken them, and when the others are tried next."""
+    from cj_pipeline.alerts.channels import channels_of
+    from cj_pipeline.alerts.outbox import KEPT, next_try, outbox, unusable_messages
+    from cj_pipeline.alerts.settings import alert_settings
     from cj_pipeline.foundation.settings import PipelineSettings
 
-    found = outbox(PipelineSettings().data_dir)
+    found, now = outbox(PipelineSettings().data_dir), utc_now()
     for problem in unusable_messages(PipelineSettings().data_dir):
         say(f"warning: {problem}", err=True)
+    try:
+        tries = {name: next_try(found, name, now) for name in channels_of(alert_settings())}
+    except BadInput as problem:  # the daemon sends nothing either
+        say(f"warning: {problem}", err=True)
+        tries = {}
+
+    def waits(kept: Kept) -> dict[str, datetime | None]:
+        return {name: None if now - kept.written_at > KEPT else tries.get(name) for name in kept.waiting}
+
     if as_json:
-        print_json([kept.model_dump(mode="json") for kept in found])
+        print_json(
+            [
+                kept.model_dump(mode="json")
+                | {"next_try": {name: at and at.isoformat() for name, at in waits(kept).items()}}
+                for kept in found
+            ]
+        )
         return
     if not found:
         say("There is no message.")
@@ -38,11 +61,21 @@ def list_messages(as_json: bool) -> None:
             kept.alert.id,
             f"{kept.written_at:%Y-%m-%d %H:%M}",
             ", ".join(name for name in kept.channels if name not in kept.waiting) or "none",
-            "; ".join(f"{name}: {kept.channels[name].problem or 'not tried'}" for name in kept.waiting),
+            "; ".join(
+                f"{name}: {kept.channels[name].problem or 'not tried'}, {when_tried(at, now)}"
+                for name, at in waits(kept).items()
+            ),
         )
         for kept in found
     ]
     print_table("Messages", ("message", "written (UTC)", "taken by", "waits"), rows)
+
+
+def when_tried(at: datetime | None, now: datetime) -> str:
+    """Say when a channel is tried next. at: None where it is not set here, or the message is older than a week."""
+    if at is None:
+        return "no further try"
+    return f"{'next try' if at > now else 'due since'} {at:%Y-%m-%d %H:%M} UTC"
 
 
 @alerts.command("test")

@@ -15,6 +15,7 @@ import click
 from cj_pipeline.cli.output import csv_option, json_option, print_csv, print_json, print_table
 from cj_pipeline.contracts.enums import Provider
 from cj_pipeline.foundation import exit_codes
+from cj_pipeline.foundation.clock import utc_now
 from cj_pipeline.foundation.errors import CjPipelineError
 
 KAFKA_TIMEOUT_S = 2.0
@@ -235,8 +236,11 @@ def _alerts() -> Finding:
     """Find where messages about a night go, and what it is told. Never what the variables say."""
     from cj_pipeline.alerts.channels import channels_of
     from cj_pipeline.alerts.night_settings import night_settings
+    from cj_pipeline.alerts.outbox import next_try, outbox
     from cj_pipeline.alerts.settings import PREFIX, alert_settings
+    from cj_pipeline.cli.alerts import when_tried
     from cj_pipeline.cli.sources import trace_store
+    from cj_pipeline.foundation.settings import PipelineSettings
 
     try:
         channels = channels_of(alert_settings())
@@ -247,7 +251,10 @@ def _alerts() -> Finding:
         return Finding("alerts", "missing", next(iter(strangers.values())))
     if not channels:
         return Finding("alerts", "absent", f"{PREFIX}* names no channel: a message is kept in the data folder")
-    return Finding("alerts", "ok", f"{', '.join(channels)}; try them: cj-pipeline alerts test")
+    kept, now = outbox(PipelineSettings().data_dir), utc_now()
+    tries = {name: at for name in channels if (at := next_try(kept, name, now)) is not None}
+    waits = "".join(f"; a message waits for {name}, {when_tried(at, now)}" for name, at in tries.items())
+    return Finding("alerts", "ok", f"{', '.join(channels)}; try them: cj-pipeline alerts test{waits}")
 
 
 def _kafka() -> Finding:

@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from dagster import AssetKey, DagsterInstance, RunsFilter
 
+from cj_pipeline.alerts.channels import NotSent
 from cj_pipeline.alerts.message import Alert
-from cj_pipeline.alerts.outbox import keep
+from cj_pipeline.alerts.outbox import keep, send_waiting
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.instance import URL_VARIABLE
@@ -242,3 +243,34 @@ def test_a_message_that_is_too_old_to_be_sent_is_neither_taken_nor_waits(
         monkeypatch.setenv(f"{PREFIX}WEBHOOK", hook.url)
         answer = cj_pipeline("alerts", "send")
     assert (answer.code, answer.out, hook.got) == (0, "Messages that wait: 0.\n", [])
+
+
+def test_list_and_doctor_say_when_a_message_that_waits_is_tried_next(
+    cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Alert) -> None:
+        raise NotSent("nobody answers (ConnectError)")
+
+    now = datetime(2026, 5, 3, 3, 20, tzinfo=UTC)
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv(f"{PREFIX}WEBHOOK", "http://127.0.0.1:9/hidden")
+    for command in ("alerts", "doctor"):
+        monkeypatch.setattr(f"cj_pipeline.cli.{command}.utc_now", lambda: now)
+    for days, channel in ((8, "webhook"), (1, "slack"), (0, "webhook")):
+        alert = Alert(id=f"night-{days}", night=now.date(), subject="red", scenarios=())
+        keep(tmp_path, alert, {channel: away}, now - timedelta(days=days))
+    send_waiting(tmp_path, {"webhook": away}, now)
+    listed = cj_pipeline("alerts", "list", "--json").document
+    assert [one["next_try"] for one in listed] == [
+        {"webhook": None},  # too old
+        {"slack": None},  # not set
+        {"webhook": "2026-05-03T03:21:00+00:00"},
+    ]
+    table = " ".join(cj_pipeline("alerts", "list", columns=200).out.split())
+    assert "webhook: nobody answers (ConnectError), next try 2026-05-03 03:21 UTC" in table
+    assert "slack: not tried, no further try" in table
+    found = {row["what"]: row["detail"] for row in cj_pipeline("doctor", "--json").document}
+    assert found["alerts"].endswith("; a message waits for webhook, next try 2026-05-03 03:21 UTC")
+    now += timedelta(hours=1)  # and no daemon runs
+    found = {row["what"]: row["detail"] for row in cj_pipeline("doctor", "--json").document}
+    assert found["alerts"].endswith("; a message waits for webhook, due since 2026-05-03 03:21 UTC")
