@@ -13,7 +13,7 @@ from pathlib import Path
 from cj_pipeline.alerts.channels import Channel
 from cj_pipeline.alerts.message import Alert, alert_of
 from cj_pipeline.alerts.night import Night, Outcome, State, last_night, read_night, write_night
-from cj_pipeline.alerts.outbox import OUTBOX_FOLDER, keep, send_waiting
+from cj_pipeline.alerts.outbox import OUTBOX_FOLDER, keep, outbox, send_waiting
 from cj_pipeline.foundation.data_path import DataPath
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.file_lock import file_lock
@@ -47,6 +47,9 @@ def conclude(
         changes = tuple(sentence for one in dated for sentence in _changes(past, one))
         concluded = Night(night=night, concluded_at=now, outcomes=dated, changes=changes)
         alert = alert_of(concluded, before, ui_url, earlier=earlier)
+        if alert is not None and earlier is not None and earlier.facts == concluded.facts:
+            # Its id follows from what the night was told as before that, and would be another now.
+            alert = next((kept.alert for kept in reversed(outbox(root)) if kept.alert.night == night), alert)
         if alert is not None:
             keep(root, alert, channels, now)
         try:

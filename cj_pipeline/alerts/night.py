@@ -70,6 +70,11 @@ class Night(FileModel):
     outcomes: tuple[Outcome, ...]
     changes: tuple[str, ...] = ()
 
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What is told of it, without the ids of runs: the same night run again has the same facts."""
+        return (*((one.scenario_id, one.state, one.sentences) for one in self.outcomes), *self.changes)
+
     def of(self, scenario_id: str) -> Outcome | None:
         """Return what came of a scenario; None where the night knows nothing of it."""
         return next((one for one in self.outcomes if one.scenario_id == scenario_id), None)

@@ -212,7 +212,15 @@ def test_what_is_red_again_within_a_night_is_told_again(tmp_path: Path) -> None:
     assert good is not None
     assert again is not None
     assert len({first.id, good.id, again.id}) == 3
-    assert told(tmp_path, NIGHT, RED) == first  # which was sent
+    assert told(tmp_path, NIGHT, RED) == again  # which was sent
+
+
+def test_a_night_that_was_mended_by_hand_and_is_run_once_more_sends_nothing_new(tmp_path: Path) -> None:
+    told(tmp_path, NIGHT - timedelta(days=1), RED)
+    told(tmp_path, NIGHT, RED)
+    mended = told(tmp_path, NIGHT, GREEN)
+    assert told(tmp_path, NIGHT, GREEN) == mended
+    assert len(outbox(tmp_path)) == 3
 
 
 def test_a_message_whose_time_has_no_zone_keeps_no_other_back(tmp_path: Path) -> None:
