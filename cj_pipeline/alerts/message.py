@@ -13,8 +13,15 @@ MOST_SENTENCES = 8
 """Of one scenario: a wrong mock fails thirty gates, and one reads the first ones."""
 
 
+GONE = "gone"
+"""State of a scenario that was red and is no longer there. It is told once: the night after has no word of it."""
+
+
 class ScenarioNote(FileModel):
-    """What the message says about one scenario. since: a date, or empty; urls: empty where the UI has no address."""
+    """What the message says about one scenario.
+
+    state: of its outcome, or GONE; since: a date, or empty; urls: empty where the UI has no address.
+    """
 
     scenario: str
     state: str
@@ -57,11 +64,14 @@ def alert_of(night: Night, before: Night | None, ui_url: str = "", *, earlier: N
     known = [one for other in (before, earlier) if other for one in other.outcomes]
     was_red = {one.scenario_id for one in known if not one.good}
     recovered = [one for one in night.outcomes if one.good and one.scenario_id in was_red]
-    if not red and not recovered and not night.changes:
+    last = earlier or before
+    gone = [one for one in last.outcomes if not one.good and night.of(one.scenario_id) is None] if last else []
+    if not red and not recovered and not gone and not night.changes:
         return None
     notes = [
         *(_note(one, ui_url, recovered=False) for one in red),
         *(_note(one, ui_url, recovered=True) for one in recovered),
+        *(_gone(one, night.night) for one in gone),
     ]
     # Without the ids of runs, and what follows from them: the same night run again is the same news.
     facts = [(note.scenario, note.state, note.sentences, note.recovered) for note in notes]
@@ -72,22 +82,28 @@ def alert_of(night: Night, before: Night | None, ui_url: str = "", *, earlier: N
     return Alert(
         id=f"night-{night.night}-{sha256(news.encode()).hexdigest()[:8]}",
         night=night.night,
-        subject=_subject(night, red, recovered),
+        subject=_subject(night, red, recovered, gone),
         scenarios=tuple(notes),
         changes=night.changes,
     )
 
 
-def _subject(night: Night, red: list[Outcome], recovered: list[Outcome]) -> str:
+def _subject(night: Night, red: list[Outcome], recovered: list[Outcome], gone: list[Outcome]) -> str:
     total = len(night.outcomes)
     if red:
-        named = ", ".join(one.scenario_id for one in red[:3]) + (f" and {len(red) - 3} more" if len(red) > 3 else "")
-        words = f"{len(red)} of {total} scenarios not as expected: {named}"
+        words = f"{len(red)} of {total} scenarios not as expected: {_named(red)}"
     elif recovered:
         words = f"{len(recovered)} of {total} scenarios as expected again, and so all are"
+    elif gone:
+        words = f"{total} scenarios as expected; no longer there: {_named(gone)}"
     else:
         words = f"{total} scenarios as expected, and something changed without a name"
     return f"CJ Pipeline, night of {night.night}: {words}"
+
+
+def _named(some: list[Outcome]) -> str:
+    more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+    return ", ".join(one.scenario_id for one in some[:3]) + more
 
 
 def _note(one: Outcome, ui_url: str, *, recovered: bool) -> ScenarioNote:
@@ -103,6 +119,13 @@ def _note(one: Outcome, ui_url: str, *, recovered: bool) -> ScenarioNote:
         run_url=f"{base}/runs/{one.run_id}" if base and one.run_id else "",
         report_url=f"{base}/assets/parity/report?view=partitions&partition={quote(one.scenario_id)}" if base else "",
     )
+
+
+def _gone(one: Outcome, night: date) -> ScenarioNote:
+    """Return the note about a scenario that was red and has been removed; it has no run, and no report any more."""
+    words = f"It was red since {one.since or 'the night before'}: {one.state.value}"
+    gone = Outcome(scenario_id=one.scenario_id, state=one.state, words=words, since=night)
+    return _note(gone, "", recovered=False).model_copy(update={"state": GONE})
 
 
 def _lines(note: ScenarioNote) -> list[str]:

@@ -73,6 +73,39 @@ def test_red_keeps_its_first_date_and_recovery_is_told_once(tmp_path: Path) -> N
     assert told(tmp_path, days[3], GREEN) is None
 
 
+def test_what_is_removed_while_it_is_red_is_told_once_as_gone(tmp_path: Path) -> None:
+    days = [NIGHT + timedelta(days=number) for number in range(4)]
+    other = GREEN.model_copy(update={"scenario_id": "c"})
+    told(tmp_path, days[0], RED, other)
+    told(tmp_path, days[1], RED, BROKEN, other)
+    gone = told(tmp_path, days[2], other)
+    assert gone is not None
+    assert gone.subject == "CJ Pipeline, night of 2026-05-05: 1 scenarios as expected; no longer there: a, b"
+    assert gone.lines == (
+        "a: gone since 2026-05-05. It was red since 2026-05-03: not as expected",
+        "b: gone since 2026-05-05. It was red since 2026-05-04: broke off",
+        f"Message {gone.id}.",
+    )
+    assert told(tmp_path, days[2], other) is None  # run once more
+    assert told(tmp_path, days[3], other) is None
+
+
+def test_what_is_removed_is_told_beside_what_is_red_and_only_if_it_was_red_last(tmp_path: Path) -> None:
+    told(tmp_path, NIGHT - timedelta(days=1), RED, BROKEN)
+    told(tmp_path, NIGHT, RED, BROKEN.model_copy(update={"state": State.AS_EXPECTED}))
+    removed = told(tmp_path, NIGHT, RED)  # by hand, in the afternoon
+    assert removed is not None
+    assert [note.scenario for note in removed.scenarios] == ["a"]
+    red = told(tmp_path, NIGHT + timedelta(days=1), BROKEN)
+    assert red is not None
+    assert [(note.scenario, note.state) for note in red.scenarios] == [("b", "broke off"), ("a", "gone")]
+    again = told(tmp_path, NIGHT + timedelta(days=1), BROKEN)
+    assert again == red
+    still = told(tmp_path, NIGHT + timedelta(days=2), BROKEN)
+    assert still is not None
+    assert [note.scenario for note in still.scenarios] == ["b"]
+
+
 def test_the_same_night_concluded_again_is_the_same_message_and_other_news_are_another(tmp_path: Path) -> None:
     first = told(tmp_path, NIGHT, RED)
     (tmp_path / "nights/2026-05-03.json").unlink()  # killed between message and record
