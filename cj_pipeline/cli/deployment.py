@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from cj_pipeline.runs.remote import Deployment
 
 
-def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | None) -> Deployment | None:
-    """Return the deployment that is meant, None without --lps.
+def deployment_of(
+    lps_url: str | None, kafka: str | None, bus_folder: Path | None, *, takes_mode: bool = False
+) -> Deployment | None:
+    """Return the deployment that is meant, None without --lps. takes_mode: whether the command has --mode.
 
     Raises click.UsageError for options that do not go together.
     """
@@ -35,6 +37,7 @@ def deployment_of(lps_url: str | None, kafka: str | None, bus_folder: Path | Non
         url=lps_url,
         open_bus=bus_opener(kafka, bus_folder),
         notice=lambda sentence: click.echo(sentence, err=True),
+        takes_mode=takes_mode,
     )
 
 

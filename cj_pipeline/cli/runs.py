@@ -129,7 +129,7 @@ def live(
     from cj_pipeline.cli.sources import find_source
 
     found = find_source(source)
-    deployment = deployment_of(lps_url, kafka, bus_folder)
+    deployment = deployment_of(lps_url, kafka, bus_folder, takes_mode=True)
     record = _run_live(found, expression, seed, realtime, deployment, label_of(deployment, label))
     show_run(record.document, record.answers_sha256, found.scenario, as_json, as_csv)
 
@@ -217,7 +217,7 @@ def parity(
         compare_between(recorded, find_source(recorded), shown, strict=strict, accept_unproven=accept_unproven)
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
-    deployment = deployment_of(lps_url, kafka, bus_folder)
+    deployment = deployment_of(lps_url, kafka, bus_folder, takes_mode=True)
     if deployment is not None and live_source is not None and names_callbacks(live_source):
         raise click.UsageError("LIVE is recorded already; --lps asks again. Give one of them.")
     found = find_source(recorded, Profile(profile))

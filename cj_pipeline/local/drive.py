@@ -112,7 +112,7 @@ async def ask_stack(stack: StackAddress, request: DriveRequest, report: Report) 
 
     Raises NotFinished after the request's time, when the batch may still end; ServiceUnreachable where nobody answers.
     """
-    deployment = Deployment(stack.lps_url, lambda: KafkaBus(stack.kafka), notice=report)
+    deployment = Deployment(stack.lps_url, lambda: KafkaBus(stack.kafka), notice=report, takes_mode=True)
     async with deployed(deployment, request.mode, request.scenario.service.queue_processing_mode) as lps:
         storage_ids = await store_texts(f"{stack.content_url}{CONTENT_PATH}", scenario_texts(request.scenario))
         return await ask_cj(lps, assessment_request(request, storage_ids), request.timeout_s)

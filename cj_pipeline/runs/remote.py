@@ -48,12 +48,14 @@ class NoCallbacks(CjPipelineError):
 class Deployment:
     """A deployed LPS. url: its base; open_bus: a new client of its bus, closed with the run.
 
-    notice: called with a sentence about what could not be made sure of.
+    notice: called with a sentence about what could not be made sure of; takes_mode: whether who asks has an option
+    --mode, which a message may then advise.
     """
 
     url: str
     open_bus: Callable[[], Bus]
     notice: Callable[[str], None] = lambda _: None
+    takes_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,14 @@ async def deployed(
     """
     transport = RetryingTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=transport, base_url=deployment.url, timeout=_POST_TIMEOUT_S) as client:
-        await _require_mode(client, deployment, mode)
-        await _require_strategy(client, deployment, queue_processing_mode)
+        faults = [
+            *await _mode_faults(client, deployment, mode),
+            *await _strategy_faults(client, deployment, queue_processing_mode),
+        ]
+        if faults:
+            fields, problems, remedies = zip(*faults, strict=True)
+            problem = f"{'; '.join(problems)}."
+            raise BadInput(problem, path=deployment.url, field=", ".join(fields), remedy=" ".join(remedies))
         before = await metrics_of(client)
         bus = deployment.open_bus()
         try:
@@ -191,7 +199,8 @@ class RetryingTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode: Mode) -> None:
+async def _mode_faults(client: httpx.AsyncClient, deployment: Deployment, mode: Mode) -> list[tuple[str, str, str]]:
+    """Return what is wrong with the mode: field, problem, remedy. Raises ServiceUnreachable."""
     url = deployment.url
     try:
         response = await client.get(client.base_url.join("/admin/mock-mode"))
@@ -203,41 +212,38 @@ async def _require_mode(client: httpx.AsyncClient, deployment: Deployment, mode:
         deployment.notice(
             f"{url}/admin/mock-mode answered {response.status_code}: whether it runs '{mode.expression}' is unknown."
         )
-        return
+        return []
     running, mocks = _running_mode(response, url)
     if not mocks:
-        raise BadInput(
-            "the service would ask real providers, which costs money.",
-            path=url,
-            field="use_mock_llm",
-            remedy="Serve it with LLM_PROVIDER_SERVICE_USE_MOCK_LLM=true; `cj-pipeline lps serve --mode M` does.",
-        )
-    if running != mode.expression:
-        raise BadInput(
-            f"the service runs '{running}', and this run means '{mode.expression}'.",
-            path=url,
-            field="mock_mode",
-            remedy=f"Serve it with --mode {mode.expression}, or run with --mode {running}.",
-        )
+        problem = "the service would ask real providers, which costs money"
+        remedy = "Serve it with LLM_PROVIDER_SERVICE_USE_MOCK_LLM=true; `cj-pipeline lps serve --mode M` does."
+        return [("use_mock_llm", problem, remedy)]
+    if running == mode.expression:
+        return []
+    problem = f"the service runs '{running}', and this run means '{mode.expression}'"
+    otherwise = f", or run with --mode {running}" if deployment.takes_mode else ""
+    return [("mock_mode", problem, f"Serve it by `cj-pipeline lps serve --mode {mode.expression}`{otherwise}.")]
 
 
-async def _require_strategy(client: httpx.AsyncClient, deployment: Deployment, wanted: QueueProcessingMode) -> None:
-    """Refuse at once what would otherwise show after a whole batch, as a count of 0 under another label."""
+async def _strategy_faults(
+    client: httpx.AsyncClient, deployment: Deployment, wanted: QueueProcessingMode
+) -> list[tuple[str, str, str]]:
+    """Return at once what would otherwise show after a whole batch, as a count of 0 under another label."""
     url = deployment.url
     try:
         document = (await client.get(client.base_url.join("/healthz"))).json()
         running = document["dependencies"]["queue"]["processing_mode"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         deployment.notice(f"{url}/healthz does not say how the service works its queue; wanted is '{wanted}'.")
-        return
-    if running != wanted:
-        raise BadInput(
-            f"the service works its queue as '{running}', and the scenario means '{wanted}'.",
-            path=url,
-            field="dependencies.queue.processing_mode",
-            remedy=f"Serve it with LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE={wanted}. A scenario of your own may say "
-            f"service.queue_processing_mode: {running} instead.",
-        )
+        return []
+    if running == wanted:
+        return []
+    problem = f"the service works its queue as '{running}', and the scenario means '{wanted}'"
+    remedy = (
+        f"Serve it with LLM_PROVIDER_SERVICE_QUEUE_PROCESSING_MODE={wanted}. A scenario of your own may say "
+        f"service.queue_processing_mode: {running} instead."
+    )
+    return [("dependencies.queue.processing_mode", problem, remedy)]
 
 
 async def _prepared(bus: Bus) -> None:

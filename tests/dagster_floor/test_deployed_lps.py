@@ -28,5 +28,5 @@ def test_a_url_in_the_configuration_asks_the_service_that_is_there(
         # 10 pairs, and ten repeats of them.
         assert (len(answers.events), [len(batch) for batch in answers.repeats]) == (10, [10] * 10)
         assert len(service.callbacks(CALLBACK_TOPIC)) == 110
-        with pytest.raises(BadInput, match=r"runs 'eng5_lower5_gpt51_low\+instant'.*Serve it with --mode"):
+        with pytest.raises(BadInput, match=r"runs 'eng5_lower5_gpt51_low\+instant'.*lps serve --mode"):
             LpsResource(bus=BusResource(), url=service.url).answers(found.scenario, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -94,18 +95,28 @@ def test_what_the_topic_held_and_what_others_publish_is_passed_over(served: Serv
     assert winners(remote) == winners(run("noise"))
 
 
-def test_another_mode_is_refused_with_both_remedies(served: Served) -> None:
-    with pytest.raises(BadInput, match=r"runs 'eng5_lower5_gpt51_low\+instant'.*Serve it with --mode default, or run"):
+def test_another_mode_is_refused_and_the_option_advised_where_there_is_one(served: Served) -> None:
+    said = (
+        rf"{served.url}: mock_mode: the service runs 'eng5_lower5_gpt51_low\+instant', and this run means 'default'\. "
+    )
+    with pytest.raises(BadInput, match=rf"^{said}Serve it by `cj-pipeline lps serve --mode default`\.$"):
         run("mode", deployment(served), load_mode("default"))
+    with pytest.raises(BadInput, match=r"--mode default`, or run with --mode eng5_lower5_gpt51_low\+instant\."):
+        run("mode", replace(deployment(served), takes_mode=True), load_mode("default"))
 
 
-def test_another_strategy_is_refused_before_anything_is_asked(served: Served) -> None:
+@pytest.mark.parametrize("mode", [INSTANT, "default"])
+def test_another_strategy_is_refused_before_anything_is_asked_and_together_with_another_mode(
+    served: Served, mode: str
+) -> None:
     found = trace(LOWER5)
     service = found.scenario.service.model_copy(update={"queue_processing_mode": QueueProcessingMode.PER_REQUEST})
     scenario = found.scenario.model_copy(update={"service": service})
     events = [line.event for line in found.callbacks.events]
-    with pytest.raises(BadInput, match="works its queue as 'serial_bundle', and the scenario means 'per_request'"):
-        run_live(scenario, events, load_mode(INSTANT), deployment=deployment(served), label="strategy")
+    strategy = "works its queue as 'serial_bundle', and the scenario means 'per_request'"
+    with pytest.raises(BadInput, match=strategy) as refused:
+        run_live(scenario, events, load_mode(mode), deployment=deployment(served), label="strategy")
+    assert ("lps serve --mode default`. Serve it with" in str(refused.value)) == (mode == "default")
 
 
 def test_a_service_that_would_ask_real_providers_is_refused(tmp_path: Path) -> None:
@@ -145,6 +156,7 @@ def test_the_command_line_runs_in_front_of_it(
     told = terminal("parity", LOWER5, "--mode", "+instant", *where, "--label", "cli", "--json")
     assert told.code in {0, 1}  # answers in 0 ms are another latency, which is for parity to say
     assert {check["check"] for check in told.document["checks"]} >= {"winner_share", "latency_mean"}
+    assert "or run with --mode" in terminal("live", LOWER5, *where).err
     assert "go with --lps" in terminal("live", LOWER5, "--bus", served.folder).err
     assert "not both" in terminal("live", LOWER5, *where, "--kafka", "127.0.0.1:9").err
     assert "is no URL" in terminal("live", LOWER5, "--lps", "localhost:8080").err
