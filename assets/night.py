@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,7 @@ from assets.outcome import TELLING, Events, outcome_of
 from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.channels import channels_of
 from cj_pipeline.alerts.conclude import conclude
-from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, read_night, unusable
+from cj_pipeline.alerts.night import Night, Outcome, State, due_night, is_over, note_first_night, read_night, unusable
 from cj_pipeline.alerts.night_settings import PREFIX, night_settings
 from cj_pipeline.alerts.outbox import send_waiting
 from cj_pipeline.alerts.settings import alert_settings
@@ -135,6 +136,8 @@ def night_watch(scenarios: ScenarioPartitions, data_dir: Path, datasets: str) ->
         if runs and memory.before >= night:  # the very first look was while they were being launched
             memory = replace(memory, before=night - timedelta(days=1))
         if night <= memory.before:
+            with suppress(OSError):  # on a full disk: `alerts check` then calls this night missing
+                note_first_night(data_dir, night + timedelta(days=1))
             return _skip(f"The night of {night} began before this instance did.", memory)
         found = arrivals(scenarios.traces_dir, {})
         if not found.present:  # a folder that is not mounted, say: nothing is as expected there

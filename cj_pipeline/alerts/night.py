@@ -1,6 +1,7 @@
 """This module keeps one small file for each night, `nights/<date>.json`: what came of every scenario, and since when.
 
-The night after it reads the file to say what is new, what still is, and what has recovered.
+The night after it reads the file to say what is new, what still is, and what has recovered. `nights/first` says which
+night is the first one of this installation.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from cj_pipeline.contracts.model import FileModel
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.stored_formats import NIGHT
 from cj_pipeline.foundation.versions import NewerVersion, marked, read_marked
-from cj_pipeline.warehouse.files import replace_whole
+from cj_pipeline.warehouse.files import create_whole, replace_whole
 
 NIGHTS_FOLDER = "nights"
+FIRST_FILE = "first"
 
 BEGINS = time(3, tzinfo=UTC)
 """When the schedule launches a night; the night of a date is the one that begins on it."""
@@ -122,6 +124,23 @@ def write_night(root: Path, night: Night) -> Path:
         path.write_text(text, encoding="utf-8")
 
     return replace_whole(_file(root, night.night), write)
+
+
+def note_first_night(root: Path, night: date) -> None:
+    """Note which night is the first that a daemon waits for. What is noted already stays."""
+
+    def write(path: Path) -> None:
+        path.write_text(f"{night}\n", encoding="utf-8")
+
+    create_whole(root / NIGHTS_FOLDER / FIRST_FILE, write)
+
+
+def first_night(root: Path) -> date | None:
+    """Return the first night that a daemon waits for; None where none has begun to, and for a damaged file."""
+    try:
+        return date.fromisoformat((root / NIGHTS_FOLDER / FIRST_FILE).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return None
 
 
 def _file(root: Path, night: date) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -140,21 +141,26 @@ def send_now() -> None:
 def check_night() -> None:
     """Say whether the last night was concluded. Exits with 1 when it was not, for a watch outside this machine.
 
-    A machine that is off sends no message; what asks it this every morning notices.
+    A machine that is off sends no message; what asks it this every morning notices. The first night is the one after
+    the daemon's first look.
     """
-    from cj_pipeline.alerts.night import due_night, is_over, last_night
+    from cj_pipeline.alerts.night import BEGINS, due_night, first_night, is_over, last_night
     from cj_pipeline.foundation.settings import PipelineSettings
 
-    now = utc_now()
+    now, root = utc_now(), PipelineSettings().data_dir
     due = due_night(now)
-    last = last_night(PipelineSettings().data_dir, due)
+    last, first = last_night(root, due), first_night(root)
     if last is not None and last.night == due:
         red = sum(not one.good for one in last.outcomes)
         say_wrapped(f"The night of {due} was concluded: {red} of {len(last.outcomes)} scenarios not as expected.")
+        return
+    if last is None and first is not None and due < first:
+        say_wrapped(f"No night was due yet. The first begins on {first} at {BEGINS:%H:%M} UTC.")
         return
     seen = "None was ever concluded." if last is None else f"The last one was that of {last.night}."
     if not is_over(due, now):
         say_wrapped(f"The night of {due} is not over. {seen}")
         return
-    say_wrapped(f"The night of {due} did not run. {seen}", err=True)
+    follows = f"The next begins on {due + timedelta(days=1)} at {BEGINS:%H:%M} UTC, where a daemon or a timer runs."
+    say_wrapped(f"The night of {due} did not run. {seen} {follows}", err=True)
     sys.exit(exit_codes.CHECK_FAILED)

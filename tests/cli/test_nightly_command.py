@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +13,7 @@ from dagster import AssetKey, DagsterInstance, RunsFilter
 
 from cj_pipeline.alerts.channels import NotSent
 from cj_pipeline.alerts.message import Alert
+from cj_pipeline.alerts.night import note_first_night
 from cj_pipeline.alerts.outbox import keep, send_waiting
 from cj_pipeline.alerts.settings import PREFIX, AlertSettings
 from cj_pipeline.foundation.errors import BadInput
@@ -167,9 +168,28 @@ def test_a_night_that_is_missing_fails_the_check_of_a_watch(
     monkeypatch.setattr("cj_pipeline.cli.alerts.utc_now", lambda: datetime(2026, 5, 3, 6, tzinfo=UTC))
     answer = cj_pipeline("alerts", "check")
     assert answer.code == 1
-    assert "The night of 2026-05-03 did not run. None was ever concluded." in answer.err
+    assert (
+        "The night of 2026-05-03 did not run. None was ever concluded. The next begins on 2026-05-04 at" in answer.err
+    )
     monkeypatch.setattr("cj_pipeline.cli.alerts.utc_now", lambda: datetime(2026, 5, 3, 4, tzinfo=UTC))
     assert cj_pipeline("alerts", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("day", "code", "said"),
+    [
+        (3, 0, "No night was due yet. The first begins on 2026-05-04 at 03:00 UTC."),
+        (4, 1, "The night of 2026-05-04 did not run. None was ever concluded."),
+    ],
+)
+def test_no_night_is_missing_before_the_first_one_that_a_daemon_waits_for(
+    day: int, code: int, said: str, cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CJ_PIPELINE_DATA_DIR", str(tmp_path))
+    note_first_night(tmp_path, date(2026, 5, 4))
+    monkeypatch.setattr("cj_pipeline.cli.alerts.utc_now", lambda: datetime(2026, 5, day, 6, tzinfo=UTC))
+    answer = cj_pipeline("alerts", "check")
+    assert (answer.code, said in " ".join((answer.out + answer.err).split())) == (code, True)
 
 
 def test_a_message_can_be_tried(cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from assets import night as night_module
 from assets.night import AGAIN_TAG, NIGHT_TAG, SCHEDULE, night_watch
 from assets.partitions import ScenarioPartitions
 from cj_pipeline.alerts.conclude import conclude
-from cj_pipeline.alerts.night import Night, Outcome, State, read_night, unusable
+from cj_pipeline.alerts.night import Night, Outcome, State, first_night, read_night, unusable
 from cj_pipeline.alerts.outbox import outbox
 from cj_pipeline.alerts.settings import PREFIX
 from cj_pipeline.definitions import build_defs, defs, materialise
@@ -153,6 +153,11 @@ def test_an_instance_that_begins_after_three_does_not_answer_for_that_night(watc
     assert watch() == "The night of 2026-05-03 began before this instance did."
     clock.now = THREE + timedelta(hours=20)
     assert watch() == "The night of 2026-05-03 began before this instance did."
+    assert first_night(watch.data) == NIGHT + timedelta(days=1)  # which `alerts check` asks for
+    watch.cursor = None  # another instance, on the same folder
+    clock.now = THREE + timedelta(days=3)
+    watch()
+    assert first_night(watch.data) == NIGHT + timedelta(days=1)
 
 
 def test_it_waits_for_every_run_and_tells_once(
