@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cj_pipeline.cli.output import json_option, print_json, print_table, say_wrapped
+from cj_pipeline.cli.stack import ports_of, ports_option
 from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.errors import CjPipelineError
 
@@ -26,6 +27,7 @@ _PAUSE_S = 1.0
 @click.command()
 @click.argument("part", required=False, envvar=_PART_VARIABLE, type=click.Choice(_PARTS))
 @click.option("--at", "address", metavar="HOST:PORT", help="Where the part is [this machine, at its usual port].")
+@ports_option
 @click.option("--live", is_flag=True, help="Ask only whether the process answers, not whether it can do its work.")
 @click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=0.0, help="Ask again for so many seconds.")
 @click.option(
@@ -37,16 +39,29 @@ _PAUSE_S = 1.0
     help="How old the daemon's latest sign of life may be, in seconds; it gives one every 30.",
 )
 @json_option
-def health(part: str | None, address: str | None, live: bool, wait_s: float, within_s: float, as_json: bool) -> None:
+def health(
+    part: str | None,
+    address: str | None,
+    ports: tuple[str, ...],
+    live: bool,
+    wait_s: float,
+    within_s: float,
+    as_json: bool,
+) -> None:
     """Say whether PART is ready for work; without PART, whether all five are. Exits with 1 when one is not.
 
-    PART may be given as CJ_PIPELINE_PART. The daemon is asked through the storage of the instance in DAGSTER_HOME.
+    PART may be given as CJ_PIPELINE_PART. --port is that of `stack`: dagster is the webserver; kafka and content are
+    not asked. The daemon is asked through the storage of the instance in DAGSTER_HOME.
+
+    \b
+    cj-pipeline health --port dagster=3001
     """
     if address is not None and part in (None, "daemon"):
         raise click.UsageError("--at goes with a part that has a port.")
+    named = {"webserver" if name == "dagster" else name: f"127.0.0.1:{port}" for name, port in ports_of(ports).items()}
     deadline = time.monotonic() + wait_s
     while True:
-        found = [_asked(name, address, live, within_s) for name in ((part,) if part else _PARTS)]
+        found = [_asked(name, address or named.get(name), live, within_s) for name in ((part,) if part else _PARTS)]
         good = all(one.good for one in found)
         if good or time.monotonic() + _PAUSE_S > deadline:
             break

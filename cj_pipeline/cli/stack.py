@@ -81,7 +81,7 @@ def stack(
         traces_dir=settings.traces_dir,
         data_dir=settings.data_dir,
         datasets=settings.data_address,
-        ports=_ports(ports),
+        ports=ports_of(ports),
         with_dagster=not without_dagster,
         kafka=_brokers(kafka),
         database_url=database,
@@ -140,7 +140,7 @@ def drive(
     from cj_pipeline.traces.scenario import SCENARIO_FILE
 
     trace = trace_store().trace(scenario_id)
-    at = {part: f"127.0.0.1:{port}" for part, port in {**DEFAULT_PORTS, **_ports(ports)}.items()}
+    at = {part: f"127.0.0.1:{port}" for part, port in {**DEFAULT_PORTS, **ports_of(ports)}.items()}
     brokers = _brokers(kafka)
     found = drive_batch(
         StackAddress(
@@ -183,7 +183,7 @@ def observe(folder: Path, ports: tuple[str, ...], lps_at: tuple[str, ...], cj_at
     from cj_pipeline.local.stack_plan import DEFAULT_PORTS
     from cj_pipeline.reports.observability.files import write_files
 
-    at = {**DEFAULT_PORTS, **_ports(ports)}
+    at = {**DEFAULT_PORTS, **ports_of(ports)}
     given = {"lps": _places("--lps", lps_at), "cj": _places("--cj", cj_at)}
     targets = {job: places or (f"127.0.0.1:{at[job]}",) for job, places in given.items()}
     config, alerts, board = write_files(folder, targets, replace=force)
@@ -229,7 +229,8 @@ def _brokers(given: str | None) -> str | None:
     return settings.bootstrap_servers
 
 
-def _ports(given: tuple[str, ...]) -> dict[str, int]:
+def ports_of(given: tuple[str, ...]) -> dict[str, int]:
+    """Return the ports that are given as PART=PORT, by part. Raises click.UsageError."""
     found: dict[str, int] = {}
     for entry in given:
         part, _, port = entry.partition("=")

@@ -50,6 +50,19 @@ def test_without_a_part_all_five_are_asked(
     assert f"There is no dagster.yaml in '{tmp_path}'" in answer.document[-1]["detail"]
 
 
+def test_parts_on_other_ports_are_named_as_for_the_stack(
+    cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with answering(200, HEALTHY) as cj, answering(200, "{}") as ui:
+        monkeypatch.setenv("CJ_PIPELINE_STACK_PORTS", f"kafka=19092 cj={cj.rpartition(':')[2]}")
+        assert cj_pipeline("health", "cj").out.startswith("cj: ready.")
+        monkeypatch.setenv("CJ_PIPELINE_STACK_PORTS", f"dagster={ui.rpartition(':')[2]}")
+        states = {one["part"]: one["state"] for one in cj_pipeline("health", "--live", "--json").document}
+    assert states["webserver"] == "alive"
+    assert "is not PART=PORT" in cj_pipeline("health", "--port", "3001").err
+
+
 def test_it_waits_as_long_as_it_is_asked_to(cj_pipeline: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(503, STOPPING) as away, answering(200, HEALTHY) as there:
         # The part gets ready while the command waits.
