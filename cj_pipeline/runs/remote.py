@@ -104,12 +104,12 @@ class DistinctMessages:
 
 
 def fresh_label() -> str:
-    """Return a label that no run had before: the time in UTC, to the second.
+    """Return a label that no run had before: the time in UTC, to the microsecond.
 
     A service answers a correlation id once, and these follow from batch id and seed: a second run under one label gets
     no callbacks.
     """
-    return utc_now().strftime("%Y%m%dt%H%M%Sz")
+    return utc_now().strftime("%Y%m%dt%H%M%S%fz")
 
 
 @asynccontextmanager
