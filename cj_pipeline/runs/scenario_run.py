@@ -78,7 +78,8 @@ def replay(
 ) -> RunRecord:
     """Feed callbacks through the engine, following the pairs they answer, under their own ids.
 
-    seed: of the run that gave the callbacks; the scenario's by default. Raises StrangeEssay.
+    Those that the engine does not come to, because its budget is spent or it has stopped, are answers all the same:
+    they come last. seed: of the run that gave the callbacks; the scenario's by default. Raises StrangeEssay.
     """
     require_known_essays(scenario, events)
     document, order = replay_columns(
@@ -91,7 +92,9 @@ def replay(
         quarantined_lines=quarantined_lines,
         asked_batch_ids=asked_batch_ids,
     )
-    return RunRecord(document=document, events=tuple(events[row] for row in order), repeats=repeats)
+    taken = set(order)
+    rows = (*order, *(row for row in range(len(events)) if row not in taken))
+    return RunRecord(document=document, events=tuple(events[row] for row in rows), repeats=repeats)
 
 
 def replay_columns(

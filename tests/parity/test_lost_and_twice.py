@@ -17,6 +17,17 @@ from tests.sides import ANCHORS, TRACES
 RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
 
 
+FAILED = {
+    "error_code": "RATE_LIMIT",
+    "message": "Too many.",
+    "correlation_id": str(UUID(int=1)),
+    "timestamp": "2025-12-01T15:30:00Z",
+    "service": "llm_provider_service",
+    "operation": "process_comparison",
+    "details": {},
+}
+
+
 def lines(recording: Path) -> list[str]:
     return recording.read_text(encoding="utf-8").splitlines(keepends=True)
 
@@ -51,6 +62,70 @@ def test_a_live_file_with_a_part_of_the_comparisons_is_partial(kept: int, partia
     assert (said == [expected]) == partial
     if partial:
         assert found.verdict is Parity.CANNOT_TELL
+
+
+def swapped(event: dict) -> dict:
+    """The same two essays, shown the other way round."""
+    asked = event["data"]["request_metadata"]
+    asked["essay_a_id"], asked["essay_b_id"] = asked["essay_b_id"], asked["essay_a_id"]
+    return event
+
+
+def anew(number: int, event: dict) -> dict:
+    """Another answer to the same question, an hour later."""
+    again(number, event)
+    event["event_id"] = event["correlation_id"] = event["data"]["correlation_id"] = str(UUID(int=number + 1))
+    for key in ("requested_at", "completed_at"):
+        event["data"][key] = event["data"][key].replace("T14:", "T15:")
+    return event
+
+
+# What a live file has of 66 recorded comparisons, and how many it is said to lack.
+PARTS: dict[str, tuple[Callable[[list[dict]], list[dict]], str]] = {
+    "five lost, one the other way round": (lambda all_: [*all_[5:], swapped(anew(70, copy_of(all_[9])))], "5"),
+    "five lost, one asked again": (lambda all_: [*all_[5:], anew(70, copy_of(all_[9]))], "5"),
+    "two batches": (lambda all_: [*all_, *(anew(70 + n, copy_of(one)) for n, one in enumerate(all_))], ""),
+    "other comparisons in place of twenty": (lambda all_: [*all_[20:], *map(swapped, copy_of(all_[:20]))], ""),
+    "half as many, of which some are others": (lambda all_: [*all_[:25], *map(swapped, copy_of(all_[30:38]))], ""),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_live_file_that_lacks_comparisons_is_partial_whatever_else_it_has(name: str, tmp_path: Path) -> None:
+    part, lacks = PARTS[name]
+    whole = changed_copy(RECORDING, tmp_path / "whole.jsonl", again)
+    live = written(tmp_path / "live.jsonl", part([json.loads(line) for line in lines(whole)]))
+    said = [reason.sentence for reason in compared(RECORDING, live).reasons if reason.doubt is Doubt.PARTIAL]
+    assert [one.startswith(f"the live side lacks {lacks} of the 66 recorded comparisons") for one in said] == (
+        [True] if lacks else []
+    )
+
+
+@pytest.mark.parametrize("wrong_first", [False, True])
+@pytest.mark.parametrize("wrong", ["another model", "errors"])
+def test_what_a_live_file_has_beyond_the_recorded_comparisons_is_compared(
+    wrong: str, wrong_first: bool, tmp_path: Path
+) -> None:
+    whole = [json.loads(line) for line in lines(changed_copy(RECORDING, tmp_path / "whole.jsonl", again))]
+    more = [anew(70 + number, copy_of(event)) for number, event in enumerate(whole)]
+    for event in more:
+        if wrong == "another model":
+            event["data"]["model"] = "gpt-4o"
+        else:
+            event["data"] |= {"winner": None, "justification": None, "confidence": None, "error_detail": FAILED}
+    live = written(tmp_path / "live.jsonl", [*more, *whole] if wrong_first else [*whole, *more])
+    found = compared(RECORDING, live)
+    assert len(found.live.events) == 132
+    assert {"another model": "identity", "errors": "error_rate"}[wrong] in failed(found)
+
+
+def test_every_answer_of_a_further_recording_counts(tmp_path: Path) -> None:
+    whole = [json.loads(line) for line in lines(changed_copy(RECORDING, tmp_path / "whole.jsonl", again))]
+    longer = written(tmp_path / "longer.jsonl", [anew(70 + n, copy_of(one)) for n, one in enumerate(whole)] + whole)
+    live = changed_copy(RECORDING, tmp_path / "live.jsonl", lambda n, e: anew(300 + n, e))
+    (result,) = (one for one in compared(RECORDING, live, longer).results if one.check.name == "latency_mean")
+    assert result.evidence is not None
+    assert result.evidence.observations[0] == 3 * 66
 
 
 def with_one_twice(recording: Path, copy: Path, *, later: bool) -> Path:
