@@ -22,6 +22,9 @@ Limits = Mapping[str, float]
 
 ANY_PROFILE = tuple(Profile)
 
+INPUT = "input"
+"""Group of checks of what there is to compare: one that does not pass makes the verdict CANNOT TELL, not NO PARITY."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -71,7 +74,7 @@ class Case:
         return {"queue_processing_mode": frozenset({self.scenario.service.queue_processing_mode.value})}
 
     def several_batches(self, side: str) -> bool:
-        """Whether a side may be made of several batches under one run: a recording that was put together may."""
+        """Whether a side may be made of several batches: a recording is of one, a live file may have its repeats."""
         return side == "live" and not self.asked_by_us
 
     @cached_property

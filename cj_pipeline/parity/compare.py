@@ -18,7 +18,7 @@ import numpy as np
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, error_values, events, guardrails, repeats, tolerances, values
-from cj_pipeline.parity.check import Case, Check, Limits, Outcome, request_ids
+from cj_pipeline.parity.check import INPUT, Case, Check, Limits, Outcome, request_ids
 from cj_pipeline.parity.evidence import Evidence, EvidenceVerdict, evidence_of
 from cj_pipeline.parity.expected import Expected, expected_of
 from cj_pipeline.parity.gates import GATES, Gate, Margin
@@ -32,6 +32,9 @@ from cj_pipeline.runs.record import RunRecord
 from cj_pipeline.traces.provenance import Provenance
 from cj_pipeline.traces.scenario import Scenario
 from cj_pipeline.warehouse.content_cache import ContentCache
+
+# Of a live file: an engine that chooses other pairs has more, a batch that was cut has those of its retries at most.
+_FEW_OTHERS = 0.1
 
 _GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.limits) for gate in GATES)
 
@@ -146,7 +149,7 @@ class ParityReport:
             for result in self.on
             if result.verdict is Verdict.FAIL
             or (
-                result.check.group != events.INPUT
+                result.check.group != INPUT
                 and result.check.name not in self.invented
                 and (result.evidence is None or not result.evidence.says_nothing)
             )
@@ -318,7 +321,7 @@ def _limits(check: Check, case: Case) -> Limits:
 
 
 def _why_off(check: Check, case: Case) -> str | None:
-    if check.group != events.INPUT and not case.recorded.callbacks:
+    if check.group != INPUT and not case.recorded.callbacks:
         return NOTHING_RECORDED
     reason = case.scenario.checks_off.get(check.name)
     if reason is None and case.scenario.profile not in check.floors:
@@ -333,7 +336,7 @@ def _exact_result(check: Check, case: Case) -> CheckResult:
     outcome = check.function(case, _limits(check, case))
     if outcome.passed:
         return CheckResult(check, Verdict.PASS, outcome)
-    return CheckResult(check, Verdict.PARTIAL if check.group == events.INPUT else Verdict.FAIL, outcome)
+    return CheckResult(check, Verdict.PARTIAL if check.group == INPUT else Verdict.FAIL, outcome)
 
 
 def found_by_values(exact: Mapping[str, CheckResult]) -> dict[WrongMock, str]:
@@ -348,7 +351,8 @@ def _reasons(
     reasons: list[Reason] = []
     if not all(run.callbacks for run in case.recordings):
         reasons.append(Reason(Doubt.PARTIAL, NOTHING_RECORDED))
-    if case.recorded.callbacks and all(result.verdict in (Verdict.OFF, Verdict.PARTIAL) for result in results):
+    gates = [result.verdict for result in results if result.check.group != INPUT]
+    if case.recorded.callbacks and all(verdict is Verdict.OFF for verdict in gates):
         reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
     reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
     reasons += [Reason(Doubt.SAME_FILE, sentence) for sentence in _same_files(case)]
@@ -362,13 +366,23 @@ def _reasons(
 
 
 def _lost(case: Case) -> Iterator[str]:
-    """Say where a file has a part of the recorded comparisons and no other: nobody knows what became of the rest."""
+    """Say where a file lacks recorded comparisons and has hardly any other: nobody knows what became of the rest.
+
+    Each of them might be there as often as the one that is answered most often. An error may have been asked again.
+    """
     if case.live.document.asked_batch_ids:
         return  # we asked, and `counts` knows how often
-    recorded, live = (Counter(event.data.essay_ids() for event in run.events) for run in (case.recorded, case.live))
-    if live and live < recorded:
-        lost = recorded.total() - live.total()
-        yield f"the live side lacks {lost} of the {recorded.total()} recorded comparisons and has no others"
+    recorded, live = (Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live))
+    answers, most = _answers_by_comparison(case.recorded), max(_answers_by_comparison(case.live).values(), default=1)
+    lost = sum(max(0, min(answers.get(one, 1), most) - live[one]) for one in recorded)
+    others = sum(times for one, times in live.items() if one not in recorded)
+    if live and lost > others and others <= _FEW_OTHERS * live.total():
+        rest = f"only {others} others" if others else "no others"
+        yield f"the live side lacks {lost} of the {recorded.total()} recorded comparisons and has {rest}"
+
+
+def _answers_by_comparison(run: RunRecord) -> Counter[tuple[str, str]]:
+    return Counter(one.essay_ids() for one in run.callbacks if one.succeeded)
 
 
 def _same_files(case: Case) -> Iterator[str]:

@@ -13,11 +13,9 @@ from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.model import WireModel
 from cj_pipeline.contracts.reasons import ANSWER_MARKS, CONFIDENCE_KNOWN, TOKENS_KNOWN, is_measured
-from cj_pipeline.parity.check import Case, Limits, Outcome, check, needs_asked
+from cj_pipeline.parity.check import INPUT, Case, Limits, Outcome, check, needs_asked
 
 GROUP = "events"
-INPUT = "input"
-"""Checks of what there is to compare: one that does not pass makes the verdict CANNOT TELL, not NO PARITY."""
 
 
 @check("counts", group=GROUP, not_applicable=needs_asked)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.yaml_file import read_yaml
-from cj_pipeline.parity.check import Check, Limits
+from cj_pipeline.parity.check import INPUT, Check, Limits
 from cj_pipeline.traces.scenario import Scenario
 
 LEAST_REASON = 10
@@ -70,6 +70,14 @@ def _validate(scenario: Scenario, path: Path | str, checks: Mapping[str, Check])
                 renamed = RENAMED.get(name)
                 remedy = did_you_mean(name, checks) if renamed is None else f"It is now called '{renamed}'."
                 raise BadInput(f"'{name}' is not a check.", path=path, field=f"{section}.{name}", remedy=remedy)
+    for name in scenario.checks_off:
+        if checks[name].group == INPUT:
+            raise BadInput(
+                "it says whether there is everything to compare, and a part of it is never parity.",
+                path=path,
+                field=f"checks_off.{name}",
+                remedy="Leave it on, and mend the lines that cannot be used.",
+            )
     for name in scenario.tolerances:
         own, profile = scenario.own_limits(name), checks[name].floors.get(scenario.profile, {})
         for limit, value in own.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 import cj_pipeline as cj_pipeline_api
+from cj_pipeline.parity.check import INPUT
 from cj_pipeline.parity.compare import ALL_CHECKS
 from tests.cli.terminal import Terminal, printed_rows
 from tests.sides import ANCHORS, GENERIC, LADDER, LOWER5, TRACES, live, trace
@@ -114,11 +116,25 @@ def test_too_few_answers_cannot_tell_and_may_be_accepted(cj_pipeline: Terminal, 
 
 
 def test_without_a_gate_it_cannot_tell_and_that_is_never_accepted(cj_pipeline: Terminal, tmp_path: Path) -> None:
-    switched_off = "".join(f"  {check.name}: switched off by this test\n" for check in ALL_CHECKS)
+    switched_off = "".join(
+        f"  {check.name}: switched off by this test\n" for check in ALL_CHECKS if check.group != INPUT
+    )
     folder = with_line(tmp_path, LADDER, f"checks_off:\n{switched_off}")
     answer = cj_pipeline("parity", folder, write_again(tmp_path / "again.jsonl", LADDER), "--accept-unproven")
     assert answer.code == 3
     assert "Why: no gate is on, so nothing was compared." in answer.out
+
+
+@pytest.mark.parametrize("check", ["recorded_lines", "live_lines"])
+def test_what_says_that_the_input_is_whole_cannot_be_switched_off(
+    check: str, cj_pipeline: Terminal, tmp_path: Path
+) -> None:
+    folder = with_line(tmp_path, LADDER, f"checks_off: {{{check}: some lines are broken}}\n")
+    answer = cj_pipeline("parity", folder)
+    assert answer.code == 2
+    words = " ".join(answer.err.split())
+    assert f"checks_off.{check}: it says whether there is everything to compare" in words
+    assert re.search(r"scenario\.yaml:\d+: ", words)
 
 
 def test_strict_cannot_tell_where_evidence_is_inconclusive(cj_pipeline: Terminal, tmp_path: Path) -> None:
