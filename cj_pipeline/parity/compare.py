@@ -36,6 +36,8 @@ from cj_pipeline.warehouse.content_cache import ContentCache
 # Of a live file: an engine that chooses other pairs has more, a batch that was cut has those of its retries at most.
 _FEW_OTHERS = 0.1
 
+_OF_ANSWERS = frozenset(gate.name for gate in GATES if "wins" in gate.parts)
+
 _GATE_CHECKS = tuple(Check(gate.name, gate.family.value, gate.question, gate.limits) for gate in GATES)
 
 ALL_CHECKS: tuple[Check, ...] = (
@@ -351,14 +353,18 @@ def _reasons(
     reasons: list[Reason] = []
     if not all(run.callbacks for run in case.recordings):
         reasons.append(Reason(Doubt.PARTIAL, NOTHING_RECORDED))
-    gates = [result.verdict for result in results if result.check.group != INPUT]
-    if case.recorded.callbacks and all(verdict is Verdict.OFF for verdict in gates):
+    on = {result.check.name for result in results if result.verdict is not Verdict.OFF and result.check.group != INPUT}
+    if case.recorded.callbacks and not on:
         reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
+    elif case.recorded.callbacks and on.isdisjoint(_OF_ANSWERS):
+        why = "no prompt was answered on both sides" if case.comparison.common is None else "their checks are off"
+        reasons.append(Reason(Doubt.NO_ANSWERS, f"no answers were compared: {why}"))
     reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
     reasons += [Reason(Doubt.SAME_FILE, sentence) for sentence in _same_files(case)]
     reasons += [Reason(Doubt.PARTIAL, sentence) for sentence in _lost(case)]
     if case.recorded.callbacks:
-        reasons += power_reasons(found, nothing_about_essays=says_nothing_about_essays(case.comparison, found))
+        nothing = not on.isdisjoint(_OF_ANSWERS) and says_nothing_about_essays(case.comparison, found)
+        reasons += power_reasons(found, nothing_about_essays=nothing)
     unsettled = [result.check.name for result in results if result.inconclusive]
     if strict and unsettled:
         reasons.append(Reason(Doubt.INCONCLUSIVE, f"evidence settles nothing for {', '.join(unsettled)}"))

@@ -28,6 +28,7 @@ class Doubt(StrEnum):
     """Why a comparison without a failed gate is no proof."""
 
     NO_GATE = "no gate is on"
+    NO_ANSWERS = "no answers were compared"
     PARTIAL = "the input is partial"
     SAME_FILE = "both sides are the same file"
     UNPROVEN = "a wrong mock would get past"

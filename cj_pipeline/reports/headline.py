@@ -76,6 +76,8 @@ def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = Non
 def help_lines(report: ParityReport) -> list[str]:
     """Return what would turn CANNOT TELL into a proof, where something would, as a sentence."""
     doubts = {reason.doubt for reason in report.reasons}
+    if Doubt.NO_ANSWERS in doubts:
+        return ["What helps: answers of both sides to the same pairs, shown the same way round, and checks of them."]
     if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
         return [f"What helps: {ANOTHER_JUDGE}"]
     if report.verdict is Parity.CANNOT_TELL and doubts.isdisjoint(_OF_THE_INPUT):
@@ -98,6 +100,8 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
         return _command("parity", source)
     if Doubt.NOTHING_ABOUT_ESSAYS in doubts:
         return _command("gauntlet", source)
+    if Doubt.NO_ANSWERS in doubts:
+        return None
     if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
         if report.scenario.scenario_id == BARE_ID:
             return _command("traces", "import", "NAME", "--from-folder", source)

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from cj_pipeline.parity.verdict import Doubt, Parity
+from cj_pipeline.parity.gates import GATES
+from cj_pipeline.parity.verdict import Doubt, Parity, Reason, exit_code
 from tests.parity.files import changed_copy, compared, failed, written
 from tests.sides import ANCHORS, TRACES
 
@@ -75,8 +76,8 @@ def anew(number: int, event: dict) -> dict:
     """Another answer to the same question, an hour later."""
     again(number, event)
     event["event_id"] = event["correlation_id"] = event["data"]["correlation_id"] = str(UUID(int=number + 1))
-    for key in ("requested_at", "completed_at"):
-        event["data"][key] = event["data"][key].replace("T14:", "T15:")
+    for part, key in ((event["data"], "requested_at"), (event["data"], "completed_at"), (event, "event_timestamp")):
+        part[key] = part[key].replace("T14:", "T15:")
     return event
 
 
@@ -117,6 +118,26 @@ def test_what_a_live_file_has_beyond_the_recorded_comparisons_is_compared(
     found = compared(RECORDING, live)
     assert len(found.live.events) == 132
     assert {"another model": "identity", "errors": "error_rate"}[wrong] in failed(found)
+
+
+def test_without_a_prompt_in_common_no_answers_were_compared_and_the_recording_is_not_to_blame(tmp_path: Path) -> None:
+    """Every essay that won has lost: another scale, which nobody sees."""
+
+    def turned(number: int, event: dict) -> None:
+        swapped(anew(number, event))["data"]["request_metadata"]["prompt_sha256"] = f"{number:064x}"
+
+    found = compared(RECORDING, changed_copy(RECORDING, tmp_path / "live.jsonl", turned))
+    assert found.verdict is Parity.CANNOT_TELL
+    assert Reason(Doubt.NO_ANSWERS, "no answers were compared: no prompt was answered on both sides") in found.reasons
+    assert Doubt.NOTHING_ABOUT_ESSAYS not in {reason.doubt for reason in found.reasons}
+    assert exit_code(found.verdict, found.reasons, accept_unproven=True) == 3
+
+
+def test_with_every_check_of_answers_off_no_answers_were_compared(tmp_path: Path) -> None:
+    off = {gate.name: "switched off by a test" for gate in GATES if "wins" in gate.parts}
+    live = changed_copy(RECORDING, tmp_path / "live.jsonl", anew)
+    (reason, *_) = compared(RECORDING, live, checks_off=off).reasons
+    assert reason == Reason(Doubt.NO_ANSWERS, "no answers were compared: their checks are off")
 
 
 def test_every_answer_of_a_further_recording_counts(tmp_path: Path) -> None:

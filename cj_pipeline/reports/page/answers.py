@@ -28,6 +28,7 @@ SIGNS = {Parity.PARITY: "✓", Parity.NO_PARITY: "✗", Parity.CANNOT_TELL: "?"}
 
 _CANNOT_TELL = {
     Doubt.NO_GATE: "no gate is on",
+    Doubt.NO_ANSWERS: "no answers were compared",
     Doubt.PARTIAL: "a part of the input is missing",
     Doubt.SAME_FILE: "both sides are the same file",
     Doubt.NOTHING_ABOUT_ESSAYS: "the recording ignores the essays",
