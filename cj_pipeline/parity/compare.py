@@ -52,6 +52,7 @@ ALL_CHECKS: tuple[Check, ...] = (
 
 BY_NAME: Mapping[str, Check] = {check.name: check for check in ALL_CHECKS}
 NOTHING_RECORDED = "a recording holds no usable callback"
+NO_ANSWER = "a recording holds no answer: every callback is an error"
 
 
 class Verdict(StrEnum):
@@ -200,7 +201,7 @@ def compare(
     floors = {gate.name: _floor(case, gate) for gate in gates if not math.isinf(_floor(case, gate))}
     results_by_name = _gate_results(case, expected, floors) | off
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
-    found = expected.detections if recorded.callbacks else ()
+    found = () if _shows_nothing(recorded) else expected.detections
     missing = (part.rstrip(".") for part in missing_parts(provenances))
     lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing)
     reasons = lacks + _reasons(case, results, found, strict=strict)
@@ -322,9 +323,16 @@ def _limits(check: Check, case: Case) -> Limits:
     return check.limits(case.scenario.profile, case.scenario.own_limits(check.name))
 
 
+def _shows_nothing(recording: RunRecord) -> str | None:
+    """Return why a recording shows nothing of its judge; None where it holds an answer."""
+    if any(event.data.succeeded for event in recording.events):
+        return None
+    return NO_ANSWER if recording.events else NOTHING_RECORDED
+
+
 def _why_off(check: Check, case: Case) -> str | None:
-    if check.group != INPUT and not case.recorded.callbacks:
-        return NOTHING_RECORDED
+    if check.group != INPUT and (reason := _shows_nothing(case.recorded)):
+        return reason
     reason = case.scenario.checks_off.get(check.name)
     if reason is None and case.scenario.profile not in check.floors:
         reason = f"not part of the profile {case.scenario.profile}"
@@ -351,18 +359,19 @@ def _reasons(
     case: Case, results: tuple[CheckResult, ...], found: tuple[Detection, ...], *, strict: bool
 ) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
-    if not all(run.callbacks for run in case.recordings):
-        reasons.append(Reason(Doubt.PARTIAL, NOTHING_RECORDED))
+    empty = dict.fromkeys(filter(None, map(_shows_nothing, case.recordings)))
+    reasons += [Reason(Doubt.PARTIAL, sentence) for sentence in empty]
+    answered = _shows_nothing(case.recorded) is None
     on = {result.check.name for result in results if result.verdict is not Verdict.OFF and result.check.group != INPUT}
-    if case.recorded.callbacks and not on:
+    if answered and not on:
         reasons.append(Reason(Doubt.NO_GATE, "no gate is on, so nothing was compared"))
-    elif case.recorded.callbacks and on.isdisjoint(_OF_ANSWERS):
+    elif answered and on.isdisjoint(_OF_ANSWERS):
         why = "no prompt was answered on both sides" if case.comparison.common is None else "their checks are off"
         reasons.append(Reason(Doubt.NO_ANSWERS, f"no answers were compared: {why}"))
     reasons += [Reason(Doubt.PARTIAL, result.sentence) for result in results if result.verdict is Verdict.PARTIAL]
     reasons += [Reason(Doubt.SAME_FILE, sentence) for sentence in _same_files(case)]
     reasons += [Reason(Doubt.PARTIAL, sentence) for sentence in _lost(case)]
-    if case.recorded.callbacks:
+    if answered:
         nothing = not on.isdisjoint(_OF_ANSWERS) and says_nothing_about_essays(case.comparison, found)
         reasons += power_reasons(found, nothing_about_essays=nothing)
     unsettled = [result.check.name for result in results if result.inconclusive]

@@ -16,6 +16,7 @@ from cj_pipeline.mock.mode.text import mode_text
 from cj_pipeline.runs.calibration import HEADING, calibrated, recording_of, subject_of
 from cj_pipeline.runs.modes import scenario_mode
 from cj_pipeline.traces.scenario import MODE_FILE, SCENARIO_FILE, read_scenario
+from cj_pipeline.traces.summary import read_summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,11 @@ def fitted_mode_text(callbacks: Path, scenario: Scenario, provenance: Provenance
 
 
 def fitted_mode_notes(folder: Path) -> tuple[str, ...]:
-    """Say what the mode that was fitted to a new trace is; nothing where none was."""
+    """Say what the mode that was fitted to a new trace is, or what happened where no callback of it is an answer."""
+    summary = read_summary(folder)
+    if not summary.success_count:
+        codes = ", ".join(f"{count} {code}" for code, count in summary.error_code_counts.items())
+        return (f"No callback is an answer ({codes}): no mode is fitted to it, and parity with it proves nothing.",)
     file = folder / MODE_FILE
     return (f"{MODE_FILE}: {load_mode(str(file)).description}",) if file.is_file() else ()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cj_pipeline.parity.compare import Verdict
+from cj_pipeline.parity.verdict import Parity
 from tests.parity.files import changed_copy, compared
 from tests.sides import ANCHORS, TRACES
 
@@ -19,13 +20,15 @@ Data = dict[str, Any]
 Change = Callable[[Data], object]
 
 
-def failing(path: Path, seed: int, change: Change = lambda data: None, every: int = 6, **took: object) -> Path:
-    """Write the recording with some calls failed, each with a time and tokens of its own."""
+def failing(
+    path: Path, seed: int, change: Change = lambda data: None, every: int = 6, first: int = 0, **took: object
+) -> Path:
+    """Write the recording with some calls failed from the first on, each with a time and tokens of its own."""
     rng = np.random.default_rng(seed)
 
     def failed(number: int, event: Data) -> None:
         data = event["data"]
-        if number % every:
+        if number < first or number % every:
             return
         error = {
             "error_code": "TIMEOUT",
@@ -102,11 +105,11 @@ def test_few_errors_say_nothing_of_numbers(tmp_path: Path) -> None:
 
 
 def test_a_burst_is_one_error(tmp_path: Path) -> None:
-    def first_half(path: Path, seed: int, time: int) -> Path:
-        return failing(path, seed, lambda data: data.update(response_time_ms=time), every=1)
+    def outage(path: Path, seed: int, time: int) -> Path:
+        return failing(path, seed, lambda data: data.update(response_time_ms=time), every=1, first=1)
 
-    # All 66 calls failed at once, 100 times faster: one outage against another.
-    one, other = first_half(tmp_path / "a.jsonl", 1, 1000), first_half(tmp_path / "b.jsonl", 2, 10)
+    # After one answer all calls failed at once, 100 times faster: one outage against another.
+    one, other = outage(tmp_path / "a.jsonl", 1, 1000), outage(tmp_path / "b.jsonl", 2, 10)
     assert found(one, other)[0] is Verdict.PASS
 
 
@@ -116,3 +119,14 @@ def test_a_recording_that_does_not_say_how_long_errors_took_is_not_held_against_
     assert found(silent, says)[0] is Verdict.PASS
     assert found(silent, failing(tmp_path / "c.jsonl", 2))[0] is Verdict.FAIL  # the time of a callback is one both have
     assert found(says, silent)[0] is Verdict.FAIL
+
+
+def test_a_recording_of_errors_alone_cannot_tell(tmp_path: Path) -> None:
+    """An outage says nothing about the judge: no gate against it is on."""
+    again = changed_copy(
+        RECORDING, tmp_path / "again.jsonl", lambda number, event: event["data"].update(request_id=f"{number}")
+    )
+    report = compared(failing(tmp_path / "outage.jsonl", 1, every=1), again)
+    assert report.verdict is Parity.CANNOT_TELL
+    assert [one.sentence for one in report.reasons] == ["a recording holds no answer: every callback is an error"]
+    assert {result.check.name for result in report.on} == {"recorded_lines", "live_lines"}

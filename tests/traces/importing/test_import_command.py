@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from cj_pipeline.cli.imports import import_command
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.store import read_trace
+from tests.parity.test_error_values import failing
 from tests.traces.folders import LOWER5, TRACES
 from tests.traces.importing.artefacts import artefact_of, write_artefact
 from tests.traces.importing.batches import kept_batch
@@ -48,6 +49,15 @@ def test_a_whole_folder_exits_with_0_and_says_how_to_go_on(tmp_path: Path) -> No
     assert f"Next: cj-pipeline parity {tmp_path / 'traces' / 'imported'}" in result.output
     assert len(read_trace(tmp_path / "traces" / "imported").callbacks.events) == 10
     assert (tmp_path / "data" / "redaction.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_import_without_an_answer_says_what_happened(tmp_path: Path) -> None:
+    folder = tmp_path / "outage"
+    folder.mkdir()
+    failing(folder / "outage.jsonl", 1, every=1)
+    result = run(tmp_path, "--from-folder", folder)
+    assert result.exit_code == 0, result.output
+    assert "No callback is an answer (66 TIMEOUT): no mode is fitted to it, and parity with it " in result.output
 
 
 def test_a_count_that_is_met_makes_it_whole_and_another_makes_it_partial(tmp_path: Path) -> None:
