@@ -14,11 +14,16 @@ from cj_pipeline.parity.tables import verdict_words
 from cj_pipeline.parity.verdict import Doubt, Parity
 from cj_pipeline.reports.more import command_for_more
 from cj_pipeline.runs.record import RunRecord
+from cj_pipeline.traces.captured_scenario import NO_MODE
 from cj_pipeline.traces.file_scenario import BARE_ID
 
 FITTED_TO_ITSELF = (
     "One recording: where the mode was fitted to it, this shows that the mock follows its fit, not that the fit is "
     "right."
+)
+NOT_FITTED = (
+    f"No mode was fitted to this file: the mock answered under '{NO_MODE}', as no judge in particular. An import makes "
+    "a scenario of it, with a mode of its own."
 )
 RECORD_MORE = (
     "recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in scenario.yaml where it is "
@@ -58,6 +63,8 @@ def headline_lines(report: ParityReport, arguments: tuple[str, ...] | None = Non
     arguments: what `cj-pipeline parity` was called with; without them, the scenario by its id.
     """
     lines = [f"{headline(report)}."]
+    if _not_fitted(report):
+        lines.append(NOT_FITTED)
     if report.scenario.expect is not None:
         lines.append(f"Expected: {report.expected}, since {_sentence(report.scenario.expect.reason)}")
     if report.reasons:
@@ -90,6 +97,9 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
     given = arguments or _as_scenario(report)
     source = given[0]
     doubts = {reason.doubt for reason in report.reasons}
+    imported = _command("traces", "import", "NAME", "--from-folder", source)
+    if _not_fitted(report) and doubts.isdisjoint(_OF_THE_INPUT):
+        return imported
     if report.verdict is Parity.NO_PARITY:
         about_answers = any(_about_answers(result) for result in report.failed)
         shown = _mode_command(report, given) if mock_answered(report) and not about_answers else None
@@ -104,7 +114,7 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
         return None
     if report.verdict is Parity.CANNOT_TELL and Doubt.NO_GATE not in doubts and Doubt.INCONCLUSIVE not in doubts:
         if report.scenario.scenario_id == BARE_ID:
-            return _command("traces", "import", "NAME", "--from-folder", source)
+            return imported
         return command_for_more(report.scenario, source)
     return _command("tolerances", "propose", source) if report.inconclusive or Doubt.NO_GATE in doubts else None
 
@@ -194,7 +204,7 @@ def given_lines(report: ParityReport) -> list[str]:
         lines.append(f"Taken as given: repeatability {judge.repeatability:g}, since {_sentence(judge.reason)}")
     if report.scenario.latency == "host":
         lines.append("Latency is that of a host: margins are a factor of 4 either way.")
-    if mock_answered(report) and report.recordings == 1:
+    if mock_answered(report) and report.recordings == 1 and not _not_fitted(report):
         lines.append(FITTED_TO_ITSELF)
     return lines
 
@@ -237,6 +247,12 @@ def _who(run: RunRecord) -> str:
 def mock_answered(report: ParityReport) -> bool:
     """Return whether the live side was asked by us, and is no recording."""
     return bool(report.live.document.asked_batch_ids)
+
+
+def _not_fitted(report: ParityReport) -> bool:
+    """Return whether a file without a scenario was held against the mode of those that have none."""
+    bare = report.scenario.scenario_id == BARE_ID
+    return bare and mock_answered(report) and report.live.document.judge.partition("+")[0] == NO_MODE
 
 
 def _about_answers(result: CheckResult) -> bool:

@@ -191,6 +191,17 @@ def test_two_files_are_compared_without_a_scenario(cj_pipeline: Terminal, tmp_pa
     assert other.code == 1
 
 
+def test_a_file_alone_is_told_that_no_mode_was_fitted_to_it(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    recording = write_again(tmp_path / "mine.jsonl", ANCHORS)
+    words = "No mode was fitted to this file: the mock answered under 'default'"
+    for arguments in ((), ("--mode", "+inverted")):
+        document = cj_pipeline("parity", recording, *arguments, "--json").document
+        assert document["lines"][1].startswith(words)
+        assert document["next"] == f"cj-pipeline traces import NAME --from-folder {recording}"
+    fitted = cj_pipeline("parity", recording, "eng5_anchor_gpt51_low")
+    assert words not in fitted.out
+
+
 def test_a_scenario_is_compared_with_a_file_under_its_own_grades(cj_pipeline: Terminal, tmp_path: Path) -> None:
     answer = cj_pipeline("parity", LADDER, write_again(tmp_path / "today.jsonl", LADDER), "--json")
     assert answer.code == 0, answer.out
