@@ -43,7 +43,7 @@ def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, a
         text = "\n".join(as_markdown(one.report, arguments) for one in reports)
         write_output(shown.markdown, text)
     if shown.junit is not None:
-        write_output(shown.junit, as_junit([one.report for one in reports]))
+        write_output(shown.junit, as_junit([one.report for one in reports], accept_unproven=accept_unproven))
     if shown.html is not None:
         from cj_pipeline.reports.page.page import Compared, parity_page  # here: most commands write no page
 
@@ -59,7 +59,10 @@ def compare_between(source: str, found: Source, shown: Shown, *, strict: bool, a
                 "recordings": [recording.name for recording in found.recordings],
                 "verdict": joint_verdict(reports).value,
                 "exit_code": code,
-                "comparisons": [_document(one, arguments, diverges=shown.diverges) for one in reports],
+                "comparisons": [
+                    _document(one, arguments, diverges=shown.diverges, accept_unproven=accept_unproven)
+                    for one in reports
+                ],
             }
         )
     elif shown.as_csv:
@@ -96,16 +99,19 @@ def _reports(source: str, found: Source, *, strict: bool) -> tuple[BetweenReport
     )
 
 
-def _document(one: BetweenReport, arguments: tuple[str, ...], *, diverges: bool) -> dict[str, object]:
+def _document(
+    one: BetweenReport, arguments: tuple[str, ...], *, diverges: bool, accept_unproven: bool
+) -> dict[str, object]:
     from cj_pipeline.parity.check import Case
     from cj_pipeline.parity.divergence import first_divergence
     from cj_pipeline.reports.parity_report import as_json as report_json
 
-    named = {"fitted": one.fitted, "judged": one.judged}
+    document: dict[str, object] = {"fitted": one.fitted, "judged": one.judged}
+    document |= report_json(one.report, arguments, accept_unproven=accept_unproven)
     if not diverges:
-        return named | report_json(one.report, arguments)
+        return document
     first = first_divergence(Case(one.report.scenario, one.report.recorded, one.report.live))
-    return named | report_json(one.report, arguments) | {"first_divergence": None if first is None else asdict(first)}
+    return document | {"first_divergence": None if first is None else asdict(first)}
 
 
 def _show(found: Source, reports: tuple[BetweenReport, ...], *, diverges: bool) -> None:

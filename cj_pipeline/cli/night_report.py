@@ -15,12 +15,13 @@ RUN = "run"
 """Name of the JUnit case of a scenario whose run did not get as far as a report."""
 
 
-def night_junit(reports: Sequence[ParityReport], outcomes: Sequence[Outcome]) -> str:
+def night_junit(reports: Sequence[ParityReport], outcomes: Sequence[Outcome], *, accept_unproven: bool = False) -> str:
     """Return JUnit XML: a suite a scenario, a case a check; one case, an error, of a run that broke off.
 
-    outcomes: of all scenarios, those with a report too.
+    outcomes: of all scenarios, those with a report too. accept_unproven: as exit_code takes it.
     """
-    root = ElementTree.fromstring(as_junit(reports))  # noqa: S314  # our own, of a moment ago
+    text = as_junit(reports, by_expectation=True, accept_unproven=accept_unproven)
+    root = ElementTree.fromstring(text)  # noqa: S314  # our own, of a moment ago
     suites = {suite.get("name"): suite for suite in root}
     for one in outcomes:
         suite = suites.get(plain(one.scenario_id))

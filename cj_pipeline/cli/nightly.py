@@ -107,7 +107,7 @@ def nightly(
         _print_red(outcomes)
         print_failed(zip(rows, stored, strict=True))
         say_wrapped(told)
-    _write(settings.traces_dir, night, results, rows, outcomes, junit, markdown)
+    _write(settings.traces_dir, night, results, rows, outcomes, junit, markdown, accept_unproven=accept_unproven)
     if html is not None:
         from cj_pipeline.cli.pages import write_pages
 
@@ -217,12 +217,14 @@ def _write(
     outcomes: tuple[Outcome, ...],
     junit: Path | None,
     markdown: Path | None,
+    *,
+    accept_unproven: bool,
 ) -> None:
     from cj_pipeline.cli.night_report import night_junit, night_markdown
 
     if junit is not None:
         reports = [_report(traces_dir, result) for result in results if result.compared]
-        write_output(junit, night_junit(reports, outcomes))
+        write_output(junit, night_junit(reports, outcomes, accept_unproven=accept_unproven))
     if markdown is not None:
         write_output(markdown, night_markdown(f"Parity, night of {night}", rows, outcomes))
 

@@ -250,10 +250,10 @@ def parity(
 
         write_output(html, parity_page([Compared(report, provenances, arguments)]))
     if junit is not None:
-        write_output(junit, as_junit([report]))
+        write_output(junit, as_junit([report], accept_unproven=accept_unproven))
     if as_json:
         found_first = {"first_divergence": None if divergence is None else asdict(divergence)} if diverges else {}
-        print_json(report_json(report, arguments) | found_first)
+        print_json(report_json(report, arguments, accept_unproven=accept_unproven) | found_first)
     elif as_csv:
         from cj_pipeline.parity.tables import report_rows  # here: its warehouse takes .2 s to import
 

@@ -37,7 +37,7 @@ def compare_recordings(
             fitted,
             judged,
             compare(
-                scenario,
+                scenario.expecting_nothing(),
                 runs[fitted],
                 _as_live(runs[judged]),
                 scenario_file=scenario_file,

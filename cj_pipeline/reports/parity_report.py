@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from cj_pipeline.foundation import exit_codes
 from cj_pipeline.foundation.text import markdown_text, plain
 from cj_pipeline.parity.check import Outcome
 from cj_pipeline.parity.compare import CheckResult, ParityReport, Verdict
 from cj_pipeline.parity.gauntlet.limits import limit_values
 from cj_pipeline.parity.tables import check_row, verdict_words
-from cj_pipeline.parity.verdict import Parity, exit_code
+from cj_pipeline.parity.verdict import Parity, exit_code, judged_exit_code
 from cj_pipeline.reports.headline import headline, headline_lines, next_command, off_lines
 from cj_pipeline.reports.page.sections import decision_path, divergence_sentence, provenance_rows
 from cj_pipeline.traces.provenance import Provenance
@@ -24,14 +25,19 @@ VERDICT = "verdict"
 """Name of the case, and of Dagster's check, that says what the whole comparison comes to."""
 
 
-def as_json(report: ParityReport, arguments: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Return the report as plain values: what `--json` prints. arguments: as headline_lines takes them."""
+def as_json(
+    report: ParityReport, arguments: tuple[str, ...] | None = None, *, accept_unproven: bool = False
+) -> dict[str, Any]:
+    """Return the report as plain values: what `--json` prints.
+
+    arguments: as headline_lines takes them. accept_unproven: as exit_code takes it.
+    """
     return {
         "scenario_id": report.scenario.scenario_id,
         "verdict": report.verdict.value,
         "expected": report.expected.value,
         "as_expected": report.as_expected,
-        "exit_code": exit_code(report.verdict, report.reasons),
+        "exit_code": exit_code(report.verdict, report.reasons, accept_unproven=accept_unproven),
         "passed": report.passed,
         "headline": headline(report),
         "lines": list(headline_lines(report, arguments)),
@@ -110,10 +116,12 @@ def as_markdown(
     return "\n".join(lines) + "\n"
 
 
-def as_junit(reports: Sequence[ParityReport]) -> str:
+def as_junit(reports: Sequence[ParityReport], *, by_expectation: bool = False, accept_unproven: bool = False) -> str:
     """Return the reports as JUnit XML: a suite a scenario, a case a check, and one for the verdict.
 
-    A check that is off is skipped. Where NO PARITY is what the scenario expects, its failed gates are skipped too.
+    It fails where the command that writes it exits with another code than 0. by_expectation: whether that is so where
+    the verdict is not the one that the scenario expects. A check that is off is skipped, and so is a gate whose failing
+    is expected. accept_unproven: as exit_code takes it.
     """
     root = ElementTree.Element("testsuites")
     ids = Counter(report.scenario.scenario_id for report in reports)
@@ -122,18 +130,20 @@ def as_junit(reports: Sequence[ParityReport]) -> str:
         if ids[name] > 1:  # recordings against each other
             name += f": {report.live.document.judge} by {report.recorded.document.judge}"
         suite = ElementTree.SubElement(root, "testsuite", name=plain(name))
+        wanted = report.expected if by_expectation else Parity.PARITY
+        passes = judged_exit_code(report.verdict, wanted, report.reasons, accept=accept_unproven) == exit_codes.PASSED
         for result in report.results:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=f"parity.{result.check.group}", name=result.check.name
             )
-            if result.verdict is Verdict.FAIL and not expected_failure(report):
+            if result.verdict is Verdict.FAIL and not passes:
                 _fail(case, "FAIL", result.sentence, f"tolerance: {_tolerance(result)}")
             elif result.verdict is Verdict.FAIL:
                 ElementTree.SubElement(case, "skipped", message=plain(f"fails, as expected: {result.sentence}"))
             elif result.verdict is not Verdict.PASS:
                 ElementTree.SubElement(case, "skipped", message=plain(f"{result.verdict}: {result.sentence}"))
         case = ElementTree.SubElement(suite, "testcase", classname="parity", name=VERDICT)
-        if not report.as_expected:
+        if not passes:
             words = verdict_words(report.verdict, report.expected)
             _fail(case, words, headline(report), "\n".join(headline_lines(report)))
         suite.set("tests", str(len(suite)))

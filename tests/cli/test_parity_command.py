@@ -58,6 +58,10 @@ def with_line(folder: Path, scenario_id: str, line: str) -> Path:
     return target
 
 
+def failures(junit: Path) -> int:
+    return sum(int(suite.get("failures", "")) for suite in ElementTree.parse(junit).getroot())  # noqa: S314 - our own
+
+
 def test_the_faithful_mock_exits_with_0(cj_pipeline: Terminal) -> None:
     answer = cj_pipeline("parity", ANCHORS)
     assert answer.code == 0, answer.out
@@ -112,7 +116,8 @@ def test_too_few_answers_cannot_tell_and_may_be_accepted(cj_pipeline: Terminal, 
     assert answer.code == 3
     assert [reason["doubt"] for reason in answer.document["reasons"]][-1] == "UNPROVEN"
     assert "fair coin" in answer.document["reasons"][-1]["sentence"]
-    assert cj_pipeline("parity", recorded, again, "--accept-unproven").code == 0
+    accepted = cj_pipeline("parity", recorded, again, "--accept-unproven", "--json", "--junit", tmp_path / "x.xml")
+    assert (accepted.code, accepted.document["exit_code"], failures(tmp_path / "x.xml")) == (0, 0, 0)
 
 
 def test_without_a_gate_it_cannot_tell_and_that_is_never_accepted(cj_pipeline: Terminal, tmp_path: Path) -> None:
@@ -155,8 +160,9 @@ def test_strict_exits_with_1_when_a_gate_fails_as_well(cj_pipeline: Terminal) ->
 
 def test_parity_exits_by_the_verdict_and_says_what_was_expected(cj_pipeline: Terminal, tmp_path: Path) -> None:
     folder = with_line(tmp_path, LADDER, "expect: {verdict: CANNOT TELL, reason: for the sake of this test}\n")
-    answer = cj_pipeline("parity", folder)
-    assert answer.code == 0
+    junit = tmp_path / "parity.xml"
+    answer = cj_pipeline("parity", folder, "--junit", junit)
+    assert (answer.code, failures(junit)) == (0, 0)
     assert answer.out.splitlines()[1].startswith("PARITY, expected CANNOT TELL: ")
     # What is expected is expected of the mock, and says nothing about another recording.
     again = cj_pipeline("parity", folder, write_again(tmp_path / "again.jsonl", LADDER))

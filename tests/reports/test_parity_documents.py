@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -21,15 +22,15 @@ from tests.reports.test_headline import PARTIAL, POWER, cannot_tell, inverted, s
 from tests.sides import LOWER5, live, report
 
 
-def cases(found: ParityReport) -> dict[str, ElementTree.Element]:
-    suite = ElementTree.fromstring(as_junit([found]).encode())[0]  # noqa: S314 - our own text
+def cases(found: ParityReport, **how: bool) -> dict[str, ElementTree.Element]:
+    suite = ElementTree.fromstring(as_junit([found], **how).encode())[0]  # noqa: S314 - our own text
     assert suite.get("tests") == str(len(ALL_CHECKS) + 1)
     assert suite.get("failures") == str(sum(case.find("failure") is not None for case in suite))
     return {str(case.get("name")): case for case in suite}
 
 
-def failed(found: ParityReport) -> set[str]:
-    return {name for name, case in cases(found).items() if case.find("failure") is not None}
+def failed(found: ParityReport, **how: bool) -> set[str]:
+    return {name for name, case in cases(found, **how).items() if case.find("failure") is not None}
 
 
 def test_json_has_verdict_reasons_power_and_every_check() -> None:
@@ -94,10 +95,28 @@ def test_junit_fails_the_verdict_alone_where_it_cannot_tell() -> None:
     assert f"Why: {POWER.sentence}." in str(failure.text)
 
 
-def test_junit_passes_an_expected_verdict_and_fails_a_better_one() -> None:
+def test_junit_of_a_night_passes_an_expected_verdict_and_fails_a_better_one() -> None:
     expected = ExpectedVerdict(verdict="NO PARITY", reason="the mode is wrong on purpose")
-    assert failed(with_scenario(inverted(), expect=expected)) == set()
-    assert failed(with_scenario(second_run(), expect=expected)) == {"verdict"}
+    assert failed(with_scenario(inverted(), expect=expected), by_expectation=True) == set()
+    assert failed(with_scenario(second_run(), expect=expected), by_expectation=True) == {"verdict"}
+
+
+@pytest.mark.parametrize("verdict", ["NO PARITY", "CANNOT TELL"])
+def test_junit_of_parity_goes_by_the_verdict_whatever_is_expected(verdict: Literal["NO PARITY", "CANNOT TELL"]) -> None:
+    expect = ExpectedVerdict(verdict=verdict, reason="for the sake of this test")
+    for found in (inverted(), cannot_tell(POWER), second_run()):
+        assert failed(with_scenario(found, expect=expect)) == failed(found)
+
+
+def test_missing_power_that_is_accepted_fails_neither_json_nor_junit() -> None:
+    accepted = cannot_tell(POWER)
+    assert (
+        failed(accepted, accept_unproven=True) == failed(accepted, accept_unproven=True, by_expectation=True) == set()
+    )
+    assert as_json(accepted, accept_unproven=True)["exit_code"] == 0
+    partial = cannot_tell(POWER, PARTIAL)
+    assert failed(partial, accept_unproven=True) == {"verdict"}
+    assert as_json(partial, accept_unproven=True)["exit_code"] == 3
 
 
 def test_markdown_begins_with_the_verdict_and_has_value_tolerance_and_evidence() -> None:
