@@ -114,9 +114,11 @@ def parity(
     """
     from cj_pipeline.cli.runs import widened
     from cj_pipeline.cli.sources import find_source
+    from cj_pipeline.foundation.settings import PipelineSettings
     from cj_pipeline.parity.compare import compare
     from cj_pipeline.reports.results import ParityResult
     from cj_pipeline.runs.record import Side
+    from cj_pipeline.warehouse.content_cache import cache_in
 
     if live is not None and mode is not None:
         raise ValueError("Give a live source or a mode, not both.")
@@ -138,6 +140,7 @@ def parity(
                 scenario_file=found.scenario_file,
                 further=found.further_runs(),
                 provenances=provenances,
+                cached=cache_in(PipelineSettings().data_dir),
             )
         )
     )

@@ -146,7 +146,7 @@ def power_lines(report: ParityReport) -> list[str]:
     if report.limits:
         lines.append(f"{in_words(report.limits)}.")
     elif seen:
-        lines.append(f"Would find (in 80 % of runs): {', '.join(seen)}.")
+        lines.append(f"Single gates would find (in 80 % of runs; gauntlet tries all together): {', '.join(seen)}.")
     if report.blind:
         more = f" and {len(report.blind) - _FEW_NAMES} more" if len(report.blind) > _FEW_NAMES else ""
         lines.append(f"Finds in less than 80 % of runs: {', '.join(report.blind[:_FEW_NAMES])}{more} (see gauntlet).")
@@ -262,6 +262,8 @@ def _about_answers(result: CheckResult) -> bool:
 def _as_scenario(report: ParityReport) -> tuple[str, ...]:
     judge = report.live.document.judge
     scenario = report.scenario
+    if scenario.scenario_id == BARE_ID:
+        return (report.recorded.document.judge, judge)
     if _is_file(scenario.mode):  # which knows its own name, and the report does not
         judge = "+".join((scenario.mode.partition("+")[0], *judge.split("+")[1:]))
     if not mock_answered(report) or judge == scenario.mode:

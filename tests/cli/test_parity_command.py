@@ -302,6 +302,18 @@ def test_another_recording_is_not_held_against_what_the_scenario_expects_of_its_
     assert ", expected " not in repr(report)
 
 
+def test_python_tells_what_the_terminal_tells(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    again = write_again(tmp_path / "again.jsonl", ANCHORS)
+    lines = cj_pipeline("parity", ANCHORS, again, "--json").document["lines"]
+    told = [line.strip() for line in repr(cj_pipeline_api.parity(ANCHORS, again)).splitlines()]
+    assert told == [f"ParityResult({ANCHORS}) {lines[0]}", *lines[1:]]
+
+
+def test_python_names_a_file_by_its_name_in_the_next_command(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    mine = write_again(tmp_path / "mine.jsonl", LOWER5)
+    assert repr(cj_pipeline_api.parity(mine)).endswith("Next: cj-pipeline traces import NAME --from-folder mine.jsonl")
+
+
 def test_sides_without_a_common_essay_are_refused(cj_pipeline: Terminal, tmp_path: Path) -> None:
     other = changed_file(tmp_path / "other.jsonl", LADDER, lambda essay: f"pseudonym-{essay}")
     answer = cj_pipeline("parity", TRACES / LADDER, other)
