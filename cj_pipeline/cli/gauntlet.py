@@ -18,27 +18,22 @@ from cj_pipeline.cli.output import (
     progress_bar,
     say_wrapped,
 )
-from cj_pipeline.traces.scenario import Profile
+from cj_pipeline.cli.parity_options import profile_option
 from cj_pipeline.warehouse.files import write_output
 
 if TYPE_CHECKING:
     from cj_pipeline.cli.sources import Source
     from cj_pipeline.runs.record import RunRecord
+    from cj_pipeline.traces.scenario import Profile
 
 
 @click.command()
 @click.argument("source", metavar="SCENARIO|TRACE")
-@click.option(
-    "--profile",
-    type=click.Choice([profile.value for profile in Profile]),
-    default=Profile.JUDGE.value,
-    show_default=True,
-    help="Whose margins are meant, for a file without a scenario.",
-)
+@profile_option
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write the result as markdown.")
 @json_option
 @csv_option
-def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as_csv: bool) -> None:
+def gauntlet(source: str, profile: Profile | None, markdown: Path | None, as_json: bool, as_csv: bool) -> None:
     """Send every wrong mock through the comparison that `parity` makes, and say which would get past it.
 
     SCENARIO|TRACE: a scenario id, a trace folder, or a JSONL file of callbacks. The live side is the scenario's own
@@ -71,7 +66,7 @@ def gauntlet(source: str, profile: str, markdown: Path | None, as_json: bool, as
     from cj_pipeline.runs.record import Side
     from cj_pipeline.warehouse.content_cache import cache_in
 
-    found = find_source(source, Profile(profile))
+    found = find_source(source, profile)
     case = Case(found.scenario, found.replayed(Side.RECORDED), live_side(found), found.further_runs())
     with progress_bar(f"{found.scenario.scenario_id}: wrong mocks", WRONG_MOCKS) as progress:
         result = run_gauntlet(

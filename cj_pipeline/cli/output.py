@@ -20,8 +20,18 @@ import click
 from cj_pipeline.cli.text_table import table_lines, wrapped
 from cj_pipeline.foundation.text import plain, plain_lines
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
+
+def _one_format(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    other = "as_csv" if parameter.name == "as_json" else "as_json"
+    if value and context.params.get(other):
+        raise click.UsageError("Give --json or --csv, not both.")
+    return value
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_one_format, help="Print JSON instead of tables."
+)
+csv_option = click.option("--csv", "as_csv", is_flag=True, callback=_one_format, help="Print the table as CSV.")
 
 # Where there is no terminal (a log, a pipe) and COLUMNS does not say otherwise.
 WIDTH = 80

@@ -12,9 +12,8 @@ SEED = click.IntRange(-(2**63), 2**63 - 1)
 profile_option = click.option(
     "--profile",
     type=click.Choice([profile.value for profile in Profile]),
-    default=Profile.JUDGE.value,
-    show_default=True,
-    help="Whose margins are meant, for a file without a scenario.",
+    callback=lambda _context, _parameter, value: None if value is None else Profile(value),
+    help=f"Whose margins are meant, for a file without a scenario.  [default: {Profile.JUDGE}]",
 )
 strict_option = click.option(
     "--strict", is_flag=True, help="CANNOT TELL also where gates pass on inconclusive evidence."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from cj_pipeline.cli.between import Shown, compare_between
 from cj_pipeline.cli.deployment import deployment_of, label_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from cj_pipeline.runs.record import RunRecord
     from cj_pipeline.runs.remote import Deployment
     from cj_pipeline.traces.reader import QuarantinedLine
-    from cj_pipeline.traces.scenario import Scenario
+    from cj_pipeline.traces.scenario import Profile, Scenario
 
 seed_option = click.option("--seed", type=SEED, help="Seed of the mock; the scenario's own by default.")
 realtime_option = click.option(
@@ -174,7 +175,7 @@ def parity(
     kafka: str | None,
     bus_folder: Path | None,
     label: str | None,
-    profile: str,
+    profile: Profile | None,
     strict: bool,
     accept_unproven: bool,
     between: bool,
@@ -208,22 +209,22 @@ def parity(
     from cj_pipeline.reports.parity_report import as_json as report_json
     from cj_pipeline.reports.parity_report import as_junit, as_markdown
     from cj_pipeline.runs.record import Side
-    from cj_pipeline.traces.scenario import Profile
     from cj_pipeline.warehouse.content_cache import cache_in
 
     if between:
-        _refuse_live_options()
+        _refuse({"live_source", "profile", *_ASKING}, "--between compares recordings")
         shown = Shown(diverges, markdown, junit, html, as_json, as_csv)
         compare_between(recorded, find_source(recorded), shown, strict=strict, accept_unproven=accept_unproven)
     if live_source is not None and expression is not None:
         raise click.UsageError("Give LIVE or --mode, not both.")
+    is_recorded = live_source is not None and names_callbacks(live_source)
+    if is_recorded:
+        _refuse(_ASKING, "LIVE is recorded already, and nobody is asked")
     deployment = deployment_of(lps_url, kafka, bus_folder, takes_mode=True)
-    if deployment is not None and live_source is not None and names_callbacks(live_source):
-        raise click.UsageError("LIVE is recorded already; --lps asks again. Give one of them.")
-    found = find_source(recorded, Profile(profile))
+    found = find_source(recorded, profile)
     scenario = found.scenario
-    if live_source is not None and names_callbacks(live_source):
-        other = find_source(live_source, Profile(profile))
+    if live_source is not None and is_recorded:
+        other = find_source(live_source)
         scenario, provenances = scenario.expecting_nothing(), found.provenances_beside(other)
         run = other.to_compare(Side.LIVE, widened(scenario, other.scenario), divergence=diverges)
         _warn_of_quarantine(other.callbacks.path, other.callbacks.quarantined)
@@ -266,19 +267,17 @@ def parity(
     sys.exit(exit_code(report.verdict, report.reasons, accept_unproven=accept_unproven))
 
 
-def _refuse_live_options() -> None:
-    """Refuse what is about a live side, which --between does not have."""
+# Of parity: how a live side is asked, which a recording is not.
+_ASKING = frozenset({"expression", "seed", "realtime", "lps_url", "kafka", "bus_folder", "label"})
+
+
+def _refuse(names: Collection[str], why: str) -> None:
+    """Refuse parameters of this command that are given, and would be ignored."""
     context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
     for parameter in context.command.params:
-        about_live = parameter.name in _LIVE_OPTIONS
-        if about_live and context.get_parameter_source(str(parameter.name)) is not default:
-            raise click.UsageError(f"--between compares recordings; leave {parameter.opts[0]} out.")
-
-
-_LIVE_OPTIONS = {
-    "live_source", "expression", "seed", "realtime", "lps_url", "kafka", "bus_folder", "label", "profile",
-}  # fmt: skip
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            name = parameter.opts[0] if isinstance(parameter, click.Option) else "LIVE"
+            raise click.UsageError(f"{why}; leave {name} out.")
 
 
 def show_report(report: ParityReport, arguments: tuple[str, ...] | None = None) -> None:

@@ -199,10 +199,11 @@ def find_recording(name: str, recording: str | None) -> RecordingFile:
     return RecordingFile(chosen.path, scenario.scenario_id, tuple(item.id for item in scenario.net.items))
 
 
-def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
+def find_source(name: str, profile: Profile | None = None) -> Source:
     """Find a scenario by id, a trace folder or a JSONL file by path.
 
-    profile: whose margins are meant where a bare file has no scenario. Raises BadInput naming what is not there.
+    profile: whose margins are meant for a bare file; None for those of a judge. Raises BadInput naming what is not
+    there, and for the profile of what has a scenario.
     """
     path = Path(name)
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that no file system takes
@@ -211,11 +212,18 @@ def find_source(name: str, profile: Profile = Profile.JUDGE) -> Source:
         facts = FileFacts()
         for recorded in callbacks.events:
             facts.seen(recorded.event.data)
-        scenario = scenario_of_file(path, facts, callbacks.quarantined, profile)
+        scenario = scenario_of_file(path, facts, callbacks.quarantined, profile or Profile.JUDGE)
         return Source(scenario, path, callbacks, identity)
     if path.suffix.lower() in _OF_FILES and not os.path.isdir(path):  # noqa: PTH112
         raise BadInput("no such file.", path=path, remedy="Name a file of callbacks, a trace folder or a scenario.")
     trace = read_trace(scenario_folder(name))
+    if profile is not None:
+        raise BadInput(
+            f"is '{trace.scenario.profile}' there; --profile is for a file without a scenario.",
+            path=trace.folder / SCENARIO_FILE,
+            field="profile",
+            remedy="Leave --profile out.",
+        )
     identity = JudgeIdentity(trace.scenario.scenario_id, trace.sha256)
     return Source(trace.scenario, trace.folder / SCENARIO_FILE, trace.callbacks, identity, trace.recordings)
 

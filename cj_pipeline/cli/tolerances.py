@@ -12,6 +12,7 @@ from cj_pipeline.cli.parity_options import profile_option
 
 if TYPE_CHECKING:
     from cj_pipeline.parity.margins import Proposal
+    from cj_pipeline.traces.scenario import Profile
 
 
 @click.group()
@@ -23,7 +24,7 @@ def tolerances() -> None:
 @click.argument("source")
 @profile_option
 @json_option
-def propose(source: str, profile: str, as_json: bool) -> None:
+def propose(source: str, profile: Profile | None, as_json: bool) -> None:
     """Print `tolerances:` for SOURCE, a gate a line: the profile's margin, or the noise of the recording if larger.
 
     SOURCE: a scenario id, a trace folder, or a JSONL file of callbacks. Copy into scenario.yaml what you agree with.
@@ -34,9 +35,9 @@ def propose(source: str, profile: str, as_json: bool) -> None:
     from cj_pipeline.cli.sources import find_source
     from cj_pipeline.parity.margins import proposed
     from cj_pipeline.runs.record import Side
-    from cj_pipeline.traces.scenario import REASON, Profile
+    from cj_pipeline.traces.scenario import REASON
 
-    found = find_source(source, Profile(profile))
+    found = find_source(source, profile)
     proposals = proposed(found.scenario, found.replayed(Side.RECORDED), found.further_runs())
     if as_json:
         print_json({one.gate.name: {**one.limits, REASON: one.reason} for one in proposals})

@@ -269,6 +269,33 @@ def test_what_is_not_there_exits_with_2_and_says_what_is(
     assert words in answer.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--seed", "7"), ("--realtime",), ("--label", "x"), ("--lps", "http://127.0.0.1:9"), ("--mode", "+coin")],
+)
+def test_how_to_ask_is_refused_beside_a_live_side_that_is_recorded(
+    cj_pipeline: Terminal, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    answer = cj_pipeline("parity", LADDER, write_again(tmp_path / "again.jsonl", LADDER), *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert arguments[0] in answer.err
+
+
+@pytest.mark.parametrize("command", [("parity",), ("gauntlet",), ("tolerances", "propose")])
+def test_a_profile_is_refused_where_a_scenario_has_one(cj_pipeline: Terminal, command: tuple[str, ...]) -> None:
+    answer = cj_pipeline(*command, LADDER, "--profile", "generic")
+    assert (answer.code, answer.out) == (2, "")
+    assert "profile: is 'eng5_anchor' there; --profile is for a file without a scenario." in answer.err
+
+
+@pytest.mark.parametrize("formats", [("--json", "--csv"), ("--csv", "--json")])
+@pytest.mark.parametrize("command", [("parity", LADDER), ("traces", "list"), ("history",)])
+def test_two_formats_are_refused(cj_pipeline: Terminal, command: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    answer = cj_pipeline(*command, *formats)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Give --json or --csv, not both." in answer.err
+
+
 def test_an_empty_file_is_named(cj_pipeline: Terminal, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     answer = cj_pipeline("parity", tmp_path / "empty.jsonl", ANCHORS)
