@@ -141,7 +141,11 @@ def import_command(
         held_against=result.held_against,
         redaction=redaction_in_words(redaction, result.dropped),
         facts=facts,
-        notes=(*notes, *(f"Quarantined: {entry}" for entry in result.quarantined)),
+        notes=(
+            *notes,
+            *(f"Quarantined: {entry}" for entry in result.quarantined),
+            *_other_judges(place, result.folder),
+        ),
         next_command=None if place is None else _between(place),
     )
     show_result(shown, "imported" if place is None else "added", as_json)
@@ -149,6 +153,25 @@ def import_command(
 
 def _between(place: RecordingPlace) -> str:
     return f"cj-pipeline parity {place.folder} --between"
+
+
+def _other_judges(place: RecordingPlace | None, folder: Path) -> tuple[str, ...]:
+    """Warn where answers of an added recording are of a judge that the main recording does not have."""
+    from cj_pipeline.traces.reader import read_results
+    from cj_pipeline.traces.store import CALLBACKS_FILE
+
+    if place is None:
+        return ()
+    here, added = (
+        {f"{data.provider.value} {data.model}" for _, data in read_results(path, lambda _: None) if data.winner}
+        for path in (place.recordings[0].path, folder / CALLBACKS_FILE)
+    )
+    if not here or not (others := sorted(added - here)):
+        return ()
+    return (
+        f"Warning: it has answers of {', '.join(others)}, and the main recording of {', '.join(sorted(here))}. The "
+        "recordings of a scenario are of one judge: import another one as a scenario of its own.",
+    )
 
 
 def _given(names: Iterable[str]) -> list[str]:
@@ -182,6 +205,7 @@ def _show_copy(place: RecordingPlace, made: WrittenTrace, as_json: bool) -> None
         missing=missing,
         held_against=next((section.held_against for section in made.provenance.sections), None),
         redaction="as in the trace that it was copied from",
+        notes=_other_judges(place, made.folder),
         next_command=_between(place),
     )
     show_result(shown, "added", as_json)

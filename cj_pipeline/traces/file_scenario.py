@@ -73,4 +73,5 @@ def no_usable_line(path: Path, first: QuarantinedLine) -> BadInput:
         path=path,
         line=first.line,
         field=first.field or None,
+        remedy="" if first.field else "Write JSON lines, one callback a line; `traces import` also reads JSON lists.",
     )

@@ -142,6 +142,13 @@ class ExpectedVerdict(FileModel):
     reason: Annotated[str, Field(min_length=10)]
 
 
+def _no_text_but_reasons(limits: dict[str, float | str]) -> dict[str, float | str]:
+    for limit, value in limits.items():
+        if (limit == REASON) != isinstance(value, str):
+            raise ValueError(f"{limit}: a limit is a number, a reason is text")
+    return limits
+
+
 class Scenario(FileModel):
     """One folder `traces/<scenario_id>/`, as its `scenario.yaml` describes it."""
 
@@ -160,15 +167,12 @@ class Scenario(FileModel):
     latency: Literal["judge", "host"] = "judge"
     """Whose latency was recorded: `host` for a self-hosted model, whose latency is its host's load."""
     expect: ExpectedVerdict | None = None
-    tolerances: dict[str, dict[str, float | str]] = Field(default_factory=dict)
+    tolerances: dict[str, Annotated[dict[str, float | str], AfterValidator(_no_text_but_reasons)]] = Field(
+        default_factory=dict
+    )
     """Per check, margins of its own; `reason` where one is looser than the profile's. Parity knows the names."""
     checks_off: dict[str, Annotated[str, Field(min_length=10)]] = Field(default_factory=dict)
     """Checks that do not apply, each with the reason that the report prints."""
-
-    @model_validator(mode="after")
-    def _sound_tolerances(self) -> Self:
-        _no_text_but_reasons(self.tolerances)
-        return self
 
     def expecting_nothing(self) -> Self:
         """Return it for a comparison with another recording: `expect` is about its own mock."""
@@ -184,13 +188,6 @@ class Scenario(FileModel):
         return str(self.tolerances.get(check, {}).get(REASON, ""))
 
 
-def _no_text_but_reasons(tolerances: dict[str, dict[str, float | str]]) -> None:
-    for name, limits in tolerances.items():
-        for limit, value in limits.items():
-            if (limit == REASON) != isinstance(value, str):
-                raise ValueError(f"{name}.{limit}: a limit is a number, a reason is text")
-
-
 def read_scenario(path: Path) -> Scenario:
     """Read one `scenario.yaml`.
 
@@ -200,7 +197,10 @@ def read_scenario(path: Path) -> Scenario:
     scenario = read_yaml_model(
         path,
         Scenario,
-        when_missing="A trace folder needs a scenario.yaml; copy one and adapt it.",
+        when_missing=(
+            "A trace folder needs one. Of a folder of callbacks, `cj-pipeline traces import NAME --from-folder FOLDER` "
+            "makes a trace."
+        ),
         when_unfit="The schema is in docs/scenarios.md.",
     )
     if scenario.scenario_id != path.parent.name:

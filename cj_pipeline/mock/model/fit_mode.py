@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -60,10 +61,11 @@ Recordings: TypeAlias = Sequence[Callbacks]
 class Constants:
     """What is the same in every answer of a judge. model: that answers name; own: whether no request named it.
 
-    failed: what each kind of failure took.
+    judges: that model, or every judge with its answers where there are several. failed: what each kind of failure took.
     """
 
     model: str
+    judges: str
     own: bool
     cost: Cost
     metadata: Metadata
@@ -104,6 +106,7 @@ def constants_of(recordings: Recordings) -> Constants | None:
     measured = [callback for callback in answered if is_measured(callback.request_metadata)] or answered
     return Constants(
         model=first.model,
+        judges=_judges(answered),
         own=not first.request_metadata.get("resolved_model"),
         cost=_cost(measured),
         metadata=Metadata(usage=all("usage" in callback.request_metadata for callback in measured)),
@@ -111,6 +114,14 @@ def constants_of(recordings: Recordings) -> Constants | None:
         cache=_cache(measured),
         failed=failed_calls(callback for recording in recordings for callback in recording),
     )
+
+
+def _judges(answered: Sequence[LLMComparisonResultV1]) -> str:
+    """Return the model that answered; of several judges each, by the number of its answers."""
+    found = Counter((callback.provider.value, callback.model) for callback in answered)
+    if len(found) == 1:
+        return answered[0].model
+    return " and ".join(f"{provider} {model} ({count})" for (provider, model), count in found.most_common())
 
 
 def fitted_mode(
@@ -137,7 +148,7 @@ def fitted_mode(
     mode = Mode(
         schema_version=1,
         name=name,
-        description=" ".join([f"Fitted to {len(answers)} answers of {constants.model}.", *_remarks(winner, answers)]),
+        description=" ".join([f"Fitted to {len(answers)} answers of {constants.judges}.", *_remarks(winner, answers)]),
         fitted_from=fitted_from,
         model=constants.model if constants.own else None,
         winner=_winner(winner),

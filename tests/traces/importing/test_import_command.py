@@ -51,6 +51,17 @@ def test_a_whole_folder_exits_with_0_and_says_how_to_go_on(tmp_path: Path) -> No
     assert (tmp_path / "data" / "redaction.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_an_import_of_two_judges_names_both(tmp_path: Path) -> None:
+    folder = kept_callbacks(tmp_path)
+    lines = (folder / "kept.jsonl").read_text().splitlines()
+    other = [json.loads(line) for line in lines[:4]]
+    for number, event in enumerate(other):
+        event["data"].update(provider="google", model="gemini-pro", request_id=f"other-{number}")
+    (folder / "kept.jsonl").write_text("\n".join([*lines, *map(json.dumps, other)]) + "\n")
+    result = run(tmp_path, "--from-folder", folder, "--no-redact")
+    assert "Fitted to 14 answers of openai gpt-5.1 (10) and google gemini-pro (4)." in result.output
+
+
 def test_an_import_without_an_answer_says_what_happened(tmp_path: Path) -> None:
     folder = tmp_path / "outage"
     folder.mkdir()

@@ -53,6 +53,19 @@ def test_a_recording_is_added_and_nothing_else_changes(cj_pipeline: Terminal, tm
     assert cj_pipeline("traces", "validate").code == 0
 
 
+def test_another_judge_is_warned_of(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    def of_another(event: Event) -> None:
+        event["data"].update(provider="google", model="gemini-pro")
+
+    for change, warnings in ((of_another, 1), (lambda event: None, 0)):
+        again = asked_again(tmp_path / f"{warnings}.jsonl", change, seed=7 + warnings)
+        added = cj_pipeline("traces", "import", "--into", LOWER5, "--from-folder", again, "--no-redact", "--json")
+        assert added.code == 0, added.err
+        told = [note for note in added.document["notes"] if note.startswith("Warning: ")]
+        assert len(told) == warnings
+        assert all("of google gemini-pro, and the main recording of openai gpt-5.1" in note for note in told)
+
+
 def test_what_an_import_put_into_quarantine_is_said_beside_intact(cj_pipeline: Terminal, tmp_path: Path) -> None:
     again = asked_again(tmp_path / "again.jsonl")
     with again.open("a", encoding="utf-8") as file:
