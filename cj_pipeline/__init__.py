@@ -123,12 +123,12 @@ def parity(
     if live is not None and mode is not None:
         raise ValueError("Give a live source or a mode, not both.")
     found = find_source(str(recorded))
-    scenario = found.scenario
+    scenario, live_provenances = found.scenario, found.provenances[:0]
     if live is None:
-        other, provenances = _live_run(found, mode, seed), found.provenances
+        other = _live_run(found, mode, seed)
     else:
         found_live = find_source(str(live))
-        scenario, provenances = scenario.expecting_nothing(), found.provenances_beside(found_live)
+        scenario, live_provenances = scenario.expecting_nothing(), found_live.provenances[:1]
         wide = widened(scenario, found_live.scenario)
         other = _away_from_the_notebooks_loop(lambda: found_live.replayed(Side.LIVE, wide))
     return ParityResult(
@@ -139,7 +139,8 @@ def parity(
                 other,
                 scenario_file=found.scenario_file,
                 further=found.further_runs(),
-                provenances=provenances,
+                provenances=found.provenances,
+                live_provenances=live_provenances,
                 cached=cache_in(PipelineSettings().data_dir),
             )
         )

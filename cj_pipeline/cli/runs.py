@@ -188,8 +188,8 @@ def parity(
 ) -> None:
     """Compare RECORDED with LIVE, check by check, and say PARITY, NO PARITY or CANNOT TELL.
 
-    RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: also a folder or a file, or a mode
-    expression to run the scenario under; without it, the scenario's own mode.
+    RECORDED: a scenario id, a trace folder, or a JSONL file of callbacks. LIVE: another one, or a mode expression to
+    run the scenario under; without it, the scenario's own mode. A name that is both is the mode.
 
     \b
     cj-pipeline parity eng5_lower5_gpt51_low_20251202
@@ -222,14 +222,13 @@ def parity(
         _refuse(_ASKING, "LIVE is recorded already, and nobody is asked")
     deployment = deployment_of(lps_url, kafka, bus_folder, takes_mode=True)
     found = find_source(recorded, profile)
-    scenario = found.scenario
+    scenario, live_provenances = found.scenario, found.provenances[:0]
     if live_source is not None and is_recorded:
         other = find_source(live_source)
-        scenario, provenances = scenario.expecting_nothing(), found.provenances_beside(other)
+        scenario, live_provenances = scenario.expecting_nothing(), other.provenances[:1]
         run = other.to_compare(Side.LIVE, widened(scenario, other.scenario), divergence=diverges)
         _warn_of_quarantine(other.callbacks.path, other.callbacks.quarantined)
     else:
-        provenances = found.provenances
         run = _run_live(found, live_source or expression, seed, realtime, deployment, label_of(deployment, label))
     report = compare(
         scenario,
@@ -238,10 +237,12 @@ def parity(
         scenario_file=found.scenario_file,
         further=found.further_runs(),
         strict=strict,
-        provenances=provenances,
+        provenances=found.provenances,
+        live_provenances=live_provenances,
         cached=cache_in(PipelineSettings().data_dir),
     )
     divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
+    provenances = (*found.provenances, *live_provenances)
     mode = () if expression is None else ("--mode", expression)
     arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
     if markdown is not None:

@@ -13,6 +13,7 @@ from cj_pipeline.contracts.essay_ids import ESSAY_KEYS
 from cj_pipeline.foundation.errors import BadInput, did_you_mean
 from cj_pipeline.foundation.json_lines import bare_name
 from cj_pipeline.foundation.settings import PipelineSettings
+from cj_pipeline.mock.mode.files import mode_names
 from cj_pipeline.runs.record import RunDocument, RunRecord, Side, answers_sha256, unreplayed_record
 from cj_pipeline.runs.recorded_answers import AnswerColumns, answer_columns
 from cj_pipeline.runs.recorded_side import further_answers, further_runs
@@ -89,18 +90,9 @@ class Source:
         )
 
     @property
-    def provenance(self) -> Provenance | None:
-        """Return where the main recording comes from; None for a file, which does not say."""
-        return self.recordings[0].provenance if self.recordings else None
-
-    @property
     def provenances(self) -> tuple[Provenance, ...]:
         """Return where each recording comes from; none for a file, which does not say."""
         return tuple(recording.provenance for recording in self.recordings)
-
-    def provenances_beside(self, live: Source) -> tuple[Provenance, ...]:
-        """Return where the recordings of a comparison with a live side that is recorded too come from."""
-        return (*self.provenances, *(() if live.provenance is None else (live.provenance,)))
 
     def further_runs(self) -> tuple[RunRecord, ...]:
         """Run every other recording of the scenario through the engine."""
@@ -229,8 +221,13 @@ def find_source(name: str, profile: Profile | None = None) -> Source:
 
 
 def names_callbacks(name: str) -> bool:
-    """Return whether an argument is a path to callbacks rather than a mode expression."""
+    """Return whether an argument is a path to callbacks or the id of a scenario, rather than a mode expression.
+
+    What is both a scenario and a mode is the mode.
+    """
     path = Path(name)
     if path.suffix.lower() in _OF_FILES:
         return True
-    return os.path.isdir(path) or (os.path.isfile(path) and path.suffix != ".yaml")  # noqa: PTH112, PTH113
+    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix != ".yaml"):  # noqa: PTH112, PTH113
+        return True
+    return os.path.isfile(PipelineSettings().traces_dir / name / SCENARIO_FILE) and name not in mode_names()  # noqa: PTH113

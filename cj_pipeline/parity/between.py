@@ -42,7 +42,8 @@ def compare_recordings(
                 _as_live(runs[judged]),
                 scenario_file=scenario_file,
                 strict=strict,
-                provenances=[provenances[fitted], provenances[judged]],
+                provenances=[provenances[fitted]],
+                live_provenances=[provenances[judged]],
             ),
         )
         for fitted, judged in permutations(runs, 2)

@@ -183,12 +183,14 @@ def compare(
     further: tuple[RunRecord, ...] = (),
     strict: bool = False,
     provenances: Sequence[Provenance] = (),
+    live_provenances: Sequence[Provenance] = (),
     cached: ContentCache | None = None,
 ) -> ParityReport:
     """Run every check and give the verdict.
 
     scenario_file: for errors about its tolerances. further: more recordings of the judge. strict: whether inconclusive
     evidence is a reason for CANNOT TELL. provenances: of the recordings; they say what is missing and what is invented.
+    live_provenances: of a live side that is a recording too.
     cached: where noise and wrong mocks are kept by content; None computes them.
     Raises BadInput when the scenario names a check or a limit that is not there.
     """
@@ -202,8 +204,9 @@ def compare(
     results_by_name = _gate_results(case, expected, floors) | off
     results = tuple((results_by_name | exact)[check.name] for check in ALL_CHECKS)
     found = () if _shows_nothing(recorded) else expected.detections
-    missing = (part.rstrip(".") for part in missing_parts(provenances))
-    lacks = tuple(Reason(Doubt.PARTIAL, f"the recording is partial: {part}") for part in missing)
+    sides = (("recording", provenances), ("live side", live_provenances))
+    missing = (f"the {side} is partial: {part}" for side, ones in sides for part in missing_parts(ones))
+    lacks = tuple(Reason(Doubt.PARTIAL, sentence.rstrip(".")) for sentence in missing)
     reasons = lacks + _reasons(case, results, found, strict=strict)
     failed = sum(result.verdict is Verdict.FAIL for result in results)
     return ParityReport(
@@ -216,7 +219,7 @@ def compare(
         detections=found,
         notes=values.notes(case),
         recordings=len(case.recordings),
-        invented=invented_checks(provenances),
+        invented=invented_checks((*provenances, *live_provenances)),
         limits=() if cached is None else limits_of(case.comparison, expected.noise, gates, cached, cheap=True) or (),
         blind=blind_spots(case.comparison, gates, expected, cached),
     )

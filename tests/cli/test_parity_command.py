@@ -341,6 +341,46 @@ def test_python_names_a_file_by_its_name_in_the_next_command(cj_pipeline: Termin
     assert repr(cj_pipeline_api.parity(mine)).endswith("Next: cj-pipeline traces import NAME --from-folder mine.jsonl")
 
 
+def test_another_scenario_is_a_live_side_by_its_id(cj_pipeline: Terminal) -> None:
+    plain, rubric = "smollm2_plain_v1", "smollm2_rubric_v1"
+    by_id = cj_pipeline("parity", plain, rubric, "--json").document
+    by_folder = cj_pipeline("parity", plain, TRACES / rubric, "--json").document
+    assert by_id["live"] == by_folder["live"]
+    assert by_id["verdict"] == "NO PARITY"
+
+
+def test_a_name_that_is_a_mode_and_a_scenario_is_the_mode(
+    cj_pipeline: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mode = "eng5_anchor_ladder"
+    for name in (LADDER, mode):
+        shutil.copytree(TRACES / LADDER, tmp_path / "traces" / name)
+    monkeypatch.setenv("CJ_PIPELINE_TRACES_DIR", str(tmp_path / "traces"))
+    assert cj_pipeline("parity", LADDER, mode, "--json").document["live"]["judge"] == mode
+
+
+def test_a_folder_of_callbacks_leads_to_an_import(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    write_again(tmp_path / "mine.jsonl", ANCHORS)
+    answer = cj_pipeline("parity", tmp_path)
+    assert (answer.code, "cj-pipeline traces import NAME --from-folder FOLDER" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("text", ["[{}]", "request_id,winner\n1,Essay A\n"])
+def test_a_file_in_another_format_is_told_the_right_one(cj_pipeline: Terminal, tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.txt").write_text(text)
+    answer = cj_pipeline("parity", tmp_path / "mine.txt")
+    assert (answer.code, "Write JSON lines, one callback a line;" in answer.err) == (2, True)
+
+
+def test_a_limit_given_as_text_is_named(cj_pipeline: Terminal, tmp_path: Path) -> None:
+    folder = with_line(tmp_path, LADDER, "")
+    file = folder / "scenario.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("{share: 0.15}", "{share: '0.15'}"), encoding="utf-8")
+    answer = cj_pipeline("parity", folder)
+    assert answer.code == 2
+    assert "scenario.yaml:47: tolerances.tokens_prompt: share: a limit is a number, a reason is text." in answer.err
+
+
 def test_sides_without_a_common_essay_are_refused(cj_pipeline: Terminal, tmp_path: Path) -> None:
     other = changed_file(tmp_path / "other.jsonl", LADDER, lambda essay: f"pseudonym-{essay}")
     answer = cj_pipeline("parity", TRACES / LADDER, other)
@@ -376,11 +416,11 @@ def test_a_live_side_that_was_imported_with_broken_lines_is_partial(
         answer = cj_pipeline("traces", "import", name, "--from-folder", file, "--no-redact")
         assert (tmp_path / "traces" / name / "scenario.yaml").is_file(), answer.err
     both = [str(tmp_path / "traces" / name) for name in ("mine", "theirs")]
-    for recorded, other in (both, both[::-1]):
+    for recorded, other, side in ((*both, "live side"), (*both[::-1], "recording")):
         answer = cj_pipeline("parity", recorded, other, "--json")
         assert answer.code == 3
         assert answer.document["verdict"] == "CANNOT TELL"
         assert [reason["sentence"] for reason in answer.document["reasons"] if reason["doubt"] == "PARTIAL"] == [
-            "the recording is partial: 30 of what was found are no usable callbacks; quarantine.jsonl says why"
+            f"the {side} is partial: 30 of what was found are no usable callbacks; quarantine.jsonl says why"
         ]
         assert cj_pipeline_api.parity(recorded, other).verdict == "CANNOT TELL"
