@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -31,6 +32,8 @@ LARGEST_COUNT = 2**53
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
 Data = TypeVar("Data", bound=WireModel)
+Place: TypeAlias = tuple[int | str, ...]
+"""The keys that lead to a value in an event."""
 
 
 class TokenUsage(WireModel):
@@ -114,6 +117,12 @@ class CallbackEvent(EventEnvelope[LLMComparisonResultV1]):
     bare: ClassVar[bool] = False
     """Whether the verdict came without an envelope; everything around `data` is then derived from it."""
 
+    @property
+    def mistyped(self) -> Mapping[Place, object]:
+        """JSON values, by path, that came in another type than the contract's and were converted."""
+        found: Mapping[Place, object] = self.__dict__.get(_MISTYPED, _NO_OTHERS)
+        return found
+
     @model_validator(mode="after")
     def _right_type(self) -> Self:
         if (broken := _broken_envelope(self)) is not None:
@@ -148,14 +157,19 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     message = message.removeprefix(BYTE_ORDER_MARK)
     if _has_two_winners(message):
         return _TWO_WINNERS
-    event: CallbackEvent
+    bare = is_bare(message)
+    mistyped: dict[Place, object] = {}
     try:
-        if is_bare(message):
-            event = in_envelope(LLMComparisonResultV1.model_validate_json(message))
-        else:
-            event = CallbackEvent.model_validate_json(message)
-    except ValidationError as error:
-        return _rejection(error)
+        event = _model_of(message, bare, strict=True)
+    except ValidationError as strict:
+        try:
+            event = _model_of(message, bare, strict=False)
+        except ValidationError as error:
+            return _rejection(error)
+        above = ("data",) if bare else ()
+        mistyped = {(*above, *error["loc"]): error["input"] for error in strict.errors(include_url=False)}
+    if mistyped:  # beside the fields, as a cached property would be: not written, and no memory in all others
+        event.__dict__[_MISTYPED] = mistyped
     if not all_finite(event):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     for model in (event, event.data, event.data.token_usage):
@@ -167,7 +181,15 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
     return event
 
 
-_NO_OTHERS: dict[str, Any] = {}
+def _model_of(message: bytes, bare: bool, *, strict: bool) -> CallbackEvent:
+    """Read a model. strict: without conversions, such as "5" for 5. Raises ValidationError."""
+    if bare:
+        return in_envelope(LLMComparisonResultV1.model_validate_json(message, strict=strict))
+    return CallbackEvent.model_validate_json(message, strict=strict)
+
+
+_NO_OTHERS: dict[Any, Any] = {}
+_MISTYPED = "mistyped"
 
 
 @lru_cache(maxsize=256)
@@ -204,11 +226,20 @@ def in_envelope(data: LLMComparisonResultV1) -> BareCallbackEvent:
 
 
 def callback_json(event: CallbackEvent) -> bytes:
-    """Write an event as one line of JSON, with exactly the fields that it came with (unknown ones too).
+    """Write an event as one line of JSON, with exactly the fields and types that it came with (unknown ones too).
 
     A bare verdict is written bare.
     """
-    return (event.data if event.bare else event).model_dump_json(exclude_unset=True).encode()
+    line = (event.data if event.bare else event).model_dump_json(exclude_unset=True)
+    if event.mistyped:
+        document = json.loads(line)
+        for (*above, name), value in event.mistyped.items():
+            holder = document
+            for key in above[1:] if event.bare else above:
+                holder = holder[key]
+            holder[name] = value
+        line = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return line.encode()
 
 
 _TWO_WINNERS = Rejection(field="data.winner", reason="the key winner is there twice, with different values")

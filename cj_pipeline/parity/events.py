@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from cj_pipeline.contracts.callback import CallbackEvent
+from cj_pipeline.contracts.callback import CallbackEvent, callback_json
 from cj_pipeline.contracts.engine_settings import Pairing
 from cj_pipeline.contracts.enums import Provider, Winner
 from cj_pipeline.contracts.model import WireModel
@@ -130,9 +131,7 @@ def _shapes(events: Sequence[CallbackEvent], bare: bool) -> dict[str, tuple[Shap
         key = _python_types(event)
         shape = shapes.get(key)
         if shape is None:
-            shape = shapes[key] = _shape_of(
-                event.model_dump(mode="json", exclude_unset=True, include={"data"} if bare else None)
-            )
+            shape = shapes[key] = _shape_of(event, bare)
         # An answer whose tokens are not known lacks what says how many they were.
         known = documents if is_measured(event.data.request_metadata) else unknown
         known.setdefault(outcome, set()).add(shape)
@@ -162,8 +161,16 @@ def _python_types(value: WireModel | dict[str, Any]) -> object:
 _LEAVES = frozenset({str, int, float, bool, type(None), list, UUID, datetime, Winner, Provider})
 
 
-def _shape_of(document: dict[str, object]) -> tuple[tuple[str, str], ...]:
-    return tuple((_OF_RETRIES.get(path, path), kind) for path, kind in _paths(document, "") if path not in _MARKS)
+def _shape_of(event: CallbackEvent, bare: bool) -> tuple[tuple[str, str], ...]:
+    document = json.loads(callback_json(event))
+    if bare:
+        document = {"data": document if event.bare else document["data"]}
+    kinds = dict(_paths(document, ""))
+    for path, value in event.mistyped.items():
+        name = ".".join(map(str, path))
+        if isinstance(value, float) and name in kinds:
+            kinds[name] = "number with a decimal point"
+    return tuple((_OF_RETRIES.get(path, path), kind) for path, kind in kinds.items() if path not in _MARKS)
 
 
 def _merged(documents: list[dict[str, str]]) -> tuple[Shape, Shape]:

@@ -68,3 +68,32 @@ def test_a_complaint_names_the_field_as_the_line_does(message: bytes, field: str
 def test_a_byte_order_mark_does_not_matter() -> None:
     for message in (changed(), bare(changed())):
         assert parse_callback(b"\xef\xbb\xbf" + message) == accepted(message)
+
+
+MISTYPED = {
+    "response_time_ms": 1600.0,
+    "confidence": "4.0",
+    "cost_estimate": True,
+    "requested_at": 1761998400,
+    "token_usage": {"prompt_tokens": "1200", "completion_tokens": 40, "total_tokens": 1240},
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda message: message, bare])
+def test_values_of_another_json_type_are_read_remembered_and_written_as_they_came(wrap: Any) -> None:
+    message = wrap(changed(MISTYPED))
+    event = accepted(message)
+    assert (event.data.response_time_ms, event.data.confidence) == (1600, 4.0)
+    assert event.mistyped == {
+        ("data", "response_time_ms"): 1600.0,
+        ("data", "confidence"): "4.0",
+        ("data", "cost_estimate"): True,
+        ("data", "requested_at"): 1761998400,
+        ("data", "token_usage", "prompt_tokens"): "1200",
+    }
+    assert json.loads(callback_json(event)) == json.loads(message)
+    assert accepted(callback_json(event)).mistyped == event.mistyped
+
+
+def test_a_whole_number_in_the_place_of_any_number_has_the_right_type() -> None:
+    assert not accepted(changed({"confidence": 4, "cost_estimate": 0})).mistyped

@@ -93,6 +93,15 @@ WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "a lost field": ("schema", lambda n, e: e.pop("schema_version", None)),
     "a key too many": ("schema", lambda n, e: data(e).update(another_key=1)),
     "a key too many, once": ("schema", lambda n, e: n == 5 and data(e).update(another_key=1)),
+    "tokens as texts": ("schema", lambda n, e: as_texts(data(e)["token_usage"])),
+    "cost as a text": ("schema", lambda n, e: as_texts(data(e), "cost_estimate")),
+    "version as a text": ("schema", lambda n, e: as_texts(e, "schema_version")),
+    "latency with a decimal point": (
+        "schema",
+        lambda n, e: data(e).update(response_time_ms=float(data(e)["response_time_ms"])),
+    ),
+    "time as a number": ("schema", lambda n, e: data(e).update(requested_at=1764599056)),
+    "confidence is true, once": ("schema", lambda n, e: n == 5 and data(e).update(confidence=True)),
     "confidence +.6": ("confidence", lambda n, e: data(e).update(confidence=min(5.0, data(e)["confidence"] + 0.6))),
     "confidence constant": ("confidence_spread", lambda n, e: data(e).update(confidence=3.0)),
     "latency x1.5": ("latency_mean", lambda n, e: slower(e, 1.5)),
@@ -109,6 +118,10 @@ NOTED: dict[str, tuple[str, Callable[[int, dict], object]]] = {
 
 
 RECORDED_B = [json.loads(line)["data"]["request_metadata"]["essay_b_id"] for line in RECORDING.read_text().splitlines()]
+
+
+def as_texts(holder: dict, *keys: str) -> None:
+    holder.update({key: str(holder[key]) for key in keys or holder})
 
 
 def moved(event: dict, year: int) -> None:
