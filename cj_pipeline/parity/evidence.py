@@ -67,8 +67,8 @@ class Evidence:
         words = (
             f"{self.verdict}: difference {self.difference:.4g} {unit}, 95 % interval [{self.low:.4g}, {self.high:.4g}]"
         )
-        if math.isfinite(self.detectable):
-            words += f"; a drift of {self.detectable:.3g} would be found in 80 % of runs"
+        found = f"a drift of {self.detectable:.3g}" if math.isfinite(self.detectable) else "no drift"
+        words += f"; {found} would be found in 80 % of runs"
         if self.says_nothing:
             words += "; a fair coin would pass this gate more often than not"
         return f"{words}. {self.settling}".strip()
@@ -121,7 +121,7 @@ def _evidence(case: Comparison, noise: Noise, difference: float, p: float, coin:
         margin,
         Margin(noise.low, noise.high),
         p,
-        _detectable(noise),
+        _detectable(case, noise),
         n,
         _settling(needed, n) if verdict is EvidenceVerdict.INCONCLUSIVE else "",
         says_nothing=coin is not None and coin < 0.5,
@@ -147,14 +147,18 @@ def _least_spread(noise: Noise, n: int) -> float:
     return math.inf
 
 
-def _detectable(noise: Noise) -> float:
-    """The smallest shift, to the side where it is found later, that lies beyond the tolerance in 80 % of runs."""
+def _detectable(case: Comparison, noise: Noise) -> float:
+    """The smallest shift, to the side where it is found later, that lies beyond the tolerance in 80 % of runs.
+
+    A side on which no value of the gate lies so far away does not count; inf where that is so on each.
+    """
     tolerance, ordered = noise.tolerance, noise.differences
     up = tolerance.high - float(np.quantile(ordered, 1 - POWER))
     down = float(np.quantile(ordered, POWER)) - tolerance.low
-    if noise.gate.direction is Direction.LOW:
-        return down
-    return up if noise.gate.direction is Direction.HIGH else max(up, down)
+    least, most = noise.gate.bounds(case)
+    reach = {Direction.HIGH: (up, most - noise.reference), Direction.LOW: (down, noise.reference - least)}
+    sides = [reach[noise.gate.direction]] if noise.gate.direction in reach else list(reach.values())
+    return max((shift for shift, room in sides if shift < room), default=math.inf)
 
 
 def _needed(noise: Noise, n: tuple[int, int], inner: list[float]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,14 @@ from enum import StrEnum
 from cj_pipeline.mock.model.answers import FloatArray
 from cj_pipeline.parity.comparison import DRAWS, Comparison, Sample
 from cj_pipeline.traces.scenario import Profile
+
+# The values that are possible at all, by unit.
+_SHARE, _CORRELATION, _SIZE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
+_BOUNDS = {
+    **dict.fromkeys(("share", "share of errors", "share of retries"), _SHARE),
+    **dict.fromkeys(("tau-a", "tau-b", "correlation"), _CORRELATION),
+    **dict.fromkeys(("ms", "tokens"), _SIZE),
+}
 
 Limits = Mapping[str, float]
 Statistic = Callable[[Comparison, Sample], FloatArray]
@@ -63,6 +72,8 @@ class Gate:
     parts: tuple[str, ...] = ("wins",)
     most_draws: int = DRAWS
     """Of faithful runs; fewer where a draw takes long."""
+    most: Callable[[Comparison], float] | None = None
+    """The largest value that a live side of this size can have; None where its unit says."""
 
     @property
     def of_wins(self) -> bool:
@@ -82,6 +93,11 @@ class Gate:
     def question(self) -> str:
         """What the gate measures."""
         return (self.statistic.__doc__ or "").splitlines()[0]
+
+    def bounds(self, case: Comparison) -> tuple[float, float]:
+        """Return the least and the largest value that a live side can have."""
+        least, most = _BOUNDS.get(self.unit, (-math.inf, math.inf))
+        return least, most if self.most is None else self.most(case)
 
     def reference(self, case: Comparison) -> float | None:
         """Return the recorded value; None where there is none."""

@@ -203,10 +203,13 @@ def _gate(
     recorded: bool = True,
     floor: str | None = None,
     most_draws: int = DRAWS,
+    most: Callable[[Comparison], float] | None = None,
 ) -> Gate:
     """Return a gate. recorded: whether the live value is compared with the recorded one, not with what is expected."""
     against = statistic if recorded else None
-    return Gate(name, family, direction, unit, statistic, limits, margin, missing, against, floor, parts, most_draws)
+    return Gate(
+        name, family, direction, unit, statistic, limits, margin, missing, against, floor, parts, most_draws, most
+    )
 
 
 _answers = partial(_gate, Family.JUDGEMENTS, _no_prompt, ("wins",))
@@ -266,7 +269,8 @@ GATES: tuple[Gate, ...] = (
           _everywhere(share=0.20), _share_of(statistics.standard_error), most_draws=statistics.SE_DRAWS),
     _gate(Family.EVENTS, _no_call, ("errors",), "error_rate", BOTH, "share", statistics.error_rate,
           _everywhere(difference=0.05)),
-    _errors("error_mix", HIGH, "share of errors", statistics.error_mix, _everywhere(difference=0.10)),
+    _errors("error_mix", HIGH, "share of errors", statistics.error_mix, _everywhere(difference=0.10),
+            most=statistics.most_error_mix),
     _errors("error_bursts", BOTH, "share of errors", statistics.error_bursts, _everywhere(difference=0.10)),
     _gate(Family.EVENTS, _no_retries, ("errors",), "retry_success", BOTH, "share of retries", statistics.retry_success,
           _everywhere(difference=0.10)),

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from cj_pipeline.bt.agreement import kendall_tau_b
 from cj_pipeline.mock.model.answers import FloatArray, RealArray
-from cj_pipeline.mock.model.errors import CodeArray
+from cj_pipeline.mock.model.errors import LEAST_ERRORS, CodeArray
 from cj_pipeline.mock.model.measures import normal_scores
 from cj_pipeline.parity.comparison import Comparison, Sample
 
@@ -237,13 +237,19 @@ def error_rate(case: Comparison, sample: Sample) -> FloatArray:
 
 
 def error_mix(case: Comparison, sample: Sample) -> FloatArray:
-    """Distance between the codes of the errors: half the sum of the differences of their shares."""
+    """Share of errors with other codes or reasons than recorded; fewer than 5 errors count as 5."""
+    # A single error can only be all or nothing: as a plain share, faithful runs with one would set the limit at 1.
     places, codes = _errors(sample), len(case.errors.codes)
-    failed = np.maximum((places >= 0).sum(axis=1), 1)
-    shares = np.stack([(places == code).sum(axis=1) / failed for code in range(codes + 1)], axis=1)
+    counts = np.stack([(places == code).sum(axis=1) for code in range(codes + 1)], axis=1)
+    failed = counts.sum(axis=1, keepdims=True)
     recorded = np.append(case.errors.code_counts, 0) / max(case.errors.errors, 1)
-    some = (places >= 0).any(axis=1)
-    return np.where(some, 0.5 * np.abs(shares - recorded).sum(axis=1), 0.0)
+    return np.asarray(0.5 * np.abs(counts - failed * recorded).sum(axis=1) / np.maximum(failed[:, 0], LEAST_ERRORS))
+
+
+def most_error_mix(case: Comparison) -> float:
+    """Return the distance where every live error has a code that was not recorded."""
+    failed = int((~case.live.answered).sum())
+    return failed / max(failed, LEAST_ERRORS)
 
 
 def error_bursts(case: Comparison, sample: Sample) -> FloatArray:

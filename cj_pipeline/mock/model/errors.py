@@ -74,7 +74,9 @@ def draw_errors(
     if fixed is not None:
         is_fixed, fails = fixed(begins / (begins + 1 - stays), rng)
         failed = np.where(is_fixed, fails, failed)
-    weight = rng.standard_gamma(np.append(fit.code_counts, 0.5), (draws, len(fit.codes) + 1))
+    # Codes that came once say how much has not been seen (Good and Turing).
+    unseen = 0.5 + (fit.code_counts == 1).sum()
+    weight = rng.standard_gamma(np.append(fit.code_counts, unseen), (draws, len(fit.codes) + 1))
     cumulative = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
     errors = np.full((draws, calls), -1, dtype=np.int16)
     at = np.nonzero(failed)
