@@ -1,5 +1,6 @@
-"""This module compares what errors carry: who failed, how long it took, what was billed, and what it cost.
+"""This module compares what errors carry: who failed, at what, how long it took, what was billed, and what it cost.
 
+Texts are not compared: messages, stack traces and the free words of the details differ by provider and by time.
 Errors are few and come together, so numbers are compared by their ranks, one value a burst, kind by kind: a small
 count never proves anything.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
+from scipy.special import betaln
 
 from cj_pipeline.bt.agreement import mid_ranks
 from cj_pipeline.contracts.callback import LLMComparisonResultV1
@@ -23,7 +25,7 @@ from cj_pipeline.parity.check import Case, Limits, Outcome, check, exact
 GROUP = "values"
 
 # A rank sum so many standard deviations away: 1 of 2,000 faithful runs on one side.
-_PROVEN = 3.3
+_PROVEN, _BY_CHANCE = 3.3, 0.0005
 # The load of a host may change by this, as its margins of latency say.
 _OF_HOST = 4.0
 # A call that fails before anyone has judged may not know its model.
@@ -96,13 +98,14 @@ def _too_few(case: Case) -> str | None:
 def error_values(case: Case, limits: Limits) -> Outcome:
     """Do errors of one kind come from the same judge, take as long, and bill as much?"""
     recorded, live = _sides(case)
-    answered = {(one.data.provider.value, one.data.model) for one in case.events[0] if one.data.succeeded}
+    answers = [one.data for one in case.events[0] if one.data.succeeded]
     problems, compared = [], 0
     for kind in sorted(recorded.keys() & live.keys()):
         if len(recorded[kind].all) < LEAST_ERRORS:
             continue
         compared += len(live[kind].all)
-        problems += [f"{kind}: {problem}" for problem in _strangers(recorded[kind].all, live[kind].all, answered)]
+        problems += [f"{kind}: {problem}" for problem in _strangers(recorded[kind].all, live[kind].all, answers)]
+        problems += [f"{kind}: {problem}" for problem in _never_recorded(recorded[kind].all, live[kind].all)]
         host = case.comparison.host_latency
         problems += [f"{kind}: {problem}" for problem in _apart(recorded[kind], live[kind], host=host)]
     return exact(problems, f"{compared} live errors have the judge, time, tokens and cost of recorded ones")
@@ -140,10 +143,12 @@ def _kind(error: ErrorDetail) -> str:
 
 
 def _strangers(
-    recorded: Sequence[LLMComparisonResultV1], live: Sequence[LLMComparisonResultV1], answered: set[tuple[str, str]]
+    recorded: Sequence[LLMComparisonResultV1],
+    live: Sequence[LLMComparisonResultV1],
+    answers: Sequence[LLMComparisonResultV1],
 ) -> Iterator[str]:
     """Say which errors name a judge, or a service, that no recorded callback names."""
-    known = {(one.provider.value, one.model) for one in recorded} | answered
+    known = {(one.provider.value, one.model) for one in (*recorded, *answers)}
     providers = {provider for provider, _ in known}
     odd = [
         f"{one.provider.value} {one.model}"
@@ -153,9 +158,42 @@ def _strangers(
     ]
     if odd:
         yield f"{len(odd)} of {len(live)} live errors are of {odd[0]}, which the recording does not know"
+    for key in ("resolved_provider", "resolved_model"):
+        named = {str(one.request_metadata.get(key)) for one in (*recorded, *answers)} | {str(None)}
+        if strange := [name for one in live if (name := str(one.request_metadata.get(key))) not in named]:
+            yield f"{key} of {len(strange)} of {len(live)} live errors is {strange[0]}, of no recorded callback"
     services = [{one.error_detail.service for one in side if one.error_detail is not None} for side in (recorded, live)]
     if others := sorted(services[1] - services[0]):
         yield f"live errors are reported by {others[0]}, recorded ones by {', '.join(sorted(services[0]))}"
+
+
+_CONSTANTS: Mapping[str, Callable[[ErrorDetail], object]] = {
+    "operation": lambda error: error.operation,
+    "details.retryable": lambda error: error.details.get("retryable"),
+}
+
+
+def _never_recorded(recorded: Sequence[LLMComparisonResultV1], live: Sequence[LLMComparisonResultV1]) -> Iterator[str]:
+    """Say which values more live errors have than chance explains, and none of the recorded ones.
+
+    What a side does not say is not compared.
+    """
+    for name, read in _CONSTANTS.items():
+        here, there = (
+            [value for one in side if (detail := one.error_detail) and (value := read(detail)) is not None]
+            for side in (recorded, live)
+        )
+        known = set(map(repr, here))
+        odd = [value for value in there if repr(value) not in known]
+        if here and odd and _chance(len(odd), len(there), len(here)) < _BY_CHANCE:
+            yield f"{name} of {len(odd)} of {len(there)} live errors is {odd[0]}, of no recorded one"
+
+
+def _chance(odd: int, live: int, recorded: int) -> float:
+    """Return how probably at least so many live errors have what no recorded one had (beta-binomial, Jeffreys)."""
+    some = np.arange(odd, live + 1)
+    choices = -betaln(live - some + 1, some + 1) - np.log(live + 1)
+    return float(np.exp(choices + betaln(some + 0.5, live - some + recorded + 0.5) - betaln(0.5, recorded + 0.5)).sum())
 
 
 def _apart(recorded: _Errors, live: _Errors, *, host: bool) -> Iterator[str]:

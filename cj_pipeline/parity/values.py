@@ -38,6 +38,9 @@ _APART = timedelta(days=20 * 365)
 # A broker that is down holds an answer back for hours, not for longer.
 _SENT_WITHIN = timedelta(days=7)
 
+# The clock of the provider's side may be set otherwise, not to another day.
+_FAILED_WITHIN = timedelta(days=1)
+
 # One or two answers have no variety to compare.
 _FEW_TEXTS = 3
 
@@ -61,11 +64,12 @@ COMPARED: dict[str, str] = {
     "data.winner": "answer_agreement",
     "data.justification": "justification",
     "data.confidence": "confidence",
-    "data.error_detail": "error_mix, error_values",
+    # Its message, stack trace and other details are not compared: texts differ by provider and by time.
+    "data.error_detail": "error_mix, error_values, ids, times",
     "data.provider": "identity",
     "data.model": "identity",
     "data.response_time_ms": "latency_mean",
-    "data.token_usage": "tokens_prompt",
+    "data.token_usage": "tokens_prompt, cost, error_values",
     "data.cost_estimate": "cost",
     "data.requested_at": "times",
     "data.completed_at": "times",
@@ -156,11 +160,16 @@ def times(case: Case, limits: Limits) -> Outcome:
             elif asked is not None and abs(data.completed_at - asked) > _APART:
                 year = data.completed_at.year
                 problems.append(f"{side}: {data.request_id} is of {year}, the recording began in {asked.year}")
-            if not is_bare(event) and event.event_timestamp + _CLOCKS < data.completed_at:
+            error = data.error_detail
+            if error is not None:
+                outside = max(error.timestamp - data.completed_at, data.requested_at - error.timestamp)
+                if outside > _FAILED_WITHIN:
+                    problems.append(f"{side}: the error of {data.request_id} is of {error.timestamp:%Y-%m-%d}")
+            sent_after = event.event_timestamp - data.completed_at
+            if not is_bare(event) and sent_after < -_CLOCKS:
                 problems.append(f"{side}: {data.request_id} is sent before it is completed")
-            elif not is_bare(event) and event.event_timestamp > data.completed_at + _SENT_WITHIN:
-                days = (event.event_timestamp - data.completed_at).days
-                problems.append(f"{side}: {data.request_id} is sent {days:,} days after it is completed")
+            elif not is_bare(event) and sent_after > _SENT_WITHIN:
+                problems.append(f"{side}: {data.request_id} is sent {sent_after.days:,} days after it is completed")
     return exact(problems, f"{compared} callbacks have times that can be true")
 
 
@@ -169,9 +178,9 @@ def cost(case: Case, limits: Limits) -> Outcome:
     """Does a token cost the same on both sides, and are tokens added up rightly?"""
     recorded, live = (_measured(_answers(events)) for events in case.events)
     problems = []
-    wrong_sums = [_wrong_sums(side) for side in (recorded, live)]
+    wrong_sums = [_wrong_sums(_measured(events)) for events in case.events]
     if wrong_sums[1] > wrong_sums[0]:
-        problems.append(f"{wrong_sums[1]} of {len(live)} live totals are not prompt plus completion tokens")
+        problems.append(f"{wrong_sums[1]} of {len(case.events[1])} live totals are not prompt plus completion tokens")
     known = [
         {event.data.request_metadata.get("cost_known", True) is not False for event in s} for s in (recorded, live)
     ]
@@ -295,6 +304,8 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
         requests[data.request_id] += 1
         if event.correlation_id != data.correlation_id:
             problems.append(f"{data.request_id}: envelope and data have different correlation ids")
+        if data.error_detail is not None and data.error_detail.correlation_id != data.correlation_id:
+            problems.append(f"{data.request_id}: the error has another correlation id than its callback")
         problems += [f"{data.request_id}: essay '{e}' is not in the net" for e in data.essay_ids() if e not in known]
         digest = data.request_metadata.get("prompt_sha256")
         if isinstance(digest, str) and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):

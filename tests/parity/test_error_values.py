@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 
 from cj_pipeline.parity.compare import Verdict
 from cj_pipeline.parity.verdict import Parity
-from tests.parity.files import changed_copy, compared
+from tests.parity.files import changed_copy, compared, failed
 from tests.sides import ANCHORS, TRACES
 
 RECORDING = TRACES / ANCHORS / "llm_callbacks.jsonl"
@@ -62,6 +63,19 @@ WRONG: dict[str, tuple[str, Change]] = {
     ),
     "another model": ("errors are of openai other", lambda data: data.update(model="other")),
     "another provider": ("errors are of google", lambda data: data.update(provider="google")),
+    "another operation": ("operation of 11 of 11", lambda data: data["error_detail"].update(operation="other")),
+    "retryable flipped": (
+        "details.retryable of 11 of 11",
+        lambda data: data["error_detail"]["details"].update(retryable=True),
+    ),
+    "another resolved model": (
+        "resolved_model of 11 of 11",
+        lambda data: data["request_metadata"].update(resolved_model="other"),
+    ),
+    "another resolved provider": (
+        "resolved_provider of 11 of 11",
+        lambda data: data["request_metadata"].update(resolved_provider="google"),
+    ),
     "another service": ("reported by proxy", lambda data: data["error_detail"].update(service="proxy")),
 }
 
@@ -69,9 +83,39 @@ WRONG: dict[str, tuple[str, Change]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_errors_that_are_wrong_in_one_value_are_found(name: str, tmp_path: Path) -> None:
     words, change = WRONG[name]
-    verdict, sentence = found(failing(tmp_path / "a.jsonl", 1), failing(tmp_path / "b.jsonl", 2, change))
+    recorded = failing(tmp_path / "a.jsonl", 1, retryable=False)
+    verdict, sentence = found(recorded, failing(tmp_path / "b.jsonl", 2, change, retryable=False))
     assert verdict is Verdict.FAIL
     assert words in sentence
+
+
+# Of an error alone, whatever was recorded.
+IMPOSSIBLE: dict[str, tuple[str, Change]] = {
+    "total of the tokens": ("cost", lambda data: data["token_usage"].update(total_tokens=5)),
+    "another correlation id": ("ids", lambda data: data["error_detail"].update(correlation_id=str(UUID(int=7)))),
+    "of the year 1970": ("times", lambda data: data["error_detail"].update(timestamp="1970-01-01T00:00:00Z")),
+    "of the year 1": ("times", lambda data: data["error_detail"].update(timestamp="0001-01-01T00:00:00Z")),
+    "of the year 9999": ("times", lambda data: data["error_detail"].update(timestamp="9999-12-31T23:59:59Z")),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_single_error_with_an_impossible_value_is_found(name: str, tmp_path: Path) -> None:
+    check, change = IMPOSSIBLE[name]
+    live = failing(tmp_path / "b.jsonl", 2, change, every=66)
+    assert check in failed(compared(failing(tmp_path / "a.jsonl", 1), live))
+
+
+@pytest.mark.parametrize("details", [{}, {"retryable": True}])
+def test_what_one_error_in_many_or_one_side_alone_says_is_no_difference(details: Data, tmp_path: Path) -> None:
+    def one_says(number: int, event: Data) -> None:
+        if number == 6:
+            event["data"]["error_detail"]["details"] = details
+
+    recorded = failing(tmp_path / "a.jsonl", 1, retryable=False)
+    live = changed_copy(failing(tmp_path / "b.jsonl", 2, retryable=False), tmp_path / "c.jsonl", one_says)
+    assert found(recorded, live)[0] is Verdict.PASS
+    assert found(failing(tmp_path / "d.jsonl", 1), live)[0] is Verdict.PASS
 
 
 def test_errors_of_the_same_judge_pass(tmp_path: Path) -> None:
