@@ -90,6 +90,7 @@ IDENTITY: dict[str, Callable[[CallbackEvent], object]] = {
 _OF_ENVELOPE = {"source_service", "schema_version"}
 
 _BATCH_IDS = ("bos_batch_id", "cj_batch_id")
+_WAVES = ("comparison_iteration", "retry_iteration")
 LABELS = ("queue_processing_mode", "cj_llm_batching_mode", "preferred_bundle_size", "cj_source", "cj_request_type")
 
 
@@ -239,6 +240,11 @@ def labels(case: Case, limits: Limits) -> Outcome:
             size = event.data.request_metadata.get("preferred_bundle_size")
             if size is not None and not (isinstance(size, int) and 1 <= size <= 64):
                 problems.append(f"{side}: preferred_bundle_size is {size!r}, which is not 1 to 64")
+            problems += [
+                f"{side}: {name} is {wave}, which is less than 0"
+                for name in _WAVES
+                if isinstance(wave := event.data.request_metadata.get(name), int) and wave < 0
+            ]
     return exact(sorted(set(problems)), "every label is one that was asked for")
 
 
@@ -259,6 +265,10 @@ def notes(case: Case) -> tuple[str, ...]:
             values = [{event.data.request_metadata.get(name) for event in side} for side in sides]
             if values[0] != values[1]:
                 found.append(f"{name}: recorded {_named(values[0])}, live {_named(values[1])}")
+        # A side may have lost waves, or asked more at once.
+        waves = [_waves(side) for side in sides]
+        if all(waves) and waves[0] != waves[1]:
+            found.append(f"waves: recorded {waves[0]}, live {waves[1]}")
     # Of other keys only that they differ: nobody knows what is in them.
     others = [name for name in _other_keys(sides) if _texts(sides[0], name) != _texts(sides[1], name)]
     if others:
@@ -269,8 +279,15 @@ def notes(case: Case) -> tuple[str, ...]:
 # Keys of `request_metadata` that a check looks at, or that belong to one comparison.
 _KNOWN_KEYS = {
     *IDENTITY, *LABELS, *_BATCH_IDS, "essay_a_id", "essay_b_id", "prompt_sha256", "cost_known",
-    "comparison_iteration", "retry_iteration", *ANSWER_MARKS,
+    *_WAVES, *ANSWER_MARKS,
 }  # fmt: skip
+
+
+def _waves(side: Events) -> str:
+    """Return the numbers of the waves of a side as a range; empty where no callback has one."""
+    metadata = [event.data.request_metadata for event in side]
+    found = [wave for keys in metadata for name in _WAVES if isinstance(wave := keys.get(name), int)]
+    return f"{min(found)} to {max(found)}" if found else ""
 
 
 def _other_keys(sides: Iterable[Events]) -> list[str]:
@@ -313,12 +330,16 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
     repeated = sum(count > 1 for count in requests.values())
     if repeated:
         problems.append(f"{repeated} request ids came back more than once")
-    of_event = defaultdict(set)
+    of_event, of_correlation = defaultdict(set), defaultdict(set)
     for event in events:
+        of_correlation[event.data.correlation_id].add(event.data.essay_ids())
         if not is_bare(event):  # one that is delivered twice keeps its id and its request
             of_event[event.event_id].add(event.data.request_id)
     if shared := sum(len(answered) > 1 for answered in of_event.values()):
         problems.append(f"{shared} event ids name more than one request")
+    # A comparison that is asked again may keep its id.
+    if shared := sum(len(pairs) > 1 for pairs in of_correlation.values()):
+        problems.append(f"{shared} correlation ids name more than one comparison")
     return problems
 
 

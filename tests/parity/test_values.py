@@ -57,6 +57,10 @@ def half_cost_unknown(number: int, event: dict) -> None:
 # Wrong in one value each, and the check that must say so.
 WRONG: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "one event id for all": ("ids", lambda n, e: e.update(event_id=str(UUID(int=1)))),
+    "one correlation id for all": ("ids", lambda n, e: correlated(e, UUID(int=1))),
+    "two correlation ids for all": ("ids", lambda n, e: correlated(e, UUID(int=n % 2))),
+    "the correlation id of the one before": ("ids", lambda n, e: n == 5 and correlated(e, CORRELATIONS[4])),
+    "wave below 0": ("labels", lambda n, e: asked(e).update(comparison_iteration=-1)),
     "one prompt hash for all": ("ids", lambda n, e: asked(e).update(prompt_sha256="ab" * 32)),
     "hash is no hash": ("ids", lambda n, e: asked(e).update(prompt_sha256="ABC")),
     "model": ("identity", lambda n, e: (data(e).update(model=GPT_4), asked(e).update(resolved_model=GPT_4))),
@@ -113,11 +117,19 @@ NOTED: dict[str, tuple[str, Callable[[int, dict], object]]] = {
     "prompt": ("no prompt is the same", lambda n, e: asked(e).update(prompt_sha256=f"{n:064x}")),
     "another batch": ("bos_batch_id", lambda n, e: asked(e).update(bos_batch_id="somebody-elses", cj_batch_id="9")),
     "request type": ("cj_request_type", lambda n, e: asked(e).update(cj_request_type="retry")),
+    "waves": ("waves: recorded 0 to 10, live 1 to 11", lambda n, e: asked(e).update(comparison_iteration=1 + n // 6)),
     "queue mode": ("queue_processing_mode", lambda n, e: asked(e).update(queue_processing_mode="batch_api")),
 }
 
 
 RECORDED_B = [json.loads(line)["data"]["request_metadata"]["essay_b_id"] for line in RECORDING.read_text().splitlines()]
+
+
+CORRELATIONS = [json.loads(line)["correlation_id"] for line in RECORDING.read_text().splitlines()]
+
+
+def correlated(event: dict, id_: object) -> None:
+    event["correlation_id"] = data(event)["correlation_id"] = str(id_)
 
 
 def as_texts(holder: dict, *keys: str) -> None:
