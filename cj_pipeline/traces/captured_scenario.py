@@ -21,6 +21,7 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.traces.grade_file import GRADE_ORDER, KnownGrade, read_grade_file
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance
 from cj_pipeline.traces.scenario import (
+    NO_BATCH,
     SCENARIO_FILE,
     Batch,
     Item,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from cj_pipeline.contracts.callback import LLMComparisonResultV1
     from cj_pipeline.traces.redactor import Redactor
 
-NO_BATCH = "unknown"
 NO_MODE = "default"
 
 Word = TypeVar("Word", bound=StrEnum)

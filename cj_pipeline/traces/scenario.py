@@ -88,6 +88,10 @@ class ProviderIdentity(FileModel):
     """Of a recording that this project made; another prompt is another judge."""
 
 
+NO_BATCH = "unknown"
+"""The batch of a new trace whose callbacks name none."""
+
+
 class Batch(FileModel):
     """The identity of the batch in the system that recorded it."""
 

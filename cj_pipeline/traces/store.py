@@ -13,8 +13,8 @@ from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.input_file import open_input
 from cj_pipeline.foundation.names import RECORDING, require_name
 from cj_pipeline.traces.provenance import PROVENANCE_FILE, Provenance, read_provenance, verify_checksums
-from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns
-from cj_pipeline.traces.scenario import SCENARIO_FILE, Scenario, read_scenario
+from cj_pipeline.traces.reader import CallbackFile, QuarantinedLine, read_callbacks, read_columns, read_results
+from cj_pipeline.traces.scenario import NO_BATCH, SCENARIO_FILE, Scenario, read_scenario
 from cj_pipeline.traces.scenario_folders import CALLBACKS_FILE as CALLBACKS_FILE
 from cj_pipeline.traces.scenario_folders import QUARANTINE_FILE, scenario_folder_below, scenario_ids
 from cj_pipeline.traces.scenario_folders import RECORDINGS_FOLDER as RECORDINGS_FOLDER
@@ -154,7 +154,8 @@ def _recording(name: str, folder: Path, root: Path, digests: dict[str, str], sce
 def check_callbacks(recording: Recording, scenario: Scenario) -> int:
     """Count the callbacks of a recording, in bounded memory.
 
-    Raises BadInput at a callback about an essay that is not in the net, and when a line is no usable callback.
+    Raises BadInput at a callback about an essay that is not in the net, when a line is no usable callback, and where
+    the main recording is of another batch than the scenario.
     """
     known = frozenset(item.id for item in scenario.net.items)
     callbacks = unusable = 0
@@ -173,7 +174,35 @@ def check_callbacks(recording: Recording, scenario: Scenario) -> int:
             field=first.field or None,
             remedy="Capture the trace again, or take the line out and record new checksums.",
         )
+    if recording.name == MAIN:
+        _require_its_batch(scenario, recording)
     return callbacks
+
+
+def _require_its_batch(scenario: Scenario, recording: Recording) -> None:
+    """Raise BadInput where callbacks name batches, and none of them is the scenario's.
+
+    A new trace whose callbacks name no batch has `unknown` and 0, which are no names.
+    """
+    unmatched = {"bos_batch_id": scenario.batch.bos_batch_id, "cj_batch_id": str(scenario.batch.cj_batch_id or "")}
+    others: dict[str, str] = {}
+    for _, data in read_results(recording.path, lambda line: None):
+        for key, stated in tuple(unmatched.items()):
+            carried = str(data.request_metadata.get(key) or "")
+            if stated in ("", NO_BATCH) or carried == stated or carried.lstrip("0") == stated:
+                del unmatched[key]
+            elif carried:
+                others.setdefault(key, carried)
+        if not unmatched:
+            return
+    for key, carried in others.items():
+        if key in unmatched:
+            raise BadInput(
+                f"'{unmatched[key]}' is no batch of the callbacks; the first is of '{carried}'.",
+                path=recording.folder / SCENARIO_FILE,
+                field=f"batch.{key}",
+                remedy="Write the id that the callbacks carry.",
+            )
 
 
 class _QuarantineEntry(msgspec.Struct):

@@ -67,6 +67,8 @@ SHARE = "tokens_prompt: {share: 0.15}"
             "A value from 1 to 1e+06 can fail.",
         ),
         ("tolerances:", "tolerances:\n  confidence: {difference: 4}", "A value from 0 to 3.9 can fail."),
+        ("  bos_batch_id: 50f", "  bos_batch_id: other-50f", "batch.bos_batch_id: 'other-50f"),
+        ("  cj_batch_id: 147", "  cj_batch_id: 999", "batch.cj_batch_id: '999' is no batch of the callbacks"),
         (
             "  enable_llm_batching_metadata_hints: true\n",
             "",
