@@ -126,6 +126,9 @@ def ids(case: Case, limits: Limits) -> Outcome:
         problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
     if not case.asked_by_us:  # else `counts` knows how many there should be
         problems += _copied(case.events)
+    recorded, live = map(_errors_of_others, case.events)
+    if live and not recorded:
+        problems.append(f"live: {live} errors have another correlation id than their callback")
     problems += _shared_hashes([event for events in case.events for event in events])
     for side, run in case.runs:
         for batch in (run.events, *run.repeats):
@@ -313,6 +316,12 @@ def _measured(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
     return [event for event in events if is_measured(event.data.request_metadata)]
 
 
+def _errors_of_others(events: Events) -> int:
+    """Count the errors whose correlation id is not that of their callback."""
+    found = ((event.data.error_detail, event.data.correlation_id) for event in events)
+    return sum(error is not None and error.correlation_id != its_own for error, its_own in found)
+
+
 def _id_problems(events: Events, known: set[str]) -> list[str]:
     problems = []
     requests: defaultdict[str, int] = defaultdict(int)
@@ -321,8 +330,6 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
         requests[data.request_id] += 1
         if event.correlation_id != data.correlation_id:
             problems.append(f"{data.request_id}: envelope and data have different correlation ids")
-        if data.error_detail is not None and data.error_detail.correlation_id != data.correlation_id:
-            problems.append(f"{data.request_id}: the error has another correlation id than its callback")
         problems += [f"{data.request_id}: essay '{e}' is not in the net" for e in data.essay_ids() if e not in known]
         digest = data.request_metadata.get("prompt_sha256")
         if isinstance(digest, str) and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):
@@ -330,16 +337,16 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
     repeated = sum(count > 1 for count in requests.values())
     if repeated:
         problems.append(f"{repeated} request ids came back more than once")
-    of_event, of_correlation = defaultdict(set), defaultdict(set)
+    of_event = defaultdict(set)
     for event in events:
-        of_correlation[event.data.correlation_id].add(event.data.essay_ids())
         if not is_bare(event):  # one that is delivered twice keeps its id and its request
             of_event[event.event_id].add(event.data.request_id)
     if shared := sum(len(answered) > 1 for answered in of_event.values()):
         problems.append(f"{shared} event ids name more than one request")
     # A comparison that is asked again may keep its id.
-    if shared := sum(len(pairs) > 1 for pairs in of_correlation.values()):
-        problems.append(f"{shared} correlation ids name more than one comparison")
+    asked = {(event.data.correlation_id, event.data.essay_ids()) for event in events}
+    if shared := len(asked) - len({correlation_id for correlation_id, _ in asked}):
+        problems.append(f"{shared} comparisons have the correlation id of another")
     return problems
 
 
