@@ -134,6 +134,12 @@ class Deployment:
         """Let it become three o'clock."""
         self.clock.set(datetime.combine(night, BEGINS) - timedelta(seconds=2))
 
+    def turn_back(self, time: timedelta) -> None:
+        """Let the clock go back, and start the daemon again: in a round of its loops it would now wait for as long."""
+        self.clock.pass_on(-time)
+        self.daemon.kill()
+        self.daemon.start()
+
     def have_ended(self, night: date) -> bool:
         """Return whether every scenario has a run in a night, and none is to be tried again."""
         with self.instance() as instance:

@@ -204,7 +204,7 @@ def test_a_clock_that_goes_back_in_a_night_loses_nothing_and_repeats_nothing(
     deployment: Deployment, night: date, hook: Hook
 ) -> None:
     started(deployment, night)
-    deployment.clock.pass_on(-timedelta(hours=1))
+    deployment.turn_back(timedelta(hours=1))
     wait_until(lambda: deployment.have_ended(night), "the runs end", deployment)
     deployment.clock.pass_on(timedelta(hours=1))
     assert deployment.concluded(night) == GOOD
@@ -220,7 +220,7 @@ def test_a_clock_that_is_a_day_ahead_for_a_while_runs_the_next_night_early_and_o
     after = deployment.next_night()
     deployment.clock.pass_on(DAY)
     assert deployment.concluded(after) == GOOD
-    deployment.clock.pass_on(-DAY)
+    deployment.turn_back(DAY)
     deployment.begin_night(after)
     deployment.look_again()
     assert len(deployment.runs(after)) == 2
