@@ -143,7 +143,8 @@ def parity(
                 live_provenances=live_provenances,
                 cached=cache_in(PipelineSettings().data_dir),
             )
-        )
+        ),
+        (str(recorded), *(() if live is None else (str(live),)), *(() if mode is None else ("--mode", mode))),
     )
 
 

@@ -206,6 +206,7 @@ def parity(
     from cj_pipeline.parity.compare import compare
     from cj_pipeline.parity.divergence import first_divergence
     from cj_pipeline.parity.verdict import exit_code
+    from cj_pipeline.reports.headline import DIVERGENCE
     from cj_pipeline.reports.parity_report import as_json as report_json
     from cj_pipeline.reports.parity_report import as_junit, as_markdown
     from cj_pipeline.runs.record import Side
@@ -244,7 +245,7 @@ def parity(
     divergence = first_divergence(Case(report.scenario, report.recorded, report.live)) if diverges else None
     provenances = (*found.provenances, *live_provenances)
     mode = () if expression is None else ("--mode", expression)
-    arguments = (recorded, *(() if live_source is None else (live_source,)), *mode)
+    arguments = (recorded, *(() if live_source is None else (live_source,)), *mode, *([DIVERGENCE] if diverges else []))
     if markdown is not None:
         write_output(markdown, as_markdown(report, arguments, provenances))
     if html is not None:

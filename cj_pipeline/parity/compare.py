@@ -392,11 +392,15 @@ def _lost(case: Case) -> Iterator[str]:
         return  # we asked, and `counts` knows how often
     recorded, live = (Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live))
     answers, most = _answers_by_comparison(case.recorded), max(_answers_by_comparison(case.live).values(), default=1)
-    lost = sum(max(0, min(answers.get(one, 1), most) - live[one]) for one in recorded)
-    others = sum(times for one, times in live.items() if one not in recorded)
-    if live and lost > others and others <= _FEW_OTHERS * live.total():
+    lost = Counter({one: min(answers.get(one, 1), most) - live[one] for one in recorded})
+    others, lacks = sum(times for one, times in live.items() if one not in recorded), (+lost).total()
+    if live and lacks > others and others <= _FEW_OTHERS * live.total():
         rest = f"only {others} others" if others else "no others"
-        yield f"the live side lacks {lost} of the {recorded.total()} recorded comparisons and has {rest}"
+        first, second = next(iter(+lost))
+        yield (
+            f"the live side lacks {lacks} of the {recorded.total()} recorded comparisons and has {rest}; the first is "
+            f"'{first}' shown before '{second}'"
+        )
 
 
 def _answers_by_comparison(run: RunRecord) -> Counter[tuple[str, str]]:

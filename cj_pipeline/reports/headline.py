@@ -25,6 +25,7 @@ NOT_FITTED = (
     f"No mode was fitted to this file: the mock answered under '{NO_MODE}', as no judge in particular. An import makes "
     "a scenario of it, with a mode of its own."
 )
+DIVERGENCE = "--first-divergence"
 RECORD_MORE = (
     "recording of the same judge over the same pairs, or `judge: {repeatability, reason}` in scenario.yaml where it is "
     "known that the judge repeats its answers."
@@ -102,10 +103,13 @@ def next_command(report: ParityReport, arguments: tuple[str, ...] | None = None)
         return imported
     if report.verdict is Parity.NO_PARITY:
         about_answers = any(_about_answers(result) for result in report.failed)
-        shown = _mode_command(report, given) if mock_answered(report) and not about_answers else None
-        return shown or _command("parity", *given, "--first-divergence")
+        if DIVERGENCE in given or not (about_answers or mock_answered(report)):
+            return None
+        shown = None if about_answers else _mode_command(report, given)
+        return shown or _command("parity", *given, DIVERGENCE)
     if Doubt.PARTIAL in doubts:
-        return _command("traces", "summarise", source)
+        is_live = any("live side" in one.sentence for one in report.reasons if one.doubt is Doubt.PARTIAL)
+        return _command("traces", "summarise", given[1] if is_live and not mock_answered(report) else source)
     if Doubt.SAME_FILE in doubts:
         return _command("parity", source)
     if Doubt.NOTHING_ABOUT_ESSAYS in doubts:

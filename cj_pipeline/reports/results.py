@@ -63,12 +63,13 @@ class RunResult:
 
 @dataclass(frozen=True, repr=False)
 class ParityResult:
-    """A parity report. report: everything that is known of it."""
+    """A parity report. report: everything that is known of it; arguments: of the command that makes the same one."""
 
     report: ParityReport
+    arguments: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        first, *rest = headline_lines(self.report)
+        first, *rest = headline_lines(self.report, self.arguments)
         failed = [f"{result.check.name}: {result.sentence}" for result in self.report.failed]
         return "\n  ".join((f"ParityResult({self.report.scenario.scenario_id}) {first}", *failed, *rest))
 

@@ -336,9 +336,9 @@ def test_python_tells_what_the_terminal_tells(cj_pipeline: Terminal, tmp_path: P
     assert told == [f"ParityResult({ANCHORS}) {lines[0]}", *lines[1:]]
 
 
-def test_python_names_a_file_by_its_name_in_the_next_command(cj_pipeline: Terminal, tmp_path: Path) -> None:
+def test_python_names_a_file_with_its_folder_in_the_next_command(cj_pipeline: Terminal, tmp_path: Path) -> None:
     mine = write_again(tmp_path / "mine.jsonl", LOWER5)
-    assert repr(cj_pipeline_api.parity(mine)).endswith("Next: cj-pipeline traces import NAME --from-folder mine.jsonl")
+    assert repr(cj_pipeline_api.parity(mine)).endswith(f"Next: cj-pipeline traces import NAME --from-folder {mine}")
 
 
 def test_another_scenario_is_a_live_side_by_its_id(cj_pipeline: Terminal) -> None:

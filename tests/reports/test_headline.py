@@ -208,6 +208,26 @@ def test_answers_that_differ_lead_to_the_first_divergence() -> None:
     assert next_command(inverted(), ("x", "y")) == "cj-pipeline parity x y --first-divergence"
 
 
+def test_the_first_divergence_does_not_lead_to_itself() -> None:
+    assert next_command(inverted(), ("x", "y", "--first-divergence")) is None
+
+
+def of_two_recordings(found: ParityReport) -> ParityReport:
+    document = found.live.document.model_copy(update={"asked_batch_ids": ()})
+    return replace(found, live=found.live.model_copy(update={"document": document}))
+
+
+def test_two_recordings_whose_answers_agree_do_not_lead_to_the_first_divergence() -> None:
+    found = of_two_recordings(of_mode("mode.yaml", "other.jsonl"))
+    assert next_command(found, ("x.jsonl", "y.jsonl")) is None
+
+
+@pytest.mark.parametrize(("side", "file"), [("recording", "x.jsonl"), ("live side", "y.jsonl")])
+def test_what_is_partial_is_what_to_look_at(side: str, file: str) -> None:
+    found = of_two_recordings(cannot_tell(Reason(Doubt.PARTIAL, f"the {side} is partial: lines are lost")))
+    assert next_command(found, ("x.jsonl", "y.jsonl")) == f"cj-pipeline traces summarise {file}"
+
+
 def of_mode(mode: str, judge: str) -> ParityReport:
     """NO PARITY in time alone, under a mode of the scenario's own."""
     found = report(LADDER, live(LADDER, "+instant"))

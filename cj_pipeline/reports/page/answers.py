@@ -111,7 +111,10 @@ def _trust_words(report: ParityReport) -> str:
     if report.verdict is Parity.CANNOT_TELL:
         return "No: it proves nothing either way."
     if report.verdict is Parity.NO_PARITY:
-        return "What failed, yes: chance alone does it in 1 of 100 runs."
+        by_chance = any(one.evidence is not None for one in report.failed)
+        return (
+            f"What failed, yes: {'chance alone does it in 1 of 100 runs' if by_chance else 'chance has no part in it'}."
+        )
     if not looked_for or missed:
         return "With care."
     return f"It would have caught {len(looked_for)} of {len(looked_for)} wrong mocks."
@@ -131,8 +134,8 @@ def _sentence(text: str) -> str:
 
 
 def note_lines(report: ParityReport) -> tuple[str, ...]:
-    """Return what differs between the sides and is no fault: batches, prompts, labels."""
-    return tuple(map(_sentence, report.notes))
+    """Return what differs between the sides and is no fault: batches, prompts, labels. A key keeps its small letter."""
+    return tuple(_sentence(note) if note.split()[0].isalpha() else f"{note.rstrip('.')}." for note in report.notes)
 
 
 def by_importance(result: CheckResult) -> int:

@@ -275,7 +275,7 @@ def _require_one_batch(request: ImportRequest, batches: Mapping[str, int]) -> No
         f"the source holds callbacks of {len(batches)} batches{examples}.",
         path="import",
         field="bos_batch_id",
-        remedy="A trace is one batch's; choose it with --batch.",
+        remedy="A recording is one batch's: choose it with --batch, and add the others of the same judge with --into.",
     )
 
 
