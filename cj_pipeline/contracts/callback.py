@@ -120,8 +120,8 @@ class CallbackEvent(EventEnvelope[LLMComparisonResultV1]):
     @property
     def mistyped(self) -> Mapping[Place, object]:
         """JSON values, by path, that came in another type than the contract's and were converted."""
-        found: Mapping[Place, object] = self.__dict__.get(_MISTYPED, _NO_OTHERS)
-        return found
+        verdict, found = self.__dict__.get(_MISTYPED, (None, _NO_OTHERS))
+        return found if verdict is self.data else _NO_OTHERS  # a copy with another verdict has types of its own
 
     @model_validator(mode="after")
     def _right_type(self) -> Self:
@@ -169,7 +169,7 @@ def parse_callback(message: bytes) -> CallbackEvent | Rejection:
         above = ("data",) if bare else ()
         mistyped = {(*above, *error["loc"]): error["input"] for error in strict.errors(include_url=False)}
     if mistyped:  # beside the fields, as a cached property would be: not written, and no memory in all others
-        event.__dict__[_MISTYPED] = mistyped
+        event.__dict__[_MISTYPED] = (event.data, mistyped)
     if not all_finite(event):
         return Rejection(field="", reason="NaN, Infinity and numbers beyond a double are not JSON")
     for model in (event, event.data, event.data.token_usage):

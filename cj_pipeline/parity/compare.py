@@ -384,27 +384,27 @@ def _reasons(
 
 
 def _lost(case: Case) -> Iterator[str]:
-    """Say where a file lacks recorded comparisons and has hardly any other: nobody knows what became of the rest.
-
-    Each of them might be there as often as the one that is answered most often. An error may have been asked again.
-    """
+    """Say where a file lacks recorded comparisons and has hardly any other: nobody knows what became of the rest."""
     if case.live.document.asked_batch_ids:
         return  # we asked, and `counts` knows how often
-    recorded, live = (Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live))
-    answers, most = _answers_by_comparison(case.recorded), max(_answers_by_comparison(case.live).values(), default=1)
-    lost = Counter({one: min(answers.get(one, 1), most) - live[one] for one in recorded})
-    others, lacks = sum(times for one, times in live.items() if one not in recorded), (+lost).total()
-    if live and lacks > others and others <= _FEW_OTHERS * live.total():
+    every = [Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live)]
+    if every[1].total() >= every[0].total():
+        return
+    recorded, live = every if every[1] < every[0] else (_comparisons(case.recorded), _comparisons(case.live))
+    lost, others = recorded - live, (live - recorded).total()
+    if live and lost.total() > others and others <= _FEW_OTHERS * live.total():
         rest = f"only {others} others" if others else "no others"
-        first, second = next(iter(+lost))
+        first, second = next(iter(lost))
         yield (
-            f"the live side lacks {lacks} of the {recorded.total()} recorded comparisons and has {rest}; the first is "
-            f"'{first}' shown before '{second}'"
+            f"the live side lacks {lost.total()} of the {recorded.total()} recorded comparisons and has {rest}; the "
+            f"first is '{first}' shown before '{second}'"
         )
 
 
-def _answers_by_comparison(run: RunRecord) -> Counter[tuple[str, str]]:
-    return Counter(one.essay_ids() for one in run.callbacks if one.succeeded)
+def _comparisons(run: RunRecord) -> Counter[tuple[str, str]]:
+    """Count the answers to each comparison, and one where it has errors alone: an error may have been asked again."""
+    answers = Counter(one.essay_ids() for one in run.callbacks if one.succeeded)
+    return answers | Counter({one.essay_ids(): 1 for one in run.callbacks})
 
 
 def _same_files(case: Case) -> Iterator[str]:

@@ -7,7 +7,7 @@ count never proves anything.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -185,15 +185,19 @@ def _never_recorded(recorded: Sequence[LLMComparisonResultV1], live: Sequence[LL
         )
         known = set(map(repr, here))
         odd = [value for value in there if repr(value) not in known]
-        if here and odd and _chance(len(odd), len(there), len(here)) < _BY_CHANCE:
+        once = sum(times == 1 for times in Counter(map(repr, here)).values())
+        if here and odd and _chance(len(odd), len(there), len(here), once) < _BY_CHANCE:
             yield f"{name} of {len(odd)} of {len(there)} live errors is {odd[0]}, of no recorded one"
 
 
-def _chance(odd: int, live: int, recorded: int) -> float:
-    """Return how probably at least so many live errors have what no recorded one had (beta-binomial, Jeffreys)."""
-    some = np.arange(odd, live + 1)
+def _chance(odd: int, live: int, recorded: int, once: int) -> float:
+    """Return how probably at least so many live errors have what no recorded one had (beta-binomial, Jeffreys).
+
+    once: recorded values that came once, which say how much has not been seen (Good and Turing).
+    """
+    some, unseen, seen = np.arange(odd, live + 1), once + 0.5, recorded - once + 0.5
     choices = -betaln(live - some + 1, some + 1) - np.log(live + 1)
-    return float(np.exp(choices + betaln(some + 0.5, live - some + recorded + 0.5) - betaln(0.5, recorded + 0.5)).sum())
+    return float(np.exp(choices + betaln(some + unseen, live - some + seen) - betaln(unseen, seen)).sum())
 
 
 def _apart(recorded: _Errors, live: _Errors, *, host: bool) -> Iterator[str]:

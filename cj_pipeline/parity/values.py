@@ -126,9 +126,13 @@ def ids(case: Case, limits: Limits) -> Outcome:
         problems += [f"{side}: {problem}" for problem in _id_problems(events, known)]
     if not case.asked_by_us:  # else `counts` knows how many there should be
         problems += _copied(case.events)
-    recorded, live = map(_errors_of_others, case.events)
+    # Where the recording does the same, it is a custom of whoever asked.
+    recorded, live = map(_shared_correlations, case.events)
     if live and not recorded:
-        problems.append(f"live: {live} errors have another correlation id than their callback")
+        problems.append(f"live: {live} comparisons have the correlation id of another")
+    recorded_apart, live_apart = map(_errors_of_others, case.events)
+    if any(live_apart) and recorded_apart and not any(recorded_apart):
+        problems.append(f"live: {sum(live_apart)} errors have another correlation id than their callback")
     problems += _shared_hashes([event for events in case.events for event in events])
     for side, run in case.runs:
         for batch in (run.events, *run.repeats):
@@ -148,6 +152,7 @@ def ids(case: Case, limits: Limits) -> Outcome:
 def times(case: Case, limits: Limits) -> Outcome:
     """Can the times be true: asked, answered, then sent, and as long apart as the answer took?"""
     problems = []
+    failed: dict[str, list[str]] = {side: [] for side in _SIDES}
     compared = 0
     asked = min((event.data.requested_at for event in case.recorded.events), default=None)
     for side, events in zip(_SIDES, case.events, strict=True):
@@ -168,12 +173,14 @@ def times(case: Case, limits: Limits) -> Outcome:
             if error is not None:
                 outside = max(error.timestamp - data.completed_at, data.requested_at - error.timestamp)
                 if outside > _FAILED_WITHIN:
-                    problems.append(f"{side}: the error of {data.request_id} is of {error.timestamp:%Y-%m-%d}")
+                    failed[side].append(f"{side}: the error of {data.request_id} is of {error.timestamp:%Y-%m-%d}")
             sent_after = event.event_timestamp - data.completed_at
             if not is_bare(event) and sent_after < -_CLOCKS:
                 problems.append(f"{side}: {data.request_id} is sent before it is completed")
             elif not is_bare(event) and sent_after > _SENT_WITHIN:
                 problems.append(f"{side}: {data.request_id} is sent {sent_after.days:,} days after it is completed")
+    recorded, live = failed.values()
+    problems += () if recorded else live  # else the clock of whoever reports errors is set so
     return exact(problems, f"{compared} callbacks have times that can be true")
 
 
@@ -182,9 +189,13 @@ def cost(case: Case, limits: Limits) -> Outcome:
     """Does a token cost the same on both sides, and are tokens added up rightly?"""
     recorded, live = (_measured(_answers(events)) for events in case.events)
     problems = []
-    wrong_sums = [_wrong_sums(_measured(events)) for events in case.events]
+    wrong_sums = [_wrong_sums(side) for side in (recorded, live)]
     if wrong_sums[1] > wrong_sums[0]:
-        problems.append(f"{wrong_sums[1]} of {len(case.events[1])} live totals are not prompt plus completion tokens")
+        problems.append(f"{wrong_sums[1]} of {len(live)} live totals are not prompt plus completion tokens")
+    errors = [_measured(event for event in events if not event.data.succeeded) for events in case.events]
+    of_errors = [_wrong_sums(side) for side in errors]
+    if of_errors[1] and errors[0] and not of_errors[0]:
+        problems.append(f"{of_errors[1]} totals of {len(errors[1])} live errors are not prompt plus completion tokens")
     known = [
         {event.data.request_metadata.get("cost_known", True) is not False for event in s} for s in (recorded, live)
     ]
@@ -316,10 +327,16 @@ def _measured(events: Iterable[CallbackEvent]) -> list[CallbackEvent]:
     return [event for event in events if is_measured(event.data.request_metadata)]
 
 
-def _errors_of_others(events: Events) -> int:
-    """Count the errors whose correlation id is not that of their callback."""
+def _errors_of_others(events: Events) -> list[bool]:
+    """Return of each error whether its correlation id is not that of its callback."""
     found = ((event.data.error_detail, event.data.correlation_id) for event in events)
-    return sum(error is not None and error.correlation_id != its_own for error, its_own in found)
+    return [error.correlation_id != its_own for error, its_own in found if error is not None]
+
+
+def _shared_correlations(events: Events) -> int:
+    """Count the pairs that have the correlation id of another; one that is asked again may keep its own."""
+    asked = {(event.data.correlation_id, frozenset(event.data.essay_ids())) for event in events}
+    return len(asked) - len({correlation_id for correlation_id, _ in asked})
 
 
 def _id_problems(events: Events, known: set[str]) -> list[str]:
@@ -343,10 +360,6 @@ def _id_problems(events: Events, known: set[str]) -> list[str]:
             of_event[event.event_id].add(event.data.request_id)
     if shared := sum(len(answered) > 1 for answered in of_event.values()):
         problems.append(f"{shared} event ids name more than one request")
-    # A comparison that is asked again may keep its id.
-    asked = {(event.data.correlation_id, event.data.essay_ids()) for event in events}
-    if shared := len(asked) - len({correlation_id for correlation_id, _ in asked}):
-        problems.append(f"{shared} comparisons have the correlation id of another")
     return problems
 
 

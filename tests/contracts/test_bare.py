@@ -97,3 +97,10 @@ def test_values_of_another_json_type_are_read_remembered_and_written_as_they_cam
 
 def test_a_whole_number_in_the_place_of_any_number_has_the_right_type() -> None:
     assert not accepted(changed({"confidence": 4, "cost_estimate": 0})).mistyped
+
+
+def test_a_copy_with_another_verdict_is_written_with_its_own_values() -> None:
+    event = accepted(changed(MISTYPED))
+    copy = event.model_copy(update={"data": event.data.model_copy(update={"confidence": 2.5})})
+    assert not copy.mistyped
+    assert json.loads(callback_json(copy))["data"]["confidence"] == 2.5

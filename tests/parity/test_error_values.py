@@ -106,6 +106,26 @@ def test_a_single_error_with_an_impossible_value_is_found(name: str, tmp_path: P
     assert check in failed(compared(failing(tmp_path / "a.jsonl", 1), live))
 
 
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_the_recording_does_as_well_is_a_custom(name: str, tmp_path: Path) -> None:
+    check, change = IMPOSSIBLE[name]
+    recorded = failing(tmp_path / "a.jsonl", 1, change, every=33)
+    assert check not in failed(compared(recorded, failing(tmp_path / "b.jsonl", 2, change)))
+
+
+def test_an_operation_that_is_another_each_time_is_no_difference(tmp_path: Path) -> None:
+    sides = []
+    for side in (1, 2):
+
+        def numbered(number: int, event: Data, side: int = side) -> None:
+            if event["data"]["error_detail"] is not None:
+                event["data"]["error_detail"]["operation"] = f"call {side} {number}"
+
+        whole = failing(tmp_path / f"{side}.jsonl", side)
+        sides.append(changed_copy(whole, tmp_path / f"numbered {side}.jsonl", numbered))
+    assert found(*sides)[0] is Verdict.PASS
+
+
 @pytest.mark.parametrize("details", [{}, {"retryable": True}])
 def test_what_one_error_in_many_or_one_side_alone_says_is_no_difference(details: Data, tmp_path: Path) -> None:
     def one_says(number: int, event: Data) -> None:

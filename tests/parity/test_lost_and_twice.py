@@ -91,6 +91,10 @@ PARTS: dict[str, tuple[Callable[[list[dict]], list[dict]], str]] = {
     "five lost, one asked again": (lambda all_: [*all_[5:], anew(70, copy_of(all_[9]))], "5"),
     "two batches": (lambda all_: [*all_, *(anew(70 + n, copy_of(one)) for n, one in enumerate(all_))], ""),
     "other comparisons in place of twenty": (lambda all_: [*all_[20:], *map(swapped, copy_of(all_[:20]))], ""),
+    "as many, some in place of others": (
+        lambda all_: [*all_[5:], *(anew(70 + n, copy_of(all_[9])) for n in range(5))],
+        "",
+    ),
     "half as many, of which some are others": (lambda all_: [*all_[:25], *map(swapped, copy_of(all_[30:38]))], ""),
 }
 

@@ -169,6 +169,18 @@ def test_a_recorded_batch_has_one_id(key: str, tmp_path: Path) -> None:
     assert f"one batch came back under 2 values of {key}" in said
 
 
+def test_one_correlation_id_for_a_whole_batch_may_be_the_custom_of_both_sides(tmp_path: Path) -> None:
+    sides = []
+    for side in (1, 2):
+
+        def in_common(number: int, event: dict, side: int = side) -> None:
+            correlated(event, UUID(int=number // 6))
+            data(event)["request_id"] = f"{side}-{number}"
+
+        sides.append(changed_copy(RECORDING, tmp_path / f"{side}.jsonl", in_common))
+    assert "ids" not in failed(compared(*sides))
+
+
 def test_callbacks_under_one_request_id_are_one_callback_and_the_rest_is_said_to_be_missing(tmp_path: Path) -> None:
     same = changed_copy(RECORDING, tmp_path / "same.jsonl", lambda n, e: data(e).update(request_id="same"))
     found = compared(RECORDING, same)
