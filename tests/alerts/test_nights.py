@@ -256,6 +256,21 @@ def test_a_night_that_was_mended_by_hand_and_is_run_once_more_sends_nothing_new(
     assert len(outbox(tmp_path)) == 3
 
 
+def test_a_night_that_fails_for_another_reason_is_told_again(tmp_path: Path) -> None:
+    first = told(tmp_path, NIGHT, RED)
+    other = told(tmp_path, NIGHT, RED.model_copy(update={"sentences": ("cost: 2 live, 1 recorded",)}))
+    assert first is not None
+    assert other is not None
+    assert other.lines != first.lines
+    assert other.id != first.id
+
+
+def test_a_night_that_is_run_once_more_keeps_its_message_though_a_later_one_was_told(tmp_path: Path) -> None:
+    first = told(tmp_path, NIGHT, RED)
+    told(tmp_path, NIGHT + timedelta(days=1), RED)
+    assert told(tmp_path, NIGHT, RED) == first
+
+
 def test_a_message_whose_time_has_no_zone_keeps_no_other_back(tmp_path: Path) -> None:
     alert = told(tmp_path, NIGHT, RED)
     assert alert is not None
