@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cj_pipeline.foundation.errors import CjPipelineError
     from cj_pipeline.reports.results import ParityResult, RunResult, SummaryResult
     from cj_pipeline.runs.record import RunRecord
+    from cj_pipeline.traces.provenance import Provenance
 
     _Source = str | PathLike[str]
     _Result = TypeVar("_Result")
@@ -123,7 +124,8 @@ def parity(
     if live is not None and mode is not None:
         raise ValueError("Give a live source or a mode, not both.")
     found = find_source(str(recorded))
-    scenario, live_provenances = found.scenario, found.provenances[:0]
+    scenario = found.scenario
+    live_provenances: tuple[Provenance, ...] = ()
     if live is None:
         other = _live_run(found, mode, seed)
     else:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cj_pipeline.parity.compare import CheckResult, ParityReport
     from cj_pipeline.runs.record import RunRecord
     from cj_pipeline.runs.remote import Deployment
+    from cj_pipeline.traces.provenance import Provenance
     from cj_pipeline.traces.reader import QuarantinedLine
     from cj_pipeline.traces.scenario import Profile, Scenario
 
@@ -223,7 +224,8 @@ def parity(
         _refuse(_ASKING, "LIVE is recorded already, and nobody is asked")
     deployment = deployment_of(lps_url, kafka, bus_folder, takes_mode=True)
     found = find_source(recorded, profile)
-    scenario, live_provenances = found.scenario, found.provenances[:0]
+    scenario = found.scenario
+    live_provenances: tuple[Provenance, ...] = ()
     if live_source is not None and is_recorded:
         other = find_source(live_source)
         scenario, live_provenances = scenario.expecting_nothing(), other.provenances[:1]

@@ -387,10 +387,11 @@ def _lost(case: Case) -> Iterator[str]:
     """Say where a file lacks recorded comparisons and has hardly any other: nobody knows what became of the rest."""
     if case.live.document.asked_batch_ids:
         return  # we asked, and `counts` knows how often
-    every = [Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live)]
-    if every[1].total() >= every[0].total():
+    recorded, live = (Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live))
+    if live.total() >= recorded.total():
         return
-    recorded, live = every if every[1] < every[0] else (_comparisons(case.recorded), _comparisons(case.live))
+    if not live < recorded:  # it has others as well, or has asked again after an error
+        recorded, live = _comparisons(case.recorded), _comparisons(case.live)
     lost, others = recorded - live, (live - recorded).total()
     if live and lost.total() > others and others <= _FEW_OTHERS * live.total():
         rest = f"only {others} others" if others else "no others"

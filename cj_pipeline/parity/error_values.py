@@ -159,8 +159,9 @@ def _strangers(
     if odd:
         yield f"{len(odd)} of {len(live)} live errors are of {odd[0]}, which the recording does not know"
     for key in ("resolved_provider", "resolved_model"):
-        named = {str(one.request_metadata.get(key)) for one in (*recorded, *answers)} | {str(None)}
-        if strange := [name for one in live if (name := str(one.request_metadata.get(key))) not in named]:
+        named = {str(one.request_metadata.get(key)) for one in (*recorded, *answers)} - {str(None)}
+        told = [str(one.request_metadata[key]) for one in live if one.request_metadata.get(key) is not None]
+        if named and (strange := [name for name in told if name not in named]):
             yield f"{key} of {len(strange)} of {len(live)} live errors is {strange[0]}, of no recorded callback"
     services = [{one.error_detail.service for one in side if one.error_detail is not None} for side in (recorded, live)]
     if others := sorted(services[1] - services[0]):

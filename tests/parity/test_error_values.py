@@ -126,6 +126,13 @@ def test_an_operation_that_is_another_each_time_is_no_difference(tmp_path: Path)
     assert found(*sides)[0] is Verdict.PASS
 
 
+@pytest.mark.parametrize("key", ["resolved_model", "resolved_provider"])
+def test_a_judge_that_the_recording_does_not_state_is_not_compared(key: str, tmp_path: Path) -> None:
+    whole = failing(tmp_path / "a.jsonl", 1)
+    recorded = changed_copy(whole, tmp_path / "r.jsonl", lambda n, e: e["data"]["request_metadata"].pop(key))
+    assert found(recorded, failing(tmp_path / "b.jsonl", 2))[0] is Verdict.PASS
+
+
 @pytest.mark.parametrize("details", [{}, {"retryable": True}])
 def test_what_one_error_in_many_or_one_side_alone_says_is_no_difference(details: Data, tmp_path: Path) -> None:
     def one_says(number: int, event: Data) -> None:
