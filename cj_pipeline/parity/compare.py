@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cj_pipeline.engine.waves.plan import asked_of
 from cj_pipeline.foundation.errors import BadInput
 from cj_pipeline.foundation.text import signed
 from cj_pipeline.parity import engine_course, error_values, events, guardrails, repeats, tolerances, values
@@ -387,11 +388,7 @@ def _lost(case: Case) -> Iterator[str]:
     """Say where a file lacks recorded comparisons and has hardly any other: nobody knows what became of the rest."""
     if case.live.document.asked_batch_ids:
         return  # we asked, and `counts` knows how often
-    recorded, live = (Counter(one.essay_ids() for one in run.callbacks) for run in (case.recorded, case.live))
-    if live.total() >= recorded.total():
-        return
-    if not live < recorded:  # it has others as well, or has asked again after an error
-        recorded, live = _comparisons(case.recorded), _comparisons(case.live)
+    recorded, live = _comparisons(case.recorded), _comparisons(case.live)
     lost, others = recorded - live, (live - recorded).total()
     if live and lost.total() > others and others <= _FEW_OTHERS * live.total():
         rest = f"only {others} others" if others else "no others"
@@ -403,9 +400,11 @@ def _lost(case: Case) -> Iterator[str]:
 
 
 def _comparisons(run: RunRecord) -> Counter[tuple[str, str]]:
-    """Count the answers to each comparison, and one where it has errors alone: an error may have been asked again."""
-    answers = Counter(one.essay_ids() for one in run.callbacks if one.succeeded)
-    return answers | Counter({one.essay_ids(): 1 for one in run.callbacks})
+    """Count how often each comparison was asked. One that was asked again after an error was asked once."""
+    asked = Counter(one.essay_ids() for one in run.callbacks)
+    errors = Counter(one.essay_ids() for one in run.callbacks if not one.succeeded)
+    retries = Counter(one.essay_ids() for one in run.callbacks if asked_of(one).retry)
+    return asked - (errors & retries)  # a retry alone is no sign: production calls every later wave one
 
 
 def _same_files(case: Case) -> Iterator[str]:

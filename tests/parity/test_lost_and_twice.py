@@ -110,6 +110,18 @@ def test_a_live_file_that_lacks_comparisons_is_partial_whatever_else_it_has(name
     )
 
 
+@pytest.mark.parametrize(("kind", "lacks"), [("cj_retry", 0), ("cj_comparison", 1)])
+def test_an_error_that_was_asked_again_is_no_comparison_of_its_own(kind: str, lacks: int, tmp_path: Path) -> None:
+    whole = [json.loads(line) for line in lines(RECORDING)]
+    error = anew(70, copy_of(whole[3]))
+    error["data"] |= {"winner": None, "justification": None, "confidence": None, "error_detail": FAILED}
+    live = changed_copy(RECORDING, tmp_path / "live.jsonl", again)
+    whole[3]["data"]["request_metadata"]["cj_request_type"] = kind
+    recorded = written(tmp_path / "recorded.jsonl", [*whole[:3], error, *whole[3:]])
+    said = [one.sentence for one in compared(recorded, live).reasons if one.doubt is Doubt.PARTIAL]
+    assert [one.startswith("the live side lacks 1 of the 67") for one in said] == [True] * lacks
+
+
 @pytest.mark.parametrize("wrong_first", [False, True])
 @pytest.mark.parametrize("wrong", ["another model", "errors"])
 def test_what_a_live_file_has_beyond_the_recorded_comparisons_is_compared(
